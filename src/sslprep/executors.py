@@ -1,0 +1,127 @@
+"""Where parallel work runs: in this process, in several, or on a Dask cluster.
+
+Every executor gives the same results in the same order; only the time differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+from sslprep.errors import MissingExtraError, ParameterError
+
+_A = TypeVar("_A")
+_R = TypeVar("_R")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def open_executor(
+    jobs: int | None = None, scheduler: str | None = None
+) -> Iterator[Executor | None]:
+    """Open what `--jobs` and `--scheduler` ask for.
+
+    Args:
+        jobs: Number of processes; 1 works in this process, `None` takes every core.
+        scheduler: Address of a Dask scheduler, such as `tcp://host:8786`.
+
+    Yields:
+        An executor, or `None` for work in this process.
+
+    Raises:
+        ParameterError: Fewer than one job, or a scheduler that does not answer.
+        MissingExtraError: Dask is not installed.
+    """
+    if jobs is not None and jobs < 1:
+        raise ParameterError(f"--jobs is {jobs}", expected="1 or more")
+    if scheduler is not None:
+        with _dask(scheduler) as executor:
+            yield executor
+        return
+    count = jobs or cores()
+    if count == 1:
+        yield None
+        return
+    # Not "fork": OpenCV and BLAS hold threads, which a forked copy would wait for in vain.
+    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_die_with_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingExtraError(
+            "--scheduler needs Dask", remedy='Install it: pip install "sslprep[dask]".'
+        ) from error
+    try:
+        client: Any = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ParameterError(
+            f"no Dask scheduler answers at {address} ({error})",
+            remedy="Start one (dask scheduler), and workers (dask worker), or leave --scheduler out.",
+        ) from error
+    with client:
+        yield client.get_executor()
+
+
+def _die_with_parent() -> None:
+    """End this worker when its parent is gone, also by kill -9."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def map_chunks(
+    function: Callable[[_A], _R],
+    chunks: Iterable[_A],
+    executor: Executor | None,
+    *,
+    window: int = 32,
+) -> Iterator[_R]:
+    """Yield `function(chunk)` for every chunk, in order.
+
+    At most `window` chunks are under way, so neither the chunks nor the results of a million
+    images are ever in memory together (`Executor.map` submits everything at once before
+    Python 3.14). A chunk should be seconds of work.
+
+    Example:
+        >>> list(map_chunks(abs, [-1, 2], None))
+        [1, 2]
+    """
+    if executor is None:
+        yield from map(function, chunks)
+        return
+    pending: deque[Future[_R]] = deque()
+    try:
+        for chunk in chunks:
+            if len(pending) >= window:
+                yield pending.popleft().result()
+            pending.append(executor.submit(function, chunk))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

@@ -1,0 +1,472 @@
+"""Files written whole or not at all, and files read with a check.
+
+An `OutputSet` is all that one run writes into one folder. Every file goes to a hidden
+`.NAME.part` beside its final name; `commit` makes them durable, renames them, and renames the
+manifests last, so a folder with a manifest is complete. A killed run leaves only `.part` files,
+which the next run over the same names takes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Self, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sslprep.errors import ArrayError, OutputError, SslprepError
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_CHUNK = 1 << 20
+MANIFEST_SUFFIX = ".manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFile:
+    """One finished output: its name in the folder, size in bytes and SHA-256 (hex)."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class _HashingWriter(io.RawIOBase):
+    """Pass bytes on to a file and hash them on the way, so that no output is read again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._file.write(view)
+        self._hash.update(view)
+        self.size += view.nbytes
+        return view.nbytes
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+class OutputSet:
+    """All files that one run writes into one folder, written whole or not at all.
+
+    Use as a context manager; leaving it without `commit` removes what was begun.
+
+    Args:
+        folder: Where the files go; created if missing.
+        names: Final names of all files but the manifests. They must be plain file names.
+        manifests: Names of the manifests, renamed into place after everything else.
+        overwrite: Replace existing files. Otherwise an existing one is an error, before any work.
+        lock: The name that two runs must not hold at once; by default the first manifest.
+        also_replaces: Names that this run makes obsolete: removed at commit where they exist and
+            are not written anew. They count as existing outputs.
+
+    Raises:
+        OutputError: A file exists, another run writes here, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with OutputSet(folder, ["a.npy"], manifests=["a.manifest.json"]) as out:
+        ...     out.save_array("a.npy", np.arange(3))
+        ...     out.save_json("a.manifest.json", {"kind": "example"})
+        ...     out.commit()
+        >>> sorted(path.name for path in folder.iterdir())
+        ['a.manifest.json', 'a.npy']
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: Iterable[str],
+        *,
+        manifests: Sequence[str],
+        overwrite: bool = False,
+        lock: str | None = None,
+        also_replaces: Iterable[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.names = list(names)
+        self.manifests = list(manifests)
+        self.written: list[WrittenFile] = []
+        self._obsolete = [name for name in also_replaces if name not in self.names]
+        self._made_folders: list[Path] = []
+        lock = lock or self.manifests[0]
+        self._journal = folder / f".{lock}.commit"
+        for name in (*self.names, *self.manifests, *self._obsolete):
+            _check_plain_name(name)
+        with _os_errors(folder):
+            self._make_folder()
+            try:
+                self._lock = self._acquire(lock)
+            except BaseException:
+                self._remove_made_folders()
+                raise
+        try:
+            if not overwrite:
+                self._refuse_existing()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _make_folder(self) -> None:
+        missing = [self.folder, *self.folder.parents]
+        self._made_folders = [path for path in missing if not path.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _remove_made_folders(self) -> None:
+        for path in self._made_folders:
+            with contextlib.suppress(OSError):  # not empty, so not ours alone
+                path.rmdir()
+
+    def part(self, name: str) -> Path:
+        """Return where a file of this set is written before it gets its final name."""
+        return self.folder / f".{name}.part"
+
+    def _acquire(self, name: str) -> IO[bytes]:
+        """Take the run's lock: a file of its own that vanishes with the run.
+
+        The lock is the kernel's (flock), so a killed run never leaves it held.
+        """
+        path = self.folder / f".{name}.lock"
+        while True:
+            handle = open(path, "a+b")  # noqa: SIM115 - held until close()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                raise OutputError(
+                    "another sslprep run is writing here",
+                    where=self.folder / name,
+                    expected="one run at a time",
+                    remedy="Wait for it, or choose another output folder.",
+                ) from None
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.ENOLCK):
+                    handle.close()
+                    raise
+                logger.warning("%s: this file system has no locks; run one command at a time", path)
+            # The run before us may have removed the file between our open and our lock.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle.fileno()), os.stat(path)):
+                    return handle
+            handle.close()
+
+    def _refuse_existing(self) -> None:
+        leftovers = self._names_of_an_interrupted_commit()
+        wanted = (*self.names, *self.manifests, *self._obsolete)
+        existing = [n for n in wanted if os.path.lexists(self.folder / n) and n not in leftovers]
+        if existing:
+            more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+            raise OutputError(
+                f"the output exists already{more}",
+                where=self.folder / existing[0],
+                remedy="Pass --overwrite to replace it, or choose another output folder.",
+            )
+
+    def _names_of_an_interrupted_commit(self) -> set[str]:
+        """Return outputs that a run killed within `commit` had begun to put in place."""
+        try:
+            return set(msgspec.json.decode(self._journal.read_bytes(), type=list[str]))
+        except (FileNotFoundError, msgspec.DecodeError):
+            return set()
+
+    @contextlib.contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """Open one file of the set for writing (bytes, front to back)."""
+        if name not in self.names and name not in self.manifests:
+            raise ValueError(f"{name} was not announced to the OutputSet")
+        with _os_errors(self.folder / name):
+            with open(self.part(name), "wb") as file:
+                writer = _HashingWriter(file)
+                yield writer  # type: ignore[misc]
+                file.flush()
+                os.fsync(file.fileno())
+            self.written.append(
+                WrittenFile(name=name, bytes=writer.size, sha256=writer.hexdigest())
+            )
+
+    def save_bytes(self, name: str, data: bytes) -> None:
+        """Write one whole file."""
+        with self.create(name) as file:
+            file.write(data)
+
+    def save_json(self, name: str, value: object, *, indent: int = 2) -> None:
+        """Write `value` as JSON with a final newline."""
+        data = msgspec.json.encode(value, enc_hook=str)
+        self.save_bytes(name, msgspec.json.format(data, indent=indent) + b"\n")
+
+    def save_array(self, name: str, array: ArrayLike) -> None:
+        """Write a `.npy` file (version 1.0 where it can be, never pickled)."""
+        with self.create(name) as file:
+            write_array(file, np.asarray(array))
+
+    def commit(self) -> None:
+        """Give every file its final name, manifests last.
+
+        Old manifests go first: between the two a folder has none, so it never claims to be
+        complete when it is not. Ctrl-C waits until the renames are done. A journal names what
+        is being put in place, so that after a kill just here a restart may replace it.
+        """
+        done = [file.name for file in self.written]
+        ready = [n for n in done if n not in self.manifests]
+        with _os_errors(self.folder), _no_interrupt():
+            self._journal.write_bytes(msgspec.json.encode([*ready, *self.manifests]))
+            for name in self.manifests:
+                (self.folder / name).unlink(missing_ok=True)
+            _sync_folder(self.folder)
+            for name in self._obsolete:
+                (self.folder / name).unlink(missing_ok=True)
+            for name in (*ready, *(n for n in self.manifests if n in done)):
+                os.replace(self.part(name), self.folder / name)
+            self._journal.unlink()
+            _sync_folder(self.folder)
+            self._made_folders = []
+
+    def close(self) -> None:
+        """Remove what was begun and not committed, and let other runs in."""
+        for name in (*self.names, *self.manifests):
+            with contextlib.suppress(OSError):
+                self.part(name).unlink(missing_ok=True)
+        if not self._lock.closed:
+            with contextlib.suppress(OSError):
+                os.unlink(self._lock.name)
+            self._lock.close()
+        self._remove_made_folders()
+
+
+def _check_plain_name(name: str) -> None:
+    if Path(name).name != name or name in ("", ".", "..") or "\0" in name:
+        raise OutputError(
+            f"{name!r} is not a plain file name",
+            expected="a name without folders",
+            remedy="Give the folder as the output folder.",
+        )
+
+
+@contextlib.contextmanager
+def _os_errors(where: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedies = {
+            errno.ENOSPC: "Free some space; nothing was written.",
+            errno.EDQUOT: "Free some space; nothing was written.",
+            errno.EACCES: "Choose a folder that you may write to.",
+            errno.EPERM: "Choose a folder that you may write to.",
+            errno.EROFS: "Choose a folder that you may write to.",
+            errno.ENAMETOOLONG: "Choose a shorter name.",
+        }
+        remedy = remedies.get(error.errno or 0)
+        raise OutputError(f"cannot write: {reason}", where=where, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C and TERM back for the few renames of a commit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_array_header(file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Write the header of a C-ordered `.npy` file; its raw data follow."""
+    header = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def write_array(file: BinaryIO, array: NDArray[Any]) -> None:
+    """Write a `.npy` file to anything with `write`, without a copy of the whole array."""
+    if array.dtype.hasobject:
+        raise ValueError("object arrays are never written")
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    write_array_header(file, array.dtype, array.shape)
+    if array.size:
+        flat = array.reshape(-1).view(np.uint8)
+        for start in range(0, flat.size, 16 * _CHUNK):
+            file.write(flat[start : start + 16 * _CHUNK].data)
+
+
+def write_strings(
+    file: BinaryIO, strings: Iterable[str], *, count: int, width: int, chunk: int = 65536
+) -> None:
+    """Write `count` strings as a `<U{width}` `.npy` file without holding the array.
+
+    Args:
+        file: Where to write.
+        strings: The strings, in order.
+        count: How many there are.
+        width: Characters of the longest (at least 1 is stored, as NumPy does).
+        chunk: Strings turned into an array at a time.
+    """
+    dtype = np.dtype(f"<U{max(1, width)}")
+    write_array_header(file, dtype, (count,))
+    iterator = iter(strings)
+    left = count
+    while left:
+        part = np.fromiter(iterator, dtype=dtype, count=min(chunk, left))
+        file.write(part.view(np.uint8).data)
+        left -= len(part)
+
+
+def read_array(
+    path: Path,
+    *,
+    ndim: int | tuple[int, ...] | None = None,
+    kinds: str | None = None,
+    mmap: bool = False,
+) -> NDArray[Any]:
+    """Read a `.npy` file after a check of its header; never unpickles, never over-allocates.
+
+    Args:
+        path: The file.
+        ndim: Number(s) of axes allowed; `None` allows all.
+        kinds: `dtype.kind` letters allowed, such as `"iu"` or `"U"`; `None` allows all plain ones.
+        mmap: Map the file read-only in place of reading it.
+
+    Raises:
+        ArrayError: Not a `.npy` file, truncated, an object array, or not of the kind asked for.
+    """
+    with reading(path), open(path, "rb") as file:
+        dtype, shape, fortran, offset = read_array_header(file, path)
+        if kinds is not None and dtype.kind not in kinds:
+            names = ", ".join(_KIND_NAMES.get(kind, kind) for kind in kinds)
+            raise ArrayError(f"got dtype {dtype}", where=path, expected=f"an array of {names}")
+        allowed = (ndim,) if isinstance(ndim, int) else ndim
+        if allowed is not None and len(shape) not in allowed:
+            wanted = " or ".join(f"{n} {'axis' if n == 1 else 'axes'}" for n in allowed)
+            raise ArrayError(f"got shape {shape}", where=path, expected=f"an array with {wanted}")
+        order = "F" if fortran else "C"
+        if mmap and 0 not in shape:
+            return np.memmap(path, dtype, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]
+        count = int(np.prod(shape, dtype=object)) if shape else 1
+        return np.fromfile(file, dtype, count).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+
+
+_KIND_NAMES = {
+    "i": "integers",
+    "u": "unsigned integers",
+    "f": "floats",
+    "U": "strings",
+    "S": "bytes",
+    "b": "booleans",
+}
+
+
+def read_array_header(
+    file: BinaryIO, path: Path
+) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
+    """Read and check a `.npy` header: (dtype, shape, Fortran order, offset of the data).
+
+    The shape must be exactly what the rest of the file holds, so no small file can ask for
+    much memory.
+
+    Raises:
+        ArrayError: Not a `.npy` file, an object array, or a length that does not fit.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+            version, np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = reader(file)
+    except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
+        raise ArrayError(
+            f"not a readable .npy file ({error})".replace("\n", " "),
+            where=path,
+            expected="a file written by numpy.save",
+        ) from error
+    if dtype.hasobject:
+        raise ArrayError(
+            "holds Python objects, which sslprep never unpickles",
+            where=path,
+            expected="numbers or strings",
+            remedy="Save it again with a plain dtype.",
+        )
+    if any(not isinstance(n, int) or n < 0 for n in shape):
+        raise ArrayError(f"has the impossible shape {shape}", where=path)
+    offset = file.tell()
+    size = os.fstat(file.fileno()).st_size - offset
+    wanted = dtype.itemsize
+    for n in shape:
+        wanted *= n
+    if size != wanted:
+        raise ArrayError(
+            f"holds {size} bytes of data",
+            where=path,
+            expected=f"{wanted} bytes for shape {shape} of {dtype}",
+            remedy="The file is truncated or damaged; copy it again.",
+        )
+    return dtype, shape, fortran, offset
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: type[SslprepError] = ArrayError) -> Iterator[None]:
+    """Turn a missing or unreadable input file into one line that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise kind("no such file", where=path, remedy="Check the path.") from error
+    except OSError as error:
+        raise kind(f"cannot read: {error.strerror or error}", where=path) from error
+
+
+def read_json(path: Path, type_: Callable[..., _T], kind: type[SslprepError]) -> _T:
+    """Read a JSON file as a msgspec type; a mismatch names the file and the JSON path."""
+    with reading(path, kind):
+        data = path.read_bytes()
+    try:
+        return msgspec.json.decode(data, type=type_)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise kind(f"not the JSON expected here: {error}", where=path) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,308 @@
+"""Provenance: the `….manifest.json` beside every output set, and the check of it.
+
+A manifest says what was made, from what, how and by which program. It holds no clock time
+unless SOURCE_DATE_EPOCH is set, no output folder and no number of jobs: equal input gives
+equal bytes, wherever and on however many cores a command ran.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sslprep import __version__
+from sslprep.errors import ManifestError, OutputError, SslprepError
+from sslprep.files import MANIFEST_SUFFIX, OutputSet, WrittenFile, reading, sha256_of
+
+SCHEMA = 1
+HASH_LIMIT = 1_000_000_000
+"""Inputs above this many bytes are recorded by size alone unless hashing is asked for."""
+
+
+class InputRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One input as it was used: a file (bytes, hash), or a folder (how many files of it)."""
+
+    path: str
+    bytes: int | None = None
+    sha256: str | None = None
+    files_used: int | None = None
+
+
+class OutputRecord(msgspec.Struct, kw_only=True):
+    """One output: plain file name beside the manifest, size and SHA-256 (hex)."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What stands in a manifest file.
+
+    Attributes:
+        schema: Version of this layout; a reader refuses newer ones.
+        sslprep: Version of the program that wrote it.
+        kind: What was made: partition, lowshot, permutations, color-histogram, color-bins,
+            checkpoint.
+        command: The command, such as `data voc`.
+        parameters: All parameters that bear on the content, by name.
+        seed: The seed, where there was chance.
+        generator: Name of the random generator and how it is keyed.
+        inputs: What it was made from.
+        outputs: What was made; the files beside the manifest.
+        counts: Numbers of images, classes, skipped files and so on.
+        warnings: What the user was warned of.
+        labels: Meaning of label values.
+        details: What only this kind of output has (distances, bounds, blobs, classes…).
+        created: UTC time from SOURCE_DATE_EPOCH, where that is set.
+    """
+
+    schema: int = SCHEMA
+    sslprep: str = __version__
+    kind: str
+    command: str
+    parameters: dict[str, Any]
+    seed: int | None = None
+    generator: str | None = None
+    inputs: list[InputRecord]
+    outputs: list[OutputRecord]
+    counts: dict[str, int] = {}
+    warnings: list[str] = []
+    labels: dict[str, str] = {}
+    details: dict[str, Any] = {}
+    created: str | None = None
+
+
+class Inputs:
+    """Notes the inputs of a run at its start and describes them at its end.
+
+    A file that changed in between is an error: the outputs would be of neither version.
+
+    Args:
+        hash_inputs: Hash also files above 1 GB.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> _ = path.write_text("x")
+        >>> inputs = Inputs()
+        >>> inputs.add_file(path)
+        >>> inputs.records()[0].bytes
+        1
+    """
+
+    def __init__(self, *, hash_inputs: bool = False) -> None:
+        self._hash_inputs = hash_inputs
+        self._files: dict[Path, os.stat_result] = {}
+        self._folders: dict[Path, int] = {}
+
+    def add_file(self, path: Path) -> None:
+        """Note a file before it is read."""
+        with reading(path, SslprepError):
+            self._files[path] = path.stat()
+
+    def add_folder(self, path: Path, files_used: int) -> None:
+        """Note a folder of which `files_used` files were used."""
+        self._folders[path] = files_used
+
+    def records(self) -> list[InputRecord]:
+        """Describe all inputs, in the order in which they were added.
+
+        Raises:
+            SslprepError: An input file changed since it was added.
+        """
+        records = []
+        for path, before in self._files.items():
+            digest = None
+            if before.st_size <= HASH_LIMIT or self._hash_inputs:
+                with reading(path, SslprepError):
+                    digest = sha256_of(path)
+            with reading(path, SslprepError):
+                now = path.stat()
+            if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                raise SslprepError(
+                    "changed while it was being read",
+                    where=path,
+                    remedy="Nothing was written. Run the command again when the file is complete.",
+                )
+            records.append(InputRecord(path=str(path), bytes=now.st_size, sha256=digest))
+        records += [InputRecord(path=str(p), files_used=n) for p, n in self._folders.items()]
+        return records
+
+
+def write(
+    out: OutputSet,
+    name: str,
+    *,
+    kind: str,
+    command: str,
+    parameters: Mapping[str, Any],
+    inputs: Sequence[InputRecord],
+    outputs: Iterable[str] | None = None,
+    seed: int | None = None,
+    generator: str | None = None,
+    counts: Mapping[str, int] | None = None,
+    warnings: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the manifest `name` of `out`; call it after all files that it describes.
+
+    Args:
+        out: The set of files being written.
+        name: File name of the manifest, ending in `.manifest.json`.
+        outputs: Names of the files that it describes; by default all written so far.
+        kind: See `Manifest`; the further arguments are its attributes.
+    """
+    written = {file.name: file for file in out.written}
+    names = list(written) if outputs is None else list(outputs)
+    record = Manifest(
+        kind=kind,
+        command=command,
+        parameters=msgspec.to_builtins(dict(parameters), enc_hook=str),
+        seed=seed,
+        generator=generator,
+        inputs=list(inputs),
+        outputs=[_output_record(written[n]) for n in names if not n.endswith(MANIFEST_SUFFIX)],
+        counts=dict(counts or {}),
+        warnings=list(warnings),
+        labels=dict(labels or {}),
+        details=msgspec.to_builtins(dict(details or {}), enc_hook=str),
+        created=_source_date(),
+    )
+    out.save_json(name, record)
+
+
+def _output_record(file: WrittenFile) -> OutputRecord:
+    return OutputRecord(file=file.name, bytes=file.bytes, sha256=file.sha256)
+
+
+def _source_date() -> str | None:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return None
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(int(epoch), UTC).isoformat()
+
+
+def read(path: Path) -> Manifest:
+    """Read one manifest.
+
+    Raises:
+        ManifestError: Not a manifest, or one of a newer version of sslprep.
+    """
+    with reading(path, ManifestError):
+        data = path.read_bytes()
+    try:
+        schema = msgspec.json.decode(data, type=_SchemaOnly).schema
+        if schema > SCHEMA:
+            raise ManifestError(
+                f"has schema {schema}",
+                where=path,
+                expected=f"at most {SCHEMA}",
+                remedy="Upgrade sslprep to read it.",
+            )
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(f"not a manifest: {error}", where=path) from error
+
+
+class _SchemaOnly(msgspec.Struct):
+    schema: int
+
+
+def find(folder: Path) -> Iterator[Path]:
+    """Yield every manifest under `folder`, sorted by path; links to folders are not followed."""
+
+    def refuse(error: OSError) -> None:
+        raise ManifestError(f"cannot read: {error.strerror}", where=error.filename) from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(MANIFEST_SUFFIX) and not name.startswith("."):
+                yield Path(place) / name
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyResult:
+    """What `verify` found.
+
+    Attributes:
+        manifests: How many manifests were read.
+        files: How many output files were compared.
+        problems: One line for each file or manifest that is not as it should be.
+    """
+
+    manifests: int
+    files: int
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file is as its manifest says."""
+        return not self.problems
+
+
+def verify(*, folder: Path) -> VerifyResult:
+    """Compare every file under a folder with the manifest that describes it.
+
+    Args:
+        folder: The folder; all folders below it are read too.
+
+    Returns:
+        How much was compared, and what differs.
+
+    Raises:
+        ManifestError: No folder, or no manifest under it.
+    """
+    if not folder.is_dir():
+        raise ManifestError("no such folder", where=folder, remedy="Check the path.")
+    problems: list[str] = []
+    manifests = files = 0
+    for path in find(folder):
+        manifests += 1
+        try:
+            outputs = read(path).outputs
+        except ManifestError as error:
+            problems.append(str(error))
+            continue
+        for output in outputs:
+            files += 1
+            try:
+                _compare(path, output)
+            except (ManifestError, OutputError) as error:
+                problems.append(str(error))
+    if not manifests:
+        raise ManifestError(
+            "holds no manifest",
+            where=folder,
+            expected=f"at least one file named *{MANIFEST_SUFFIX}",
+            remedy="Give a folder that sslprep wrote into.",
+        )
+    return VerifyResult(manifests=manifests, files=files, problems=tuple(problems))
+
+
+def _compare(manifest: Path, output: OutputRecord) -> None:
+    if Path(output.file).name != output.file:
+        raise ManifestError(f"names {output.file!r}, not a file beside it", where=manifest)
+    file = manifest.parent / output.file
+    with reading(file, ManifestError):
+        size = file.stat().st_size
+        if size != output.bytes:
+            raise ManifestError(
+                f"has {size} bytes", where=file, expected=f"{output.bytes} ({manifest.name})"
+            )
+        digest = sha256_of(file)
+    if digest != output.sha256:
+        raise ManifestError(
+            f"has SHA-256 {digest[:12]}…",
+            where=file,
+            expected=f"{output.sha256[:12]}… ({manifest.name})",
+        )
