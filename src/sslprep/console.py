@@ -44,7 +44,7 @@ def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callabl
         done: How many were done before this run (a resumed one).
     """
     if not _progress_wanted:
-        yield lambda n: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -107,9 +107,15 @@ def _cell(value: object) -> str:
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
-def show(result: Any) -> None:
-    """Print a command's result for a person: its own `text()` where it has one, else its fields."""
-    if hasattr(result, "text"):
+def show(result: Any, *, verbose: bool = False) -> None:
+    """Print a command's result for a person.
+
+    That is the record's own `text()` (with `verbose` its `full_text()`, where it has one), else
+    its fields.
+    """
+    if verbose and hasattr(result, "full_text"):
+        text = result.full_text()
+    elif hasattr(result, "text"):
         text = result.text()
     else:
         fields = [

@@ -75,7 +75,7 @@ def _dask(address: str) -> Iterator[Executor]:
     except (OSError, TimeoutError, ValueError) as error:
         raise ParameterError(
             f"no Dask scheduler answers at {address} ({error})",
-            remedy="Start one (dask scheduler), and workers (dask worker), or leave --scheduler out.",
+            remedy="Start a dask scheduler and workers, or leave --scheduler out.",
         ) from error
     with client:
         yield client.get_executor()

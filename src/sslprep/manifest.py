@@ -156,8 +156,17 @@ def write(
     Args:
         out: The set of files being written.
         name: File name of the manifest, ending in `.manifest.json`.
+        kind: See `Manifest`, as for all that follow.
+        command: The command.
+        parameters: All parameters that bear on the content.
+        inputs: What it was made from.
         outputs: Names of the files that it describes; by default all written so far.
-        kind: See `Manifest`; the further arguments are its attributes.
+        seed: The seed.
+        generator: The random generator.
+        counts: Numbers of things.
+        warnings: What the user was warned of.
+        labels: Meaning of label values.
+        details: What only this kind of output has.
     """
     written = {file.name: file for file in out.written}
     names = list(written) if outputs is None else list(outputs)

@@ -1,0 +1,53 @@
+# Two commands on a fresh machine with Python 3.11, git and make: `make demo` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format golden docs bench campaign dist clean
+
+help:  ## List these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(STAMP)  ## Create .venv and install everything
+
+# The newest pip first: the one that comes with Python 3.11 does not know --group.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
+	@touch $@
+
+demo: $(STAMP)  ## Walk through every command on small data sets and write a report
+	$(BIN)/sslprep demo demo-output --overwrite
+
+test: $(STAMP)  ## Run the whole test suite
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP)  ## Format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## Format and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(STAMP)  ## Write the expected files of the tests anew; then read the diff
+	$(BIN)/python tests/golden/regenerate.py
+
+docs: $(STAMP)  ## Build the documentation, warnings are errors
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build
+
+bench: $(STAMP)  ## Measure every system against a plain implementation and the floor
+	$(BIN)/python benchmarks/run.py
+
+campaign: $(STAMP)  ## The long fault campaign; prints the table of docs/reliability.md
+	$(BIN)/python -m tests.faults.campaign
+
+dist: $(STAMP)  ## Build wheel and sdist
+	$(BIN)/python -m build
+
+clean:  ## Remove what the commands above made
+	rm -rf .venv build dist demo-output docs/_build

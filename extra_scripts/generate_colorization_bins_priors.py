@@ -1,0 +1,4 @@
+from sslprep.legacy import run
+
+if __name__ == "__main__":
+    run(__file__)

@@ -1,0 +1,231 @@
+"""The command line: a table of commands, and what is the same for all of them.
+
+A command is a typed function, imported only when it is called. Parsing, help and "did you mean"
+are cyclopts'; `arrange` first brings the ways in which people write flags to one form.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from sslprep import __version__, console
+from sslprep.errors import SslprepError
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives, its one-line help, and the parameter that may come without a flag."""
+
+    target: str
+    help: str
+    positional: str | None = None
+
+    def load(self) -> Function:
+        """Import the function."""
+        module, name = self.target.split(":")
+        function: Function = getattr(importlib.import_module(module), name)
+        return function
+
+
+GROUPS = {
+    "data": "Data files of COCO2014, VOC2007/2012, ImageNet-1K and Places-205.",
+    "lowshot": "Low-shot samples of any partition.",
+    "jigsaw": "Jigsaw permutation sets.",
+    "color": "Colorization: colour histogram, bins and priors.",
+    "convert": "Checkpoints: Caffe2, Detectron, Detectron2, PyTorch, safetensors.",
+}
+
+COMMANDS: Mapping[str, Command] = {
+    "verify": Command(
+        "sslprep.manifest:verify",
+        "Compare every file under a folder with the manifest that describes it.",
+        positional="folder",
+    ),
+}
+
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+_COMMON = """Every command also takes --json (print the result record on standard output),
+--quiet and --verbose. Flags may be written with hyphens or underscores, lists as 1,2,4 or 1 2 4."""
+
+
+def arrange(tokens: Sequence[str], function: Function, positional: str | None = None) -> list[str]:
+    """Bring a command's tokens to the one form that the parser takes.
+
+    Flags become lower case with hyphens; a switch followed by a word (`True`, `0`…) takes that
+    word; lists are split at commas and lose their brackets; a leading value gets the flag of the
+    positional parameter.
+
+    Example:
+        >>> def f(*, k_values: tuple[int, ...], nested: bool = False, folder: str = ""): ...
+        >>> arrange(["here", "--K_values=1,2", "--nested", "False"], f, "folder")
+        ['--folder', 'here', '--k-values', '1', '2', '--nested=False']
+    """
+    kinds = {f"--{name.replace('_', '-')}": kind for name, kind in _kinds(function)}
+    result: list[str] = []
+    values = [*tokens]
+    if positional and values and not values[0].startswith("-"):
+        values.insert(0, f"--{positional}")
+    while values:
+        token = values.pop(0)
+        if not token.startswith("--") or len(token) == 2:
+            result.append(token)
+            continue
+        name, equals, value = token.partition("=")
+        name = name.lower().replace("_", "-")
+        if name == "--json" and "--generate-json" in kinds:
+            result.append("--generate-json=true")
+            continue
+        kind = kinds.get(name)
+        if kind == "bool":
+            if not equals and values and values[0].lower() in _TRUE | _FALSE:
+                equals, value = "=", values.pop(0)
+            result.append(f"{name}{equals}{value}")
+        elif kind == "list":
+            given = [value] if equals else []
+            while values and not _is_flag(values[0]):
+                given.append(values.pop(0))
+            parts = [part for text in given for part in text.strip("[]()").split(",")]
+            result += [name, *(part.strip() for part in parts if part.strip())]
+        elif equals:
+            result.append(f"{name}={value}")
+        else:
+            # A value may begin with hyphens: it belongs to the flag before it, as given.
+            result.append(name)
+            if kind == "value" and values and not values[0].startswith("-"):
+                result.append(values.pop(0))
+    return result
+
+
+def _is_flag(token: str) -> bool:
+    return token.startswith("-") and not token[1:2].isdigit()
+
+
+def _kinds(function: Function) -> Iterator[tuple[str, Literal["bool", "list", "value"]]]:
+    """Yield each parameter of a function and how it is written on the command line."""
+    hints = typing.get_type_hints(function)
+    for name in inspect.signature(function).parameters:
+        arms = _arms(hints.get(name, str))
+        if bool in arms:
+            yield name, "bool"
+        elif any(typing.get_origin(a) is tuple and Path not in typing.get_args(a) for a in arms):
+            yield name, "list"
+        else:
+            yield name, "value"
+
+
+def _arms(hint: Any) -> tuple[Any, ...]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def build_app(commands: Mapping[str, Command] = COMMANDS) -> Any:
+    """Build the parser; no command's module is imported."""
+    from cyclopts import App
+
+    app = _app("sslprep", "The input side of a self-supervised-learning benchmark.")
+    groups = {name: _app(name, text) for name, text in GROUPS.items()}
+    for group in groups.values():
+        app.command(group)
+    for path, command in commands.items():
+        first, _, second = path.partition(" ")
+        parent: App = groups[first] if second else app
+        parent.command(command.target, name=second or first, help=command.help)
+    return app
+
+
+def build_script_app(name: str, modern: str, command: Command) -> Any:
+    """Build the parser of one old script."""
+    app = _app(name, f"{command.help}\n\nToday's command is `sslprep {modern}`.")
+    app.default(command.load())
+    return app
+
+
+def _app(name: str, text: str) -> Any:
+    from cyclopts import App, Parameter
+
+    return App(
+        name=name,
+        help=text,
+        help_epilogue=_COMMON,
+        help_format="plaintext",  # markdown costs 0.1 s of imports
+        version=__version__,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    )
+
+
+def main(tokens: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 input at fault, 2 command line, 130 interrupted."""
+    given = list(sys.argv[1:] if tokens is None else tokens)
+    for length in (1, 2):
+        command = COMMANDS.get(" ".join(given[:length]))
+        if command is not None:
+            run_command(build_app(), given[:length], given[length:], command)
+    _exit_with(lambda: _parse_and_run(build_app(), given))
+
+
+def run_command(
+    app: Any, prefix: Sequence[str], tokens: Sequence[str], command: Command
+) -> NoReturn:
+    """Run one command with the given tokens, show its result, and exit."""
+    options = {flag: flag in tokens for flag in ("--json", "--quiet", "--verbose")}
+    console.configure(quiet=options["--quiet"], verbose=options["--verbose"])
+
+    def call() -> int:
+        rest = arrange(tokens, command.load(), command.positional)
+        result = _parse_and_run(app, [*prefix, *(t for t in rest if t not in options)])
+        if result is None:  # --help
+            return 0
+        if not options["--quiet"]:
+            console.show(result, verbose=options["--verbose"])
+        if options["--json"]:
+            import msgspec
+
+            text = msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=2)
+            print(text.decode(), flush=True)
+        return 0 if getattr(result, "ok", True) else 1
+
+    _exit_with(call)
+
+
+def _parse_and_run(app: Any, tokens: Sequence[str]) -> Any:
+    return app(tokens, exit_on_error=False, print_error=False)
+
+
+def _exit_with(call: Callable[[], int | None]) -> NoReturn:
+    """Exit with what `call` returns, or with one line and the code for its exception."""
+    from cyclopts import CycloptsError
+
+    try:
+        sys.exit(call() or 0)
+    except SslprepError as error:
+        _stop(f"error: {error}", 1)
+    except CycloptsError as error:
+        _stop(f"error: {' '.join(str(error).split())}", 2)
+    except KeyboardInterrupt:
+        _stop("interrupted; nothing was left half-written", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _stop(f"error: {place}{error.strerror or error}", 1)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    print(f"sslprep: {message}", file=sys.stderr)
+    sys.exit(code)
