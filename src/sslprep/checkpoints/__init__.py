@@ -1,0 +1,1 @@
+"""Caffe2, Detectron, PyTorch and safetensors checkpoints."""

@@ -1,0 +1,1 @@
+"""Colour histograms, bins and priors."""

@@ -1,0 +1,1 @@
+"""Image and label files of COCO, VOC, ImageNet and Places."""
