@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+_people_listen = False
 _progress_wanted = False
 
 
 def configure(*, quiet: bool = False, verbose: bool = False) -> None:
     """Show warnings (and with `verbose` more) on standard error, and progress on a terminal."""
-    global _progress_wanted
+    global _people_listen, _progress_wanted
+    _people_listen = not quiet
     _progress_wanted = sys.stderr.isatty() and not quiet
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
@@ -71,6 +73,12 @@ def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callabl
     with bar:
         task = bar.add_task(unit, total=total, completed=done)
         yield lambda n: bar.advance(task, n)
+
+
+def say(text: str) -> None:
+    """Show a line of a long command's story, where a person is listening."""
+    if _people_listen:
+        print(text, file=sys.stderr, flush=True)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -79,6 +79,8 @@ class OutputSet:
         lock: The name that two runs must not hold at once; by default the first manifest.
         also_replaces: Names that this run makes obsolete: removed at commit where they exist and
             are not written anew. They count as existing outputs.
+        shared: Names of `names` that may exist already, because other runs into the folder write
+            them too; the caller sees to it that their content still serves those runs.
 
     Raises:
         OutputError: A file exists, another run writes here, or the folder cannot be written.
@@ -103,9 +105,11 @@ class OutputSet:
         overwrite: bool = False,
         lock: str | None = None,
         also_replaces: Iterable[str] = (),
+        shared: Iterable[str] = (),
     ) -> None:
         self.folder = folder
         self.names = list(names)
+        self._shared = frozenset(shared)
         self.manifests = list(manifests)
         self.written: list[WrittenFile] = []
         self._obsolete = [name for name in also_replaces if name not in self.names]
@@ -178,7 +182,7 @@ class OutputSet:
             handle.close()
 
     def _refuse_existing(self) -> None:
-        leftovers = self._names_of_an_interrupted_commit()
+        leftovers = self._names_of_an_interrupted_commit() | self._shared
         wanted = (*self.names, *self.manifests, *self._obsolete)
         existing = [n for n in wanted if os.path.lexists(self.folder / n) and n not in leftovers]
         if existing:
@@ -294,12 +298,17 @@ def _no_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    # Not a signal mask: BLAS has threads of its own that would take the signal all the same.
+    came: list[int] = []
+    held = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in held}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for caught in came:
+            signal.raise_signal(caught)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -62,8 +62,8 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
         created: UTC time from SOURCE_DATE_EPOCH, where that is set.
     """
 
-    schema: int = SCHEMA
-    sslprep: str = __version__
+    schema: int
+    sslprep: str
     kind: str
     command: str
     parameters: dict[str, Any]
@@ -171,6 +171,8 @@ def write(
     written = {file.name: file for file in out.written}
     names = list(written) if outputs is None else list(outputs)
     record = Manifest(
+        schema=SCHEMA,
+        sslprep=__version__,
         kind=kind,
         command=command,
         parameters=msgspec.to_builtins(dict(parameters), enc_hook=str),

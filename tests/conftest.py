@@ -1,0 +1,61 @@
+"""What all tests share."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# The same examples on every machine and every run; loaded machines have no deadline.
+settings.register_profile("sslprep", derandomize=True, deadline=None, database=None)
+settings.load_profile("sslprep")
+
+ROOT = Path(__file__).parents[1]
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run `sslprep …` as a process in `tmp_path`."""
+
+    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "sslprep", *map(str, arguments)],
+            cwd=options.pop("cwd", tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **options,  # type: ignore[arg-type]
+        )
+
+    return call
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> Run:
+    """Run one of the old scripts as a process, from the project's root as the document says."""
+
+    def call(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, f"extra_scripts/{script}", *map(str, arguments)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _library_is_quiet() -> None:
+    """Forget handlers that a test of the command line has set."""
+    logging.getLogger("sslprep").handlers.clear()
+    os.environ.pop("SOURCE_DATE_EPOCH", None)
