@@ -1,0 +1,254 @@
+"""Arrays as they lie in a checkpoint file: known by shape, type and place, read only on demand.
+
+A `MappedFile` is the file; a `Span` is a string in it, as it stands or in one of the codings in
+which picklers write bytes; a `StoredArray` is an array over a span or over a PyTorch storage.
+Nothing here is built from what a file claims until the claim has been compared with what the
+file holds, so memory is bounded by the file's size.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.checkpoints.opcodes import refuse
+from sslprep.errors import CheckpointError, UnsafeFileError
+from sslprep.files import reading
+
+Coding = Literal["raw", "utf-8", "escaped", "raw-unicode-escape"]
+
+_CHUNK = 1 << 20
+_MAX_AXES = 8
+_MAX_ELEMENTS = 1 << 40
+_LONGEST_ESCAPE = {"escaped": 4, "raw-unicode-escape": 10}
+
+DTYPES = {
+    code: np.dtype(code)
+    for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
+}
+"""The types of which arrays may be: plain numbers. No objects, structures, strings or times."""
+
+
+class MappedFile:
+    """One input file, mapped read-only. Arrays may be views of the map and keep it alive."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with reading(path, CheckpointError), open(path, "rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
+            if self.size == 0:
+                raise CheckpointError("is empty", where=path, expected="a checkpoint")
+            self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def forget(self, start: int, stop: int) -> None:
+        """Give the memory of a part that was copied back; it can still be read."""
+        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = stop // mmap.PAGESIZE * mmap.PAGESIZE - first
+        if length > 0 and hasattr(mmap, "MADV_DONTNEED"):
+            with contextlib.suppress(OSError):
+                self.bytes.madvise(mmap.MADV_DONTNEED, first, length)
+
+
+class Span:
+    """A string of a pickle, still in the file: bytes `start` to `stop`, in some coding."""
+
+    __slots__ = ("_decoded", "coding", "file", "start", "stop")
+
+    def __init__(self, file: MappedFile, start: int, stop: int, coding: Coding) -> None:
+        self.file = file
+        self.start = start
+        self.stop = stop
+        self.coding = coding
+        self._decoded: NDArray[np.uint8] | None = None
+
+    def can_hold(self, nbytes: int) -> bool:
+        """Whether `nbytes` bytes may come out; certain for raw strings, else a bound."""
+        length = len(self)
+        if self.coding == "raw":
+            return length == nbytes
+        return nbytes <= length <= nbytes * _LONGEST_ESCAPE.get(self.coding, 2)
+
+    def data(self, nbytes: int) -> NDArray[np.uint8]:
+        """Return the `nbytes` bytes that the string stands for, decoded once however often asked.
+
+        Raises:
+            UnsafeFileError: The string stands for another number of bytes, or is malformed.
+        """
+        if self.coding == "raw" and len(self) == nbytes:
+            return np.frombuffer(self.file.bytes, np.uint8, nbytes, self.start)
+        if self._decoded is None and self.can_hold(nbytes):
+            self._decoded = self._decode(nbytes)
+        if self._decoded is None or self._decoded.size != nbytes:
+            refuse(self.start, f"an array whose data are not the {nbytes:,} bytes of its shape")
+        return self._decoded
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def text(self, limit: int = _CHUNK) -> str:
+        """Return a string of at most `limit` bytes as text (settings in YAML and the like)."""
+        if len(self) > limit:
+            refuse(self.start, f"a text of {len(self):,} bytes")
+        raw = self.file.bytes[self.start : self.stop]
+        if self.coding == "escaped":
+            raw = codecs.escape_decode(raw)[0]
+        latin1 = self.coding in ("raw", "escaped")
+        return str(raw, "latin1" if latin1 else self.coding, "replace")
+
+    def _decode(self, nbytes: int) -> NDArray[np.uint8]:
+        out = np.empty(nbytes, np.uint8)
+        filled = 0
+        try:
+            for part in self._parts():
+                if filled + len(part) > nbytes:
+                    refuse(self.start, f"an array with more data than the {nbytes:,} bytes of it")
+                out[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+                filled += len(part)
+        except ValueError as error:  # UnicodeError is one
+            raise UnsafeFileError(
+                f"a string that is not {self.coding} latin1 ({error})",
+                where=f"byte {self.start}",
+                remedy="Nothing was loaded.",
+            ) from error
+        return out[:filled]
+
+    def _parts(self) -> Iterator[bytes]:
+        """Decode piece by piece, so that a long string is never in memory twice."""
+        utf8 = codecs.getincrementaldecoder("utf-8")()
+        view = memoryview(self.file.bytes)
+        start = self.start
+        while start < self.stop:
+            stop = min(start + _CHUNK, self.stop)
+            if self.coding == "escaped":
+                stop = self._before_escape(start, stop)
+                yield codecs.escape_decode(view[start:stop])[0]
+            elif self.coding == "raw-unicode-escape":
+                stop = self._before_escape(start, stop)
+                yield str(view[start:stop], "raw-unicode-escape").encode("latin1")
+            else:
+                yield utf8.decode(view[start:stop], stop == self.stop).encode("latin1")
+            self.file.forget(start, stop)
+            start = stop
+
+    def _before_escape(self, start: int, stop: int) -> int:
+        """Move `stop` before an escape that it would cut in two."""
+        if stop == self.stop:
+            return stop
+        piece = self.file.bytes[start:stop]  # begins between two escapes
+        last = piece.rfind(b"\\")
+        if last < 0 or len(piece) - last >= _LONGEST_ESCAPE[self.coding]:
+            return stop
+        run = last + 1 - len(piece[: last + 1].rstrip(b"\\"))
+        # A backslash after an odd number of them is the second half of a pair.
+        return start + last if run % 2 else stop
+
+
+class StoredArray:
+    """An array in the file: its shape and type are known, its values are read by `load`.
+
+    Args:
+        position: Where the file speaks of it, for messages.
+        shape: Lengths of its axes.
+        dtype: One of `DTYPES`, in either byte order.
+        data: Its bytes. Their number must be what shape, type and strides ask for.
+        fortran: The first axis varies fastest.
+        strides: Steps between neighbours along each axis, in elements; PyTorch has them.
+    """
+
+    __slots__ = ("_data", "_held", "_loaded", "_strides", "dtype", "fortran", "position", "shape")
+
+    def __init__(
+        self,
+        position: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        data: Span | bytes,
+        *,
+        fortran: bool = False,
+        strides: tuple[int, ...] | None = None,
+    ) -> None:
+        self.position = position
+        self.shape = shape
+        self.dtype = dtype
+        self.fortran = fortran
+        self._data = data
+        self._strides = strides
+        self._loaded: NDArray[Any] | None = None
+        self._held = dtype.itemsize * (
+            elements(shape) if strides is None else extent(shape, strides)
+        )
+        fits = data.can_hold(self._held) if isinstance(data, Span) else len(data) == self._held
+        if not fits:
+            refuse(position, f"an array of shape {shape} and type {dtype} with {len(data):,} bytes")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return elements(self.shape) * self.dtype.itemsize
+
+    def load(self) -> NDArray[Any]:
+        """Return the array: read-only, in this machine's byte order, a view where it can be one."""
+        if self._loaded is None:
+            data = self._data
+            if isinstance(data, Span):
+                flat = data.data(self._held)
+            else:
+                flat = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
+            array = flat.view(self.dtype)
+            if self._strides is None:
+                array = array.reshape(self.shape, order="F" if self.fortran else "C")
+            else:
+                steps = [step * self.dtype.itemsize for step in self._strides]
+                array = np.lib.stride_tricks.as_strided(array, self.shape, steps)
+            self._loaded = array.astype(self.dtype.newbyteorder("="), copy=False)
+            self._loaded.flags.writeable = False
+        return self._loaded
+
+    def parts(self, handle: BinaryIO, size: int = 4 * _CHUNK) -> Iterator[NDArray[np.uint8]]:
+        """Yield the bytes in the order of the file, read from `handle` into one small buffer."""
+        data = self._data
+        if not (isinstance(data, Span) and data.coding == "raw"):
+            order: Literal["C", "F"] = "F" if self.fortran else "C"
+            yield self.load().reshape(-1, order=order).view(np.uint8)
+            return
+        buffer = np.empty(min(size, len(data)), np.uint8)
+        handle.seek(data.start)
+        for start in range(0, len(data), size):
+            part = buffer[: len(data) - start]
+            if handle.readinto(part.data) != part.size:  # type: ignore[attr-defined]
+                refuse(data.start + start, "the file became shorter while it was read")
+            yield part
+
+
+def elements(shape: tuple[int, ...]) -> int:
+    """Return how many elements an array of this shape has."""
+    count = 1
+    for length in shape:
+        count *= length
+    return count
+
+
+def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Return how many elements of a storage an array with these strides reaches over."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
+
+
+def check_shape(shape: object, position: int) -> tuple[int, ...]:
+    """Return `shape` if it is one that an array can have, else refuse it."""
+    if not isinstance(shape, tuple) or len(shape) > _MAX_AXES:
+        refuse(position, f"an array whose shape is not a tuple of at most {_MAX_AXES} lengths")
+    if any(type(n) is not int or n < 0 for n in shape):
+        refuse(position, "an array whose shape is not made of lengths")
+    if elements(tuple(max(n, 1) for n in shape)) > _MAX_ELEMENTS:
+        refuse(position, f"an array of shape {shape}, more than there can be")
+    return shape

@@ -1,0 +1,452 @@
+"""Read a pickle without Python's `pickle`: nothing that a file names is ever imported or called.
+
+A pickle is a program for a small stack machine. This is such a machine with a closed list of
+opcodes (`opcodes`), in which a global is never looked up: it is a `Standin` from a table of
+ours, and "calling" it runs a few lines of this package on checked arguments. `numpy.ndarray`,
+`numpy.dtype` and `_reconstruct` are no exception: NumPy's own, fed with a hostile state, read
+and write outside their memory. Arrays come out as `StoredArray`, still in the file.
+
+Each opcode takes a bounded amount of memory, no value is printed, hashed or compared in depth,
+and nothing recurses: lists that contain themselves are as harmless as any.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sslprep.checkpoints import opcodes as op
+from sslprep.checkpoints.arrays import DTYPES, MappedFile, Span, StoredArray, check_shape
+from sslprep.checkpoints.opcodes import Argument, Text, refuse
+
+MAX_TEXT = 128
+"""Bytes of a string that becomes a Python one at once; a longer one stays in the file."""
+_MAX_INT_KEY = 1 << 31
+
+
+@dataclass(frozen=True, eq=False)
+class Standin:
+    """What a global of a pickle stands for here.
+
+    Attributes:
+        build: Makes the value that calling the global would give, from (arguments, position);
+            `None` where a pickle names it but has no reason to call it.
+    """
+
+    build: Callable[[tuple[Any, ...], int], Any] | None = None
+
+
+Vocabulary = Mapping[tuple[str, str], Standin]
+
+
+class PickledType:
+    """A `numpy.dtype` of a pickle: a code, and the byte order that its state gives."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.order: Literal["=", "<", ">", "|"] = "="
+
+    def resolve(self, position: int) -> np.dtype[Any]:
+        """Return the NumPy type, if it is on the list of plain numbers."""
+        if self.code not in DTYPES:
+            refuse(position, f"an array of type {self.code[:20]!r}, which is not a plain number")
+        dtype = DTYPES[self.code]
+        return dtype if self.order == "|" else dtype.newbyteorder(self.order)
+
+
+class UnbuiltArray:
+    """What `_reconstruct` gives until BUILD fills it; where the memo holds it, `None` after."""
+
+    __slots__ = ("places",)
+
+    def __init__(self) -> None:
+        self.places: list[int] | None = []
+
+
+class Boxed:
+    """The only element of a 0-d object array: how NumPy saves a dict in a `.npy` file."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _octets(value: object, position: int) -> Span | bytes:
+    """Return a string of the pickle as bytes; Python 2 and NumPy both take text for latin1."""
+    if isinstance(value, Span | bytes):
+        return value
+    if not isinstance(value, str) or not all(c <= "\xff" for c in value):
+        refuse(position, f"data of type {type(value).__name__} in place of bytes")
+    return value.encode("latin1")
+
+
+def _reconstruct(args: tuple[Any, ...], position: int) -> UnbuiltArray:
+    if len(args) != 3 or args[0] is not NDARRAY or args[1] != (0,) or args[2] not in ("b", b"b"):
+        refuse(position, "an array constructor with arguments that NumPy never writes")
+    return UnbuiltArray()
+
+
+def _dtype(args: tuple[Any, ...], position: int) -> PickledType:
+    if not 1 <= len(args) <= 3 or not isinstance(args[0], str | bytes):
+        refuse(position, "a dtype that is not a code of a plain number")
+    code = args[0]
+    return PickledType(code.decode("latin1") if isinstance(code, bytes) else code)
+
+
+def _scalar(args: tuple[Any, ...], position: int) -> Any:
+    if len(args) != 2 or not isinstance(args[0], PickledType):
+        refuse(position, "a NumPy scalar that is not (type, bytes)")
+    dtype, data = args[0].resolve(position), _octets(args[1], position)
+    if isinstance(data, Span) or len(data) != dtype.itemsize:
+        refuse(position, f"a NumPy scalar of type {dtype} with another number of bytes")
+    return np.frombuffer(data, dtype)[0].item()
+
+
+def _frombuffer(args: tuple[Any, ...], position: int) -> StoredArray:
+    if len(args) != 4 or not isinstance(args[1], PickledType) or args[3] not in ("C", "F"):
+        refuse(position, "an array that is not (bytes, type, shape, order)")
+    shape, dtype = check_shape(args[2], position), args[1].resolve(position)
+    data = _octets(args[0], position)
+    return StoredArray(position, shape, dtype, data, fortran=args[3] == "F")
+
+
+def _encode(args: tuple[Any, ...], position: int) -> Span | bytes:
+    if len(args) != 2 or args[1] not in ("latin1", "latin-1"):
+        refuse(position, "_codecs.encode to something else than latin1")
+    if isinstance(args[0], bytes) or (isinstance(args[0], Span) and args[0].coding == "raw"):
+        refuse(position, "_codecs.encode of something that is not text")
+    return _octets(args[0], position)
+
+
+def _ordered_dict(args: tuple[Any, ...], position: int) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    if args:
+        if len(args) != 1 or not isinstance(args[0], list):
+            refuse(position, "an OrderedDict that is not made of pairs")
+        for pair in args[0]:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                refuse(position, "an OrderedDict that is not made of pairs")
+            _set_item(result, pair[0], pair[1], position)
+    return result
+
+
+def _empty_bytes(args: tuple[Any, ...], position: int) -> bytes:
+    if args:
+        refuse(position, "bytes() with arguments")
+    return b""
+
+
+def _set_item(target: dict[Any, Any], key: Any, value: Any, position: int) -> None:
+    if isinstance(key, bytes):
+        key = key.decode("latin1")
+    if type(key) is int:
+        if not -_MAX_INT_KEY < key < _MAX_INT_KEY:
+            refuse(position, "a dictionary key that is a huge integer")
+    elif not isinstance(key, str):
+        what = f"longer than {MAX_TEXT} bytes" if isinstance(key, Span) else type(key).__name__
+        refuse(position, f"a dictionary key that is {what}, not a short name")
+    if key in target:
+        refuse(position, f"the dictionary key {key!r} a second time")
+    target[key] = value
+
+
+NDARRAY = Standin()
+
+NUMPY: Vocabulary = {
+    # NumPy 1 and Python 2 write numpy.core, NumPy 2 writes numpy._core.
+    ("numpy.core.multiarray", "_reconstruct"): Standin(_reconstruct),
+    ("numpy._core.multiarray", "_reconstruct"): Standin(_reconstruct),
+    ("numpy", "ndarray"): NDARRAY,
+    ("numpy", "dtype"): Standin(_dtype),
+    ("numpy.core.multiarray", "scalar"): Standin(_scalar),
+    ("numpy._core.multiarray", "scalar"): Standin(_scalar),
+    # Arrays in protocol 5.
+    ("numpy.core.numeric", "_frombuffer"): Standin(_frombuffer),
+    ("numpy._core.numeric", "_frombuffer"): Standin(_frombuffer),
+    # How Python 3 writes bytes in protocols 0 to 2, and empty ones.
+    ("_codecs", "encode"): Standin(_encode),
+    ("__builtin__", "bytes"): Standin(_empty_bytes),
+    ("collections", "OrderedDict"): Standin(_ordered_dict),
+}
+"""All that a Caffe2 checkpoint has a reason to name, each with the reason of its existence."""
+
+
+def read_pickle(
+    file: MappedFile,
+    start: int = 0,
+    *,
+    stop: int | None = None,
+    vocabulary: Vocabulary = NUMPY,
+    persistent: Callable[[Any, int], Any] | None = None,
+) -> tuple[Any, int]:
+    """Read one pickle of a file.
+
+    The opcode stream and the globals that it names are looked over first; only then does the
+    machine run.
+
+    Args:
+        file: The file.
+        start: Where the pickle begins.
+        stop: Where it must end at the latest; by default the end of the file.
+        vocabulary: The globals that it may name.
+        persistent: What a persistent id stands for; without it the pickle may have none.
+
+    Returns:
+        The value, in which arrays are `StoredArray` and long strings `Span`, and the position
+        after the pickle.
+
+    Raises:
+        UnsafeFileError: The pickle names or does anything that is not on the lists, is damaged,
+            or claims more than the file holds. The position is named, the file is not.
+    """
+    machine = _Machine(file, vocabulary, persistent)
+    allow = persistent is not None
+    end = len(file.bytes) if stop is None else stop
+    for position, code, argument in op.walk(file.bytes, start, end, persistent_ids=allow):
+        if code == op.GLOBAL:
+            machine.standin(argument, position)
+    for position, code, argument in op.walk(file.bytes, start, end, persistent_ids=allow):
+        machine.step(position, code, argument)
+    return machine.result(position), position + 1
+
+
+class _Machine:
+    """The stack, the marks and the memo, and what each opcode does to them."""
+
+    def __init__(
+        self,
+        file: MappedFile,
+        vocabulary: Vocabulary,
+        persistent: Callable[[Any, int], Any] | None,
+    ) -> None:
+        self._file = file
+        self._vocabulary = vocabulary
+        self._persistent = persistent
+        self._stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+        self._steps: dict[int, Callable[[Any, int], None]] = {
+            op.PROTO: self._nothing,
+            op.FRAME: self._nothing,
+            op.STOP: self._nothing,
+            op.MARK: self._mark,
+            op.NONE: self._push,
+            op.NEWTRUE: lambda _, __: self._stack.append(True),
+            op.NEWFALSE: lambda _, __: self._stack.append(False),
+            **dict.fromkeys((op.INT, op.BININT, op.BININT1, op.BININT2), self._push),
+            **dict.fromkeys((op.LONG, op.LONG1, op.LONG4, op.FLOAT, op.BINFLOAT), self._push),
+            op.STRING: self._escaped,
+            op.BINSTRING: self._string,
+            op.SHORT_BINSTRING: self._string,
+            op.UNICODE: self._escaped_unicode,
+            **dict.fromkeys((op.BINUNICODE, op.SHORT_BINUNICODE, op.BINUNICODE8), self._unicode),
+            **dict.fromkeys(
+                (op.BINBYTES, op.SHORT_BINBYTES, op.BINBYTES8, op.BYTEARRAY8), self._bytes
+            ),
+            op.EMPTY_LIST: lambda _, __: self._stack.append([]),
+            op.LIST: lambda _, position: self._stack.append(self._to_mark(position)),
+            op.APPEND: lambda _, position: self._extend([self._pop(position)], position),
+            op.APPENDS: lambda _, position: self._extend(self._to_mark(position), position),
+            op.EMPTY_DICT: lambda _, __: self._stack.append({}),
+            op.DICT: self._dict,
+            op.SETITEM: lambda _, position: self._update(self._several(2, position), position),
+            op.SETITEMS: lambda _, position: self._update(self._to_mark(position), position),
+            op.EMPTY_TUPLE: lambda _, __: self._stack.append(()),
+            op.TUPLE: lambda _, position: self._stack.append(tuple(self._to_mark(position))),
+            op.TUPLE1: lambda _, position: self._stack.append(tuple(self._several(1, position))),
+            op.TUPLE2: lambda _, position: self._stack.append(tuple(self._several(2, position))),
+            op.TUPLE3: lambda _, position: self._stack.append(tuple(self._several(3, position))),
+            **dict.fromkeys((op.GET, op.BINGET, op.LONG_BINGET), self._get),
+            **dict.fromkeys((op.PUT, op.BINPUT, op.LONG_BINPUT), self._put),
+            op.MEMOIZE: lambda _, position: self._put(len(self._memo), position),
+            op.GLOBAL: lambda name, at: self._stack.append(self.standin(name, at)),
+            op.STACK_GLOBAL: self._stack_global,
+            op.REDUCE: self._reduce,
+            op.BUILD: self._build,
+            op.BINPERSID: self._persistent_id,
+        }
+
+    def step(self, position: int, code: int, argument: Argument) -> None:
+        self._steps[code](argument, position)
+
+    def result(self, position: int) -> Any:
+        value = self._pop(position)
+        if self._stack or self._marks:
+            refuse(position, "the pickle leaves more than one value")
+        return value
+
+    def standin(self, name: Any, position: int) -> Standin:
+        found = self._vocabulary.get(name)
+        if found is None:
+            refuse(position, f"refers to {name[0]}.{name[1]}, which is not on the allowlist")
+        return found
+
+    def _nothing(self, _: Any, __: int) -> None:
+        pass
+
+    def _mark(self, _: Any, __: int) -> None:
+        self._marks.append(len(self._stack))
+
+    def _push(self, value: Any, _: int) -> None:
+        self._stack.append(value)
+
+    def _pop(self, position: int) -> Any:
+        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
+            refuse(position, "takes from an empty stack")
+        return self._stack.pop()
+
+    def _several(self, count: int, position: int) -> list[Any]:
+        values = [self._pop(position) for _ in range(count)]
+        values.reverse()
+        return values
+
+    def _to_mark(self, _: int) -> list[Any]:
+        at = self._marks.pop()  # the walk has counted the marks
+        values = self._stack[at:]
+        del self._stack[at:]
+        return values
+
+    def _top(self, position: int) -> Any:
+        value = self._pop(position)
+        self._stack.append(value)
+        return value
+
+    # Strings. Short ones become Python's; `latin1` is how Python 2's are read everywhere.
+
+    def _string(self, text: Text, _: int) -> None:
+        if text.stop - text.start <= MAX_TEXT:
+            self._stack.append(self._file.bytes[text.start : text.stop].decode("latin1"))
+        else:
+            self._stack.append(Span(self._file, text.start, text.stop, "raw"))
+
+    def _bytes(self, text: Text, _: int) -> None:
+        if text.stop - text.start <= MAX_TEXT:
+            self._stack.append(self._file.bytes[text.start : text.stop])
+        else:
+            self._stack.append(Span(self._file, text.start, text.stop, "raw"))
+
+    def _escaped(self, text: Text, position: int) -> None:
+        span = Span(self._file, text.start, text.stop, "escaped")
+        if text.stop - text.start <= MAX_TEXT:
+            raw = self._file.bytes[text.start : text.stop]
+            try:
+                decoded = codecs.escape_decode(raw)[0]
+            except ValueError:
+                refuse(position, "a string with a malformed escape")
+            self._stack.append(decoded.decode("latin1"))
+        else:
+            self._stack.append(span)
+
+    def _unicode(self, text: Text, position: int) -> None:
+        self._stack.append(self._text(text, "utf-8", position))
+
+    def _escaped_unicode(self, text: Text, position: int) -> None:
+        self._stack.append(self._text(text, "raw-unicode-escape", position))
+
+    def _text(self, text: Text, coding: Any, position: int) -> str | Span:
+        if text.stop - text.start <= MAX_TEXT:
+            try:
+                decoded = self._file.bytes[text.start : text.stop].decode(coding)
+            except UnicodeDecodeError:
+                refuse(position, f"a string that is not {coding}")
+            # Wider characters take up to four times their place in the file.
+            if decoded.isascii() or max(decoded) <= "\xff":
+                return decoded
+        return Span(self._file, text.start, text.stop, coding)
+
+    # Containers and the memo.
+
+    def _extend(self, values: list[Any], position: int) -> None:
+        target = self._top(position)
+        if not isinstance(target, list):
+            refuse(position, f"appends to a {type(target).__name__}")
+        target.extend(values)
+
+    def _update(self, values: list[Any], position: int) -> None:
+        target = self._top(position)
+        if not isinstance(target, dict) or len(values) % 2:
+            refuse(position, f"sets items of a {type(target).__name__}")
+        for i in range(0, len(values), 2):
+            _set_item(target, values[i], values[i + 1], position)
+
+    def _dict(self, _: Any, position: int) -> None:
+        values = self._to_mark(position)
+        self._stack.append({})
+        self._update(values, position)
+
+    def _get(self, index: int, position: int) -> None:
+        if index not in self._memo:
+            refuse(position, f"memo index {index} was never stored")
+        self._stack.append(self._memo[index])
+
+    def _put(self, index: int, position: int) -> None:
+        value = self._top(position)
+        if isinstance(value, UnbuiltArray) and value.places is not None:
+            value.places.append(index)
+        self._memo[index] = value
+
+    # Globals, and what is built from them.
+
+    def _stack_global(self, _: Any, position: int) -> None:
+        module, name = self._several(2, position)
+        if not isinstance(module, str) or not isinstance(name, str):
+            refuse(position, "a global whose name is not a short text")
+        self._stack.append(self.standin((module, name), position))
+
+    def _reduce(self, _: Any, position: int) -> None:
+        called, args = self._several(2, position)
+        if not isinstance(called, Standin) or called.build is None:
+            refuse(position, f"calls a {type(called).__name__} that is not to be called")
+        if not isinstance(args, tuple):
+            refuse(position, "a call without a tuple of arguments")
+        self._stack.append(called.build(args, position))
+
+    def _build(self, _: Any, position: int) -> None:
+        target, state = self._several(2, position)
+        if isinstance(target, UnbuiltArray):
+            if target.places is None:
+                refuse(position, "sets the state of an array a second time")
+            built = _built_array(state, position)
+            for index in target.places:
+                if self._memo[index] is target:
+                    self._memo[index] = built
+            target.places = None
+            target = built
+        elif isinstance(target, PickledType):
+            if not isinstance(state, tuple) or len(state) < 2 or state[1] not in tuple("<>=|"):
+                refuse(position, "a dtype with a state that NumPy never writes")
+            target.order = state[1]
+        elif not (isinstance(target, dict) and self._persistent is not None):
+            # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers.
+            refuse(position, f"sets the state of a {type(target).__name__}")
+        self._stack.append(target)
+
+    def _persistent_id(self, _: Any, position: int) -> None:
+        if self._persistent is None:  # the walk has refused it
+            refuse(position, "a persistent id")
+        self._stack.append(self._persistent(self._pop(position), position))
+
+
+def _built_array(state: Any, position: int) -> StoredArray | Boxed:
+    """Return the array of a state (version, shape, dtype, is Fortran, data)."""
+    if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], PickledType):
+        refuse(position, "an array with a state that NumPy never writes")
+    _, shape, dtype, fortran, data = state
+    if dtype.code in ("O", "O8"):
+        if shape != () or not isinstance(data, list) or len(data) != 1:
+            refuse(position, "an array of Python objects")
+        return Boxed(data[0])
+    return StoredArray(
+        position,
+        check_shape(shape, position),
+        dtype.resolve(position),
+        _octets(data, position),
+        fortran=fortran in (True, 1) and type(fortran) in (bool, int),
+    )
