@@ -190,6 +190,11 @@ class StoredArray:
             refuse(position, f"an array of shape {shape} and type {dtype} with {len(data):,} bytes")
 
     @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
         return elements(self.shape) * self.dtype.itemsize

@@ -27,6 +27,7 @@ __all__ = [
     "Contents",
     "Format",
     "compare_written",
+    "holds_objects",
     "open_checkpoint",
     "read_checkpoint",
     "save_pickle",
@@ -181,7 +182,27 @@ def _whole_pickle(file: MappedFile, start: int) -> Any:
 
 def _read_boxed(file: MappedFile) -> Any:
     """Read a `.npy` file whose only element is a dict, pickled."""
-    with reading(file.path, CheckpointError), open(file.path, "rb") as handle:
+    dtype, shape, start = _npy_header(file.path)
+    if dtype != np.dtype(object) or shape != ():
+        raise CheckpointError(
+            f"is an array of shape {shape} and type {dtype}",
+            expected="a checkpoint: named arrays",
+        )
+    return _whole_pickle(file, start)
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether a `.npy` file holds pickled objects rather than plain values.
+
+    Raises:
+        UnsafeFileError: Its header is damaged.
+    """
+    return _npy_header(path)[0].hasobject
+
+
+def _npy_header(path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Return type, shape and the position after the header."""
+    with reading(path, CheckpointError), open(path, "rb") as handle:
         try:
             version = np.lib.format.read_magic(handle)
             if version == (1, 0):
@@ -192,13 +213,7 @@ def _read_boxed(file: MappedFile) -> Any:
             raise UnsafeFileError(
                 f"not a readable .npy header ({error})", remedy="Nothing was loaded."
             ) from error
-        start = handle.tell()
-    if dtype != np.dtype(object) or shape != ():
-        raise CheckpointError(
-            f"is an array of shape {shape} and type {dtype}",
-            expected="a checkpoint: named arrays",
-        )
-    return _whole_pickle(file, start)
+        return dtype, shape, handle.tell()
 
 
 def _find_table(tree: Any) -> tuple[str, dict[Any, Any]]:
