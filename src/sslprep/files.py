@@ -116,18 +116,18 @@ class OutputSet:
         self._made_folders: list[Path] = []
         lock = lock or self.manifests[0]
         self._journal = folder / f".{lock}.commit"
+        self._lock_path = folder / f".{lock}.lock"
         for name in (*self.names, *self.manifests, *self._obsolete):
             _check_plain_name(name)
-        with _os_errors(folder):
-            self._make_folder()
-            try:
-                self._lock = self._acquire(lock)
-            except BaseException:
-                self._remove_made_folders()
-                raise
+        self._lock: IO[bytes] | None = None
         try:
-            if not overwrite:
-                self._refuse_existing()
+            with _os_errors(folder):
+                with _no_interrupt():
+                    self._make_folder()
+                    self._lock = self._acquire(lock)
+                self._refuse_folders()
+                if not overwrite:
+                    self._refuse_existing()
         except BaseException:
             self.close()
             raise
@@ -157,9 +157,10 @@ class OutputSet:
 
         The lock is the kernel's (flock), so a killed run never leaves it held.
         """
-        path = self.folder / f".{name}.lock"
+        path = self._lock_path
         while True:
-            handle = open(path, "a+b")  # noqa: SIM115 - held until close()
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = open(os.open(path, flags, 0o666), "rb")  # noqa: SIM115 - held until close()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -181,6 +182,17 @@ class OutputSet:
                     return handle
             handle.close()
 
+    def _refuse_folders(self) -> None:
+        """Refuse what no rename can replace, before any work and not within the commit."""
+        for name in (*self.names, *self.manifests, *self._obsolete):
+            path = self.folder / name
+            if path.is_dir() and not path.is_symlink():
+                raise OutputError(
+                    "a folder has the name of an output",
+                    where=path,
+                    remedy="Move it away, or choose another output folder.",
+                )
+
     def _refuse_existing(self) -> None:
         leftovers = self._names_of_an_interrupted_commit() | self._shared
         wanted = (*self.names, *self.manifests, *self._obsolete)
@@ -197,8 +209,18 @@ class OutputSet:
         """Return outputs that a run killed within `commit` had begun to put in place."""
         try:
             return set(msgspec.json.decode(self._journal.read_bytes(), type=list[str]))
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return set()
+
+    def _write_journal(self, names: list[str]) -> None:
+        try:
+            with _create_anew(self._journal) as file:
+                file.write(msgspec.json.encode(names))
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            self._journal.unlink(missing_ok=True)
+            raise
 
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
@@ -206,7 +228,7 @@ class OutputSet:
         if name not in self.names and name not in self.manifests:
             raise ValueError(f"{name} was not announced to the OutputSet")
         with _os_errors(self.folder / name):
-            with open(self.part(name), "wb") as file:
+            with _create_anew(self.part(name)) as file:
                 writer = _HashingWriter(file)
                 yield writer  # type: ignore[misc]
                 file.flush()
@@ -240,7 +262,7 @@ class OutputSet:
         done = [file.name for file in self.written]
         ready = [n for n in done if n not in self.manifests]
         with _os_errors(self.folder), _no_interrupt():
-            self._journal.write_bytes(msgspec.json.encode([*ready, *self.manifests]))
+            self._write_journal([*ready, *self.manifests])
             for name in self.manifests:
                 (self.folder / name).unlink(missing_ok=True)
             _sync_folder(self.folder)
@@ -254,14 +276,21 @@ class OutputSet:
 
     def close(self) -> None:
         """Remove what was begun and not committed, and let other runs in."""
-        for name in (*self.names, *self.manifests):
-            with contextlib.suppress(OSError):
-                self.part(name).unlink(missing_ok=True)
-        if not self._lock.closed:
-            with contextlib.suppress(OSError):
-                os.unlink(self._lock.name)
-            self._lock.close()
-        self._remove_made_folders()
+        with _no_interrupt():  # an impatient second Ctrl-C waits too
+            if self._lock is not None and not self._lock.closed:
+                for name in (*self.names, *self.manifests):
+                    with contextlib.suppress(OSError):
+                        self.part(name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self._lock_path.unlink()
+                self._lock.close()
+            self._remove_made_folders()
+
+
+def _create_anew(path: Path) -> BinaryIO:
+    """Open a new file of ours; what stands in its place, maybe a link to elsewhere, goes."""
+    path.unlink(missing_ok=True)
+    return open(path, "xb")
 
 
 def _check_plain_name(name: str) -> None:

@@ -1,5 +1,6 @@
 """Atomic output sets and checked reads."""
 
+import errno
 import io
 import os
 import signal
@@ -288,3 +289,81 @@ time.sleep(60)
         except OutputError:
             time.sleep(0.05)
     assert names(tmp_path) == ["a", "b", M]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["b", M, "old.csv"])
+def test_a_folder_in_an_outputs_place_is_refused_before_any_work(
+    tmp_path: Path, name: str, overwrite: bool
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / name).mkdir()
+    with pytest.raises(OutputError, match="a folder has the name of an output"):
+        OutputSet(
+            tmp_path, ["a", "b"], manifests=[M], overwrite=overwrite, also_replaces=["old.csv"]
+        )
+    assert names(tmp_path) == sorted(["a", name])
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_commit_that_cannot_begin_leaves_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def full(file: int) -> None:
+        if os.readlink(f"/proc/self/fd/{file}").endswith(".commit"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [".a.part", f".{M}.commit"])
+def test_a_link_under_a_working_name_is_not_followed(tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(elsewhere)
+    write(tmp_path / "out")
+    assert elsewhere.read_bytes() == b"precious"
+    assert names(tmp_path / "out") == ["a", "b", M]
+
+
+def test_a_link_in_the_locks_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / f".{M}.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="cannot write"):
+        write(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_journal_of_nonsense_counts_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / f".{M}.commit").write_bytes(b'["\xff"]')
+    write(tmp_path)
+    assert names(tmp_path) == ["a", "b", M]
+
+
+def test_ctrl_c_while_cleaning_up_waits_for_the_end(tmp_path: Path) -> None:
+    def impatient(path: Path, missing_ok: bool = False) -> None:
+        signal.raise_signal(signal.SIGINT)
+        unlink(path, missing_ok=missing_ok)
+
+    unlink = Path.unlink
+    out = OutputSet(tmp_path / "new", ["a"], manifests=[M])
+    out.save_bytes("a", b"x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", impatient)
+        with pytest.raises(KeyboardInterrupt):
+            out.close()
+    assert names(tmp_path) == []
+
+
+def test_the_loser_of_two_writers_leaves_the_winners_files(tmp_path: Path) -> None:
+    with OutputSet(tmp_path, ["a"], manifests=[M]) as first:
+        first.save_bytes("a", b"first")
+        with pytest.raises(OutputError, match="another sslprep run"):
+            OutputSet(tmp_path, ["a"], manifests=[M])
+        assert first.part("a").exists()
