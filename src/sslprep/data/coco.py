@@ -10,15 +10,9 @@ from typing import Literal
 
 from sslprep import manifest
 from sslprep.data.annotations import Category, read_categories, read_image_ids, read_instances
-from sslprep.data.partition import (
-    ClassRecord,
-    Partition,
-    PartitionsWritten,
-    check_choices,
-    stored_prefix,
-    write_partitions,
-)
+from sslprep.data.partition import ClassRecord, Partition, check_choices, stored_prefix
 from sslprep.data.presence import Presence, align, presence, select
+from sslprep.data.writing import PartitionsWritten, write_partitions
 from sslprep.errors import AnnotationError, DatasetError, ParameterError
 
 logger = logging.getLogger(__name__)
@@ -221,7 +215,9 @@ def write_coco(
                 source_split=source.file.stem.removeprefix("instances_"),
                 images=[prefixes[source.name] + name for name in part.file_names],
                 labels=labels,
+                formats=format,
                 sources=_inputs_of(source, leading),
+                details={"dataset": "COCO2014"},
                 counts={"annotations": part.annotations, "valid": part.valid} if own else {},
             )
         )
@@ -239,8 +235,6 @@ def write_coco(
             "relative_to": relative_to,
         },
         inputs=inputs,
-        format=format,
         warnings=warnings,
-        details={"dataset": "COCO2014"},
         overwrite=overwrite,
     )

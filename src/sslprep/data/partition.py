@@ -1,7 +1,7 @@
 """The partition: an ordered list of image paths, their labels, and what the labels mean.
 
-Every reader (`coco`, `voc`, `folders`) builds `Partition` records; this module writes them, all
-of a run in one set, so that either all of them are there or none is, and reads them again.
+Every reader (`coco`, `voc`, `folders`) builds `Partition` records; `writing` puts them into files,
+and what is in a folder is read back as `FinishedPartition`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep import console, manifest
+from sslprep import manifest
 from sslprep.data import formats
 from sslprep.data.formats import Format, Labels
-from sslprep.errors import DatasetError, ManifestError, OutputError, ParameterError
-from sslprep.files import MANIFEST_SUFFIX, OutputSet, read_array, read_json, reading, write_strings
+from sslprep.errors import DatasetError, ManifestError, ParameterError
+from sslprep.files import MANIFEST_SUFFIX, read_array, read_json, reading, sha256_of
 
 CLASSES_FILE = "classes.json"
-LONGEST_PATH = 4096
-"""Characters; no operating system opens a longer path, and `<U…` pads every row to the longest."""
-
-MULTI_LABEL = {"1": "present", "0": "absent", "-1": "ignore"}
-SINGLE_LABEL = {"n": "the class whose id in classes.json is n"}
 
 
 class ClassRecord(msgspec.Struct, frozen=True):
@@ -47,9 +42,11 @@ class Partition:
         images: Paths in row order; they are iterated once for each file that holds them.
         labels: `int32 (images, classes)` of 1 present, 0 absent, -1 ignore; or `int64 (images,)`
             of class ids.
-        keys: How `targets.json` names the images, in row order.
+        formats: Formats of its files; `npy` is always among them.
+        keys: Names of the images in `targets.json`, in row order; `None` writes no such file.
         sources: The inputs of this partition among those of the run.
         counts: Further numbers for the manifest, such as skipped files.
+        details: Further entries of the manifest's details.
         warnings: What the user was warned of about this partition.
     """
 
@@ -57,9 +54,11 @@ class Partition:
     source_split: str
     images: Collection[str]
     labels: Labels
-    keys: Collection[str] = ()
+    formats: tuple[Format, ...] = ("npy",)
+    keys: Collection[str] | None = None
     sources: tuple[Path, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -67,36 +66,17 @@ class Partition:
         """Whether an image can be of several classes."""
         return self.labels.ndim == 2
 
+    @property
+    def file_names(self) -> list[str]:
+        """The names of its files, the manifest left out."""
+        names = [f"{self.name}_images.npy", f"{self.name}_labels.npy"]
+        names += [f"{self.name}.{kind}" for kind in self.row_formats]
+        return names if self.keys is None else [*names, f"{self.name}_targets.json"]
 
-@dataclass(frozen=True, kw_only=True)
-class PartitionsWritten:
-    """What a data command wrote.
-
-    Attributes:
-        written: All files.
-        images: Number of images by partition.
-        classes: Number of classes.
-        positives: Positive (image, class) pairs by partition.
-        ignored: Pairs with the ignore label by partition, where labels have one.
-        warnings: What to be aware of.
-    """
-
-    written: tuple[Path, ...]
-    images: dict[str, int]
-    classes: int
-    positives: dict[str, int]
-    ignored: dict[str, int]
-    warnings: tuple[str, ...]
-
-    def text(self) -> str:
-        """Lay the counts out as a table."""
-        rows = [
-            (name, count, self.classes, self.positives[name], self.ignored.get(name, 0))
-            for name, count in self.images.items()
-        ]
-        headers = ("partition", "images", "classes", "positives", "ignored")
-        folder = self.written[0].parent
-        return f"{console.table(headers, rows)}\n{len(self.written)} files in {folder}"
+    @property
+    def row_formats(self) -> list[str]:
+        """Its formats beside `npy`, sorted."""
+        return sorted(set(self.formats) - {"npy"})
 
 
 def stored_prefix(folder: Path, relative_to: Path | None) -> str:
@@ -146,13 +126,6 @@ def manifest_name(partition: str) -> str:
     return partition + MANIFEST_SUFFIX
 
 
-def file_names(partition: str, wanted: Sequence[Format], *, targets: bool) -> list[str]:
-    """Return the names of the files that a partition consists of, its manifest left out."""
-    names = [f"{partition}_images.npy", f"{partition}_labels.npy"]
-    names += [f"{partition}.{kind}" for kind in sorted(set(wanted)) if kind != "npy"]
-    return [*names, f"{partition}_targets.json"] if targets else names
-
-
 def check_choices(
     partitions: Sequence[str] | None, wanted: Sequence[Format], *, multi_label: bool
 ) -> None:
@@ -173,193 +146,6 @@ def check_choices(
         )
     if "parquet" in wanted:
         formats.import_pyarrow()
-
-
-def write_partitions(
-    output_dir: Path,
-    partitions: Sequence[Partition],
-    *,
-    classes: Sequence[ClassRecord],
-    command: str,
-    parameters: Mapping[str, Any],
-    inputs: manifest.Inputs,
-    format: Sequence[Format] = ("npy",),
-    targets: bool = False,
-    warnings: Sequence[str] = (),
-    details: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> PartitionsWritten:
-    """Write all partitions of a run and the class list that they share.
-
-    Args:
-        output_dir: Where to.
-        partitions: What to write.
-        classes: The classes, in column order (single labels: in order of ids).
-        command: For the manifests, as for all that follow.
-        parameters: Parameters that bear on the content.
-        inputs: All inputs of the run; each manifest names its partition's own.
-        format: Formats beside `npy`.
-        targets: Also write `…_targets.json`.
-        warnings: What the user was warned of about the run as a whole.
-        details: Further entries of the manifests' details.
-        overwrite: Replace existing files.
-
-    Raises:
-        OutputError: Files exist, or other partitions of the folder rest on other classes.
-        DatasetError: A path that cannot be stored.
-    """
-    for partition in partitions:
-        _check_paths(partition, format)
-    manifests = [manifest_name(p.name) for p in partitions]
-    names = [n for p in partitions for n in file_names(p.name, format, targets=targets)]
-    class_list = msgspec.json.format(msgspec.json.encode(classes), indent=2) + b"\n"
-    obsolete = (
-        [n for p in partitions for n in _made_before(output_dir, p.name)] if overwrite else ()
-    )
-    with OutputSet(
-        output_dir,
-        [*names, CLASSES_FILE],
-        manifests=manifests,
-        overwrite=overwrite,
-        lock=CLASSES_FILE,  # two runs into one folder exclude each other
-        also_replaces=obsolete,
-        shared=[CLASSES_FILE],
-    ) as out:
-        _check_class_list(output_dir / CLASSES_FILE, class_list, manifests, overwrite=overwrite)
-        for partition in partitions:
-            _write_files(out, partition, [c.name for c in classes], format, targets=targets)
-        out.save_bytes(CLASSES_FILE, class_list)
-        records = {record.path: record for record in inputs.records()}
-        tallies = {p.name: images_per_class(p.labels, classes) for p in partitions}
-        for partition in partitions:
-            present, ignored = tallies[partition.name]
-            manifest.write(
-                out,
-                manifest_name(partition.name),
-                kind="partition",
-                command=command,
-                parameters={**parameters, "format": sorted({"npy", *format})},
-                inputs=[records[str(path)] for path in partition.sources],
-                outputs=[*file_names(partition.name, format, targets=targets), CLASSES_FILE],
-                counts={
-                    "images": len(partition.images),
-                    "classes": len(classes),
-                    "positives": int(present.sum()),
-                    **({"ignored": int(ignored.sum())} if partition.multi_label else {}),
-                    **partition.counts,
-                },
-                warnings=[*warnings, *partition.warnings],
-                labels=MULTI_LABEL if partition.multi_label else SINGLE_LABEL,
-                details={
-                    "partition": partition.name,
-                    "source_split": partition.source_split,
-                    "multi_label": partition.multi_label,
-                    "classes": [c.name for c in classes],
-                    "images_per_class": present.tolist(),
-                    **({"ignored_per_class": ignored.tolist()} if partition.multi_label else {}),
-                    **(details or {}),
-                },
-            )
-        out.commit()
-    return PartitionsWritten(
-        written=tuple(output_dir / name for name in [*names, CLASSES_FILE, *manifests]),
-        images={p.name: len(p.images) for p in partitions},
-        classes=len(classes),
-        positives={name: int(present.sum()) for name, (present, _) in tallies.items()},
-        ignored={p.name: int(tallies[p.name][1].sum()) for p in partitions if p.multi_label},
-        warnings=(*warnings, *(w for p in partitions for w in p.warnings)),
-    )
-
-
-def _check_paths(partition: Partition, wanted: Sequence[Format]) -> None:
-    """Refuse images that cannot be stored, and partitions without any."""
-    if not len(partition.images):
-        raise DatasetError(
-            f"has no image for the partition {partition.name}",
-            where=partition.sources[0] if partition.sources else None,
-        )
-    for path in partition.images:
-        if len(path) > LONGEST_PATH:
-            raise DatasetError(
-                f"the image path {path[:60]}… has {len(path)} characters",
-                where=partition.sources[0] if partition.sources else None,
-                expected=f"at most {LONGEST_PATH}",
-            )
-        if "txt" in wanted and ("\n" in path or "\r" in path):
-            raise DatasetError(
-                "the file name holds a line break, which --format txt cannot store",
-                where=path,
-                remedy="Rename the file, or choose jsonl, csv or parquet.",
-            )
-
-
-def _write_files(
-    out: OutputSet,
-    partition: Partition,
-    class_names: Sequence[str],
-    wanted: Sequence[Format],
-    *,
-    targets: bool,
-) -> None:
-    name, images = partition.name, partition.images
-    with out.create(f"{name}_images.npy") as file:
-        write_strings(file, images, count=len(images), width=max(map(len, images)))
-    out.save_array(f"{name}_labels.npy", partition.labels)
-    for kind in sorted(set(wanted) - {"npy"}):
-        with out.create(f"{name}.{kind}") as file:
-            formats.write(file, kind, images, partition.labels, name, class_names)
-    if targets:
-        with out.create(f"{name}_targets.json") as file:
-            formats.write_targets(file, partition.keys, partition.labels, class_names)
-
-
-def _made_before(folder: Path, partition: str) -> list[str]:
-    """Return files of an earlier run of this partition: only such as its manifest names."""
-    path = folder / manifest_name(partition)
-    if not path.exists():
-        return []
-    try:
-        outputs = [output.file for output in manifest.read(path).outputs]
-    except ManifestError:  # it is about to be replaced itself
-        outputs = []
-    own = (f"{partition}_", f"{partition}.")
-    made = [n for n in outputs if n.startswith(own) and Path(n).name == n]
-    return [*made, f"{partition}.check.json"]
-
-
-def _check_class_list(
-    path: Path, wanted: bytes, replaced: Sequence[str], *, overwrite: bool
-) -> None:
-    """Refuse to change a class list that other partitions of the folder rest on."""
-    if not os.path.lexists(path):
-        return
-    with reading(path, OutputError):
-        if path.read_bytes() == wanted:
-            return
-    resting = [
-        name.name
-        for name in sorted(path.parent.glob(f"[!.]*{MANIFEST_SUFFIX}"))
-        if name.name not in replaced and _lists_classes(name)
-    ]
-    if resting:
-        raise OutputError(
-            f"holds other classes than this run's, and {resting[0]} rests on it",
-            where=path,
-            remedy="Choose another output folder.",
-        )
-    if not overwrite:
-        raise OutputError(
-            "the output exists already, with other classes",
-            where=path,
-            remedy="Pass --overwrite to replace it, or choose another output folder.",
-        )
-
-
-def _lists_classes(path: Path) -> bool:
-    try:
-        return any(output.file == CLASSES_FILE for output in manifest.read(path).outputs)
-    except ManifestError:
-        return False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -420,3 +206,21 @@ def read_partition(folder: Path, name: str) -> FinishedPartition:
     return FinishedPartition(
         name=name, images=images, labels=labels, classes=classes, manifest=record
     )
+
+
+def check_unchanged(folder: Path, record: manifest.Manifest) -> None:
+    """Refuse a partition whose files are not those that its manifest describes.
+
+    Raises:
+        ManifestError: A file differs.
+    """
+    for output in record.outputs:
+        path = folder / Path(output.file).name
+        with reading(path, ManifestError):
+            digest = sha256_of(path)
+        if digest != output.sha256:
+            raise ManifestError(
+                "was changed after it was written",
+                where=path,
+                remedy="Write the partition again.",
+            )

@@ -8,15 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from sslprep import manifest
-from sslprep.data.partition import (
-    ClassRecord,
-    Partition,
-    PartitionsWritten,
-    check_choices,
-    stored_prefix,
-    write_partitions,
-)
+from sslprep.data.partition import ClassRecord, Partition, check_choices, stored_prefix
 from sslprep.data.voc_lists import ClassList, combine, parse_list
+from sslprep.data.writing import PartitionsWritten, write_partitions
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.files import reading
 
@@ -195,8 +189,10 @@ def write_voc(
                 source_split=split,
                 images=[f"{prefix}{image_id}.jpg" for image_id in ids],
                 labels=labels,
-                keys=ids,
+                keys=ids if generate_json else None,
+                formats=format,
                 sources=tuple(paths),
+                details={"dataset": source.absolute().name},
             )
         )
     return write_partitions(
@@ -212,9 +208,6 @@ def write_voc(
             "relative_to": relative_to,
         },
         inputs=inputs,
-        format=format,
-        targets=generate_json,
         warnings=warnings,
-        details={"dataset": source.absolute().name},
         overwrite=overwrite,
     )
