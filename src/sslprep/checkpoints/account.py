@@ -1,0 +1,175 @@
+"""The account of a conversion: what became of every blob, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from sslprep.console import table
+from sslprep.errors import CheckpointError
+
+Action = Literal["kept", "renamed", "folded", "dropped", "unknown"]
+
+MOMENTUM = "momentum of the optimiser"
+BOOKKEEPING_REASON = "bookkeeping of the training run"
+OTHER_TOWER = "another tower"
+HEAD = "head of the pretext task or classifier"
+NOT_A_BLOB = "not an array"
+NO_SUCH_NAME = "no such name in the benchmark's networks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of one blob.
+
+    Attributes:
+        blob: Its name in the source.
+        became: Its name in the target; `None` when it is not there.
+        action: `kept` (same name), `renamed`, `folded` (its values went into others), `dropped`
+            (for the reason given) or `unknown`.
+        reason: Why, where the action does not say it.
+    """
+
+    blob: str
+    became: str | None
+    action: Action
+    reason: str | None = None
+
+
+def kept(blob: str, became: str, reason: str | None = None) -> Fate:
+    """Return the fate of a blob that keeps its values, and perhaps its name."""
+    action: Action = "kept" if blob == became else "renamed"
+    return Fate(blob=blob, became=became, action=action, reason=reason)
+
+
+def dropped(blob: str, reason: str) -> Fate:
+    """Return the fate of a blob that is not in the target."""
+    return Fate(blob=blob, became=None, action="dropped", reason=reason)
+
+
+def then(first: Sequence[Fate], second: Sequence[Fate]) -> list[Fate]:
+    """Join the accounts of two steps: what the first step's results became in the second.
+
+    Example:
+        >>> a = [kept("conv1_s0_w", "conv1_w"), dropped("lr", "bookkeeping")]
+        >>> [(fate.blob, fate.became) for fate in then(a, [kept("conv1_w", "conv1.weight")])]
+        [('conv1_s0_w', 'conv1.weight'), ('lr', None)]
+    """
+    later = {fate.blob: fate for fate in second}
+    joined = []
+    for fate in first:
+        after = None if fate.became is None else later.get(fate.became)
+        if after is None:
+            joined.append(fate)
+            continue
+        action = fate.action if after.action == "kept" else after.action
+        joined.append(
+            replace(after, blob=fate.blob, action=action, reason=after.reason or fate.reason)
+        )
+    return joined
+
+
+def refuse_unknown(fates: Iterable[Fate], *, allow_unknown: bool) -> None:
+    """Raise when blobs are unknown and that was not allowed.
+
+    Raises:
+        CheckpointError: Names the first five.
+    """
+    unknown = [fate.blob for fate in fates if fate.action == "unknown"]
+    if unknown and not allow_unknown:
+        raise CheckpointError(
+            f"{_names(unknown)} {'is' if len(unknown) == 1 else 'are'} unknown",
+            expected="names of the benchmark's networks",
+            remedy="Pass --allow-unknown to go on without knowing what they are.",
+        )
+
+
+def refuse_missing(missing: Sequence[str], *, allow_missing: bool) -> None:
+    """Raise when blobs are missing and that was not allowed.
+
+    Raises:
+        CheckpointError: Names the first five.
+    """
+    if missing and not allow_missing:
+        raise CheckpointError(
+            f"{_names(missing)} {'is' if len(missing) == 1 else 'are'} missing",
+            expected="a whole network",
+            remedy="Pass --allow-missing to go on without them.",
+        )
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def counts(fates: Iterable[Fate]) -> dict[str, int]:
+    """Count the blobs by action."""
+    return dict(Counter(fate.action for fate in fates))
+
+
+def short_table(fates: Iterable[Fate]) -> str:
+    """Lay out the account with one line per action and reason, and an example of each.
+
+    Example:
+        >>> print(short_table([kept("conv1_s0_w", "conv1_w"), dropped("lr", "bookkeeping")]))
+        blobs  what became of them   for example
+        -----  --------------------  ---------------------
+            1  renamed               conv1_s0_w → conv1_w
+            1  dropped: bookkeeping  lr
+    """
+    groups: dict[tuple[str, str | None], list[Fate]] = {}
+    for fate in fates:
+        groups.setdefault((fate.action, fate.reason), []).append(fate)
+    rows = []
+    for (action, reason), members in groups.items():
+        example = members[0]
+        arrow = f" → {example.became}" if example.became not in (None, example.blob) else ""
+        what = action if reason is None else f"{action}: {reason}"
+        rows.append([len(members), what, example.blob + arrow])
+    return table(["blobs", "what became of them", "for example"], rows)
+
+
+def whole_table(fates: Iterable[Fate]) -> str:
+    """Lay out the account with one line per blob."""
+    rows = [[f.blob, f.became or "–", f.action, f.reason or ""] for f in fates]
+    return table(["blob", "became", "action", "reason"], rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionResult:
+    """What a conversion wrote.
+
+    Attributes:
+        written: The checkpoint and its manifest.
+        model: What the source is, such as `R-50, Jigsaw with 9 towers`.
+        blobs: Blobs of the source, by what became of them.
+        tensors: Arrays in the written checkpoint.
+        notes: What the user must know or set where the checkpoint is used.
+        proof: Largest relative difference of each stage, where `--check` was asked for.
+        warnings: What may be wrong.
+        summary: The account, shortened; the whole one is in the manifest.
+    """
+
+    written: tuple[Path, ...]
+    model: str
+    blobs: dict[str, int]
+    tensors: int
+    notes: tuple[str, ...] = ()
+    proof: dict[str, float] | None = None
+    warnings: tuple[str, ...] = ()
+    summary: str = ""
+
+    def text(self) -> str:
+        """Return what a person is shown."""
+        lines = [f"{self.model}: {self.tensors} arrays written to {self.written[0]}"]
+        lines += ["", self.summary]
+        if self.proof is not None:
+            rows = [[stage, f"{value:.1e}"] for stage, value in self.proof.items()]
+            lines += ["", table(["stage", "largest relative difference"], rows)]
+        if self.notes:
+            lines += ["", *self.notes]
+        return "\n".join(lines)
