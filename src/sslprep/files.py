@@ -17,6 +17,7 @@ import logging
 import os
 import signal
 import threading
+import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -436,6 +437,10 @@ _KIND_NAMES = {
 }
 
 
+_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError)
+"""What NumPy raises for a `.npy` header that is not one."""
+
+
 def read_array_header(
     file: BinaryIO, path: Path
 ) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
@@ -453,7 +458,7 @@ def read_array_header(
             version, np.lib.format.read_array_header_2_0
         )
         shape, fortran, dtype = reader(file)
-    except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
+    except (*_HEADER_ERRORS, RecursionError, MemoryError) as error:
         raise ArrayError(
             f"not a readable .npy file ({error})".replace("\n", " "),
             where=path,

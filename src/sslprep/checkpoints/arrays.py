@@ -25,7 +25,8 @@ from sslprep.files import reading
 
 Coding = Literal["raw", "utf-8", "escaped", "raw-unicode-escape"]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
+_MAX_TEXT = 1 << 20
 _MAX_AXES = 8
 _MAX_ELEMENTS = 1 << 40
 _LONGEST_ESCAPE = {"escaped": 4, "raw-unicode-escape": 10}
@@ -93,7 +94,7 @@ class Span:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def text(self, limit: int = _CHUNK) -> str:
+    def text(self, limit: int = _MAX_TEXT) -> str:
         """Return a string of at most `limit` bytes as text (settings in YAML and the like)."""
         if len(self) > limit:
             refuse(self.start, f"a text of {len(self):,} bytes")
@@ -122,26 +123,26 @@ class Span:
 
     def _parts(self) -> Iterator[bytes]:
         """Decode piece by piece, so that a long string is never in memory twice."""
-        utf8 = codecs.getincrementaldecoder("utf-8")()
         view = memoryview(self.file.bytes)
         start = self.start
         while start < self.stop:
             stop = min(start + _CHUNK, self.stop)
+            if stop < self.stop:
+                stop = self._before_cut(start, stop)
             if self.coding == "escaped":
-                stop = self._before_escape(start, stop)
                 yield codecs.escape_decode(view[start:stop])[0]
-            elif self.coding == "raw-unicode-escape":
-                stop = self._before_escape(start, stop)
-                yield str(view[start:stop], "raw-unicode-escape").encode("latin1")
             else:
-                yield utf8.decode(view[start:stop], stop == self.stop).encode("latin1")
+                yield str(view[start:stop], self.coding).encode("latin1")
             self.file.forget(start, stop)
             start = stop
 
-    def _before_escape(self, start: int, stop: int) -> int:
-        """Move `stop` before an escape that it would cut in two."""
-        if stop == self.stop:
-            return stop
+    def _before_cut(self, start: int, stop: int) -> int:
+        """Move `stop` before a character or an escape that it would cut in two."""
+        if self.coding == "utf-8":
+            # A byte 10xxxxxx continues a character; more than three of them is not UTF-8.
+            return next(
+                (n for n in range(stop, stop - 4, -1) if self.file.bytes[n] >> 6 != 2), stop
+            )
         piece = self.file.bytes[start:stop]  # begins between two escapes
         last = piece.rfind(b"\\")
         if last < 0 or len(piece) - last >= _LONGEST_ESCAPE[self.coding]:
@@ -217,7 +218,7 @@ class StoredArray:
             self._loaded.flags.writeable = False
         return self._loaded
 
-    def parts(self, handle: BinaryIO, size: int = 4 * _CHUNK) -> Iterator[NDArray[np.uint8]]:
+    def parts(self, handle: BinaryIO, size: int = 4 << 20) -> Iterator[NDArray[np.uint8]]:
         """Yield the bytes in the order of the file, read from `handle` into one small buffer."""
         data = self._data
         if not (isinstance(data, Span) and data.coding == "raw"):

@@ -6,6 +6,7 @@ or takes more memory than the file's size; see `unpickle`.
 
 from __future__ import annotations
 
+import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,11 @@ _NESTS = (
     "trunk",
 )
 """Under which of its keys a checkpoint keeps its arrays, in the order of preference."""
+_PICKLE_STARTS = b"\x80(}c]"
+"""What a pickled dict begins with: its protocol, or in protocols 0 and 1 a dict's opcodes."""
+_LFS = b"version https://"
+_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError)
+"""What NumPy raises for a header that is not one."""
 _SPARE = 16 << 20
 _MAX_PLAIN = 10_000
 _MAX_PLAIN_DEPTH = 8
@@ -165,6 +171,13 @@ def _read_tree(file: MappedFile) -> tuple[Format, Any, dict[str, object]]:
     if looks_like_safetensors(file):
         arrays, metadata = read_safetensors(file)
         return "safetensors", arrays, dict(metadata)
+    if start[0] not in _PICKLE_STARTS:
+        hint = "It is a pointer of Git LFS; fetch the file itself." if start == _LFS else None
+        raise CheckpointError(
+            f"is of no format that is known here (it begins with {start!r})",
+            expected="a pickle, .npy with a dict, PyTorch or safetensors file",
+            remedy=hint,
+        )
     return "caffe2-pickle", _whole_pickle(file, 0), {}
 
 
@@ -209,9 +222,9 @@ def _npy_header(path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
                 shape, _, dtype = np.lib.format.read_array_header_1_0(handle)
             else:
                 shape, _, dtype = np.lib.format.read_array_header_2_0(handle)
-        except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
+        except (*_HEADER_ERRORS, RecursionError, MemoryError) as error:
             raise UnsafeFileError(
-                f"not a readable .npy header ({error})", remedy="Nothing was loaded."
+                f"not a readable .npy header ({error!s:.100})", remedy="Nothing was loaded."
             ) from error
         return dtype, shape, handle.tell()
 

@@ -73,12 +73,12 @@ _NAME_LINE = re.compile(rb"[A-Za-z_][A-Za-z0-9_.]*")
 _PUTS = (PUT, BINPUT, LONG_BINPUT)
 _CLOSES_MARK = (LIST, DICT, TUPLE, APPENDS, SETITEMS)
 
-_OTHERS = (
-    STOP, MARK, NONE, NEWTRUE, NEWFALSE, FLOAT, STRING, UNICODE, EMPTY_LIST, LIST, APPEND, APPENDS,
+_BARE = frozenset((
+    STOP, MARK, NONE, NEWTRUE, NEWFALSE, EMPTY_LIST, LIST, APPEND, APPENDS,
     EMPTY_DICT, DICT, SETITEM, SETITEMS, EMPTY_TUPLE, TUPLE, TUPLE1, TUPLE2, TUPLE3, MEMOIZE,
-    GLOBAL, STACK_GLOBAL, REDUCE, BUILD, BINPERSID,
-)  # fmt: skip
-OPCODES = frozenset((*_FIXED, *_COUNTED, *_INTEGER_LINES, *_OTHERS))
+    STACK_GLOBAL, REDUCE, BUILD, BINPERSID,
+))  # fmt: skip
+OPCODES = frozenset((*_FIXED, *_COUNTED, *_INTEGER_LINES, FLOAT, STRING, UNICODE, GLOBAL, *_BARE))
 """Every opcode that is read; BINPERSID only where the format has persistent ids (PyTorch)."""
 
 _REFUSED_NAMES = {
@@ -149,7 +149,9 @@ def walk(
         count += 1
         if count > MAX_OPCODES:
             refuse(position, f"more than {MAX_OPCODES:,} opcodes")
-        argument, after = _argument(data, position, opcode, end)
+        argument, after = (
+            (None, position + 1) if opcode in _BARE else _argument(data, position, opcode, end)
+        )
         if opcode == MARK:
             marks += 1
             if marks > MAX_MARKS:
@@ -194,11 +196,9 @@ def _argument(data: mmap | bytes, position: int, opcode: int, end: int) -> tuple
     if opcode == FLOAT:
         line, after = _line(data, position, begin, end, _FLOAT_LINE)
         return float(line), after
-    if opcode == GLOBAL:
-        module, after = _line(data, position, begin, end, _NAME_LINE)
-        name, after = _line(data, position, after, end, _NAME_LINE)
-        return (module.decode(), name.decode()), after
-    return None, begin
+    module, after = _line(data, position, begin, end, _NAME_LINE)  # GLOBAL
+    name, after = _line(data, position, after, end, _NAME_LINE)
+    return (module.decode(), name.decode()), after
 
 
 def _counted(

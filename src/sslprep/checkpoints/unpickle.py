@@ -78,12 +78,27 @@ class Boxed:
         self.value = value
 
 
+def _is_latin1(text: str) -> bool:
+    try:
+        text.encode("latin1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    """Return what a value is called in messages."""
+    name = type(value).__name__
+    names = {"Standin": "a global", "Span": "a long string", "str": "a string"}
+    return names.get(name, f"a value of type {name}")
+
+
 def _octets(value: object, position: int) -> Span | bytes:
     """Return a string of the pickle as bytes; Python 2 and NumPy both take text for latin1."""
     if isinstance(value, Span | bytes):
         return value
-    if not isinstance(value, str) or not all(c <= "\xff" for c in value):
-        refuse(position, f"data of type {type(value).__name__} in place of bytes")
+    if not isinstance(value, str) or not _is_latin1(value):
+        refuse(position, f"{_kind(value)} in place of bytes")
     return value.encode("latin1")
 
 
@@ -150,8 +165,7 @@ def _set_item(target: dict[Any, Any], key: Any, value: Any, position: int) -> No
         if not -_MAX_INT_KEY < key < _MAX_INT_KEY:
             refuse(position, "a dictionary key that is a huge integer")
     elif not isinstance(key, str):
-        what = f"longer than {MAX_TEXT} bytes" if isinstance(key, Span) else type(key).__name__
-        refuse(position, f"a dictionary key that is {what}, not a short name")
+        refuse(position, f"a dictionary key that is {_kind(key)}, not a name")
     if key in target:
         refuse(position, f"the dictionary key {key!r} a second time")
     target[key] = value
@@ -357,7 +371,7 @@ class _Machine:
             except UnicodeDecodeError:
                 refuse(position, f"a string that is not {coding}")
             # Wider characters take up to four times their place in the file.
-            if decoded.isascii() or max(decoded) <= "\xff":
+            if decoded.isascii() or _is_latin1(decoded):
                 return decoded
         return Span(self._file, text.start, text.stop, coding)
 
@@ -366,13 +380,13 @@ class _Machine:
     def _extend(self, values: list[Any], position: int) -> None:
         target = self._top(position)
         if not isinstance(target, list):
-            refuse(position, f"appends to a {type(target).__name__}")
+            refuse(position, f"appends to {_kind(target)}")
         target.extend(values)
 
     def _update(self, values: list[Any], position: int) -> None:
         target = self._top(position)
         if not isinstance(target, dict) or len(values) % 2:
-            refuse(position, f"sets items of a {type(target).__name__}")
+            refuse(position, f"sets items of {_kind(target)}")
         for i in range(0, len(values), 2):
             _set_item(target, values[i], values[i + 1], position)
 
@@ -403,7 +417,7 @@ class _Machine:
     def _reduce(self, _: Any, position: int) -> None:
         called, args = self._several(2, position)
         if not isinstance(called, Standin) or called.build is None:
-            refuse(position, f"calls a {type(called).__name__} that is not to be called")
+            refuse(position, f"calls {_kind(called)} that is not to be called")
         if not isinstance(args, tuple):
             refuse(position, "a call without a tuple of arguments")
         self._stack.append(called.build(args, position))
@@ -425,7 +439,7 @@ class _Machine:
             target.order = state[1]
         elif not (isinstance(target, dict) and self._persistent is not None):
             # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers.
-            refuse(position, f"sets the state of a {type(target).__name__}")
+            refuse(position, f"sets the state of {_kind(target)}")
         self._stack.append(target)
 
     def _persistent_id(self, _: Any, position: int) -> None:
