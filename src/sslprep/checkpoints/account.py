@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from typing import Literal
 
 from sslprep.console import table
 from sslprep.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
 
 Action = Literal["kept", "renamed", "folded", "dropped", "unknown"]
 
@@ -117,7 +120,7 @@ def short_table(fates: Iterable[Fate]) -> str:
     Example:
         >>> print(short_table([kept("conv1_s0_w", "conv1_w"), dropped("lr", "bookkeeping")]))
         blobs  what became of them   for example
-        -----  --------------------  ---------------------
+        -----  --------------------  --------------------
             1  renamed               conv1_s0_w → conv1_w
             1  dropped: bookkeeping  lr
     """
@@ -131,6 +134,12 @@ def short_table(fates: Iterable[Fate]) -> str:
         what = action if reason is None else f"{action}: {reason}"
         rows.append([len(members), what, example.blob + arrow])
     return table(["blobs", "what became of them", "for example"], rows)
+
+
+def log_whole(fates: Iterable[Fate]) -> None:
+    """Show the whole account to who asked for `--verbose`."""
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("what became of every blob:\n%s", whole_table(fates))
 
 
 def whole_table(fates: Iterable[Fate]) -> str:

@@ -152,7 +152,7 @@ def missing_blobs(
         ]
     for name in _model_names(blobs):
         if name.norm:
-            wanted += [f"{name.norm_name}_{param}" for param in norm_params]
+            wanted += [f"{name.module}_{param}" for param in norm_params]
     return [name for name in dict.fromkeys(wanted) if name not in blobs]
 
 
@@ -214,7 +214,7 @@ def _check_norm_shapes(blobs: Blobs, problems: list[str]) -> None:
             continue
         layer = STEM_CONV if name.layer == STEM_NORM else name.layer
         weights = blobs.get(f"{layer}_w")
-        scale = blobs.get(f"{name.norm_name}_s")
+        scale = blobs.get(f"{name.module}_s")
         wanted = weights if weights is not None else scale
         if wanted is not None and wanted.ndim:
             _expect(str(name), array, wanted.shape[:1], problems)

@@ -19,9 +19,9 @@ from sslprep.checkpoints.account import (
     counts,
     dropped,
     kept,
+    log_whole,
     refuse_unknown,
     short_table,
-    whole_table,
 )
 from sslprep.checkpoints.architecture import find_trunk
 from sslprep.checkpoints.arrays import StoredArray
@@ -245,7 +245,7 @@ def convert_caffe2(
         blobs["conv1_w"] = norms.bgr_to_rgb(blobs["conv1_w"])
     for warning in warnings:
         logger.warning("%s", warning)
-    logger.debug("%s", whole_table(fates))
+    log_whole(fates)
     record = output_model.name + MANIFEST_SUFFIX
     with OutputSet(
         output_model.parent, [output_model.name], manifests=[record], overwrite=overwrite

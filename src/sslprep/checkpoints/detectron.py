@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
-
-from numpy.typing import NDArray
 
 from sslprep import manifest
 from sslprep.checkpoints import detectron2, norms, proof
@@ -16,13 +13,12 @@ from sslprep.checkpoints.account import (
     ConversionResult,
     Fate,
     counts,
-    kept,
+    log_whole,
     short_table,
-    whole_table,
 )
-from sslprep.checkpoints.architecture import Trunk, raise_together
+from sslprep.checkpoints.affine import Arrays, Converted, refuse_broken_norms, to_affine
+from sslprep.checkpoints.architecture import Trunk
 from sslprep.checkpoints.blobs import save_pickle
-from sslprep.checkpoints.names import BlobName, parse_caffe2
 from sslprep.checkpoints.source import (
     MARK,
     Source,
@@ -41,61 +37,6 @@ from sslprep.files import MANIFEST_SUFFIX, OutputSet
 logger = logging.getLogger(__name__)
 
 Target = Literal["detectron", "detectron2"]
-Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Converted:
-    """A model for a detector: its arrays by name, and what became of every blob."""
-
-    arrays: Arrays
-    fates: list[Fate]
-
-
-def to_affine(
-    blobs: Mapping[str, NDArray[Any]],
-    names: Mapping[str, BlobName],
-    *,
-    decompose: bool = False,
-    eps: float = norms.EPS,
-) -> Converted:
-    """Replace every batch norm by an affine layer (Detectron's AffineChannel).
-
-    Args:
-        blobs: One tower, float32, Caffe2 names.
-        names: The parts of the names.
-        decompose: Write two layers, `…_bn_norm_{s,b}` of the statistics and `…_bn_{s,b}` as
-            they are, in place of one.
-        eps: Added to the variances.
-    """
-    arrays: Arrays = {}
-    fates = []
-    for text, array in blobs.items():
-        name = names[text]
-        if not name.norm or name.momentum or name.affine:
-            arrays[text] = array
-            fates.append(kept(text, text))
-            continue
-        norm = name.norm_name
-        if decompose:
-            first = f"{norm}_norm_{'s' if name.param == 'riv' else 'b'}"
-            if name.param in ("s", "b"):
-                arrays[text] = array
-                fates.append(kept(text, text))
-            else:
-                fates.append(Fate(blob=text, became=first, action="folded"))
-            if name.param == "riv":
-                scale, shift = norms.decompose(blobs[f"{norm}_rm"], array, eps)
-                arrays[f"{norm}_norm_s"], arrays[f"{norm}_norm_b"] = scale, shift
-            continue
-        became = (
-            text if name.param in ("s", "b") else f"{norm}_{'s' if name.param == 'riv' else 'b'}"
-        )
-        fates.append(Fate(blob=text, became=became, action="folded"))
-        if name.param == "s":
-            b, rm, riv = (blobs[f"{norm}_{param}"] for param in ("b", "rm", "riv"))
-            arrays[f"{norm}_s"], arrays[f"{norm}_b"] = norms.fold(array, b, rm, riv, eps)
-    return Converted(arrays=arrays, fates=fates)
 
 
 def refuse_second_time(source: Source, *, absorb_std: bool) -> None:
@@ -120,29 +61,11 @@ def refuse_second_time(source: Source, *, absorb_std: bool) -> None:
         )
 
 
-def refuse_broken_norms(blobs: Mapping[str, NDArray[Any]], missing: Sequence[str]) -> None:
-    """Check that no norm lacks a part: it cannot be folded, whatever the user allows.
-
-    Raises:
-        CheckpointError: Names the missing blobs.
-    """
-    norms_present = {n.norm_name for t in blobs if (n := parse_caffe2(t)) is not None and n.norm}
-    broken = [
-        text
-        for text in missing
-        if (n := parse_caffe2(text)) is not None and n.norm and n.norm_name in norms_present
-    ]
-    raise_together(
-        [f"{name} is missing, without which its norm cannot be computed" for name in broken],
-        remedy="Take a complete checkpoint.",
-    )
-
-
 def settings(target: Target, trunk: Trunk, *, absorbed: bool) -> dict[str, Any]:
     """Return what must be set in the detector's configuration, by key."""
     if target == "detectron2":
         return detectron2.settings(trunk, absorbed=absorbed)
-    chosen: dict[str, Any] = {"RESNETS.STRIDE_1X1": False}
+    chosen: dict[str, Any] = {"RESNETS.STRIDE_1X1": False} if trunk.family == "resnet" else {}
     if trunk.channels == 3:
         chosen["PIXEL_MEANS"] = [[[round(255 * value, 3) for value in norms.MEAN_BGR]]]
     return chosen
@@ -285,10 +208,10 @@ def convert_detectron(
     stages = None
     if check:
         made = proof.Target(arrays=arrays, form=target, absorbed=absorb_std)
-        stages = proof.prove(model, trunk, made, eps=bn_eps, picture=picture)
+        stages = proof.prove(model, trunk, made, eps=bn_eps, picture=picture, missing=missing)
     for warning in warnings:
         logger.warning("%s", warning)
-    logger.debug("%s", whole_table(fates))
+    log_whole(fates)
     content = detectron2.layout(arrays) if target == "detectron2" else {"blobs": arrays}
     if mark:
         content[MARK] = mark

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sslprep import manifest
-from sslprep.checkpoints.account import ConversionResult, counts, short_table, whole_table
+from sslprep.checkpoints.account import ConversionResult, counts, log_whole, short_table
 from sslprep.checkpoints.architecture import NORM_PARAMS
 from sslprep.checkpoints.blobs import save_pickle
 from sslprep.checkpoints.source import (
@@ -78,7 +78,7 @@ def convert_jigsaw(
         warnings.append(f"{model_file}: convert detectron took the tower; copied as it is")
     for warning in warnings:
         logger.warning("%s", warning)
-    logger.debug("%s", whole_table(source.fates))
+    log_whole(source.fates)
     values: dict[str, Any] = source.all_values()
     content: dict[str, Any] = {"blobs": values}
     if source.mark:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, cast
 
 Param = Literal["w", "b", "s", "rm", "riv"]
@@ -102,19 +103,15 @@ class BlobName:
     momentum: bool = False
 
     def __str__(self) -> str:
+        affine, momentum = ("_norm" * self.affine), ("_momentum" * self.momentum)
+        return f"{self.module}{affine}_{self.param}{momentum}"
+
+    @property
+    def module(self) -> str:
+        """Name of what the blob belongs to, such as `res2_0_branch1_bn_s3` or `conv1`."""
         tower = "" if self.tower is None else f"_s{self.tower}"
-        return "".join(
-            (
-                self.layer,
-                "" if self.late else tower,
-                "_reshape" if self.reshape else "",
-                "_bn" if self.norm else "",
-                tower if self.late else "",
-                "_norm" if self.affine else "",
-                f"_{self.param}",
-                "_momentum" if self.momentum else "",
-            )
-        )
+        early, late = ("", tower) if self.late else (tower, "")
+        return f"{self.layer}{early}{'_reshape' * self.reshape}{'_bn' * self.norm}{late}"
 
     @property
     def unit(self) -> Unit | None:
@@ -124,11 +121,6 @@ class BlobName:
             return None
         branch = cast("Branch", match["branch"])
         return Unit(int(match["stage"]), int(match["block"]), branch)
-
-    @property
-    def norm_name(self) -> str:
-        """Name of the batch norm that this blob belongs to, such as `res2_0_branch1_bn_s3`."""
-        return str(replace(self, param="b", affine=False, momentum=False)).removesuffix("_b")
 
     def without_tower(self) -> BlobName:
         """Return the same blob as a model of one tower names it.
@@ -200,6 +192,7 @@ def _torch_place(unit: Unit, *, norm: bool) -> str:
     return f"{block}.{'bn' if norm else 'conv'}{_NUMBER[unit.branch]}"
 
 
+@lru_cache(maxsize=1 << 13)
 def parse_caffe2(name: str) -> BlobName | None:
     """Read a Caffe2 blob name; `None` when the grammar has no such name.
 

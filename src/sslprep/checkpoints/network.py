@@ -86,7 +86,7 @@ class Bottleneck(nn.Module):
         y = self.bn2(self.conv2(y)).relu()
         y = self.bn3(self.conv3(y))
         around: Tensor = x if self.downsample is None else self.downsample(x)
-        return (y + around).relu()
+        return torch.relu(y + around)
 
 
 class PlainResNet(nn.Module):

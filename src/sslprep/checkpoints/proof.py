@@ -7,7 +7,7 @@ the target's user builds it, loaded with what is written (`network`) and fed the
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -137,6 +137,7 @@ def prove(
     *,
     eps: float = EPS,
     picture: Path | None = None,
+    missing: Sequence[str] = (),
 ) -> dict[str, float]:
     """Compare source and target on a picture.
 
@@ -146,6 +147,7 @@ def prove(
         target: The model that was made of them.
         eps: What the source's batch norms add to the variance.
         picture: A picture; by default scikit-image's astronaut.
+        missing: Blobs that the source lacks; without them there is no proof.
 
     Returns:
         For each stage, the largest difference relative to the stage's largest value.
@@ -153,6 +155,11 @@ def prove(
     Raises:
         CheckpointError: A stage differs by more than rounding can, or the target does not load.
     """
+    if missing:
+        raise CheckpointError(
+            f"{missing[0]} is missing, so the model computes nothing to compare",
+            remedy="Leave --check out, or take a complete checkpoint.",
+        )
     from sslprep.checkpoints.arithmetic import alexnet_stages, resnet_stages
 
     pixels = read_picture(picture)

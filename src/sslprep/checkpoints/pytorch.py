@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-
-from numpy.typing import NDArray
+from typing import Literal
 
 from sslprep import manifest
 from sslprep.checkpoints import norms, proof
 from sslprep.checkpoints.account import (
-    HEAD,
     ConversionResult,
-    Fate,
     counts,
-    dropped,
-    kept,
+    log_whole,
     refuse_unknown,
     short_table,
-    whole_table,
 )
 from sslprep.checkpoints.architecture import BLOCKS, Arch, Trunk
-from sslprep.checkpoints.names import BlobName
 from sslprep.checkpoints.source import (
     Source,
     as_float32,
@@ -36,6 +28,7 @@ from sslprep.checkpoints.source import (
     precision_warnings,
     read_source,
 )
+from sslprep.checkpoints.statedict import StateDict, to_state_dict
 from sslprep.checkpoints.statefile import save_safetensors, save_torch
 from sslprep.errors import CheckpointError
 from sslprep.files import MANIFEST_SUFFIX, OutputSet
@@ -43,101 +36,6 @@ from sslprep.files import MANIFEST_SUFFIX, OutputSet
 logger = logging.getLogger(__name__)
 
 Order = Literal["rgb", "bgr"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateDict:
-    """A model with PyTorch names.
-
-    Attributes:
-        tensors: Arrays by name, in the order of the forward pass.
-        fates: What became of every blob.
-        classifier: The Caffe2 head that became `fc`.
-        other_heads: Heads that are kept and that torchvision's models have no place for.
-    """
-
-    tensors: dict[str, NDArray[Any]]
-    fates: list[Fate]
-    classifier: str | None
-    other_heads: tuple[str, ...]
-
-
-def to_state_dict(
-    blobs: Mapping[str, NDArray[Any]],
-    names: Mapping[str, BlobName],
-    trunk: Trunk,
-    *,
-    keep_head: bool = False,
-    keep_pretext: bool = False,
-) -> StateDict:
-    """Give the blobs of one tower their PyTorch names.
-
-    Args:
-        blobs: Float32, Caffe2 names, batch norms unfolded.
-        names: The parts of the names.
-        trunk: Of the blobs.
-        keep_head: Keep the heads; a classifier on the trunk's last features becomes `fc`.
-        keep_pretext: Keep the heads other than `pred`, as the script of 2019 did.
-
-    Raises:
-        CheckpointError: Two blobs have one name in PyTorch.
-    """
-    classifier = find_classifier(blobs, names, trunk) if keep_head else None
-    places = {layer: index for index, layer in enumerate(trunk.layers)}
-    in_order = sorted(blobs, key=lambda text: places.get(names[text].layer, len(places)))
-    tensors: dict[str, NDArray[Any]] = {}
-    became: dict[str, Fate] = {}
-    others: dict[str, None] = {}
-    for text in in_order:
-        name = names[text]
-        head = name.layer not in places
-        if head and not (keep_head or (keep_pretext and name.layer != "pred")):
-            became[text] = dropped(text, HEAD)
-            continue
-        target = name.torch(classifier=classifier)
-        if target is None or (trunk.family == "resnet" and text == "conv1_b"):
-            became[text] = Fate(
-                blob=text, became=None, action="unknown", reason=f"no place in a {trunk.describe}"
-            )
-            continue
-        if target in tensors:
-            raise CheckpointError(f"{text} and another blob would both become {target}")
-        tensors[target] = blobs[text]
-        became[text] = kept(text, target)
-        if head and name.layer != classifier:
-            others[target.rpartition(".")[0]] = None
-    return StateDict(
-        tensors=tensors,
-        fates=[became[text] for text in blobs],
-        classifier=classifier,
-        other_heads=tuple(others),
-    )
-
-
-def find_classifier(
-    blobs: Mapping[str, NDArray[Any]], names: Mapping[str, BlobName], trunk: Trunk
-) -> str | None:
-    """Return the head that takes the trunk's last features and so can be torchvision's `fc`.
-
-    With several, `pred` is taken; otherwise none, as nobody can know which is meant.
-    """
-    if trunk.family != "resnet":
-        return None
-    features = max(
-        (blobs[f"res5_{b}_branch2c_w"].shape[0] for b in range(trunk.blocks[-1])
-         if f"res5_{b}_branch2c_w" in blobs),
-        default=0,
-    )  # fmt: skip
-    heads = [
-        name.layer
-        for text, name in names.items()
-        if text in blobs and name.param == "w" and name.layer not in trunk.layers
-        and blobs[text].ndim == 2 and blobs[text].shape[1] == features
-        and f"{name.layer}_b" in blobs
-    ]  # fmt: skip
-    if "pred" in heads:
-        return "pred"
-    return heads[0] if len(heads) == 1 else None
 
 
 def channel_order(channels: Order | None, bgr2rgb: bool | None) -> Order:
@@ -334,10 +232,10 @@ def convert_pytorch(
         target = proof.Target(
             arrays=made.tensors, form="torch", order=order, classifier=made.classifier, eps=bn_eps
         )
-        stages = proof.prove(model, trunk, target, eps=bn_eps, picture=picture)
+        stages = proof.prove(model, trunk, target, eps=bn_eps, picture=picture, missing=missing)
     for warning in warnings:
         logger.warning("%s", warning)
-    logger.debug("%s", whole_table(fates))
+    log_whole(fates)
     record = output_model.name + MANIFEST_SUFFIX
     conv1_order = order if trunk.channels == 3 else None
     with OutputSet(
