@@ -153,7 +153,7 @@ def _index_problems(sample: FoundSample, read: _ImageList, whole: _Whole) -> lis
 def _redraws(sample: FoundSample, read: _ImageList, whole: _Whole) -> bool | None:
     """Draw the sample again by the manifest's seed and compare, order included."""
     full, groups = whole.full, whole.groups
-    if full is None or groups is None or full.draws is None:
+    if full is None or groups is None or full.draws is None or not sample.listed:
         return None
     if full.labels is None or full.images is None:
         return None

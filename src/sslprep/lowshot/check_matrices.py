@@ -67,7 +67,7 @@ def check_matrix(sample: FoundSample, full: Full | None) -> Checked:
 def _redraws(sample: FoundSample, full: Full, matrix: NDArray[np.int8]) -> bool | None:
     """Draw the sample again by the manifest's seed and compare."""
     rows = full.candidates
-    if full.draws is None or rows is None:
+    if full.draws is None or rows is None or not sample.listed:
         return None
     if not rows.population.allows(sample.shot):
         return False

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from sslprep import manifest
-from sslprep.errors import ManifestError
+from sslprep.errors import ManifestError, ParameterError
 from sslprep.lowshot.draw import GENERATOR
 from sslprep.lowshot.sampleset import KIND, SAMPLE_NAME, SampleSet
-from sslprep.lowshot.shots import Shot
+from sslprep.lowshot.shots import Shot, shots_of_fractions, shots_of_k
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ def extend(samples: SampleSet) -> tuple[SampleSet, tuple[str, ...]]:
 
     Sizes that it drew in the same way (all but the sizes being equal) stay part of the set: they
     are written again, to the same bytes. So adding a k to a finished folder does what it says,
-    and the manifest is the one of a single run. Files of another draw are removed: one set under
-    one name never mixes two draws.
+    and the manifest is the one of a single run. Files of another draw, or of more samples, are
+    removed: one set under one name never mixes two draws.
 
     Returns:
         The set with those sizes, and the names of files that are obsolete.
@@ -37,21 +37,24 @@ def extend(samples: SampleSet) -> tuple[SampleSet, tuple[str, ...]]:
     if old.kind != KIND:
         return samples, ()
     if _same_draw(samples, old):
-        key = "k_values" if samples.shots[0].k else "fraction"
-        sizes = old.details.get(key, [])
-        more = {Shot(**{"k" if key == "k_values" else "fraction": size}) for size in sizes}
-        if more := {shot for shot in more - set(samples.shots) if samples.population.allows(shot)}:
-            kept = ", ".join(shot.name for shot in sorted(more))
-            logger.info("%s: %s of an earlier run, the same draw, kept", path, kept)
+        more = [shot for shot in _sizes(old) if samples.population.allows(shot)]
+        if kept := [shot.name for shot in more if shot not in samples.shots]:
+            logger.info("%s: %s of an earlier run, the same draw, kept", path, ", ".join(kept))
         samples = replace(samples, shots=tuple(sorted({*samples.shots, *more})))
-    now = {n for pair in samples.pairs() for n in samples.data_files(*pair)}
-    now |= {samples.index_file(*pair) for pair in samples.pairs()}
+    now = set(samples.names())
     gone = [file.file for file in old.outputs if file.file not in now]
     # Only names of samples: a manifest from elsewhere must not have other files removed.
-    gone = [name for name in gone if SAMPLE_NAME.fullmatch(name) and Path(name).name == name]
-    if gone:
-        logger.warning("%s: %d files of an earlier run, another draw, are removed", path, len(gone))
-    return samples, tuple(gone)
+    return samples, tuple(n for n in gone if SAMPLE_NAME.fullmatch(n) and Path(n).name == n)
+
+
+def _sizes(old: manifest.Manifest) -> list[Shot]:
+    """Return the sizes that a manifest says were written."""
+    try:
+        if "fraction" in old.details:
+            return [*shots_of_fractions(msgspec.convert(old.details["fraction"], list[float]))]
+        return [*shots_of_k(msgspec.convert(old.details.get("k_values"), list[int]))]
+    except (msgspec.ValidationError, ParameterError):
+        return []
 
 
 def _same_draw(samples: SampleSet, old: manifest.Manifest) -> bool:
@@ -68,20 +71,21 @@ def _same_draw(samples: SampleSet, old: manifest.Manifest) -> bool:
         and rest(old.parameters) == rest(ours)
         and [(r.bytes, r.sha256) for r in old.inputs]
         == [(r.bytes, r.sha256) for r in samples.inputs.records()]
-        and ("k_values" in old.parameters) == bool(samples.shots[0].k)
     )
 
 
-def strangers(samples: SampleSet, ours: set[str]) -> tuple[str, ...]:
+def strangers(samples: SampleSet, gone: tuple[str, ...]) -> tuple[str, ...]:
     """Warn of samples under the names of this run that are not of it (2019 runs, say)."""
     if not samples.output_path.is_dir():
         return ()
+    ours = {*samples.names(), *gone}
     heads = {samples.stem, *(head for head, _ in samples.files)}
     names = sorted(
         path.name
         for path in samples.output_path.iterdir()
         if (match := SAMPLE_NAME.fullmatch(path.name))
         and match["stem"] in heads
+        and bool(match["k"]) == bool(samples.shots[0].k)
         and path.name not in ours
     )
     if not names:

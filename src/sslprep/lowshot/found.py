@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sslprep import manifest
@@ -21,6 +22,7 @@ class FoundSample:
         folder: Where they are.
         shot: Its size, from the names.
         sample: Its number, from the names.
+        listed: Whether the set's manifest lists it.
         files: Names by what they hold: `targets` (a matrix), `json` (the same), `images`,
             `labels`, `index`.
     """
@@ -28,6 +30,7 @@ class FoundSample:
     folder: Path
     shot: Shot
     sample: int
+    listed: bool = False
     files: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -72,14 +75,17 @@ def find_sets(folder: Path) -> tuple[list[FoundSet], list[str]]:
         by_stem = _group_names(here, sorted(names))
         manifests, more = _manifests(here, sorted(names))
         problems += more
-        for stem, samples in sorted(by_stem.items()):
-            listing = [p for p in manifests if _lists(manifests[p], samples)]
-            path = listing[0] if listing else None
+        for (stem, _), samples in sorted(by_stem.items()):
+            path = next((p for p in manifests if _listed(manifests[p], samples.values())), None)
+            listed = _listed(manifests[path], samples.values()) if path else set()
             sets.append(
                 FoundSet(
                     folder=here,
                     stem=stem,
-                    samples=tuple(samples[key] for key in sorted(samples)),
+                    samples=tuple(
+                        replace(samples[key], listed=samples[key].main.name in listed)
+                        for key in sorted(samples)
+                    ),
                     manifest=manifests[path] if path else None,
                     manifest_path=path,
                 )
@@ -99,8 +105,9 @@ def find_sets(folder: Path) -> tuple[list[FoundSet], list[str]]:
 _Samples = dict[tuple[Shot, int], FoundSample]
 
 
-def _group_names(folder: Path, names: list[str]) -> dict[str, _Samples]:
-    by_stem: dict[str, _Samples] = {}
+def _group_names(folder: Path, names: list[str]) -> dict[tuple[str, bool], _Samples]:
+    """Group files by stem, k apart from fractions: each is a set of its own."""
+    by_stem: dict[tuple[str, bool], _Samples] = {}
     for name in names:
         match = SAMPLE_NAME.fullmatch(name)
         if not match or name.startswith("."):
@@ -110,7 +117,7 @@ def _group_names(folder: Path, names: list[str]) -> dict[str, _Samples]:
             continue
         stem, kind = _kind(folder / name, match["stem"], match["suffix"])
         sample = int(match["sample"])
-        samples = by_stem.setdefault(stem, {})
+        samples = by_stem.setdefault((stem, bool(shot.k)), {})
         found = samples.setdefault(
             (shot, sample), FoundSample(folder=folder, shot=shot, sample=sample)
         )
@@ -154,9 +161,10 @@ def _manifests(folder: Path, names: list[str]) -> tuple[dict[Path, manifest.Mani
     return found, problems
 
 
-def _lists(record: manifest.Manifest, samples: _Samples) -> bool:
+def _listed(record: manifest.Manifest, samples: Iterable[FoundSample]) -> set[str]:
+    """Return which samples, by their main file, a manifest lists."""
     listed = {output.file for output in record.outputs}
-    return any(not listed.isdisjoint(sample.files.values()) for sample in samples.values())
+    return listed & {sample.main.name for sample in samples}
 
 
 def output_problems(found: FoundSet) -> list[str]:

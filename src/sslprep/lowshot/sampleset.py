@@ -79,14 +79,23 @@ class SampleSet:
 
     @property
     def manifest_name(self) -> str:
-        """The run's manifest."""
-        return f"{self.stem}_lowshot{MANIFEST_SUFFIX}"
+        """The run's manifest; fractions are a set of their own beside the k."""
+        kind = "lowshot" if self.shots[0].k else "lowshot_fractions"
+        return f"{self.stem}_{kind}{MANIFEST_SUFFIX}"
 
     def pairs(self) -> Iterator[tuple[Shot, int]]:
         """Yield every (size, number of the sample)."""
         for shot in self.shots:
             for sample in range(1, self.num_samples + 1):
                 yield shot, sample
+
+    def names(self) -> list[str]:
+        """Return the names of all files but the manifest."""
+        return [
+            name
+            for pair in self.pairs()
+            for name in (*self.data_files(*pair), self.index_file(*pair))
+        ]
 
     def data_files(self, shot: Shot, sample: int) -> list[str]:
         """Return the data files of one sample."""

@@ -93,18 +93,22 @@ def _check_set(found: FoundSet, full: Full | None) -> list[Checked]:
     return checked
 
 
-def _gaps(found: FoundSet) -> list[str]:
-    """Say which numbers of samples are missing, where no manifest says which there should be."""
+def _unlisted(found: FoundSet) -> list[str]:
+    """Say which samples no manifest speaks of, or which numbers seem to be missing."""
+    place = found.folder / found.stem
     if found.manifest is not None:
-        return []
+        return [
+            f"{sample.main}: how it was drawn: {found.manifest_path} does not list it"
+            for sample in found.samples
+            if not sample.listed
+        ]
     numbers = {sample.sample for sample in found.samples}
-    expected = range(1, max(numbers) + 1)
     texts = []
     for shot in sorted({sample.shot for sample in found.samples}):
         here = {sample.sample for sample in found.samples if sample.shot == shot}
-        if missing := [str(n) for n in expected if n not in here]:
+        if missing := [str(n) for n in sorted(numbers - here)]:
             texts.append(
-                f"{found.folder / found.stem}: {shot.name} has no sample {', '.join(missing)}"
+                f"{place}: that the set is complete: {shot.name} has no sample {', '.join(missing)}"
             )
     return texts
 
@@ -160,7 +164,7 @@ def verify_samples(
             unproven.append(f"{place}: that samples are subsets: {reason}")
         elif full.labels is not None and full.images is None:
             unproven.append(f"{place}: that samples are subsets: pass --images-data-file")
-        unproven += _gaps(found)
+        unproven += _unlisted(found)
     return LowshotVerified(
         folder=folder, samples=tuple(proofs), problems=tuple(problems), unproven=tuple(unproven)
     )

@@ -72,26 +72,28 @@ def write(
     obsolete: tuple[str, ...] = ()
     if overwrite:
         samples, obsolete = earlier.extend(samples)
-    files = {pair: samples.data_files(*pair) for pair in samples.pairs()}
-    indexes = {pair: samples.index_file(*pair) for pair in samples.pairs()}
-    names = [name for pair in files for name in (*files[pair], indexes[pair])]
-    strangers = earlier.strangers(samples, {*names, *obsolete})
+    # What the folder held is told to the user; the manifest says only what was drawn.
+    here = earlier.strangers(samples, obsolete)
+    if obsolete:
+        here += (f"{samples.output_path}: {len(obsolete)} files of an earlier draw are removed",)
+    pairs = list(samples.pairs())
     with (
         OutputSet(
             samples.output_path,
-            names,
+            samples.names(),
             manifests=[samples.manifest_name],
             overwrite=overwrite,
             also_replaces=obsolete,
         ) as out,
-        console.progress(len(files), "samples") as advance,
+        console.progress(len(pairs), "samples") as advance,
     ):
-        for pair in files:
-            out.save_bytes(indexes[pair], index.encode(save(out, *pair)))
+        for pair in pairs:
+            out.save_bytes(samples.index_file(*pair), index.encode(save(out, *pair)))
             advance(1)
         _write_manifest(out, samples)
         out.commit()
-    for text in (*samples.warnings, *strangers):
+    warnings = (*samples.warnings, *here)
+    for text in warnings:
         logger.warning("%s", text)
     return SamplesWritten(
         written=tuple(samples.output_path / file.name for file in out.written),
@@ -102,7 +104,7 @@ def write(
         sizes=_sizes(samples.shots),
         skipped=tuple(shot.k for shot in samples.skipped),
         seed=samples.seed,
-        warnings=(*samples.warnings, *strangers),
+        warnings=warnings,
     )
 
 

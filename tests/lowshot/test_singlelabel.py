@@ -1,0 +1,172 @@
+"""`lowshot places`: image and label lists."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sslprep import manifest
+from sslprep.errors import NotEnoughError, ParameterError
+from sslprep.lowshot.singlelabel import draw_singlelabel_samples, group_rows
+from sslprep.lowshot.writing import SamplesWritten
+
+CLASSES = 5
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Path:
+    """A partition of 100 images with shuffled classes 0 … 4."""
+    folder = tmp_path / "places"
+    folder.mkdir()
+    labels = np.random.default_rng(1).permutation(np.arange(100) % CLASSES)
+    np.save(folder / "train_labels.npy", labels)
+    np.save(folder / "train_images.npy", [f"/p/{n}/{i:03d}.jpg" for i, n in enumerate(labels)])
+    return folder
+
+
+def draw(folder: Path, out: Path, **options: object) -> SamplesWritten:
+    sizes = {} if "fraction" in options else {"k_values": (1, 2, 4)}
+    return draw_singlelabel_samples(
+        images_data_file=folder / "train_images.npy",
+        targets_data_file=folder / "train_labels.npy",
+        output_path=out,
+        **{**sizes, "num_samples": 2, **options},  # type: ignore[arg-type]
+    )
+
+
+def test_names_dtypes_and_order(places: Path, tmp_path: Path) -> None:
+    result = draw(places, tmp_path / "out")
+    assert {path.name for path in result.written} == {"train_lowshot.manifest.json"} | {
+        name
+        for s in (1, 2)
+        for k in (1, 2, 4)
+        for name in (
+            f"train_images_sample{s}_k{k}.npy",
+            f"train_labels_sample{s}_k{k}.npy",
+            f"train_sample{s}_k{k}_index.json",
+        )
+    }
+    images = np.load(tmp_path / "out" / "train_images_sample1_k4.npy")
+    labels = np.load(tmp_path / "out" / "train_labels_sample1_k4.npy")
+    assert images.dtype.kind == "U"
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [n for n in range(CLASSES) for _ in range(4)]
+    assert [int(image.split("/")[2]) for image in images] == labels.tolist()
+    assert len(set(images)) == len(images)
+
+
+def test_the_names_do_not_depend_on_those_of_the_input(places: Path, tmp_path: Path) -> None:
+    (places / "train_images.npy").rename(places / "val_images.npy")
+    (places / "train_labels.npy").rename(places / "val.npy")
+    draw_singlelabel_samples(
+        images_data_file=places / "val_images.npy",
+        targets_data_file=places / "val.npy",
+        output_path=tmp_path / "out",
+        k_values=(1,),
+    )
+    assert (tmp_path / "out" / "train_images_sample5_k1.npy").is_file()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 0, 1, 3], [3, 1, 0, 0, 1], [70_000, 5, 70_000], [2**62, 0], [4]],
+    ids=["sorted", "mixed", "above 16 bits", "huge", "one"],
+)
+def test_groups_are_those_of_a_plain_loop(labels: list[int]) -> None:
+    groups = group_rows(np.array(labels))
+    ids = sorted(set(labels))
+    assert groups.ids.tolist() == ids
+    for n, id_ in enumerate(ids):
+        rows = groups.rows[groups.starts[n] : groups.starts[n + 1]].tolist()
+        assert rows == [row for row, label in enumerate(labels) if label == id_]
+
+
+def test_class_ids_may_have_gaps(places: Path, tmp_path: Path) -> None:
+    labels = np.load(places / "train_labels.npy")
+    draw(places, tmp_path / "a")
+    np.save(places / "train_labels.npy", labels * 1000)
+    draw(places, tmp_path / "b")
+    found = np.load(tmp_path / "b" / "train_labels_sample1_k2.npy")
+    assert found.tolist() == [n for n in range(0, 5000, 1000) for _ in range(2)]
+
+
+def test_index_files_hold_rows_and_images(places: Path, tmp_path: Path) -> None:
+    draw(places, tmp_path / "out")
+    index = json.loads((tmp_path / "out" / "train_sample2_k4_index.json").read_text())
+    images, labels = np.load(places / "train_images.npy"), np.load(places / "train_labels.npy")
+    rows = [row for c in index["classes"] for row in c["positives"]]
+    drawn = np.load(tmp_path / "out" / "train_images_sample2_k4.npy").tolist()
+    assert images[rows].tolist() == drawn
+    assert [index["images"][str(row)] for row in rows] == drawn
+    for c in index["classes"]:
+        assert (labels[c["positives"]] == c["id"]).all()
+        assert c["positives"] == sorted(c["positives"])
+        assert "negatives" not in c
+
+
+def test_fractions_of_each_class(places: Path, tmp_path: Path) -> None:
+    result = draw(places, tmp_path / "out", fraction=(0.1, 0.01))
+    assert result.sizes == (0.01, 0.1)
+    labels = np.load(tmp_path / "out" / "train_labels_sample1_fraction0.1.npy")
+    assert np.bincount(labels).tolist() == [2] * CLASSES
+    labels = np.load(tmp_path / "out" / "train_labels_sample1_fraction0.01.npy")
+    assert np.bincount(labels).tolist() == [1] * CLASSES
+    assert (tmp_path / "out" / "train_images_sample2_fraction0.01.npy").is_file()
+    index = json.loads((tmp_path / "out" / "train_sample1_fraction0.1_index.json").read_text())
+    assert index["fraction"] == 0.1
+    assert "k" not in index
+    record = manifest.read(result.manifest)
+    assert record.parameters["fraction"] == [0.01, 0.1]
+    assert "k_values" not in record.parameters
+
+
+def test_fractions_nest_like_k(places: Path, tmp_path: Path) -> None:
+    draw(places, tmp_path / "out", fraction=(0.1, 0.5, 1.0), nested=True)
+    sets = [
+        set(np.load(tmp_path / "out" / f"train_images_sample1_fraction{f}.npy").tolist())
+        for f in (0.1, 0.5, 1.0)
+    ]
+    assert sets[0] < sets[1] < sets[2]
+    assert len(sets[2]) == 100
+
+
+def test_k_and_fraction_exclude_each_other(places: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="--k-values and --fraction exclude each other"):
+        draw(places, tmp_path / "out", k_values=(1,), fraction=(0.1,))
+
+
+def test_the_published_k_are_the_default(places: Path, tmp_path: Path) -> None:
+    result = draw(places, tmp_path / "out", k_values=None, skip_impossible=True)
+    assert result.sizes == (1, 2, 4, 8, 16)
+    assert result.skipped == (32, 64, 96)
+
+
+def test_too_large_k_names_the_class_by_its_name(places: Path, tmp_path: Path) -> None:
+    classes = [{"name": f"room {n}", "id": n} for n in range(CLASSES)]
+    (places / "classes.json").write_text(json.dumps(classes))
+    with pytest.raises(NotEnoughError, match=r"class 3 \(room 3\) has 20 positives; k=21 needs 21"):
+        draw(places, tmp_path / "out", k_values=(20, 21))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_without_images_is_told(
+    places: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes = [{"name": f"room {n}", "id": n} for n in range(CLASSES + 1)]
+    (places / "classes.json").write_text(json.dumps(classes))
+    result = draw(places, tmp_path / "out")
+    text = "1 of 6 classes have no image and are in no sample: room 5"
+    assert result.warnings[0].endswith(text)
+    assert any(text in r.message and r.levelno == logging.WARNING for r in caplog.records)
+
+
+def test_another_lab_with_equal_labels_gets_the_same_rows(places: Path, tmp_path: Path) -> None:
+    draw(places, tmp_path / "a")
+    images = np.load(places / "train_images.npy")
+    np.save(places / "train_images.npy", np.char.add("/elsewhere", images))
+    draw(places, tmp_path / "b")
+    for name in ("train_images_sample1_k4.npy", "train_images_sample2_k1.npy"):
+        here, there = np.load(tmp_path / "a" / name), np.load(tmp_path / "b" / name)
+        assert np.char.add("/elsewhere", here).tolist() == there.tolist()
