@@ -47,9 +47,88 @@ GROUPS = {
 }
 
 COMMANDS: Mapping[str, Command] = {
+    "data coco": Command(
+        "sslprep.data.coco:write_coco",
+        "Write image and label files of COCO2014 from its instance annotations.",
+    ),
+    "data voc": Command(
+        "sslprep.data.voc:write_voc",
+        "Write image and label files of VOC2007 or VOC2012 from its class lists.",
+    ),
+    "data folders": Command(
+        "sslprep.data.folders:write_folders",
+        "Write image and label files of ImageNet, Places or any other set of class folders.",
+    ),
+    "data check": Command(
+        "sslprep.data.check:check",
+        "Read every image of finished partitions and report those that are missing or damaged.",
+        positional="folder",
+    ),
+    "data relocate": Command(
+        "sslprep.data.relocate:relocate",
+        "Rewrite the path prefix of finished partitions, without touching the data set.",
+        positional="folder",
+    ),
+    "lowshot voc": Command(
+        "sslprep.lowshot.multilabel:draw_multilabel_samples",
+        "Draw low-shot samples of a multi-label set such as VOC2007.",
+    ),
+    "lowshot places": Command(
+        "sslprep.lowshot.singlelabel:draw_singlelabel_samples",
+        "Draw low-shot samples of a single-label set such as Places-205.",
+    ),
+    "lowshot verify": Command(
+        "sslprep.lowshot.verify:verify_samples",
+        "Prove that low-shot samples are what their names say.",
+        positional="folder",
+    ),
+    "jigsaw generate": Command(
+        "sslprep.jigsaw.generate:generate",
+        "Generate a set of Jigsaw permutations that are far apart.",
+    ),
+    "jigsaw stats": Command(
+        "sslprep.jigsaw.stats:stats",
+        "Show distances, bounds and duplicates of any permutation file.",
+        positional="file",
+    ),
+    "color histogram": Command(
+        "sslprep.color.histogram:histogram",
+        "Count the colours of all images into one table, from which bins of every size follow.",
+    ),
+    "convert jigsaw": Command(
+        "sslprep.checkpoints.jigsaw:convert_jigsaw",
+        "Take one tower of a Jigsaw model and give its blobs the names of an ordinary model.",
+    ),
+    "convert detectron": Command(
+        "sslprep.checkpoints.detectron:convert_detectron",
+        "Convert a Caffe2 model to a pickle that Detectron or Detectron2 takes.",
+    ),
+    "convert pytorch": Command(
+        "sslprep.checkpoints.pytorch:convert_pytorch",
+        "Convert a Caffe2 model to a PyTorch state dict or a safetensors file.",
+    ),
+    "convert caffe2": Command(
+        "sslprep.checkpoints.caffe2:convert_caffe2",
+        "Convert a PyTorch state dict or a safetensors file back to a Caffe2 pickle.",
+    ),
+    "inspect": Command(
+        "sslprep.checkpoints.inspect:inspect",
+        "Show what is in a checkpoint, a `.npy` file or a manifest, without running any of it.",
+        positional="file",
+    ),
     "verify": Command(
         "sslprep.manifest:verify",
         "Compare every file under a folder with the manifest that describes it.",
+        positional="folder",
+    ),
+    "report": Command(
+        "sslprep.report.page:report",
+        "Write one HTML page that shows everything made under a folder.",
+        positional="folder",
+    ),
+    "demo": Command(
+        "sslprep.demo.walk:demo",
+        "Walk through every command of the user's document on small data sets.",
         positional="folder",
     ),
 }

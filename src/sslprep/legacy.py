@@ -45,8 +45,10 @@ SCRIPTS: Mapping[str, Script] = {
     ),
     "pickle_jigsaw_model": Script("convert jigsaw"),
     "pickle_caffe2_detection": Script("convert detectron"),
-    "pickle_caffe2_to_pytorch": Script("convert pytorch"),
-    "pickle_pytorch_to_caffe2": Script("convert caffe2"),
+    "pickle_caffe2_to_pytorch": Script(
+        "convert pytorch", defaults={"bgr2rgb": "false", "keep_pretext": "true"}
+    ),
+    "pickle_pytorch_to_caffe2": Script("convert caffe2", defaults={"bgr2rgb": "false"}),
 }
 
 

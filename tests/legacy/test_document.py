@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sslprep.demo import build, checkpoints, walk
+from sslprep.demo import build, walk
 from sslprep.manifest import verify
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "path" / "coco" / "annotations").rename(
         folder / "path" / "coco_json_annotations" / "coco"
     )
-    checkpoints.build_checkpoints(folder / "models", width=0.25)
+    build.build_checkpoints(folder / "models", width=8)
     return folder
 
 
