@@ -1,0 +1,288 @@
+"""The charts of the page: columns, curves, tables of shades.
+
+All are drawn for a width of 380 units, about that of a telephone, so that their texts can be
+read there; on wide screens several stand side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.report.axes import (
+    Scale,
+    count_text,
+    power_text,
+    powers_of_ten,
+    round_ticks,
+    tick_text,
+)
+from sslprep.report.svg import Drawing
+
+WIDTH = 380
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 22, 44
+_CHARACTER = 6.6
+"""Width of a digit at the charts' font size, to keep labels apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A line drawn across the value axis, such as a bound."""
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line of a chart: a name, x and y."""
+
+    name: str
+    x: Sequence[float] | NDArray[Any]
+    y: Sequence[float] | NDArray[Any]
+
+
+class _Frame:
+    """The axes of one chart, and where a value falls on them."""
+
+    def __init__(self, drawing: Drawing, x: Scale, y: Scale, *, x_label: str, y_label: str) -> None:
+        self.drawing, self.x, self.y = drawing, x, y
+        bottom = drawing.height - _BOTTOM
+        drawing.line(_LEFT, bottom, drawing.width - _RIGHT, bottom, css="axis")
+        middle = (_LEFT + drawing.width - _RIGHT) / 2
+        drawing.text(middle, drawing.height - 8, x_label, css="label", anchor="middle")
+        drawing.text(_LEFT - 46, _TOP - 9, y_label, css="label")
+
+    def y_ticks(self, ticks: Sequence[float], texts: Sequence[str]) -> None:
+        for value, text in zip(ticks, texts, strict=True):
+            place = self.y(value)
+            self.drawing.line(_LEFT, place, self.drawing.width - _RIGHT, place, css="grid")
+            self.drawing.text(_LEFT - 7, place + 4, text, css="tick", anchor="end")
+
+    def x_tick(self, place: float, text: str) -> None:
+        bottom = self.drawing.height - _BOTTOM
+        self.drawing.line(place, bottom, place, bottom + 4, css="axis")
+        self.drawing.text(place, bottom + 17, text, css="tick", anchor="middle")
+
+
+def columns(
+    names: Sequence[str],
+    counts: Sequence[float] | NDArray[Any],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    marks: Sequence[Mark] = (),
+    log: bool = False,
+) -> Drawing:
+    """Draw one column for each name; `marks` are positions among the columns, from 0.
+
+    Args:
+        names: What stands below the columns; thinned out where they would touch.
+        counts: Their heights, 0 or more.
+        title: Name of the chart.
+        description: What it shows, in words.
+        x_label: Name and unit of what the columns are.
+        y_label: Name and unit of their heights.
+        marks: Dashed lines with a label; on a tick of its own.
+        log: Heights by powers of ten; columns of nothing are left out.
+    """
+    height = 230
+    drawing = Drawing(WIDTH, height, title=title, description=description)
+    heights = [float(c) if math.isfinite(c) else 0.0 for c in counts]
+    top = _TOP + 16 * len(marks)
+    y, ticks, texts = _upward(heights, top, height - _BOTTOM, log=log)
+    frame = _Frame(drawing, Scale(0, 1, 0, 1), y, x_label=x_label, y_label=y_label)
+    frame.y_ticks(ticks, texts)
+    slot = (WIDTH - _LEFT - _RIGHT) / max(1, len(heights))
+    bar = max(0.8, min(slot * 0.82, 34))
+    longest = max((len(name) for name in names), default=1)
+    every = max(1, math.ceil((longest * _CHARACTER + 8) / slot))
+    for i, (name, value) in enumerate(zip(names, heights, strict=True)):
+        middle = _LEFT + slot * (i + 0.5)
+        if value > 0:
+            peak = min(y(value), height - _BOTTOM - 1.2)
+            tip = f"{name}: {count_text(value)}"
+            size = height - _BOTTOM - peak
+            drawing.box(middle - bar / 2, peak, bar, size, css="bar", tip=tip, radius=1.5)
+        if i % every == 0:
+            frame.x_tick(middle, name)
+    for i, mark in enumerate(sorted(marks, key=lambda m: m.value)):
+        place = min(max(_LEFT + slot * (mark.value + 0.5), _LEFT), WIDTH - _RIGHT)
+        level = _TOP + 4 + 16 * i
+        drawing.line(place, level - 2, place, height - _BOTTOM, css="mark")
+        left = place > (_LEFT + WIDTH) / 2
+        shift, anchor = (-5, "end") if left else (5, "start")
+        drawing.text(place + shift, level + 7, mark.label, css="marklabel", anchor=anchor)  # type: ignore[arg-type]
+    return drawing
+
+
+def _upward(
+    values: Sequence[float], top: float, bottom: float, *, log: bool
+) -> tuple[Scale, list[float], list[str]]:
+    positive = [v for v in values if v > 0]
+    if log and positive:
+        ticks = powers_of_ten(min(positive), max(positive))
+        if ticks[0] == min(positive):
+            ticks.insert(0, ticks[0] / 10)
+        texts = [power_text(t) for t in ticks]
+        return Scale(ticks[0], ticks[-1], bottom, top, log=True), ticks, texts
+    whole = all(v == int(v) for v in values)
+    ticks = round_ticks(0, max(values, default=1) or 1, 4, whole=whole)
+    return Scale(0, ticks[-1], bottom, top), ticks, [tick_text(t) for t in ticks]
+
+
+def curves(
+    series: Sequence[Series],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+    steps: bool = False,
+) -> Drawing:
+    """Draw up to three lines over one pair of axes, with a legend where there is more than one.
+
+    Values that are not finite, and with `log` those that are not positive, are left out.
+    """
+    height = 236 + (18 if len(series) > 1 else 0)
+    drawing = Drawing(WIDTH, height, title=title, description=description)
+    lines = [(line.name, *_drawable(line, log=log)) for line in series]
+    xs = np.concatenate([x for _, x, _ in lines]) if lines else np.empty(0)
+    ys = np.concatenate([y for _, _, y in lines]) if lines else np.empty(0)
+    top = _TOP + (18 if len(series) > 1 else 0)
+    y, ticks, texts = _upward(ys.tolist() or [1.0], top, height - _BOTTOM, log=log)
+    low, high = (float(xs.min()), float(xs.max())) if xs.size else (0.0, 1.0)
+    x_ticks = [t for t in round_ticks(low, high, 5, whole=True) if low <= t <= high]
+    x = Scale(low, high, _LEFT + 4, WIDTH - _RIGHT - 8)
+    frame = _Frame(drawing, x, y, x_label=x_label, y_label=y_label)
+    frame.y_ticks(ticks, texts)
+    for tick in x_ticks:
+        frame.x_tick(x(tick), tick_text(tick))
+    place = float(_LEFT)
+    for number, (name, px, py) in enumerate(lines, start=1):
+        if len(series) > 1:
+            drawing.box(place, _TOP - 1, 14, 4, css=f"key{number}", radius=2)
+            drawing.text(place + 19, _TOP + 5, name, css="tick")
+            place += 34 + len(name) * _CHARACTER
+        points = [(x(a), y(b)) for a, b in zip(*_thinned(px, py), strict=True)]
+        if steps:
+            points = [q for a, b in points for q in ((a, points[0][1] if not a else b), (a, b))]
+        drawing.polyline(points, css=f"line{number}")
+    return drawing
+
+
+def _drawable(line: Series, *, log: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    x, y = np.asarray(line.x, float), np.asarray(line.y, float)
+    keep = np.isfinite(x) & np.isfinite(y) & ((y > 0) | (not log))
+    return x[keep], y[keep]
+
+
+def _thinned(
+    x: NDArray[Any], y: NDArray[Any], points: int = 400
+) -> tuple[list[float], list[float]]:
+    """Keep at most `points` of a line, its ends among them."""
+    if len(x) > points:
+        keep = np.linspace(0, len(x) - 1, points).round().astype(int)
+        x, y = x[keep], y[keep]
+    return x.tolist(), y.tolist()
+
+
+def shades(
+    values: NDArray[Any],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    cell: float = 32,
+    tip: str = "{row}, {column}: {value}",
+    deviation: bool = False,
+) -> Drawing:
+    """Draw a table whose cells are the darker the larger their value.
+
+    Args:
+        values: (rows, columns), finite, 0 or more.
+        rows: Names of the rows, short.
+        columns: Names of the columns, short.
+        title: Name of the chart.
+        description: What it shows, in words.
+        x_label: What the columns are.
+        y_label: What the rows are.
+        cell: Height of a cell.
+        tip: What shows when the pointer rests on a cell.
+        deviation: Shade from the smallest value to the largest in place of from nothing.
+    """
+    left = 30 + _CHARACTER * max((len(r) for r in rows), default=0)
+    wide = min(cell * 1.25, (WIDTH - left - 6) / max(1, len(columns)))
+    height = 44 + cell * len(rows)
+    drawing = Drawing(WIDTH, height, title=title, description=description)
+    middle = left + wide * len(columns) / 2
+    drawing.text(middle, 13, x_label, css="label", anchor="middle")
+    drawing.text(13, 40 + cell * len(rows) / 2, y_label, css="label", anchor="middle", turned=True)
+    low = float(values.min()) if deviation and values.size else 0.0
+    high = float(values.max()) if values.size else 1.0
+    for j, name in enumerate(columns):
+        drawing.text(left + wide * (j + 0.5), 33, name, css="tick", anchor="middle")
+    for i, name in enumerate(rows):
+        y = 40 + cell * i
+        drawing.text(left - 6, y + cell / 2 + 4, name, css="tick", anchor="end")
+        for j, column in enumerate(columns):
+            value = float(values[i, j])
+            share = (value - low) / (high - low) if high > low else 0.5
+            text = tick_text(value)
+            hint = tip.format(row=name, column=column, value=text)
+            x = left + wide * j
+            depth = 0.06 + 0.94 * share
+            drawing.box(x, y, wide - 2, cell - 2, css="shade", tip=hint, opacity=depth, radius=2)
+            if len(text) * _CHARACTER < wide - 2:
+                css = "inshade dark" if share > 0.52 else "inshade"
+                drawing.text(x + wide / 2 - 1, y + cell / 2 + 3, text, css=css, anchor="middle")
+    return drawing
+
+
+def levels(
+    names: Sequence[str],
+    values: Sequence[float],
+    limit: float,
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    limit_label: str,
+) -> Drawing:
+    """Draw one dot a row on an axis of powers of ten, with a line for the limit.
+
+    A value of 0 stands at the left end, below every power.
+    """
+    row, left = 26, 20 + _CHARACTER * max((len(n) for n in names), default=0)
+    height = 30 + row * len(names) + 44
+    drawing = Drawing(WIDTH, height, title=title, description=description)
+    positive = [v for v in values if v > 0 and math.isfinite(v)]
+    ticks = powers_of_ten(min([*positive, limit]) / 10, max([*positive, limit]))
+    x = Scale(ticks[0], ticks[-1], left, WIDTH - 22, log=True)
+    bottom = 30 + row * len(names)
+    for tick in ticks:
+        drawing.line(x(tick), 24, x(tick), bottom, css="grid")
+        drawing.text(x(tick), bottom + 16, power_text(tick), css="tick", anchor="middle")
+    drawing.line(x(limit), 18, x(limit), bottom, css="mark")
+    drawing.text(x(limit) - 5, 14, limit_label, css="marklabel", anchor="end")
+    for i, (name, value) in enumerate(zip(names, values, strict=True)):
+        y = 30 + row * (i + 0.5)
+        place = x(value) if value > 0 and math.isfinite(value) else left
+        drawing.line(left, y, place, y, css="stem")
+        css = "point" if value <= limit else "point bad"
+        drawing.dot(place, y, 5, css=css, tip=f"{name}: {value:.2g}")
+        drawing.text(left - 10, y + 4, name, css="tick", anchor="end")
+    middle = (left + WIDTH - 22) / 2
+    drawing.text(middle, height - 8, x_label, css="label", anchor="middle")
+    return drawing

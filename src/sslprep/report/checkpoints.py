@@ -1,0 +1,350 @@
+"""Checkpoints: what became of every blob, the proof, and the first filters."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.checkpoints.arrays import StoredArray
+from sslprep.checkpoints.blobs import Contents, open_checkpoint
+from sslprep.checkpoints.names import parse_caffe2, parse_torch
+from sslprep.errors import SslprepError
+from sslprep.report.axes import count_text, size_text
+from sslprep.report.blocks import Card, Cell, Column, Figure, Room, Section, Table, short
+from sslprep.report.charts import levels
+from sslprep.report.collect import Artefact, Collection, note, regular_file
+from sslprep.report.fields import Fields, as_number
+from sslprep.report.photos import find_file
+from sslprep.report.pictures import Picture, pixels
+
+LARGEST_CHECKPOINT = 4_000_000_000
+"""Bytes; the file is mapped, and only its names and the first filters are read."""
+
+_LIMIT = 1e-4
+_MOST_BLOBS = 1500
+_MOST_FILTERS = 128
+_ACTIONS = ("kept", "renamed", "folded", "dropped", "unknown")
+_STAGES = ("stem", "res2", "res3", "res4", "res5", "head", "training run", "other")
+_CONV1 = re.compile(r"(?:.*\.)?(?:conv1_w|conv1(?:_s[0-9]+)?_w|conv1\.weight|stem\.conv1\.weight)")
+
+LEAD = (
+    "What a conversion made of every blob of the source. Nothing is lost without a reason: each "
+    "blob is kept, renamed, folded into another, or dropped for what the account says."
+)
+
+
+def stage_of(blob: str) -> str:
+    """Return the part of the network that a blob belongs to.
+
+    Example:
+        >>> [stage_of(n) for n in ("res_conv1_bn_s0_b", "res4_5_branch2a_w", "pred_w", "lr")]
+        ['stem', 'res4', 'head', 'training run']
+        >>> stage_of("layer1.0.conv1.weight"), stage_of("conv3_w"), stage_of("<b>")
+        ('res2', 'conv3', 'other')
+    """
+    if blob in ("lr", "model_iter", "epoch"):
+        return "training run"
+    name = parse_caffe2(blob) or parse_torch(blob.removeprefix("module."))
+    if name is None:
+        return "other"
+    if name.momentum:
+        return "training run"
+    if name.unit is not None:
+        return f"res{name.unit.stage}"
+    if name.layer in ("conv1", "res_conv1"):
+        return "stem"
+    return name.layer if re.fullmatch(r"conv[2-9]", name.layer) else "head"
+
+
+def section(collection: Collection, room: Room) -> Section | None:
+    """Describe every checkpoint of the collection."""
+    found = collection.of_kind("checkpoint")
+    if not found:
+        return None
+    result = Section(anchor="checkpoints", title="Checkpoints", lead=LEAD)
+    for artefact in found:
+        share = room.share()
+        card = _card(artefact, collection, share)
+        room.settle(share, left=card.room)
+        result.cards.append(card)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A checkpoint with its first filters, as far as it could be read."""
+
+    contents: Contents | None = None
+    filters: NDArray[np.float32] | None = None
+    problem: str = ""
+
+    def bytes_of(self, blob: str) -> int | None:
+        found = self.contents.blobs.get(blob) if self.contents is not None else None
+        return found.nbytes if isinstance(found, StoredArray) else None
+
+
+def _card(artefact: Artefact, collection: Collection, room: int) -> Card:
+    details = artefact.details
+    made = (short(details.text("model")), short(artefact.manifest.command))
+    card = Card(
+        anchor=artefact.anchor,
+        title=artefact.title,
+        subtitle=" · ".join(filter(None, made)),
+        room=room,
+    )
+    counts = Fields(artefact.manifest.counts)
+    before, after = _source(artefact), _target(artefact, card, collection.folder)
+    tensors = counts.whole("tensors")
+    card.fact("arrays written", None if tensors is None else count_text(tensors))
+    sizes = [record.bytes for record in artefact.manifest.inputs if record.bytes]
+    written = sum(output.bytes for output in artefact.manifest.outputs)
+    card.fact("size before", size_text(sizes[0]) if sizes else None)
+    card.fact("size after", size_text(written))
+    taken = details.part("towers").whole("taken")
+    card.fact("tower taken", None if taken is None else str(taken))
+    card.fact("std absorbed in conv1", "yes" if details.flag("absorbed_std") else None)
+    channels = artefact.parameters.text("channels") or details.text("channels")
+    card.fact("channel order written", short(channels.upper(), 12))
+    for warning in artefact.manifest.warnings:
+        card.note(f"Warning of the run: {warning}")
+    account = _account(details)
+    if account:
+        card.add(_stages(account, before))
+    else:
+        card.note("The manifest holds no account of the blobs.")
+    _proof(card, details)
+    _filters(card, before, after, collection.folder)
+    _settings(card, details)
+    if account:
+        card.add(_whole_account(account))
+    return card
+
+
+def _open(path: Path) -> _Opened:
+    try:
+        contents = open_checkpoint(regular_file(path, limit=LARGEST_CHECKPOINT))
+        return _Opened(contents=contents, filters=_first_filters(contents))
+    except SslprepError as error:
+        return _Opened(problem=str(error))
+
+
+def _first_filters(contents: Contents) -> NDArray[np.float32] | None:
+    for name, blob in contents.blobs.items():
+        if not (isinstance(blob, StoredArray) and _CONV1.fullmatch(name)):
+            continue
+        if blob.ndim == 4 and blob.shape[1] in (1, 3) and 0 < max(blob.shape[2:]) <= 16:
+            return np.asarray(blob.load(), np.float32)
+    return None
+
+
+def _source(artefact: Artefact) -> _Opened:
+    if not artefact.manifest.inputs:
+        return _Opened(problem="the manifest names no source")
+    text = artefact.manifest.inputs[0].path
+    try:
+        return _open(find_file(text, artefact))
+    except SslprepError as error:
+        return _Opened(problem=f"{text}: {error}")
+
+
+def _target(artefact: Artefact, card: Card, folder: Path) -> _Opened:
+    names = [name for name in artefact.names if not name.endswith(".json")]
+    try:
+        opened = _open(artefact.file(names[0])) if names else _Opened(problem="no output is named")
+    except SslprepError as error:
+        opened = _Opened(problem=str(error))
+    if opened.problem:
+        text = note(SslprepError(opened.problem), folder)
+        card.note(f"The written checkpoint cannot be read. {text}")
+    return opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fate:
+    blob: str
+    became: str
+    action: str
+    reason: str
+
+
+def _account(details: Fields) -> list[_Fate]:
+    fates = []
+    for entry in details.parts("account"):
+        action = entry.text("action")
+        fate = _Fate(
+            blob=entry.text("blob"),
+            became=entry.text("became"),
+            action=action if action in _ACTIONS else "unknown",
+            reason=entry.text("reason"),
+        )
+        if fate.blob:
+            fates.append(fate)
+    return fates
+
+
+def _stages(account: Sequence[_Fate], before: _Opened) -> Table:
+    """Count the blobs of each stage by what became of them."""
+    counts: dict[str, Counter[str]] = {}
+    sizes: Counter[str] = Counter()
+    for fate in account:
+        stage = stage_of(fate.blob)
+        counts.setdefault(stage, Counter())[fate.action] += 1
+        sizes[stage] += before.bytes_of(fate.blob) or 0
+    used = [action for action in _ACTIONS if any(c[action] for c in counts.values())]
+    order = {stage: i for i, stage in enumerate(_STAGES)}
+    stages = sorted(counts, key=lambda s: (order.get(s, 0.5), s))
+    rows = []
+    for stage in stages:
+        cells = [Cell(text=stage)]
+        for action in used:
+            number = counts[stage][action]
+            cells.append(Cell(text=count_text(number) if number else "–", value=number))
+        total = counts[stage].total()
+        cells.append(Cell(text=count_text(total), value=total))
+        if before.contents is not None:
+            cells.append(Cell(text=size_text(sizes[stage]), value=sizes[stage]))
+        rows.append(cells)
+    totals = [sum(c[action] for c in counts.values()) for action in used]
+    foot = [Cell(text="all"), *(Cell(text=count_text(n)) for n in (*totals, len(account)))]
+    if before.contents is not None:
+        foot.append(Cell(text=size_text(sizes.total())))
+    rows.append(foot)
+    heads = [Column(title="stage"), *(Column(title=action, kind="number") for action in used)]
+    heads.append(Column(title="blobs", kind="number"))
+    if before.contents is not None:
+        heads.append(Column(title="size in the source", kind="number"))
+    reasons = Counter(fate.reason for fate in account if fate.action == "dropped" and fate.reason)
+    dropped = ", ".join(f"{count_text(n)} {short(reason)}" for reason, n in reasons.most_common(5))
+    caption = f"Dropped: {dropped}." if dropped else ""
+    return Table(title="Blobs by stage", columns=heads, rows=rows, caption=caption, css="totals")
+
+
+def _proof(card: Card, details: Fields) -> None:
+    """Draw how far the converted model's stages are from the source's, where `--check` ran."""
+    proof = details.part("proof")
+    found = {stage: as_number(proof.get(stage)) for stage in proof}
+    values = {stage: value for stage, value in found.items() if value is not None and value >= 0}
+    if not values:
+        return
+    names = [short(stage, 12) for stage in list(values)[:16]]
+    numbers = list(values.values())[:16]
+    worst = max(numbers)
+    card.add(
+        Figure(
+            title="Proof: source against converted model",
+            body=levels(
+                names,
+                numbers,
+                _LIMIT,
+                title="Largest relative difference of each stage on one photo",
+                description="; ".join(f"{n} {v:.1e}" for n, v in zip(names, numbers, strict=True)),
+                x_label="largest relative difference",
+                limit_label="limit 10⁻⁴",
+            ),
+            caption=(
+                f"Both were run on one photo. They differ by {worst:.1e} at most; "
+                f"{'rounding explains that' if worst <= _LIMIT else 'that is more than rounding'}."
+            ),
+        )
+    )
+
+
+def _filters(card: Card, before: _Opened, after: _Opened, folder: Path) -> None:
+    """Show the first filters in the source and as written."""
+    if before.filters is None and after.filters is None:
+        return
+    if before.problem:
+        text = note(SslprepError(before.problem), folder)
+        card.note(f"The source's filters cannot be shown. {text}")
+    for title, opened in (("before", before), ("as written", after)):
+        if opened.filters is None:
+            continue
+        drawn = draw_filters(opened.filters)
+        if drawn is None:
+            card.note(f"The first filters {title} hold values that are not finite.")
+            continue
+        channels = opened.filters.shape[1]
+        largest = float(np.abs(opened.filters).max())
+        order = "grey is 0"
+        if channels == 3:
+            order = "first channel as red, second as green, third as blue"
+        count, side = len(opened.filters), opened.filters.shape[2]
+        card.add(
+            Figure(
+                title=f"First filters, {title}",
+                body=drawn,
+                alt=f"{count} filters of {side} by {side} pixels and {channels} channels",
+                caption=f"{order.capitalize()}; values up to ±{largest:.3g}.",
+                css="pixels",
+            )
+        )
+
+
+def draw_filters(filters: NDArray[np.float32]) -> Picture | None:
+    """Lay filters (n, 1 or 3, height, width) out as tiles; `None` if some value is not finite."""
+    filters = filters[:_MOST_FILTERS]
+    if not filters.size or not np.isfinite(filters).all():
+        return None
+    largest = float(np.abs(filters).max()) or 1.0
+    count, channels, height, width = filters.shape
+    across = min(16, max(1, round(count**0.5)))
+    down = -(-count // across)
+    sheet = np.full((down * (height + 1) + 1, across * (width + 1) + 1, 3), 128, np.uint8)
+    shown = np.clip((filters / largest + 1) * 127.5, 0, 255).round().astype(np.uint8)
+    for i, tile in enumerate(shown.transpose(0, 2, 3, 1)):
+        y, x = divmod(i, across)
+        top, left = 1 + y * (height + 1), 1 + x * (width + 1)
+        sheet[top : top + height, left : left + width] = tile if channels == 3 else tile[..., :1]
+    return pixels(sheet)
+
+
+def _settings(card: Card, details: Fields) -> None:
+    """Show what the user of the checkpoint must set."""
+    settings = details.part("settings")
+    rows = [
+        [Cell(text=short(key)), Cell(text=short(_plain(settings.get(key)), 120))]
+        for key in settings
+    ]
+    if rows:
+        card.add(
+            Table(
+                title="What to set where it is used",
+                columns=[Column(title="key", kind="code"), Column(title="value", kind="code")],
+                rows=rows[:40],
+            )
+        )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in value[:20])
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in list(value.items())[:20])
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _whole_account(account: Sequence[_Fate]) -> Table:
+    rows = []
+    for fate in account[:_MOST_BLOBS]:
+        what = fate.action if not fate.reason else f"{fate.action}: {short(fate.reason)}"
+        became = short(fate.became) or "–"
+        rows.append([Cell(text=short(fate.blob)), Cell(text=became), Cell(text=what)])
+    more = len(account) - len(rows)
+    return Table(
+        title=f"All {count_text(len(account))} blobs",
+        columns=[
+            Column(title="blob", kind="code"),
+            Column(title="became", kind="code"),
+            Column(title="what happened"),
+        ],
+        rows=rows,
+        caption=f"{count_text(more)} more are in the manifest." if more > 0 else "",
+        fold=True,
+        css="long",
+    )

@@ -1,0 +1,376 @@
+"""Colour statistics: the gamut, its bins, and how often each occurs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.errors import ArrayError, SslprepError
+from sslprep.report.axes import count_text, share_text, tick_text
+from sslprep.report.blocks import Card, Figure, Room, Section, short
+from sslprep.report.charts import WIDTH, Series, curves
+from sslprep.report.collect import Artefact, Collection, note
+from sslprep.report.fields import Fields
+from sslprep.report.lab import lab_to_srgb
+from sslprep.report.pictures import pixels
+from sslprep.report.svg import Drawing, coordinate
+
+KINDS = ("color-histogram", "color-bins")
+_MOST_DRAWN = 1500
+_LEFT, _TOP, _PLOT = 46, 12, 320
+_STEPS = 8
+
+LEAD = (
+    "Colours are points a (green to red) and b (blue to yellow) of CIE Lab. Each bin is drawn in "
+    "its own colour at lightness 50; beside it stands how often the photos have it."
+)
+
+
+def section(collection: Collection, room: Room) -> Section | None:
+    """Describe every histogram and every set of bins."""
+    found = collection.of_kind(*KINDS)
+    if not found:
+        return None
+    result = Section(anchor="colour", title="Colour bins and priors", lead=LEAD)
+    for artefact in found:
+        share = room.share()
+        card = _card(artefact, collection, share)
+        room.settle(share, left=card.room)
+        result.cards.append(card)
+    return result
+
+
+def _card(artefact: Artefact, collection: Collection, room: int) -> Card:
+    bins = artefact.manifest.kind == "color-bins"
+    parameters = artefact.parameters
+    grid = parameters.text("grid")
+    card = Card(
+        anchor=artefact.anchor,
+        title=artefact.title,
+        subtitle=f"grid {short(grid)}" if bins and grid else "bins" if bins else "histogram",
+        room=room,
+    )
+    for name, number in Fields(artefact.manifest.counts).counts().items():
+        if number and len(card.facts) < 6:
+            card.fact(short(name.replace("_", " "), 24), count_text(number))
+    for warning in artefact.manifest.warnings:
+        card.note(f"Warning of the run: {warning}")
+    for name in artefact.names:
+        try:
+            if name.startswith("ab_histogram") and name.endswith(".npy"):
+                _histogram(card, artefact.array(name, ndim=2, kinds="iu"))
+            elif name.startswith("pts_in_hull") and name.endswith(".npy"):
+                _bins(card, artefact, collection, name)
+        except SslprepError as error:
+            card.note(f"{name} cannot be shown. {note(error, collection.folder)}")
+    return card
+
+
+def _histogram(card: Card, table: NDArray[np.integer]) -> None:
+    """Show the table of counts: colour where there are pixels, strong where there are many."""
+    if table.shape != (256, 256) or int(table.min()) < 0:
+        raise ArrayError(f"has shape {table.shape}", expected="(256, 256) counts")
+    used_a, used_b = np.flatnonzero(table.any(axis=1)), np.flatnonzero(table.any(axis=0))
+    if not len(used_a):
+        card.note("The histogram is empty.")
+        return
+    a = np.arange(used_a[0], used_a[-1] + 1)
+    b = np.arange(used_b[0], used_b[-1] + 1)
+    part = np.log1p(table[a[0] : a[-1] + 1, b[0] : b[-1] + 1].astype(float))
+    colours = lab_to_srgb(60, np.stack(np.meshgrid(a - 128, b - 128, indexing="ij"), axis=-1))
+    # Few levels of strength keep the picture small and show it no worse.
+    strength = np.ceil(part / part.max() * 12) / 12 * 255
+    picture = np.concatenate([colours, strength.astype(np.uint8)[..., None]], axis=-1)
+    up = picture.transpose(1, 0, 2)[::-1]  # b upwards, a to the right
+    pixels_all = int(table.sum())
+    top = np.unravel_index(int(table.argmax()), table.shape)
+    scale = 2.0 if max(up.shape[:2]) <= 160 else _PLOT / max(up.shape[:2])
+    width, height = up.shape[1] * scale, up.shape[0] * scale
+    drawing = Drawing(
+        WIDTH,
+        _TOP + height + 44,
+        title="Colours of all pixels",
+        description=(
+            f"a from {a[0] - 128} to {a[-1] - 128}, b from {b[0] - 128} to {b[-1] - 128}; "
+            f"most often a {top[0] - 128}, b {top[1] - 128}."
+        ),
+    )
+    plot = _Plane(drawing, (a[0] - 128.5, a[-1] - 127.5), (b[0] - 128.5, b[-1] - 127.5), scale)
+    drawing.image(plot.left, _TOP, width, height, pixels(up).uri)
+    plot.axes()
+    card.fact("pixels", count_text(pixels_all))
+    card.fact("distinct colours (a, b)", count_text(int(np.count_nonzero(table))))
+    card.add(
+        Figure(
+            title="Colours of all pixels",
+            body=drawing,
+            caption="Stronger where more pixels have the colour (logarithm of the count).",
+        )
+    )
+
+
+class _Plane:
+    """The a-b plane of a drawing: a to the right, b upwards."""
+
+    def __init__(
+        self,
+        drawing: Drawing,
+        a: tuple[float, float],
+        b: tuple[float, float],
+        scale: float,
+    ) -> None:
+        self.drawing, self.a, self.b, self.scale = drawing, a, b, scale
+        self.left = _LEFT
+
+    def x(self, a: float) -> float:
+        return self.left + (a - self.a[0]) * self.scale
+
+    def y(self, b: float) -> float:
+        return _TOP + (self.b[1] - b) * self.scale
+
+    def axes(self) -> None:
+        """Draw both axes, with a tick every 50."""
+        bottom = self.y(self.b[0])
+        right = self.x(self.a[1])
+        self.drawing.line(self.left, bottom, right, bottom, css="axis")
+        self.drawing.line(self.left, _TOP, self.left, bottom, css="axis")
+        for value in range(-100, 101, 50):
+            text = tick_text(value)
+            if self.a[0] <= value <= self.a[1]:
+                self.drawing.line(self.x(value), bottom, self.x(value), bottom + 4, css="axis")
+                self.drawing.text(self.x(value), bottom + 17, text, css="tick", anchor="middle")
+            if self.b[0] <= value <= self.b[1]:
+                y = self.y(value)
+                self.drawing.line(self.left - 4, y, self.left, y, css="axis")
+                self.drawing.text(self.left - 7, y + 4, text, css="tick", anchor="end")
+        middle = (self.left + right) / 2
+        self.drawing.text(middle, bottom + 35, "a: green to red", css="label", anchor="middle")
+        middle = (_TOP + bottom) / 2
+        text = "b: blue to yellow"
+        self.drawing.text(13, middle, text, css="label", anchor="middle", turned=True)
+
+
+def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> None:
+    """Show one set of bins with its priors and weights."""
+    points = artefact.array(name, ndim=2, kinds="iuf")
+    if points.shape[1] != 2 or not 0 < len(points) <= 65536:
+        raise ArrayError(f"has shape {points.shape}", expected="(bins, 2)")
+    points = np.asarray(points, float)
+    if not np.isfinite(points).all() or np.abs(points).max() > 1000:
+        raise ArrayError("holds values that are no colours")
+    tail = name.removeprefix("pts_in_hull")
+    size = _bin_size(points)
+    label = f"bin size {size:g}"
+    card.fact(label, f"{count_text(len(points))} bins")
+    corner = artefact.parameters.text("grid") == "fair"
+    centres = points + size / 2 if corner else points
+    card.add(_gamut(points, centres, size, label, corner=corner))
+    priors = _column(card, artefact, collection.folder, f"priors{tail}", len(points))
+    if priors is None:
+        return
+    card.add(_prior(points, centres, size, priors, label))
+    raw = _unsmoothed(artefact, collection, centres)
+    card.add(_ranked_priors(priors, raw, label))
+    weights = _column(card, artefact, collection.folder, f"rebalance_weights{tail}", len(points))
+    if weights is not None:
+        card.add(_weights(priors, weights, label))
+
+
+def _bin_size(points: NDArray[np.float64]) -> float:
+    """Return the distance of neighbours along a or b."""
+    steps = np.concatenate([np.diff(np.unique(points[:, axis])) for axis in (0, 1)])
+    steps = steps[steps > 1e-6]
+    return float(np.clip(np.median(steps), 0.5, 128)) if len(steps) else 10.0
+
+
+def _column(
+    card: Card, artefact: Artefact, folder: Path, name: str, length: int
+) -> NDArray[np.float64] | None:
+    """Read one number for each bin; `None` where there are none or they are unsound."""
+    if name not in artefact.names:
+        return None
+    try:
+        values = np.asarray(artefact.array(name, ndim=1, kinds="f"), float)
+    except SslprepError as error:
+        card.note(f"{name} cannot be shown. {note(error, folder)}")
+        return None
+    if len(values) != length or not np.isfinite(values).all() or values.min() < 0:
+        card.note(f"{name} does not hold one number of 0 or more for each of the {length} bins.")
+        return None
+    return values
+
+
+def _plane(
+    points: NDArray[np.float64], size: float, *, title: str, description: str
+) -> tuple[Drawing, _Plane]:
+    low, high = points.min(axis=0) - size / 2, points.max(axis=0) + size / 2
+    scale = _PLOT / max(high - low)
+    height = (high[1] - low[1]) * scale
+    drawing = Drawing(WIDTH, _TOP + height + 44, title=title, description=description)
+    plane = _Plane(drawing, (low[0], high[0]), (low[1], high[1]), scale)
+    plane.axes()
+    return drawing, plane
+
+
+def _gamut(
+    points: NDArray[np.float64],
+    centres: NDArray[np.float64],
+    size: float,
+    label: str,
+    *,
+    corner: bool,
+) -> Figure:
+    drawing, plane = _plane(
+        centres,
+        size,
+        title=f"The gamut in bins, {label}",
+        description=f"{len(points)} bins, each in its own colour at lightness 50.",
+    )
+    side = size * plane.scale
+    shown = centres[:_MOST_DRAWN]
+    for (a, b), colour in zip(shown.tolist(), lab_to_srgb(50, shown).tolist(), strict=True):
+        x, y = plane.x(a) - side / 2, plane.y(b) - side / 2
+        fill = "#{:02x}{:02x}{:02x}".format(*colour)
+        drawing.box(x, y, side - 0.6, side - 0.6, fill=fill)
+    where = "the files name each bin by its lower corner" if corner else "points are centres"
+    return Figure(
+        title=f"Gamut, {label}",
+        body=drawing,
+        caption=f"{count_text(len(points))} bins; {where}. "
+        "Colours outside sRGB are drawn as the nearest inside.",
+    )
+
+
+def _prior(
+    points: NDArray[np.float64],
+    centres: NDArray[np.float64],
+    size: float,
+    priors: NDArray[np.float64],
+    label: str,
+) -> Figure:
+    positive = priors[priors > 0]
+    low = float(np.log10(positive.min())) if len(positive) else -1.0
+    high = float(np.log10(positive.max())) if len(positive) else 0.0
+    top = points[int(priors.argmax())]
+    drawing, plane = _plane(
+        centres,
+        size,
+        title=f"How often each bin occurs, {label}",
+        description=(
+            f"Priors from 10^{low:.1f} to 10^{high:.1f}; largest at a {top[0]:g}, b {top[1]:g}."
+        ),
+    )
+    side = size * plane.scale
+    # Bins of one shade share a path: a tenth of the bytes of one element each.
+    levels = np.zeros(len(priors), int)
+    if high > low:
+        some = priors > 0
+        levels[some] = 1 + np.floor((np.log10(priors[some]) - low) / (high - low) * (_STEPS - 0.01))
+    else:
+        levels[priors > 0] = _STEPS
+    for level in range(_STEPS + 1):
+        chosen = centres[levels == level][:_MOST_DRAWN]
+        data = "".join(
+            f"M{coordinate(plane.x(a) - side / 2)} {coordinate(plane.y(b) - side / 2)}"
+            f"h{coordinate(side - 0.6)}v{coordinate(side - 0.6)}h-{coordinate(side - 0.6)}z"
+            for a, b in chosen.tolist()
+        )
+        if data:
+            drawing.path(data, css=f"depth depth-{level}")
+    place = _LEFT + 8
+    drawing.text(place, _TOP + 10, "prior", css="tick")
+    for level in range(1, _STEPS + 1):
+        drawing.box(place + 13 * (level - 1), _TOP + 17, 12, 9, css=f"depth depth-{level}")
+    drawing.text(place, _TOP + 40, f"{10**low:.0e}", css="tick")
+    drawing.text(place + 13 * _STEPS, _TOP + 40, f"{10**high:.2g}", css="tick", anchor="end")
+    share = float(np.sort(priors)[::-1][: max(1, len(priors) // 10)].sum() / (priors.sum() or 1))
+    return Figure(
+        title=f"Prior (logarithm), {label}",
+        body=drawing,
+        caption=f"The most frequent tenth of the bins holds {share_text(share, 1)} of the pixels.",
+    )
+
+
+def _unsmoothed(
+    artefact: Artefact, collection: Collection, centres: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return the priors before smoothing, from the histogram that the bins were made from."""
+    makers = collection.makers()
+    own = [n for n in artefact.names if n.startswith("ab_histogram") and n.endswith(".npy")]
+    sources: Sequence[tuple[Artefact, str]] = [
+        *((artefact, name) for name in own),
+        *(
+            makers[record.sha256]
+            for record in artefact.manifest.inputs
+            if record.sha256 and record.sha256 in makers
+        ),
+    ]
+    for maker, name in sources:
+        try:
+            table = maker.array(name, ndim=2, kinds="iu")
+        except SslprepError:
+            continue
+        if table.shape == (256, 256) and table.any():
+            return _nearest_priors(table, centres)
+    return None
+
+
+def _nearest_priors(
+    table: NDArray[np.integer], centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of the pixels whose nearest centre each one is."""
+    from scipy.spatial import cKDTree
+
+    used = np.argwhere(table)
+    counts = table[used[:, 0], used[:, 1]].astype(float)
+    nearest = cKDTree(centres).query(used - 128)[1]
+    priors = np.bincount(nearest, weights=counts, minlength=len(centres))
+    return np.asarray(priors / priors.sum())
+
+
+def _ranked_priors(
+    priors: NDArray[np.float64], raw: NDArray[np.float64] | None, label: str
+) -> Figure:
+    rank = np.arange(1, len(priors) + 1)
+    order = np.argsort(-priors, kind="stable")
+    lines = [Series(name="prior as written", x=rank, y=priors[order])]
+    caption = "Bins from the most frequent to the rarest."
+    if raw is not None and np.abs(raw - priors).max() > 1e-9:
+        lines = [
+            Series(name="before smoothing", x=rank, y=raw[order]),
+            Series(name="as written", x=rank, y=priors[order]),
+        ]
+        empty = int(np.count_nonzero(raw == 0))
+        caption += " Before smoothing: the share of the pixels nearest to each bin"
+        caption += f"; {count_text(empty)} bins have none." if empty else "."
+    return Figure(
+        title=f"Prior by rank, {label}",
+        body=curves(
+            lines,
+            title=f"Prior of each bin by rank, {label}",
+            description=f"From {priors.max():.2g} down to {priors.min():.2g}.",
+            x_label="rank of the bin",
+            y_label="prior (powers of ten)",
+            log=True,
+        ),
+        caption=caption,
+    )
+
+
+def _weights(priors: NDArray[np.float64], weights: NDArray[np.float64], label: str) -> Figure:
+    order = np.argsort(-priors, kind="stable")
+    low, high = float(weights.min()), float(weights.max())
+    return Figure(
+        title=f"Rebalancing weights, {label}",
+        body=curves(
+            [Series(name="weight", x=np.arange(1, len(weights) + 1), y=weights[order])],
+            title=f"Weight of each bin in the loss, {label}",
+            description=f"From {low:.3g} for the most frequent to {high:.3g} for the rarest.",
+            x_label="rank of the bin, by prior",
+            y_label="weight",
+        ),
+        caption=f"From {low:.3g} to {high:.3g}: rare colours count more in the loss.",
+    )

@@ -1,0 +1,123 @@
+"""Pictures for the page: small, inline, and read with suspicion.
+
+A path in a partition may name anything. Only regular files of moderate size are opened, only by
+Pillow's readers of common photo formats, and only up to a limit of pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from sslprep.errors import ImagesError, ManifestError
+from sslprep.report.collect import regular_file
+
+LARGEST_FILE = 64_000_000
+LARGEST_PICTURE = 60_000_000
+"""Pixels; a photo has 24 million, and twice sixty decoded is what we are ready to hold."""
+
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises on damaged files, by reading its plugins and by trying."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture as a `data:` URI, with its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def thumbnail(path: Path, size: int, *, square: bool = False, quality: int = 68) -> Picture:
+    """Return a photo made small.
+
+    Args:
+        path: The photo.
+        size: Longer side, or with `square` both sides, in pixels.
+        square: Cut the middle square out.
+        quality: Of the JPEG that is made.
+
+    Raises:
+        ImagesError: It cannot be read; the text says why, without the path.
+    """
+    image = _open(path, size)
+    if square:
+        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+    else:
+        image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return encode(image, quality=quality)
+
+
+def _open(path: Path, size: int) -> Image.Image:
+    """Decode a photo as RGB, JPEG at a fraction of its size where that is enough."""
+    try:
+        regular_file(path, limit=LARGEST_FILE)
+    except ManifestError as error:
+        raise ImagesError(error.problem) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as image:
+                width, height = image.size
+                if width * height > LARGEST_PICTURE:
+                    raise ImagesError(f"has {width} × {height} pixels, too many to show")
+                image.draft("RGB", (2 * size, 2 * size))
+                return image.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise ImagesError("has too many pixels to show") from error
+    except _DAMAGE as error:
+        raise ImagesError("cannot be read as a picture") from error
+
+
+def encode(image: Image.Image, *, quality: int = 68) -> Picture:
+    """Return a picture as JPEG."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality, optimize=True)
+    return _picture("jpeg", file.getvalue(), image.width, image.height)
+
+
+def pixels(values: NDArray[np.uint8]) -> Picture:
+    """Return an array (height, width, 3) or (height, width) of bytes as PNG, pixel for pixel."""
+    image = Image.fromarray(np.ascontiguousarray(values))
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return _picture("png", file.getvalue(), image.width, image.height)
+
+
+def _picture(kind: str, data: bytes, width: int, height: int) -> Picture:
+    text = base64.b64encode(data).decode()
+    return Picture(uri=f"data:image/{kind};base64,{text}", width=width, height=height)
+
+
+def gradient(size: int) -> Picture:
+    """Return a drawn picture that stands in where no photo is at hand: no two tiles are alike."""
+    ramp = np.linspace(0, 1, size)
+    x, y = np.meshgrid(ramp, ramp)
+    rings = 0.5 + 0.5 * np.cos(14 * np.hypot(x - 0.35, y - 0.4))
+    planes: list[Any] = [70 + 160 * x, 60 + 120 * rings, 215 - 150 * y]
+    return encode(Image.fromarray(np.stack(planes, axis=-1).astype(np.uint8)), quality=80)
