@@ -1,0 +1,60 @@
+"""The quickstart, run line by line."""
+
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sslprep.demo import build
+
+PAGE = Path(__file__).parents[1] / "docs" / "quickstart.md"
+BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quickstart")
+    photos = build.load_photos()
+    voc07 = {"train": 1000, "val": 1000, "test": 60}
+    build.build_voc(folder / "datasets/VOC2007", photos, splits=voc07, seed=7, crlf=True)
+    build.build_checkpoints(folder / "checkpoints", width=8)
+    return folder
+
+
+def test_every_block_gives_what_the_page_shows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(blocks) >= 10
+    for language, text in blocks:
+        if language == "python":
+            example = doctest.DocTestParser().get_doctest(text, {}, "page", str(PAGE), 0)
+            assert doctest.DocTestRunner().run(example).failed == 0
+        else:
+            run_console(text)
+
+
+def run_console(text: str) -> None:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, wanted = part.partition("\n")
+        program, *arguments = shlex.split(command)
+        assert program == "sslprep"
+        done = subprocess.run(
+            [sys.executable, "-m", program, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "error"},
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        checker = doctest.OutputChecker()
+        assert checker.check_output(wanted, done.stderr, doctest.ELLIPSIS), (
+            f"{command}\nwanted:\n{wanted}\ngot:\n{done.stderr}"
+        )
