@@ -94,18 +94,26 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def workers(executor: Executor) -> int:
+    """Return how many tasks an executor of `open_executor` runs at once."""
+    count: Any = getattr(executor, "_max_workers", None)
+    if count is None:  # Dask's: ask the cluster, which may have grown
+        count = sum(executor._client.nthreads().values())  # type: ignore[attr-defined]
+    return int(count)
+
+
 def map_chunks(
     function: Callable[[_A], _R],
     chunks: Iterable[_A],
     executor: Executor | None,
     *,
-    window: int = 32,
+    window: int | None = None,
 ) -> Iterator[_R]:
     """Yield `function(chunk)` for every chunk, in order.
 
-    At most `window` chunks are under way, so neither the chunks nor the results of a million
-    images are ever in memory together (`Executor.map` submits everything at once before
-    Python 3.14). A chunk should be seconds of work.
+    At most `window` chunks (by default four for each worker) are under way, so neither the
+    chunks nor the results of a million images are ever in memory together (`Executor.map`
+    submits everything at once before Python 3.14). A chunk should be seconds of work.
 
     Example:
         >>> list(map_chunks(abs, [-1, 2], None))
@@ -114,6 +122,7 @@ def map_chunks(
     if executor is None:
         yield from map(function, chunks)
         return
+    window = window or 4 * max(8, workers(executor))
     pending: deque[Future[_R]] = deque()
     try:
         for chunk in chunks:
