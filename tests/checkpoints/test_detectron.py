@@ -1,0 +1,271 @@
+"""Step B: Detectron's affine layers and Detectron2's own layout."""
+
+import numpy as np
+import pytest
+
+from sslprep import manifest
+from sslprep.checkpoints import norms
+from sslprep.checkpoints.detectron import convert_detectron
+from sslprep.errors import CheckpointError, ParameterError
+
+
+def convert(models, tmp_path, blobs, **options):
+    """Convert blobs and return the whole written pickle."""
+    source = models.write(tmp_path / "m.pkl", blobs)
+    convert_detectron(c2_model=source, output_file=tmp_path / "d.pkl", overwrite=True, **options)
+    return models.read(tmp_path / "d.pkl")
+
+
+@pytest.mark.parametrize("kind", ["supervised", "colorization"])
+def test_folds_every_norm_bit_for_bit(models, tmp_path, kind):
+    blobs = models.small(kind)
+    made = convert(models, tmp_path, blobs)
+    assert list(made) == ["blobs"]
+    models.assert_same(made["blobs"], models.folded(blobs))
+
+
+def test_does_the_towers_too(models, tmp_path):
+    blobs = models.small("jigsaw")
+    made = convert(models, tmp_path, blobs, tower=2)
+    models.assert_same(made["blobs"], models.folded(models.one_tower(blobs, 2)))
+    assert made["sslprep"] == {"tower": 2}
+
+
+def test_folds_alexnet(models, tmp_path):
+    blobs = models.small("alexnet")
+    made = convert(models, tmp_path, blobs)
+    models.assert_same(made["blobs"], models.folded(models.one_tower(blobs)))
+
+
+def test_old_readers_find_no_numbers_and_no_statistics(models, tmp_path):
+    made = convert(models, tmp_path, models.small("supervised"))["blobs"]
+    assert all(isinstance(array, np.ndarray) for array in made.values())
+    endings = ("_rm", "_riv", "_momentum", "lr", "model_iter")
+    assert not [name for name in made if name.endswith(endings)]
+
+
+def test_decomposes_a_norm_into_two_affine_layers(models, tmp_path):
+    blobs = models.small("supervised")
+    made = convert(models, tmp_path, blobs, decompose_bn=True)["blobs"]
+    std = np.sqrt(blobs["res_conv1_bn_riv"] + 1e-5)
+    assert np.array_equal(made["res_conv1_bn_norm_s"], 1 / std)
+    assert np.array_equal(made["res_conv1_bn_norm_b"], -blobs["res_conv1_bn_rm"] / std)
+    assert np.array_equal(made["res_conv1_bn_s"], blobs["res_conv1_bn_s"])
+    assert np.array_equal(made["res_conv1_bn_b"], blobs["res_conv1_bn_b"])
+    assert "res_conv1_bn_rm" not in made
+
+
+def test_keeps_momentum_when_told(models, tmp_path):
+    blobs = models.small("supervised")
+    made = convert(models, tmp_path, blobs, keep_momentum=True)["blobs"]
+    momentum = {n: a for n, a in blobs.items() if n.endswith("_momentum")}
+    models.assert_same({n: made[n] for n in momentum}, momentum)
+    models.assert_same({n: a for n, a in made.items() if n not in momentum}, models.folded(blobs))
+
+
+def test_takes_another_eps(models, tmp_path):
+    blobs = models.small("shallow")
+    made = convert(models, tmp_path, blobs, bn_eps=1e-3)
+    models.assert_same(made["blobs"], models.folded(blobs, eps=1e-3))
+
+
+@pytest.mark.parametrize("eps", [-1e-5, float("nan"), float("inf")])
+def test_refuses_an_impossible_eps(models, tmp_path, eps):
+    with pytest.raises(ParameterError, match="--bn-eps"):
+        convert(models, tmp_path, models.small("shallow"), bn_eps=eps)
+
+
+def test_absorbs_the_std_in_bgr_order(models, tmp_path):
+    blobs = models.small("supervised")
+    made = convert(models, tmp_path, blobs, absorb_std=True)
+    expected = blobs["conv1_w"].copy()
+    for channel, std in enumerate([0.225, 0.224, 0.229]):
+        expected[:, channel] /= 255 * std
+    assert np.array_equal(made["blobs"]["conv1_w"], expected)
+    assert made["sslprep"] == {"absorbed_std": True}
+    assert manifest.read(tmp_path / "d.pkl.manifest.json").details["absorbed_std"] is True
+
+
+@pytest.mark.parametrize("target", ["detectron", "detectron2"])
+def test_absorbing_twice_is_an_error(models, tmp_path, target):
+    convert(models, tmp_path, models.small("shallow"), absorb_std=True, target=target)
+    wanted = "absorbed in conv1_w already" if target == "detectron" else "for Detectron2 already"
+    with pytest.raises(CheckpointError, match=wanted):
+        convert_detectron(
+            c2_model=tmp_path / "d.pkl", output_file=tmp_path / "e.pkl", absorb_std=True
+        )
+    assert not (tmp_path / "e.pkl").exists()
+
+
+@pytest.mark.parametrize("decompose", [False, True])
+def test_folding_twice_is_an_error(models, tmp_path, decompose):
+    convert(models, tmp_path, models.small("shallow"), decompose_bn=decompose)
+    with pytest.raises(CheckpointError, match="folded batch norms already"):
+        convert_detectron(c2_model=tmp_path / "d.pkl", output_file=tmp_path / "e.pkl")
+
+
+def test_colorization_has_no_std_to_absorb(models, tmp_path):
+    with pytest.raises(CheckpointError, match=r"m\.pkl: conv1_w has shape .*colorization model"):
+        convert(models, tmp_path, models.small("colorization"), absorb_std=True)
+
+
+def broken(models, **changes):
+    blobs = models.small("shallow")
+    for name, change in changes.items():
+        if change is None:
+            del blobs[name]
+        else:
+            blobs[name] = change(blobs[name].copy())
+    return blobs
+
+
+def put(value):
+    def change(array):
+        array.reshape(-1)[1] = value
+        return array
+
+    return change
+
+
+BROKEN = {
+    "negative variance": ("res3_0_branch2b_bn_riv", put(-1e-9), "1 negative variances"),
+    "zero variance": ("res3_0_branch2b_bn_riv", put(0), "1 zero variances"),
+    "NaN variance": ("res3_0_branch2b_bn_riv", put(np.nan), "1 values that are NaN or infinite"),
+    "NaN weight": ("res2_0_branch2a_w", put(np.nan), "1 values that are NaN or infinite"),
+    "infinite weight": ("conv1_w", put(np.inf), "1 values that are NaN or infinite"),
+    "NaN head": ("pred_w", put(np.nan), "1 values that are NaN or infinite"),
+    "integers": ("conv1_w", lambda a: a.astype(np.int32), "int32, not floats"),
+    "missing mean": ("res3_0_branch2b_bn_rm", None, "missing"),
+    "missing scale": ("res_conv1_bn_s", None, "missing"),
+    "missing weights": ("res5_0_branch1_w", None, "missing"),
+    "short norm": ("res4_0_branch2c_bn_b", lambda a: a[:-1], r"has shape \(63,\), not \(64,\)"),
+    "wrong kernel": ("res2_0_branch2b_w", lambda a: a[:, :, :1], r"not \(4, 4, 3, 3\)"),
+    "wrong inputs": ("res3_0_branch2a_w", lambda a: a[:, :7], r"not \(8, 16, 1, 1\)"),
+    "flat weights": ("res3_0_branch2a_w", lambda a: a.reshape(-1), r"not \(out, 16, 1, 1\)"),
+    "shortcut width": ("res3_0_branch1_w", lambda a: a[:9], r"not \(32, 16, 1, 1\)"),
+    "two channels": ("conv1_w", lambda a: a[:, :2], r"not \(4, 3 or 1, 7, 7\)"),
+    "head bias": ("pred_b", lambda a: a[:3], r"has shape \(3,\), not \(10,\)"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_models_are_an_error_that_names_the_blob(models, tmp_path, case):
+    blob, change, text = BROKEN[case]
+    with pytest.raises(CheckpointError, match=rf"m\.pkl: .*{blob}.*{text}"):
+        convert(models, tmp_path, broken(models, **{blob: change}))
+    assert not (tmp_path / "d.pkl").exists()
+
+
+def test_momentum_may_hold_anything(models, tmp_path):
+    blobs = broken(models, conv1_w_momentum=put(np.nan))
+    convert(models, tmp_path, blobs)
+
+
+def test_half_a_norm_cannot_be_folded_whatever_is_allowed(models, tmp_path):
+    blobs = broken(models, res3_0_branch2b_bn_rm=None)
+    with pytest.raises(CheckpointError, match="res3_0_branch2b_bn_rm is missing, without which"):
+        convert(models, tmp_path, blobs, allow_missing=True)
+
+
+def test_whole_layers_may_be_missing_when_allowed(models, tmp_path):
+    blobs = {n: a for n, a in models.small("shallow").items() if "res5_0_branch1" not in n}
+    made = convert(models, tmp_path, blobs, allow_missing=True)
+    models.assert_same(made["blobs"], models.folded(blobs))
+
+
+def test_unknown_blobs_are_kept_when_allowed(models, tmp_path):
+    blobs = {**models.small("shallow"), "other": np.ones(2, np.float32)}
+    with pytest.raises(CheckpointError, match="other is unknown"):
+        convert(models, tmp_path, blobs)
+    assert "other" in convert(models, tmp_path, blobs, allow_unknown=True)["blobs"]
+    made = convert(models, tmp_path, blobs, allow_unknown=True, target="detectron2")
+    assert "other" not in made["model"]
+
+
+def test_float64_blobs_become_float32_with_a_warning(models, tmp_path):
+    blobs = models.small("shallow")
+    wide = {n: a.astype(np.float64) if n == "conv1_w" else a for n, a in blobs.items()}
+    made = convert(models, tmp_path, wide)
+    models.assert_same(made["blobs"], models.folded(blobs))
+    record = manifest.read(tmp_path / "d.pkl.manifest.json")
+    assert "1 blobs were not float32, the first conv1_w" in record.warnings[0]
+
+
+def test_detectron2_keeps_the_norms_and_has_its_own_names(models, tmp_path):
+    blobs = models.small("supervised")
+    made = convert(models, tmp_path, blobs, target="detectron2")
+    assert made["matching_heuristics"] is True
+    assert made["__author__"] == "sslprep"
+    model = made["model"]
+    assert len(model) == 265
+    expected = {
+        "stem.conv1.weight": "conv1_w",
+        "stem.conv1.norm.running_var": "res_conv1_bn_riv",
+        "res2.0.conv1.weight": "res2_0_branch2a_w",
+        "res2.0.conv1.norm.weight": "res2_0_branch2a_bn_s",
+        "res2.0.shortcut.weight": "res2_0_branch1_w",
+        "res2.0.shortcut.norm.bias": "res2_0_branch1_bn_b",
+        "res5.2.conv3.norm.running_mean": "res5_2_branch2c_bn_rm",
+    }
+    for name, blob in expected.items():
+        assert np.array_equal(model[name], blobs[blob]), name
+    assert not [name for name in model if "pred" in name]
+
+
+@pytest.mark.parametrize("absorbed", [False, True])
+def test_says_what_detectron2_must_be_set_to(models, tmp_path, absorbed):
+    source = models.write(tmp_path / "m.pkl", models.small("supervised"))
+    result = convert_detectron(
+        c2_model=source,
+        output_file=tmp_path / "d.pkl",
+        target="detectron2",
+        absorb_std=absorbed,
+    )
+    wanted = {
+        "MODEL.RESNETS.DEPTH": 50,
+        "MODEL.RESNETS.STRIDE_IN_1X1": False,
+        "MODEL.RESNETS.NORM": "FrozenBN",
+        "MODEL.PIXEL_MEAN": [103.53, 116.28, 123.675],
+        "MODEL.PIXEL_STD": [1.0, 1.0, 1.0] if absorbed else [57.375, 57.12, 58.395],
+        "INPUT.FORMAT": "BGR",
+    }
+    assert manifest.read(tmp_path / "d.pkl.manifest.json").details["settings"] == wanted
+    for key in wanted:
+        assert key in result.text()
+
+
+@pytest.mark.parametrize("option", ["decompose_bn", "keep_momentum"])
+def test_detectron2_has_no_place_for_momentum_or_two_layers(models, tmp_path, option):
+    with pytest.raises(ParameterError, match="has no place for it"):
+        convert(models, tmp_path, models.small("shallow"), target="detectron2", **{option: True})
+
+
+def test_detectron2_has_no_alexnet(models, tmp_path):
+    with pytest.raises(CheckpointError, match="is an AlexNet"):
+        convert(models, tmp_path, models.small("alexnet"), target="detectron2")
+
+
+def test_pytorch_names_are_an_error_with_a_remedy(models, tmp_path):
+    names = {"layer1.0.conv1.weight": np.ones((2, 2, 1, 1), np.float32)}
+    with pytest.raises(CheckpointError, match=r"has PyTorch names .* sslprep convert caffe2"):
+        convert(models, tmp_path, names)
+
+
+def test_same_input_gives_the_same_bytes(models, tmp_path):
+    source = models.write(tmp_path / "m.pkl", models.small("shallow"))
+    files = []
+    for folder in ("one", "two"):
+        convert_detectron(c2_model=source, output_file=tmp_path / folder / "d.pkl")
+        files.append([p.read_bytes() for p in sorted((tmp_path / folder).iterdir())])
+    assert files[0] == files[1]
+
+
+def test_fold_equals_the_norm_in_float64():
+    random = np.random.default_rng(0)
+    riv = np.array([2e-15, 1e-7, 1e-3, 1, 6e4], np.float32)
+    s, b, rm, x = random.standard_normal((4, 5)).astype(np.float32)
+    scale, shift = norms.fold(s, b, rm, riv)
+    exact = s.astype(float) * (x - rm.astype(float)) / np.sqrt(riv.astype(float) + 1e-5) + b
+    assert np.allclose(scale * x + shift, exact, rtol=1e-5, atol=1e-5 * np.abs(scale).max())
+    first, second = norms.decompose(rm, riv)
+    assert np.allclose((x * first + second) * s + b, exact, rtol=1e-4, atol=1e-3)

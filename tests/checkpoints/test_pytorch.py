@@ -1,0 +1,267 @@
+"""Step C: state dicts with torchvision's names, as PyTorch files and as safetensors."""
+
+import numpy as np
+import pytest
+
+from sslprep import manifest
+from sslprep.checkpoints.blobs import read_checkpoint
+from sslprep.checkpoints.pytorch import convert_pytorch
+from sslprep.errors import CheckpointError
+from sslprep.demo import checkpoints as demo
+
+torch = pytest.importorskip("torch")
+
+
+def convert(models, tmp_path, blobs, **options):
+    """Convert blobs and return the state dict as torch.load gives it by default."""
+    source = models.write(tmp_path / "m.pkl", blobs)
+    target = tmp_path / "m.dat"
+    result = convert_pytorch(c2_model=source, output_model=target, overwrite=True, **options)
+    return torch.load(target)["state_dict"], result
+
+
+def plain(**options):
+    from sslprep.checkpoints.network import PlainResNet
+
+    return PlainResNet((3, 4, 6, 3), width=4, **options)
+
+
+@pytest.mark.parametrize("kind", ["jigsaw", "supervised"])
+def test_a_torchvision_shaped_model_loads_it_strictly(models, tmp_path, kind):
+    state, _ = convert(models, tmp_path, models.small(kind))
+    plain().load_state_dict(state, strict=True)
+
+
+def test_with_its_head_a_supervised_model_loads_strictly(models, tmp_path):
+    state, result = convert(models, tmp_path, models.small("supervised"), keep_head=True)
+    plain(classes=10).load_state_dict(state, strict=True)
+    assert state["fc.weight"].shape == (10, 128)
+    assert not any("no place" in note for note in result.notes)
+
+
+def test_a_classifier_of_another_name_becomes_fc(models, tmp_path):
+    blobs = models.small("supervised")
+    renamed = {n.replace("pred_", "fc1_"): a for n, a in blobs.items()}
+    state, _ = convert(models, tmp_path, renamed, keep_head=True)
+    assert np.array_equal(state["fc.weight"].numpy(), blobs["pred_w"])
+
+
+def test_values_are_the_blobs_with_conv1_in_rgb(models, tmp_path):
+    blobs = models.small("supervised")
+    state, _ = convert(models, tmp_path, blobs)
+    assert np.array_equal(state["conv1.weight"].numpy(), blobs["conv1_w"][:, ::-1])
+    assert np.array_equal(
+        state["layer3.5.bn3.running_var"].numpy(), blobs["res4_5_branch2c_bn_riv"]
+    )
+    assert np.array_equal(state["layer1.0.downsample.0.weight"].numpy(), blobs["res2_0_branch1_w"])
+    assert {tensor.dtype for tensor in state.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("options", [{"channels": "bgr"}, {"bgr2rgb": False}])
+def test_conv1_stays_bgr_when_told(models, tmp_path, options):
+    blobs = models.small("supervised")
+    state, result = convert(models, tmp_path, blobs, **options)
+    assert np.array_equal(state["conv1.weight"].numpy(), blobs["conv1_w"])
+    assert "BGR as in Caffe2" in result.notes[0]
+
+
+def test_channels_wins_over_the_word_of_2019(models, tmp_path):
+    blobs = models.small("supervised")
+    state, _ = convert(models, tmp_path, blobs, channels="rgb", bgr2rgb=False)
+    assert np.array_equal(state["conv1.weight"].numpy(), blobs["conv1_w"][:, ::-1])
+
+
+def test_colorization_has_no_order_and_says_what_torchvision_needs(models, tmp_path):
+    blobs = models.small("colorization")
+    state, result = convert(models, tmp_path, blobs)
+    assert np.array_equal(state["conv1.weight"].numpy(), blobs["conv1_w"])
+    plain(channels=1, strides=(1, 2, 2, 1)).load_state_dict(state, strict=True)
+    assert "stride 1" in result.notes[0]
+    assert "conv1 = Conv2d(1, 64" in result.notes[0]
+    record = manifest.read(tmp_path / "m.dat.manifest.json")
+    assert record.details["channels"] is None
+    assert "stride 1" in record.details["notes"][0]
+
+
+def test_pretext_heads_keep_their_names_as_in_2019(models, tmp_path):
+    model = demo.ResNet(
+        width=4,
+        blocks=(3, 4, 6, 3),
+        heads={"fc6": (5, 128), "fc_c5": (5, 128), "pred": (5, 5)},
+        head_norms={"pool5": 128},
+    )
+    state, result = convert(models, tmp_path, demo.blobs(model), keep_pretext=True)
+    heads = {name for name in state if name.startswith(("fc", "pool", "pred"))}
+    assert heads == {
+        "fc6.weight", "fc6.bias", "fc.c5.weight", "fc.c5.bias", "pool5_bn.weight",
+        "pool5_bn.bias", "pool5_bn.running_mean", "pool5_bn.running_var",
+    }  # fmt: skip
+    assert "fc6, fc.c5, pool5_bn have no place in torchvision's ResNet" in result.notes[1]
+
+
+def test_alexnet_has_names_of_its_own(models, tmp_path):
+    blobs = models.small("alexnet")
+    state, result = convert(models, tmp_path, blobs, keep_head=True)
+    assert len(state) == 36
+    assert np.array_equal(state["conv2.weight"].numpy(), blobs["conv2_s0_w"])
+    assert np.array_equal(state["fc6_reshape_bn.bias"].numpy(), blobs["fc6_reshape_bn_b"])
+    assert "torchvision's AlexNet is another network" in result.notes[1]
+
+
+@pytest.mark.parametrize("depth", [101, 152])
+def test_deeper_networks_are_found_from_their_blocks(models, tmp_path, depth):
+    from sslprep.checkpoints.architecture import BLOCKS
+    from sslprep.checkpoints.network import PlainResNet
+
+    state, result = convert(models, tmp_path, demo.blobs(demo.ResNet(depth=depth, width=2)))
+    assert result.model == f"R-{depth}"
+    PlainResNet(BLOCKS[f"R-{depth}"], width=2).load_state_dict(state, strict=True)
+
+
+def test_arch_is_checked_against_the_blocks(models, tmp_path):
+    with pytest.raises(CheckpointError, match="is R-50, not R-101; expected 3-4-23-3 blocks"):
+        convert(models, tmp_path, models.small("supervised"), arch="R-101")
+    with pytest.raises(CheckpointError, match="has 1-1-1-1 blocks in res2 to res5; expected one"):
+        convert(models, tmp_path, models.small("shallow"))
+    convert(models, tmp_path, models.small("supervised"), arch="R-50")
+
+
+def test_jigsaw_is_a_real_boolean_and_is_checked(models, tmp_path):
+    convert(models, tmp_path, models.small("jigsaw"), jigsaw=True)
+    convert(models, tmp_path, models.small("supervised"), jigsaw=False)
+    with pytest.raises(CheckpointError, match="has no towers; expected a Jigsaw model"):
+        convert(models, tmp_path, models.small("supervised"), jigsaw=True)
+    with pytest.raises(CheckpointError, match="has 9 towers; expected a model without"):
+        convert(models, tmp_path, models.small("jigsaw"), jigsaw=False)
+
+
+def test_folded_models_are_an_error(models, tmp_path):
+    with pytest.raises(CheckpointError, match="were folded for Detectron"):
+        convert(models, tmp_path, models.folded(models.small("supervised")))
+
+
+def test_a_bias_in_a_block_has_no_place(models, tmp_path):
+    blobs = models.small("supervised")
+    blobs["res2_0_branch2a_b"] = np.zeros(4, np.float32)
+    with pytest.raises(CheckpointError, match="res2_0_branch2a_b is unknown"):
+        convert(models, tmp_path, blobs)
+    state, _ = convert(models, tmp_path, blobs, allow_unknown=True)
+    assert len(state) == 265
+
+
+def test_every_blob_is_in_the_account(models, tmp_path):
+    blobs = models.small("jigsaw")
+    _, result = convert(models, tmp_path, blobs)
+    rows = manifest.read(tmp_path / "m.dat.manifest.json").details["account"]
+    became = {row["blob"]: row for row in rows}
+    assert set(became) == set(blobs)
+    assert became["res2_0_branch2a_bn_s0_rm"]["became"] == "layer1.0.bn1.running_mean"
+    assert became["model_iter"]["reason"] == "bookkeeping of the training run"
+    assert became["conv1_s0_w_momentum"]["reason"] == "momentum of the optimiser"
+    assert became["fc6_w"]["reason"] == "head of the pretext task or classifier"
+    assert sum(result.blobs.values()) == len(blobs)
+
+
+def test_torch_file_loads_in_every_way(models, tmp_path):
+    """Default weights_only, memory mapped, and by pickle."""
+    state, _ = convert(models, tmp_path, models.small("supervised"))
+    for options in ({"mmap": True}, {"weights_only": False}, {"map_location": "cpu"}):
+        other = torch.load(tmp_path / "m.dat", **options)["state_dict"]
+        assert list(other) == list(state)
+        assert all(torch.equal(other[name], state[name]) for name in state)
+    assert type(state).__name__ == "OrderedDict"
+    torch.save(state, tmp_path / "again.pth")
+
+
+def test_safetensors_holds_the_same_with_metadata(models, tmp_path):
+    safetensors = pytest.importorskip("safetensors")
+    blobs = models.small("supervised")
+    state, _ = convert(models, tmp_path, blobs, keep_head=True)
+    target = tmp_path / "m.safetensors"
+    convert_pytorch(
+        c2_model=tmp_path / "m.pkl", output_model=target, format="safetensors", keep_head=True
+    )
+    with safetensors.safe_open(target, "numpy") as file:
+        assert file.metadata() == {
+            "format": "pt", "source": "caffe2", "arch": "R-50", "channels": "rgb",
+            "classifier": "pred",
+        }  # fmt: skip
+        assert set(file.keys()) == set(state)
+        for name, tensor in state.items():
+            assert np.array_equal(file.get_tensor(name), tensor.numpy()), name
+
+
+@pytest.mark.parametrize("format", ["torch", "safetensors"])
+def test_same_input_gives_the_same_bytes(models, tmp_path, format):
+    source = models.write(tmp_path / "m.pkl", models.small("supervised"))
+    files = []
+    for folder in ("one", "two"):
+        convert_pytorch(c2_model=source, output_model=tmp_path / folder / "m", format=format)
+        files.append([p.read_bytes() for p in sorted((tmp_path / folder).iterdir())])
+    assert files[0] == files[1]
+
+
+def test_file_name_does_not_enter_the_bytes(models, tmp_path):
+    source = models.write(tmp_path / "m.pkl", models.small("supervised"))
+    for name in ("a.pth", "b.dat"):
+        convert_pytorch(c2_model=source, output_model=tmp_path / name)
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.dat").read_bytes()
+
+
+def test_flipped_and_strided_arrays_are_written_right(tmp_path):
+    """safetensors.numpy writes such arrays wrongly and says nothing."""
+    from sslprep.checkpoints.statefile import save_safetensors, save_torch
+    from sslprep.files import OutputSet
+
+    base = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    tensors = {
+        "flipped": base[:, ::-1],
+        "transposed": base.T,
+        "sliced": base[:, :, ::2],
+        "fortran": np.asfortranarray(base),
+        "empty": base[:0],
+        "scalar": np.array(3.5, np.float32),
+        "big endian": base.astype(">f4"),
+        "double": base.astype(np.float64),
+        "half": base.astype(np.float16)[0, 0, :3],
+    }
+    native = {n: a.astype(a.dtype.newbyteorder("=")) for n, a in tensors.items()}
+    with OutputSet(tmp_path, ["a", "b"], manifests=["m.manifest.json"]) as out:
+        save_torch(out, "a", native)
+        save_safetensors(out, "b", native, {"z": "1", "a": "2"})
+        out.save_json("m.manifest.json", {})
+        out.commit()
+    loaded = torch.load(tmp_path / "a")["state_dict"]
+    other = pytest.importorskip("safetensors.numpy").load_file(tmp_path / "b")
+    for name, array in native.items():
+        assert np.array_equal(loaded[name].numpy(), array), name
+        assert np.array_equal(other[name], array), name
+
+
+def test_a_file_that_reads_back_differently_is_an_error(tmp_path, monkeypatch):
+    from sslprep.checkpoints import statefile
+    from sslprep.errors import OutputError
+    from sslprep.files import OutputSet
+
+    tensors = {"a": np.ones(3, np.float32), "b": np.zeros(2, np.float32)}
+    right = statefile._raw
+    calls = []
+
+    def damage(array):
+        data = right(array).copy()
+        calls.append(1)
+        if len(calls) == 2:
+            data[0] ^= 1
+        return data
+
+    monkeypatch.setattr(statefile, "_raw", damage)
+    with OutputSet(tmp_path, ["a"], manifests=["m.manifest.json"]) as out:
+        with pytest.raises(OutputError, match="reads back differently: b"):
+            statefile.save_torch(out, "a", tensors)
+
+
+def test_our_reader_and_torchs_agree(models, tmp_path):
+    state, _ = convert(models, tmp_path, models.small("supervised"))
+    ours = read_checkpoint(tmp_path / "m.dat").blobs
+    assert list(ours) == list(state)
+    assert all(np.array_equal(ours[name], state[name].numpy()) for name in state)
