@@ -13,6 +13,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -91,9 +92,21 @@ COMMANDS: Mapping[str, Command] = {
         "Show distances, bounds and duplicates of any permutation file.",
         positional="file",
     ),
+    "color generate": Command(
+        "sslprep.color.generate:generate",
+        "Count the colours of all images and make bins and priors of every size, in one run.",
+    ),
     "color histogram": Command(
         "sslprep.color.histogram:histogram",
         "Count the colours of all images into one table, from which bins of every size follow.",
+    ),
+    "color bins": Command(
+        "sslprep.color.bins:bins",
+        "Make colour bins and their priors from finished histograms, for any number of sizes.",
+    ),
+    "color plot": Command(
+        "sslprep.color.plot:plot",
+        "Draw colour bins as they look at L = 50, and the logarithm of their priors beside them.",
     ),
     "convert jigsaw": Command(
         "sslprep.checkpoints.jigsaw:convert_jigsaw",
@@ -252,20 +265,20 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     for length in (1, 2):
         command = COMMANDS.get(" ".join(given[:length]))
         if command is not None:
-            run_command(build_app(), given[:length], given[length:], command)
+            run_command(build_app, given[:length], given[length:], command)
     _exit_with(lambda: _parse_and_run(build_app(), given))
 
 
 def run_command(
-    app: Any, prefix: Sequence[str], tokens: Sequence[str], command: Command
+    build: Callable[[], Any], prefix: Sequence[str], tokens: Sequence[str], command: Command
 ) -> NoReturn:
-    """Run one command with the given tokens, show its result, and exit."""
+    """Run one command of the parser that `build` makes, show its result, and exit."""
     options = {flag: flag in tokens for flag in ("--json", "--quiet", "--verbose")}
     console.configure(quiet=options["--quiet"], verbose=options["--verbose"])
 
     def call() -> int:
         rest = arrange(tokens, command.load(), command.positional)
-        result = _parse_and_run(app, [*prefix, *(t for t in rest if t not in options)])
+        result = _parse_and_run(build(), [*prefix, *(t for t in rest if t not in options)])
         if result is None:  # --help
             return 0
         if not options["--quiet"]:
@@ -286,14 +299,19 @@ def _parse_and_run(app: Any, tokens: Sequence[str]) -> Any:
 
 def _exit_with(call: Callable[[], int | None]) -> NoReturn:
     """Exit with what `call` returns, or with one line and the code for its exception."""
-    from cyclopts import CycloptsError
-
     try:
-        sys.exit(call() or 0)
+        sys.exit(_checked(call) or 0)
     except SslprepError as error:
         _stop(f"error: {error}", 1)
-    except CycloptsError as error:
-        _stop(f"error: {' '.join(str(error).split())}", 2)
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        _stop(f"error: not enough memory{reason}; nothing was left half-written", 1)
+    except BrokenExecutor:
+        _stop(
+            "error: a worker process was killed; nothing was left half-written. "
+            "If memory ran out, use fewer --jobs.",
+            1,
+        )
     except KeyboardInterrupt:
         _stop("interrupted; nothing was left half-written", 130)
     except BrokenPipeError:
@@ -303,6 +321,16 @@ def _exit_with(call: Callable[[], int | None]) -> NoReturn:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _stop(f"error: {place}{error.strerror or error}", 1)
+
+
+def _checked(call: Callable[[], int | None]) -> int | None:
+    """Call, and exit with code 2 where the command line is at fault."""
+    from cyclopts import CycloptsError
+
+    try:
+        return call()
+    except CycloptsError as error:
+        _stop(f"error: {' '.join(str(error).split())}", 2)
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -93,5 +93,7 @@ def run(file: str) -> NoReturn:
     path = Path(file)
     script = SCRIPTS[path.stem]
     command = COMMANDS[script.command]
-    app = build_script_app(path.name, script.command, command)
-    run_command(app, [], translate(script, sys.argv[1:]), command)
+    run_command(
+        lambda: build_script_app(path.name, script.command, command),
+        *([], translate(script, sys.argv[1:]), command),
+    )

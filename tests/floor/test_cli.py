@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Literal
@@ -141,3 +142,39 @@ def test_the_version_is_the_packages(run: Run) -> None:
     from sslprep import __version__
 
     assert run("--version").stdout.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (MemoryError(), 1, "not enough memory"),
+        (BrokenProcessPool("x"), 1, "a worker process was killed"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(28, "No space left on device", "/a"), 1, "/a: No space left"),
+    ],
+)
+def test_what_the_machine_does_is_one_line_too(
+    error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> int:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        cli._exit_with(fail)
+    assert ended.value.code == code
+    said = capsys.readouterr().err
+    assert text in said
+    assert said.count("\n") == 1
+
+
+def test_ctrl_c_while_the_parser_is_built_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def impatient(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_app", impatient)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["verify", "."])
+    assert ended.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
