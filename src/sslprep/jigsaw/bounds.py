@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _BY_LINEAR_PROGRAMMING = {
-    (6, 5): 30,
     (7, 4): 543,
     (7, 5): 140,
     (8, 4): 4135,

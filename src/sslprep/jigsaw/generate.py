@@ -53,7 +53,8 @@ class PermutationSet:
 
     def text(self) -> str:
         """Say in a few lines what was made and how good it is."""
-        lines = [f"{self.n:,} permutations of {self.m} tiles, method {self.method}"]
+        many = "permutation" if self.n == 1 else "permutations"
+        lines = [f"{self.n:,} {many} of {self.m} tiles, method {self.method}"]
         if self.minimum is not None:
             lines += [
                 f"minimum distance {self.minimum} (no set of this size has more than "
@@ -197,7 +198,6 @@ def generate(
             seed=seed,
             generator=GENERATOR,
             counts={"permutations": n, "tiles": m},
-            labels={"row": "class of the pretext task", "entry": CONVENTION},
             details={"convention": CONVENTION, **code, **describe(distances)},
         )
         out.commit()

@@ -26,8 +26,9 @@ text { font: 12px system-ui, sans-serif; fill: #1c2430 }
   .page { fill: #14181f }
 }
 """
-_LEFT, _TOP, _WIDE, _HIGH = 56, 64, 400, 250
+_LEFT, _TOP, _WIDE, _HIGH = 56, 76, 400, 250
 _MOST_LABELLED = 30
+_MOST_LETTERS = 90
 
 
 def drawing(distances: Distances, counts: NDArray[np.int64], title: str) -> str:
@@ -54,7 +55,7 @@ def drawing(distances: Distances, counts: NDArray[np.int64], title: str) -> str:
         f'<title id="title">{_text(title)}</title><desc id="about">{_text(about)}</desc>',
         f"<style>{_STYLE}</style>",
         f'<rect class="page" width="{width}" height="{height}"/>',
-        f'<text class="head" x="{_LEFT}" y="22">{_text(title)}</text>',
+        f'<text class="head" x="{_LEFT}" y="22">{_text(_shortened(title))}</text>',
         f'<text class="small" x="{_LEFT}" y="38">{_text(about)}</text>',
         *_histogram(distances),
         *_table(counts, table_left),
@@ -77,7 +78,8 @@ def _histogram(distances: Distances) -> list[str]:
     def center(distance: float) -> float:
         return _LEFT + (distance + 0.5) * step
 
-    parts = [f'<text class="head" x="{_LEFT}" y="{_TOP - 8}">Pairs by Hamming distance</text>']
+    head = "Pairs by Hamming distance (logarithmic)"
+    parts = [f'<text class="head" x="{_LEFT}" y="{_TOP - 8}">{head}</text>']
     for power in range(math.floor(math.log10(tallest)) + 1):
         y = floor - height(10**power)
         parts.append(f'<path class="axis" opacity=".35" d="M{_LEFT} {y:.1f}h{_WIDE}"/>')
@@ -101,16 +103,16 @@ def _histogram(distances: Distances) -> list[str]:
     parts.append(f'<path class="axis" d="M{_LEFT} {floor}h{_WIDE}"/>')
     if distances.minimum_bound is not None:
         least = distances.minimum_bound.value
-        parts += _bound(center(least), floor, f"minimum at most {least}", 30)
+        parts += _bound(center(least), floor, f"minimum at most {least}", 34)
     if distances.mean_bound is not None:
         mean = float(distances.mean_bound)
-        parts += _bound(center(mean), floor, f"mean at most {mean:.4f}", 46)
+        parts += _bound(center(mean), floor, f"mean at most {mean:.4f}", 50)
     return parts
 
 
 def _bound(x: float, floor: int, label: str, below: int) -> list[str]:
     return [
-        f'<path class="bound" d="M{x:.1f} {_TOP}V{floor + below - 12}"/>',
+        f'<path class="bound" d="M{x:.1f} {_TOP}V{floor}M{x:.1f} {floor + 18}v{below - 30}"/>',
         f'<text class="small mark" text-anchor="end" x="{x + 4:.1f}" y="{floor + below}">'
         f"{label}</text>",
     ]
@@ -122,7 +124,7 @@ def _table(counts: NDArray[np.int64], left: int) -> list[str]:
     side = _HIGH / m
     low, high = int(counts.min()), int(counts.max())
     spread = f"{low:,} to {high:,}" if high > low else f"{low:,}"
-    head = f"Times that each tile stands at each position: {spread}"
+    head = f"Tile counts: {spread} times"
     parts = [f'<text class="head" x="{left}" y="{_TOP - 8}">{head}</text>']
     for position, row in enumerate(counts.tolist()):
         for value, count in enumerate(row):
@@ -147,6 +149,10 @@ def _table(counts: NDArray[np.int64], left: int) -> list[str]:
         f'y="{_TOP + _HIGH + 30}">tile (down: position)</text>'
     )
     return parts
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= _MOST_LETTERS else f"{title[:_MOST_LETTERS]}…"
 
 
 def _text(value: str) -> str:

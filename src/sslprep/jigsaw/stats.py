@@ -58,8 +58,9 @@ class SetStatistics:
 
     def text(self) -> str:
         """Lay out what a person wants to know."""
+        many = "permutation" if self.n == 1 else "permutations"
         lines = [
-            f"{self.file}: {self.n:,} permutations of {self.m} tiles, counted from "
+            f"{self.file}: {self.n:,} {many} of {self.m} tiles, counted from "
             f"{self.counts_from}, {self.duplicates:,} duplicates"
         ]
         if self.minimum is not None:
@@ -117,7 +118,7 @@ def read_permutations(path: Path) -> tuple[NDArray[np.uint8], int]:
             where=path,
             expected=f"each of {base}…{m + base - 1} once in every row",
         )
-    return np.subtract(values, base, dtype=values.dtype).astype(np.uint8), base
+    return values.astype(np.uint8) - np.uint8(base), base
 
 
 def _shown(row: NDArray[Any]) -> str:
