@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -55,6 +57,7 @@ def open_executor(
         return
     # Not "fork": OpenCV and BLAS hold threads, which a forked copy would wait for in vain.
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    _keep_interrupts_from_workers()
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_die_with_parent)
     try:
         yield pool
@@ -79,6 +82,20 @@ def _dask(address: str) -> Iterator[Executor]:
         ) from error
     with client:
         yield client.get_executor()
+
+
+def _keep_interrupts_from_workers() -> None:
+    """Start the server of workers with Ctrl-C blocked, which they inherit.
+
+    A terminal sends Ctrl-C to workers too, and each would print a traceback; this process alone
+    answers it, and ends them.
+    """
+    if os.name == "posix":
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with_parent() -> None:

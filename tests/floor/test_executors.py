@@ -93,3 +93,29 @@ def test_a_pool_may_be_closed_in_the_middle() -> None:
         for _ in map_chunks(abs, range(10_000), pool, window=8):
             break
     assert time.monotonic() - start < 60
+
+
+def test_ctrl_c_reaches_this_process_and_not_the_workers(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "from sslprep.executors import map_chunks, open_executor\n"
+        "if __name__ == '__main__':\n"
+        "    with open_executor(2) as pool:\n"
+        "        pids = set(map_chunks(os.getpgid, [0] * 4, pool))\n"
+        "        print('ready', flush=True)\n"
+        "        list(map_chunks(time.sleep, [0.5] * 4, pool))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"ready\n"
+        os.killpg(parent.pid, signal.SIGINT)
+        said = parent.communicate(timeout=30)[1].decode()
+    assert said.count("Traceback") == 1
+    assert "Process " not in said
+    assert said.endswith("KeyboardInterrupt\n")
