@@ -96,7 +96,7 @@ def test_a_stage_is_no_tower():
         "", "w", "conv1", "conv1_w ", " conv1_w", "conv1_w\n", "xconv1_w", "conv1_w_x", "conv0_w",
         "res1_0_branch1_w", "res6_0_branch1_w", "res2_00_branch1_w", "res2_0_branch2d_w",
         "res2_0_branch1_bn_w", "res2_0_branch1_rm", "res2_0_branch1_s1_bn_s2_b",
-        "res2_0_branch1_bn_s01_b", "res_conv1_w", "pool5_w", "conv1_norm_s", "pred_reshape_w",
+        "res2_0_branch1_bn_s01_b", "res_conv1_w", "pool5_w", "conv1_norm_s", "pred_reshape_w", "conv3_reshape_bn_s",
         "res2_0_branch1_bn_norm_rm", "layer1.0.conv1.weight", "lr", "conv1_w_momentum_momentum",
         "CONV1_W", "res٢_0_branch1_w", "conv1_s0_s1_w",
     ],

@@ -47,14 +47,14 @@ def test_a_right_model_is_proven(supervised):
 def test_swapped_channels_are_found(supervised):
     wrong = target_of(supervised)
     wrong.arrays["conv1.weight"] = wrong.arrays["conv1.weight"][:, ::-1]
-    with pytest.raises(CheckpointError, match="differs by .* in conv1"):
+    with pytest.raises(CheckpointError, match=r"differs by .* in conv1"):
         proof.prove(supervised, find_trunk(supervised), wrong)
 
 
 def test_a_norm_without_its_statistics_is_found(supervised):
     name = "layer2.0.bn2.running_var"
     wrong = target_of(supervised, **{name: np.ones_like(supervised["res3_0_branch2b_bn_riv"])})
-    with pytest.raises(CheckpointError, match="differs by .* in res3"):
+    with pytest.raises(CheckpointError, match=r"differs by .* in res3"):
         proof.prove(supervised, find_trunk(supervised), wrong)
 
 
@@ -62,7 +62,7 @@ def test_a_forgotten_eps_is_found(supervised):
     """Variances of 2e-15, as a really trained model has them, show it at once."""
     made = target_of(supervised)
     wrong = proof.Target(arrays=made.arrays, form="torch", order="rgb", eps=0.0)
-    with pytest.raises(CheckpointError, match="differs by .* in conv1"):
+    with pytest.raises(CheckpointError, match=r"differs by .* in conv1"):
         proof.prove(supervised, find_trunk(supervised), wrong)
 
 
@@ -70,7 +70,7 @@ def test_swapped_blobs_are_found(supervised):
     made = target_of(supervised).arrays
     bias, mean = made["layer4.0.bn3.bias"], made["layer4.0.bn3.running_mean"]
     swapped = {"layer4.0.bn3.bias": mean, "layer4.0.bn3.running_mean": bias}
-    with pytest.raises(CheckpointError, match="differs by .* in res5"):
+    with pytest.raises(CheckpointError, match=r"differs by .* in res5"):
         proof.prove(supervised, find_trunk(supervised), target_of(supervised, **swapped))
 
 
@@ -85,7 +85,7 @@ def test_a_wrong_stride_is_found(supervised, monkeypatch):
         self.conv1.stride, self.conv2.stride = self.conv2.stride, self.conv1.stride
 
     monkeypatch.setattr(network.Bottleneck, "__init__", wrong)
-    with pytest.raises(CheckpointError, match="differs by .* in res3"):
+    with pytest.raises(CheckpointError, match=r"differs by .* in res3"):
         proof.prove(supervised, find_trunk(supervised), target_of(supervised))
 
 
@@ -154,8 +154,8 @@ def test_swapped_groups_of_an_alexnet_are_found(models):
     half = len(blobs["conv2_w"]) // 2
     swapped = np.concatenate([blobs["conv2_w"][half:], blobs["conv2_w"][:half]])
     proof.prove(blobs, find_trunk(blobs), right)
-    with pytest.raises(CheckpointError, match="differs by .* in conv2"):
-        wrong = target_of(blobs, **{"conv2.weight": swapped})
+    wrong = target_of(blobs, **{"conv2.weight": swapped})
+    with pytest.raises(CheckpointError, match=r"differs by .* in conv2"):
         proof.prove(blobs, find_trunk(blobs), wrong)
 
 

@@ -6,8 +6,8 @@ import pytest
 from sslprep import manifest
 from sslprep.checkpoints.blobs import read_checkpoint
 from sslprep.checkpoints.pytorch import convert_pytorch
-from sslprep.errors import CheckpointError
 from sslprep.demo import checkpoints as demo
+from sslprep.errors import CheckpointError
 
 torch = pytest.importorskip("torch")
 
@@ -255,9 +255,9 @@ def test_a_file_that_reads_back_differently_is_an_error(tmp_path, monkeypatch):
         return data
 
     monkeypatch.setattr(statefile, "_raw", damage)
-    with OutputSet(tmp_path, ["a"], manifests=["m.manifest.json"]) as out:
-        with pytest.raises(OutputError, match="reads back differently: b"):
-            statefile.save_torch(out, "a", tensors)
+    out = OutputSet(tmp_path, ["a"], manifests=["m.manifest.json"])
+    with out, pytest.raises(OutputError, match="reads back differently: b"):
+        statefile.save_torch(out, "a", tensors)
 
 
 def test_our_reader_and_torchs_agree(models, tmp_path):

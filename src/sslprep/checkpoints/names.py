@@ -216,7 +216,7 @@ def parse_caffe2(name: str) -> BlobName | None:
         or (not norm and param not in ("w", "b"))
         or (layer == STEM_NORM and not norm)
         or (layer.startswith("pool") and not norm)
-        or (match["reshape"] is not None and not norm)
+        or (match["reshape"] is not None and not (norm and layer.startswith("fc")))
         or (match["affine"] is not None and (not norm or param not in ("s", "b")))
     )
     if impossible:
@@ -266,7 +266,9 @@ def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
             layer = classifier
             if norm:
                 return None
-        if (reshape or layer.startswith("pool")) and not norm:
+        if layer.startswith("pool") and not norm:
+            return None
+        if reshape and not (norm and layer.startswith("fc")):
             return None
     param = (_CAFFE2_NORM if norm else _CAFFE2_LINEAR).get(match["param"])
     if param is None:
