@@ -6,6 +6,8 @@ malformed is reported with the file and the JSON path.
 
 from __future__ import annotations
 
+import mmap
+import os
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -119,14 +121,26 @@ def read_image_ids(path: Path) -> set[int]:
 
 
 def _decode(path: Path, type_: type[_T]) -> _T:
-    with reading(path, AnnotationError):
-        data = path.read_bytes()
-    try:
-        return msgspec.json.decode(data, type=type_)
-    except msgspec.ValidationError as error:
-        raise _misfit(path, str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _malformed(path, data, error, type_) from error
+    with reading(path, AnnotationError), open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise AnnotationError("is empty", where=path, expected="JSON")
+        # Mapped, not read: the pages belong to the file, and memory can take them back.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            try:
+                return msgspec.json.decode(data, type=type_)
+            except msgspec.ValidationError as error:
+                raise _misfit(path, str(error)) from error
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise _malformed(path, data[:], error, type_) from error
+
+
+_PLAIN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a string",
+    "bool": "true or false",
+    "array": "a list",
+}
 
 
 def _misfit(path: Path, text: str) -> AnnotationError:
@@ -140,7 +154,8 @@ def _misfit(path: Path, text: str) -> AnnotationError:
         )
     mistyped = re.fullmatch(r"Expected `(.+)`, got `(.+)`", reason)
     if mistyped:
-        return AnnotationError(f"got {mistyped[2]}", where=where, expected=mistyped[1])
+        expected, got = (_PLAIN_WORDS.get(word, word) for word in mistyped.groups())
+        return AnnotationError(f"got {got}", where=where, expected=expected)
     missing = re.fullmatch(r"Object missing required field `(.+)`", reason)
     if missing:
         return AnnotationError(
@@ -157,7 +172,7 @@ def _malformed(path: Path, data: bytes, error: Exception, type_: type[_T]) -> An
         return AnnotationError("nested too deeply", where=path, expected="a COCO instances file")
     if "truncated" in str(error):
         return AnnotationError(
-            f"ends in the middle, after {len(data)} bytes" if data else "is empty",
+            f"ends in the middle, after {len(data)} bytes",
             where=path,
             expected="JSON",
             remedy="Copy or unpack the file again.",
@@ -167,7 +182,8 @@ def _malformed(path: Path, data: bytes, error: Exception, type_: type[_T]) -> An
     if at and data[int(at[1]) - 1 : int(at[1]) + 8] == b"-Infinity":
         constant = re.match(rb"-Infinity", data[int(at[1]) - 1 :][:9])
     if not constant:
-        return AnnotationError(f"not JSON: {error}", where=path)
+        reason = str(error).removeprefix("JSON is malformed: ")
+        return AnnotationError(f"not JSON: {reason}", where=path)
     found = constant[0].decode()
     # Some programs write these words although JSON has no such numbers. As null, the parser
     # reports the path where they stand.

@@ -69,8 +69,11 @@ def list_images(path: Path) -> tuple[list[str], int]:
             wanted = known.get(suffix)
             if wanted is None:
                 wanted = known[suffix] = is_image(f"a{suffix}")
-            if wanted and name[0] != "." and _is(entry.is_file):
-                images.append(name)
+            try:
+                if wanted and name[0] != "." and entry.is_file():
+                    images.append(name)
+            except OSError:  # a link that leads to itself
+                continue
     images.sort()
     _check_names(path, images)
     return images, seen - len(images)

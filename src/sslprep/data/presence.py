@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,9 @@ def presence(instances: Instances) -> Presence:
     valid = valid_boxes(
         _boxes(annotations),
         np.fromiter(map(attrgetter("area"), annotations), np.float64, count),
-        np.fromiter((a.ignore == 1 for a in annotations), np.bool_, count),
+        np.fromiter(
+            (flag == 1 for flag in map(attrgetter("ignore"), annotations)), np.bool_, count
+        ),
         widths[image_at],
         heights[image_at],
     )
@@ -123,20 +126,24 @@ def _boxes(annotations: Sequence[Annotation]) -> NDArray[np.float64]:
     return np.stack(sides, axis=1)
 
 
-def _positions(annotations: Sequence[Annotation], field: str, ids: list[int]) -> NDArray[np.intp]:
+def _positions(
+    annotations: Sequence[Annotation], field: Literal["image_id", "category_id"], ids: list[int]
+) -> NDArray[np.intp]:
     """Return where in `ids` each annotation's field stands."""
-    place = {id_: at for at, id_ in enumerate(ids)}
-    try:
-        return np.fromiter(
-            map(place.__getitem__, map(attrgetter(field), annotations)), np.intp, len(annotations)
+    wanted = np.fromiter(map(attrgetter(field), annotations), np.int64, len(annotations))
+    known = np.array(ids, dtype=np.int64)
+    order = np.argsort(known, kind="stable")
+    found = np.searchsorted(known, wanted, sorter=order)
+    at: NDArray[np.intp] = order[np.minimum(found, len(ids) - 1)] if ids else found
+    unknown = known[at] != wanted if ids else np.ones(len(wanted), np.bool_)
+    if unknown.any():
+        first = int(np.argmax(unknown))
+        listed = "images" if field == "image_id" else "categories"
+        raise AnnotationError(
+            f"{wanted[first]} is not among the file's {listed}",
+            where=f"$.annotations[{first}].{field}",
         )
-    except KeyError:
-        at = next(i for i, a in enumerate(annotations) if getattr(a, field) not in place)
-    listed = "images" if field == "image_id" else "categories"
-    raise AnnotationError(
-        f"{getattr(annotations[at], field)} is not among the file's {listed}",
-        where=f"$.annotations[{at}].{field}",
-    )
+    return at
 
 
 def _check_categories(categories: Sequence[Category]) -> None:

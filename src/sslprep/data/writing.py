@@ -87,8 +87,7 @@ def write_partitions(
         OutputError: Files exist, or other partitions of the folder rest on other classes.
         DatasetError: A path that cannot be stored.
     """
-    for partition in partitions:
-        _check_paths(partition)
+    widths = [_check_paths(partition) for partition in partitions]
     manifests = [manifest_name(p.name) for p in partitions]
     names = [n for p in partitions for n in p.file_names]
     class_list = msgspec.json.format(msgspec.json.encode(classes), indent=2) + b"\n"
@@ -105,8 +104,8 @@ def write_partitions(
         shared=[CLASSES_FILE],
     ) as out:
         _check_class_list(output_dir / CLASSES_FILE, class_list, manifests, overwrite=overwrite)
-        for partition in partitions:
-            _write_files(out, partition, [c.name for c in classes])
+        for partition, width in zip(partitions, widths, strict=True):
+            _write_files(out, partition, width, [c.name for c in classes])
         out.save_bytes(CLASSES_FILE, class_list)
         records = {record.path: record for record in inputs.records()}
         tallies = {p.name: images_per_class(p.labels, classes) for p in partitions}
@@ -150,32 +149,35 @@ def write_partitions(
     )
 
 
-def _check_paths(partition: Partition) -> None:
-    """Refuse images that cannot be stored, and partitions without any."""
-    if not len(partition.images):
+def _check_paths(partition: Partition) -> int:
+    """Refuse images that cannot be stored, and a partition without any; return the widest."""
+    where = partition.sources[0] if partition.sources else None
+    width = max(map(len, partition.images), default=0)
+    if not width:
+        raise DatasetError(f"has no image for the partition {partition.name}", where=where)
+    if width > LONGEST_PATH:
         raise DatasetError(
-            f"has no image for the partition {partition.name}",
-            where=partition.sources[0] if partition.sources else None,
+            f"an image path of {partition.name} has {width} characters",
+            where=where,
+            expected=f"at most {LONGEST_PATH}",
         )
-    for path in partition.images:
-        if len(path) > LONGEST_PATH:
-            raise DatasetError(
-                f"the image path {path[:60]}… has {len(path)} characters",
-                where=partition.sources[0] if partition.sources else None,
-                expected=f"at most {LONGEST_PATH}",
-            )
-        if "txt" in partition.formats and ("\n" in path or "\r" in path):
+    if "txt" in partition.formats:
+        broken = next((p for p in partition.images if "\n" in p or "\r" in p), None)
+        if broken:
             raise DatasetError(
                 "the file name holds a line break, which --format txt cannot store",
-                where=path,
+                where=broken,
                 remedy="Rename the file, or choose jsonl, csv or parquet.",
             )
+    return width
 
 
-def _write_files(out: OutputSet, partition: Partition, class_names: Sequence[str]) -> None:
+def _write_files(
+    out: OutputSet, partition: Partition, width: int, class_names: Sequence[str]
+) -> None:
     name, images = partition.name, partition.images
     with out.create(f"{name}_images.npy") as file:
-        write_strings(file, images, count=len(images), width=max(map(len, images)))
+        write_strings(file, images, count=len(images), width=width)
     out.save_array(f"{name}_labels.npy", partition.labels)
     for kind in partition.row_formats:
         with out.create(f"{name}.{kind}") as file:
