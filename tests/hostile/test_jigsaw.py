@@ -90,7 +90,7 @@ PARAMETERS = {
         {"n": 2000, "min_distance": 6},
         "no 2000 permutations of 9 tiles have minimum distance 6; expected at most 5: at most "
         "1962 permutations of 9 tiles are pairwise 6 apart (linear programming bound: "
-        "Tarnanen 1999, Bogaerts 2010). Lower --min-distance, or ask for fewer permutations.",
+        "Tarnanen 1999). Lower --min-distance, or ask for fewer permutations.",
     ),
     "min_distance beyond m": ({"n": 1, "min_distance": 10}, "min_distance = 10; expected 0 to M"),
     "min_distance negative": ({"min_distance": -1}, "min_distance = -1; expected 0 to M = 9"),

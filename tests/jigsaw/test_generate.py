@@ -85,6 +85,12 @@ def test_max_avg_serves_grids_of_four_by_four(tmp_path, ties):
     assert Fraction(made.mean_exact) == largest_mean(40, 16)
 
 
+def test_text_says_when_a_code_is_better(tmp_path):
+    greedy = generate(output_dir=tmp_path, n=100, method="max_avg").text()
+    assert "--method code has minimum distance 7 at this size" in greedy
+    assert "--method code" not in generate(output_dir=tmp_path, n=100).text()
+
+
 def test_greedy_sets_only_grow_with_n(tmp_path):
     for method in METHODS[1:]:
         short, long = (

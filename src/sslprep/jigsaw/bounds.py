@@ -22,8 +22,7 @@ _BY_LINEAR_PROGRAMMING = {
 """Largest size by (M, minimum distance), where below M!/(d-1)!.
 
 Delsarte's linear program over the conjugacy classes of S_M (Tarnanen, Upper bounds on permutation
-codes via linear programming, European J. Combinatorics 20, 1999; Bogaerts, Electronic J.
-Combinatorics 17, 2010, R135). The tests solve the program again.
+codes via linear programming, European J. Combinatorics 20, 1999). The tests solve it again.
 """
 
 
@@ -38,7 +37,7 @@ class Bound:
 def largest_size(m: int, distance: int) -> int:
     """Return how many permutations of m tiles can be pairwise at least `distance` apart, at most.
 
-    M!/(d-1)!: two members never agree in the same M-d+1 places (Deza and Vanstone, 1978).
+    M!/(d-1)!: two members never agree in the same M-d+1 places (Frankl and Deza, 1977).
     """
     by_counting = math.factorial(m) // math.factorial(distance - 1)
     return min(by_counting, _BY_LINEAR_PROGRAMMING.get((m, distance), by_counting))
@@ -68,8 +67,8 @@ def _reason(m: int, distance: int) -> str:
     size = largest_size(m, beyond)
     text = f"at most {size} permutations of {m} tiles are pairwise {beyond} apart"
     if (m, beyond) in _BY_LINEAR_PROGRAMMING:
-        return f"{text} (linear programming bound: Tarnanen 1999, Bogaerts 2010)"
-    return f"{text} ({m}!/{beyond - 1}!: Deza and Vanstone 1978)"
+        return f"{text} (linear programming bound: Tarnanen 1999)"
+    return f"{text} ({m}!/{beyond - 1}!: Frankl and Deza 1977)"
 
 
 def largest_mean(n: int, m: int) -> Fraction | None:

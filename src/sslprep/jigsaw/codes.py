@@ -30,8 +30,7 @@ _PGAMMAL28_COSETS = (
 
 # Images of the unit vectors 8, 4, 2, 1 of GF(2)^4 under two generators of A₇ in GL(4, 2) ≅ A₈.
 # Found by trying pairs of an element of order 7 and one of order 4 until 2520 elements came out,
-# the order of A₇; groups of that order in GL(4, 2) are all alike and move any two vectors to
-# any two (Wielandt, Finite Permutation Groups, on 2⁴:A₇).
+# the order of A₇. No element but the identity fixes more than four vectors, hence distance 12.
 _A7_GENERATORS = ((1, 2, 5, 14), (1, 2, 8, 4))
 
 

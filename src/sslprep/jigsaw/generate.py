@@ -61,6 +61,9 @@ class PermutationSet:
                 f"{self.minimum_bound})",
                 f"mean distance {self.mean:.4f} (at most {self.mean_bound:.4f})",
             ]
+        better = codes.best(self.n, self.m)
+        if better and self.minimum is not None and better.distance > self.minimum:
+            lines.append(f"--method code has minimum distance {better.distance} at this size")
         return "\n".join([*lines, *map(str, self.written)])
 
 
