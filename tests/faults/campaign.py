@@ -85,21 +85,20 @@ def main() -> int:
     if not mounts:
         print("no right to mount a tmpfs: faults that need one are left out", file=sys.stderr)
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sslprep-campaign-") as folder:
-        # Two at a time: many runs wait for a disk or for the clock.
-        with ThreadPoolExecutor(2) as pool:
-            runs = [
-                pool.submit(
-                    campaign,
-                    jobs[name],
-                    faults,
-                    Path(folder) / name.replace(" ", "-"),
-                    scale=given.scale,
-                    mounts=mounts,
-                )
-                for name in chosen
-            ]
-            rows = {name: run.result() for name, run in zip(chosen, runs, strict=True)}
+    # Two at a time: many runs wait for a disk or for the clock.
+    with (
+        tempfile.TemporaryDirectory(prefix="sslprep-campaign-") as folder,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        runs = [
+            pool.submit(
+                *(campaign, jobs[name], faults, Path(folder) / name.replace(" ", "-")),
+                scale=given.scale,
+                mounts=mounts,
+            )
+            for name in chosen
+        ]
+        rows = {name: run.result() for name, run in zip(chosen, runs, strict=True)}
     outcomes = [outcome for row in rows.values() for outcome in row.values() if outcome]
     tries = sum(outcome.tries for outcome in outcomes)
     wrong = [problem for outcome in outcomes for problem in outcome.problems]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -162,14 +161,14 @@ class Case:
         outcome.note(state)
         problems += complaints(ended)
         if not killed:
-            problems += self._leftovers(out)
+            problems += self.leftovers(out)
         if state != "complete":
             problems += self.restart(out, after, overwrite=overwrite)
         outcome.problems += [f"{place}: {problem}" for problem in problems]
         shutil.rmtree(out, ignore_errors=True)
         return state
 
-    def _leftovers(self, out: Path) -> list[str]:
+    def leftovers(self, out: Path) -> list[str]:
         """Return what only a killed run may leave."""
         left = [name for name in hidden(out) if not name.endswith(self.job.resumes or "/")]
         return [f"leaves {left}"] if left else []
@@ -202,12 +201,9 @@ def complaints(ended: Ended) -> list[str]:
 
 
 def interrupted_too_early(ended: Ended) -> bool:
-    """Whether Ctrl-C came while Python itself was starting, before any line of sslprep."""
-    return (
-        ended.code in (1, -2)
-        and f"{os.sep}sslprep{os.sep}" not in ended.stderr
-        and ("KeyboardInterrupt" in ended.stderr or not ended.stderr)
-    )
+    """Whether Ctrl-C came while Python itself was starting, before the command line listens."""
+    silent_or_starting = not ended.stderr or "KeyboardInterrupt" in ended.stderr
+    return ended.code in (1, -2) and silent_or_starting and "in _exit_with" not in ended.stderr
 
 
 def _evenly(values: range, count: int) -> list[int]:

@@ -14,7 +14,6 @@ from sslprep.cli import COMMANDS
 from sslprep.demo import build, checkpoints
 from sslprep.demo.build import Photos
 
-
 PROGRAM = ("-m", "sslprep")
 
 

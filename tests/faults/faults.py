@@ -205,9 +205,10 @@ def input_changed(case: Case, tries: int) -> Outcome:
             problems.append("the results are of neither content")
         if ended.code != 0 and now:
             problems.append(f"an error, but wrote {sorted(now)}")
-        if left := hidden(out):
-            problems.append(f"leaves {left}")
+        problems += case.leftovers(out)
         outcome.note("error" if ended.code else "old" if now == case.after_a else "new")
+        if ended.code and after_b is not None and victim.read_bytes() == other.read_bytes():
+            problems += case.restart(out, after_b)
         what = "reading" if watch else "writing"
         outcome.problems += [f"changed before {what} {at}: {problem}" for problem in problems]
         shutil.rmtree(out, ignore_errors=True)

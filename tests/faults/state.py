@@ -53,9 +53,9 @@ def judge(folder: Path, before: Content, after: Content) -> tuple[State, list[st
         after: What an undisturbed run would have made of it.
 
     Returns:
-        `untouched`; `complete`; or `window`, the moment between the renames of a commit: some
-        files whole under their final names and no manifest that tells otherwise, all of them
-        named by the run's journal, so that a restart replaces them.
+        `untouched`; `complete`; or `window`: of several sets of files some are complete, with
+        their manifests, or a commit was between two renames: some files whole under their final
+        names, named by the run's journal, so that a restart replaces them, and no manifest yet.
     """
     now = visible(folder)
     problems = _contradictions(folder, now)
@@ -67,9 +67,10 @@ def judge(folder: Path, before: Content, after: Content) -> tuple[State, list[st
         if digest not in (before.get(name), after.get(name)):
             problems.append(f"{name} holds neither the old nor the new content")
     touched = {n for n in before.keys() | now.keys() if before.get(n) != now.get(n)}
-    unnamed = {n for n in touched & now.keys() if Path(n).name not in _journaled(folder)}
+    known = _journaled(folder) | _described(folder)
+    unnamed = {name for name in touched & now.keys() if Path(name).name not in known}
     if unnamed:
-        problems.append(f"{sorted(unnamed)} under final names, and no journal names them")
+        problems.append(f"{sorted(unnamed)} under final names, named by no journal and no manifest")
     return "window", problems
 
 
@@ -81,6 +82,13 @@ def _contradictions(folder: Path, now: Content) -> list[str]:
         return [f"verify: {problem}" for problem in manifest.verify(folder=folder).problems]
     except SslprepError as error:
         return [f"verify: {error}"]
+
+
+def _described(folder: Path) -> set[str]:
+    names: set[str] = set()
+    for path in manifest.find(folder):
+        names |= {path.name, *(output.file for output in manifest.read(path).outputs)}
+    return names
 
 
 def _journaled(folder: Path) -> set[str]:

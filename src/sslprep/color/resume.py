@@ -126,12 +126,16 @@ class State:
                 with open(self.journal, "rb") as file:
                     os.fsync(file.fileno())
             part = self.file.with_name(self.file.name + ".part")
-            with open(part, "wb") as out:
-                progress = np.frombuffer(msgspec.json.encode(self.progress), np.uint8)
-                np.savez_compressed(out, table=self.table, progress=progress)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(part, self.file)
+            try:
+                with open(part, "wb") as out:
+                    progress = np.frombuffer(msgspec.json.encode(self.progress), np.uint8)
+                    np.savez_compressed(out, table=self.table, progress=progress)
+                    out.flush()
+                    os.fsync(out.fileno())
+                os.replace(part, self.file)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
 
     def remove(self) -> None:
         """Take the state away; the pass is finished or given up."""
