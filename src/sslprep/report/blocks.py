@@ -5,7 +5,7 @@ Sections build these records; the template alone turns them into HTML, and escap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -36,6 +36,7 @@ class Figure:
         caption: What it means.
         alt: What a picture shows, in words; a drawing brings its own.
         css: `wide` for two columns, `pixels` for a picture enlarged pixel by pixel.
+        rank: How soon it goes when the page would become too large; 0 goes last.
     """
 
     kind: ClassVar[str] = "figure"
@@ -44,6 +45,7 @@ class Figure:
     caption: str = ""
     alt: str = ""
     css: str = ""
+    rank: int = 0
 
     @property
     def drawings(self) -> Sequence[Drawing]:
@@ -102,6 +104,7 @@ class Table:
     sortable: bool = False
     fold: bool = False
     css: str = ""
+    rank: int = 0
 
     @property
     def weight(self) -> int:
@@ -129,6 +132,7 @@ class Gallery:
     shots: Sequence[Shot]
     caption: str = ""
     css: str = ""
+    rank: int = 1
 
     @property
     def weight(self) -> int:
@@ -139,21 +143,7 @@ class Gallery:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Blocks that stand together under one heading, hidden at first."""
-
-    kind: ClassVar[str] = "group"
-    title: str
-    blocks: Sequence[Figure | Table | Gallery]
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes of the page it takes."""
-        return 200 + sum(block.weight for block in self.blocks)
-
-
-Block = Figure | Table | Gallery | Group
+Block = Figure | Table | Gallery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,14 +156,12 @@ class Fact:
 
 
 @dataclass(kw_only=True)
-class Card:
-    """All about one artefact.
+class Holder:
+    """What blocks and notes belong to.
 
     Attributes:
         anchor: Its id on the page.
         title: Heading.
-        subtitle: File or command behind it.
-        room: Bytes of the page that its blocks may still take.
         facts: Numbers that stand first.
         blocks: What is shown.
         notes: What could not be shown, or what to be aware of.
@@ -181,25 +169,18 @@ class Card:
 
     anchor: str
     title: str
-    subtitle: str = ""
-    room: int
     facts: list[Fact] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def fact(self, label: str, value: str | None) -> None:
         """Add a number, unless there is none."""
-        if value:
+        if value and all(fact.label != label for fact in self.facts):
             self.facts.append(Fact(label=label, value=value))
 
-    def add(self, block: Block) -> bool:
-        """Add a block where there is room for it, else a note; returns whether it was added."""
-        if block.weight > self.room:
-            self.note(f"“{block.title}” is left out: the page would become too large")
-            return False
-        self.room -= block.weight
+    def add(self, block: Block) -> None:
+        """Add something to show."""
         self.blocks.append(block)
-        return True
 
     def note(self, text: str) -> None:
         """Add a note once; of very many the first are kept."""
@@ -212,6 +193,13 @@ class Card:
 
 
 @dataclass(kw_only=True)
+class Card(Holder):
+    """All about one artefact; `subtitle` says in a few words what it is."""
+
+    subtitle: str = ""
+
+
+@dataclass(kw_only=True)
 class Section:
     """One part of the page.
 
@@ -219,6 +207,7 @@ class Section:
         anchor: Its id on the page.
         title: Heading.
         lead: A sentence or two on how to read it.
+        sum: What all its cards come to, such as `2,990 images`.
         blocks: What stands before the cards, such as a comparison.
         cards: One for each artefact.
     """
@@ -226,28 +215,22 @@ class Section:
     anchor: str
     title: str
     lead: str
+    sum: str = ""
     blocks: list[Block] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
 
 
-class Room:
-    """How many bytes of the page are left, shared out as the artefacts come.
+def fit(holders: Iterable[Holder], room: int) -> None:
+    """Keep the blocks that fit into `room` bytes: by rank, within a rank the smaller first.
 
-    Example:
-        >>> room = Room(1000, cards=2)
-        >>> first = room.share()
-        >>> first, room.settle(first, left=400), room.share()
-        (500, None, 900)
+    What goes leaves a note behind. Equal input drops equal blocks.
     """
-
-    def __init__(self, total: int, *, cards: int) -> None:
-        self._left, self._cards = total, max(1, cards)
-
-    def share(self) -> int:
-        """Return what the next card may take: an equal part of what is left."""
-        return self._left // max(1, self._cards)
-
-    def settle(self, given: int, *, left: int) -> None:
-        """Take note of what a card used; what it left goes to the others."""
-        self._left -= given - left
-        self._cards -= 1
+    every = [(block, holder) for holder in holders for block in holder.blocks]
+    order = sorted((block.rank, block.weight, i) for i, (block, _) in enumerate(every))
+    for _, weight, i in order:
+        block, holder = every[i]
+        if weight <= room:
+            room -= weight
+        else:
+            holder.blocks = [other for other in holder.blocks if other is not block]
+            holder.note(f"“{block.title}” is left out: the page would become too large.")

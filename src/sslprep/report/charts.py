@@ -1,6 +1,6 @@
 """The charts of the page: columns, curves, tables of shades.
 
-All are drawn for a width of 380 units, about that of a telephone, so that their texts can be
+All are drawn for a width of 330 units, about that of a telephone, so that their texts can be
 read there; on wide screens several stand side by side.
 """
 
@@ -24,8 +24,8 @@ from sslprep.report.axes import (
 )
 from sslprep.report.svg import Drawing
 
-WIDTH = 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 22, 44
+WIDTH = 330
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 8, 30, 44
 _CHARACTER = 6.6
 """Width of a digit at the charts' font size, to keep labels apart."""
 
@@ -56,7 +56,7 @@ class _Frame:
         drawing.line(_LEFT, bottom, drawing.width - _RIGHT, bottom, css="axis")
         middle = (_LEFT + drawing.width - _RIGHT) / 2
         drawing.text(middle, drawing.height - 8, x_label, css="label", anchor="middle")
-        drawing.text(_LEFT - 46, _TOP - 9, y_label, css="label")
+        drawing.text(4, 12, y_label, css="label")
 
     def y_ticks(self, ticks: Sequence[float], texts: Sequence[str]) -> None:
         for value, text in zip(ticks, texts, strict=True):
@@ -93,17 +93,28 @@ def columns(
         marks: Dashed lines with a label; on a tick of its own.
         log: Heights by powers of ten; columns of nothing are left out.
     """
-    height = 230
+    height = 236
     drawing = Drawing(WIDTH, height, title=title, description=description)
     heights = [float(c) if math.isfinite(c) else 0.0 for c in counts]
-    top = _TOP + 16 * len(marks)
-    y, ticks, texts = _upward(heights, top, height - _BOTTOM, log=log)
+    top = _TOP + 16 * len(marks) + 10
+    floor = [1.0] if log else []  # a column of 1 is the least there is
+    y, ticks, texts = _upward([*floor, *heights], top, height - _BOTTOM, log=log)
     frame = _Frame(drawing, Scale(0, 1, 0, 1), y, x_label=x_label, y_label=y_label)
     frame.y_ticks(ticks, texts)
     slot = (WIDTH - _LEFT - _RIGHT) / max(1, len(heights))
     bar = max(0.8, min(slot * 0.82, 34))
     longest = max((len(name) for name in names), default=1)
     every = max(1, math.ceil((longest * _CHARACTER + 8) / slot))
+    placed = [
+        (
+            min(max(_LEFT + slot * (mark.value + 0.5), _LEFT), WIDTH - _RIGHT),
+            _TOP + 4 + 16 * i,
+            mark,
+        )
+        for i, mark in enumerate(sorted(marks, key=lambda mark: mark.value))
+    ]
+    for place, level, _ in placed:
+        drawing.line(place, level - 8, place, height - _BOTTOM, css="mark")
     for i, (name, value) in enumerate(zip(names, heights, strict=True)):
         middle = _LEFT + slot * (i + 0.5)
         if value > 0:
@@ -111,15 +122,16 @@ def columns(
             tip = f"{name}: {count_text(value)}"
             size = height - _BOTTOM - peak
             drawing.box(middle - bar / 2, peak, bar, size, css="bar", tip=tip, radius=1.5)
+            label = tick_text(value)
+            if len(label) * _CHARACTER < slot:
+                drawing.text(middle, peak - 4, label, css="value", anchor="middle")
         if i % every == 0:
             frame.x_tick(middle, name)
-    for i, mark in enumerate(sorted(marks, key=lambda m: m.value)):
-        place = min(max(_LEFT + slot * (mark.value + 0.5), _LEFT), WIDTH - _RIGHT)
-        level = _TOP + 4 + 16 * i
-        drawing.line(place, level - 2, place, height - _BOTTOM, css="mark")
-        left = place > (_LEFT + WIDTH) / 2
-        shift, anchor = (-5, "end") if left else (5, "start")
-        drawing.text(place + shift, level + 7, mark.label, css="marklabel", anchor=anchor)  # type: ignore[arg-type]
+    for place, level, mark in placed:
+        if place > (_LEFT + WIDTH) / 2:
+            drawing.text(place - 5, level + 1, mark.label, css="marklabel", anchor="end")
+        else:
+            drawing.text(place + 5, level + 1, mark.label, css="marklabel")
     return drawing
 
 
@@ -129,8 +141,6 @@ def _upward(
     positive = [v for v in values if v > 0]
     if log and positive:
         ticks = powers_of_ten(min(positive), max(positive))
-        if ticks[0] == min(positive):
-            ticks.insert(0, ticks[0] / 10)
         texts = [power_text(t) for t in ticks]
         return Scale(ticks[0], ticks[-1], bottom, top, log=True), ticks, texts
     whole = all(v == int(v) for v in values)
@@ -146,15 +156,15 @@ def curves(
     x_label: str,
     y_label: str,
     log: bool = False,
-    steps: bool = False,
+    least: float = 0,
 ) -> Drawing:
     """Draw up to three lines over one pair of axes, with a legend where there is more than one.
 
-    Values that are not finite, and with `log` those that are not positive, are left out.
+    Values that are not finite are left out, and with `log` those not above `least`.
     """
-    height = 236 + (18 if len(series) > 1 else 0)
+    height = 240 + (18 if len(series) > 1 else 0)
     drawing = Drawing(WIDTH, height, title=title, description=description)
-    lines = [(line.name, *_drawable(line, log=log)) for line in series]
+    lines = [(line.name, *_drawable(line, least if log else None)) for line in series]
     xs = np.concatenate([x for _, x, _ in lines]) if lines else np.empty(0)
     ys = np.concatenate([y for _, _, y in lines]) if lines else np.empty(0)
     top = _TOP + (18 if len(series) > 1 else 0)
@@ -173,15 +183,15 @@ def curves(
             drawing.text(place + 19, _TOP + 5, name, css="tick")
             place += 34 + len(name) * _CHARACTER
         points = [(x(a), y(b)) for a, b in zip(*_thinned(px, py), strict=True)]
-        if steps:
-            points = [q for a, b in points for q in ((a, points[0][1] if not a else b), (a, b))]
         drawing.polyline(points, css=f"line{number}")
     return drawing
 
 
-def _drawable(line: Series, *, log: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+def _drawable(line: Series, least: float | None) -> tuple[NDArray[Any], NDArray[Any]]:
     x, y = np.asarray(line.x, float), np.asarray(line.y, float)
-    keep = np.isfinite(x) & np.isfinite(y) & ((y > 0) | (not log))
+    keep = np.isfinite(x) & np.isfinite(y)
+    if least is not None:
+        keep &= y > least
     return x[keep], y[keep]
 
 
@@ -206,7 +216,8 @@ def shades(
     y_label: str,
     cell: float = 32,
     tip: str = "{row}, {column}: {value}",
-    deviation: bool = False,
+    depths: tuple[float, float] = (0.06, 1.0),
+    from_smallest: bool = False,
 ) -> Drawing:
     """Draw a table whose cells are the darker the larger their value.
 
@@ -220,7 +231,8 @@ def shades(
         y_label: What the rows are.
         cell: Height of a cell.
         tip: What shows when the pointer rests on a cell.
-        deviation: Shade from the smallest value to the largest in place of from nothing.
+        depths: Shade of the least and of the most, between 0 and 1.
+        from_smallest: The least is the smallest value, not 0.
     """
     left = 30 + _CHARACTER * max((len(r) for r in rows), default=0)
     wide = min(cell * 1.25, (WIDTH - left - 6) / max(1, len(columns)))
@@ -229,7 +241,7 @@ def shades(
     middle = left + wide * len(columns) / 2
     drawing.text(middle, 13, x_label, css="label", anchor="middle")
     drawing.text(13, 40 + cell * len(rows) / 2, y_label, css="label", anchor="middle", turned=True)
-    low = float(values.min()) if deviation and values.size else 0.0
+    low = float(values.min()) if from_smallest and values.size else 0.0
     high = float(values.max()) if values.size else 1.0
     for j, name in enumerate(columns):
         drawing.text(left + wide * (j + 0.5), 33, name, css="tick", anchor="middle")
@@ -242,10 +254,10 @@ def shades(
             text = tick_text(value)
             hint = tip.format(row=name, column=column, value=text)
             x = left + wide * j
-            depth = 0.06 + 0.94 * share
+            depth = depths[0] + (depths[1] - depths[0]) * share
             drawing.box(x, y, wide - 2, cell - 2, css="shade", tip=hint, opacity=depth, radius=2)
             if len(text) * _CHARACTER < wide - 2:
-                css = "inshade dark" if share > 0.52 else "inshade"
+                css = "inshade dark" if depth > 0.55 else "inshade"
                 drawing.text(x + wide / 2 - 1, y + cell / 2 + 3, text, css=css, anchor="middle")
     return drawing
 

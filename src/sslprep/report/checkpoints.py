@@ -16,7 +16,7 @@ from sslprep.checkpoints.blobs import Contents, open_checkpoint
 from sslprep.checkpoints.names import parse_caffe2, parse_torch
 from sslprep.errors import SslprepError
 from sslprep.report.axes import count_text, size_text
-from sslprep.report.blocks import Card, Cell, Column, Figure, Room, Section, Table, short
+from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, short
 from sslprep.report.charts import levels
 from sslprep.report.collect import Artefact, Collection, note, regular_file
 from sslprep.report.fields import Fields, as_number
@@ -62,17 +62,17 @@ def stage_of(blob: str) -> str:
     return name.layer if re.fullmatch(r"conv[2-9]", name.layer) else "head"
 
 
-def section(collection: Collection, room: Room) -> Section | None:
+def section(collection: Collection) -> Section | None:
     """Describe every checkpoint of the collection."""
     found = collection.of_kind("checkpoint")
     if not found:
         return None
     result = Section(anchor="checkpoints", title="Checkpoints", lead=LEAD)
     for artefact in found:
-        share = room.share()
-        card = _card(artefact, collection, share)
-        room.settle(share, left=card.room)
+        card = _card(artefact, collection)
         result.cards.append(card)
+    tensors = sum(Fields(a.manifest.counts).whole("tensors") or 0 for a in found)
+    result.sum = f"{count_text(tensors)} arrays"
     return result
 
 
@@ -89,14 +89,13 @@ class _Opened:
         return found.nbytes if isinstance(found, StoredArray) else None
 
 
-def _card(artefact: Artefact, collection: Collection, room: int) -> Card:
+def _card(artefact: Artefact, collection: Collection) -> Card:
     details = artefact.details
     made = (short(details.text("model")), short(artefact.manifest.command))
     card = Card(
         anchor=artefact.anchor,
         title=artefact.title,
         subtitle=" · ".join(filter(None, made)),
-        room=room,
     )
     counts = Fields(artefact.manifest.counts)
     before, after = _source(artefact), _target(artefact, card, collection.folder)
@@ -222,7 +221,9 @@ def _stages(account: Sequence[_Fate], before: _Opened) -> Table:
     reasons = Counter(fate.reason for fate in account if fate.action == "dropped" and fate.reason)
     dropped = ", ".join(f"{count_text(n)} {short(reason)}" for reason, n in reasons.most_common(5))
     caption = f"Dropped: {dropped}." if dropped else ""
-    return Table(title="Blobs by stage", columns=heads, rows=rows, caption=caption, css="totals")
+    return Table(
+        title="Blobs by stage", columns=heads, rows=rows, caption=caption, css="totals broad"
+    )
 
 
 def _proof(card: Card, details: Fields) -> None:
@@ -282,6 +283,7 @@ def _filters(card: Card, before: _Opened, after: _Opened, folder: Path) -> None:
                 alt=f"{count} filters of {side} by {side} pixels and {channels} channels",
                 caption=f"{order.capitalize()}; values up to ±{largest:.3g}.",
                 css="pixels",
+                rank=1,
             )
         )
 
@@ -338,6 +340,7 @@ def _whole_account(account: Sequence[_Fate]) -> Table:
     more = len(account) - len(rows)
     return Table(
         title=f"All {count_text(len(account))} blobs",
+        rank=3,
         columns=[
             Column(title="blob", kind="code"),
             Column(title="became", kind="code"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sslprep.errors import ArrayError, SslprepError
 from sslprep.report.axes import count_text, share_text, tick_text
-from sslprep.report.blocks import Card, Figure, Room, Section, short
+from sslprep.report.blocks import Card, Figure, Section, short
 from sslprep.report.charts import WIDTH, Series, curves
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.fields import Fields
@@ -20,8 +20,10 @@ from sslprep.report.svg import Drawing, coordinate
 
 KINDS = ("color-histogram", "color-bins")
 _MOST_DRAWN = 1500
-_LEFT, _TOP, _PLOT = 46, 12, 320
+_LEFT, _TOP, _PLOT = 46, 12, 270
 _STEPS = 8
+_DECADES = 6
+"""Powers of ten that the shades and curves of priors span; smoothing leaves some far below."""
 
 LEAD = (
     "Colours are points a (green to red) and b (blue to yellow) of CIE Lab. Each bin is drawn in "
@@ -29,21 +31,21 @@ LEAD = (
 )
 
 
-def section(collection: Collection, room: Room) -> Section | None:
+def section(collection: Collection) -> Section | None:
     """Describe every histogram and every set of bins."""
     found = collection.of_kind(*KINDS)
     if not found:
         return None
     result = Section(anchor="colour", title="Colour bins and priors", lead=LEAD)
     for artefact in found:
-        share = room.share()
-        card = _card(artefact, collection, share)
-        room.settle(share, left=card.room)
+        card = _card(artefact, collection)
         result.cards.append(card)
+    bins = sum(Fields(a.manifest.counts).whole("bins") or 0 for a in found)
+    result.sum = f"{count_text(bins)} bins" if bins else ""
     return result
 
 
-def _card(artefact: Artefact, collection: Collection, room: int) -> Card:
+def _card(artefact: Artefact, collection: Collection) -> Card:
     bins = artefact.manifest.kind == "color-bins"
     parameters = artefact.parameters
     grid = parameters.text("grid")
@@ -51,7 +53,6 @@ def _card(artefact: Artefact, collection: Collection, room: int) -> Card:
         anchor=artefact.anchor,
         title=artefact.title,
         subtitle=f"grid {short(grid)}" if bins and grid else "bins" if bins else "histogram",
-        room=room,
     )
     for name, number in Fields(artefact.manifest.counts).counts().items():
         if number and len(card.facts) < 6:
@@ -82,12 +83,12 @@ def _histogram(card: Card, table: NDArray[np.integer]) -> None:
     part = np.log1p(table[a[0] : a[-1] + 1, b[0] : b[-1] + 1].astype(float))
     colours = lab_to_srgb(60, np.stack(np.meshgrid(a - 128, b - 128, indexing="ij"), axis=-1))
     # Few levels of strength keep the picture small and show it no worse.
-    strength = np.ceil(part / part.max() * 12) / 12 * 255
+    strength = np.where(part > 0, 90 + np.ceil(part / part.max() * 11) * 15, 0)
     picture = np.concatenate([colours, strength.astype(np.uint8)[..., None]], axis=-1)
     up = picture.transpose(1, 0, 2)[::-1]  # b upwards, a to the right
     pixels_all = int(table.sum())
     top = np.unravel_index(int(table.argmax()), table.shape)
-    scale = 2.0 if max(up.shape[:2]) <= 160 else _PLOT / max(up.shape[:2])
+    scale = min(2.0, _PLOT / max(up.shape[:2]))
     width, height = up.shape[1] * scale, up.shape[0] * scale
     drawing = Drawing(
         WIDTH,
@@ -109,6 +110,28 @@ def _histogram(card: Card, table: NDArray[np.integer]) -> None:
             body=drawing,
             caption="Stronger where more pixels have the colour (logarithm of the count).",
         )
+    )
+    card.add(_chroma(table))
+
+
+def _chroma(table: NDArray[np.integer]) -> Figure:
+    """Show how much of the pixels is nearly grey, which is why rare colours need weight."""
+    axis = np.arange(-128, 128)
+    distance = np.hypot(*np.meshgrid(axis, axis, indexing="ij")).round().astype(int)
+    counts = np.bincount(distance.ravel(), weights=table.ravel())
+    share = 100 * np.cumsum(counts) / counts.sum()
+    last = int(np.argmax(share >= 99.9))
+    grey = share_text(float(counts[:11].sum()), float(counts.sum()))
+    return Figure(
+        title="How grey the photos are",
+        body=curves(
+            [Series(name="pixels", x=np.arange(last + 1), y=share[: last + 1])],
+            title="Share of the pixels by distance from grey",
+            description=f"{grey} of the pixels are within 10 of grey, 99.9 % within {last}.",
+            x_label="chroma: distance from grey in (a, b)",
+            y_label="pixels up to it, %",
+        ),
+        caption=f"{grey} of the pixels are within 10 of grey: why rare colours are given weight.",
     )
 
 
@@ -165,7 +188,7 @@ def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> 
     size = _bin_size(points)
     label = f"bin size {size:g}"
     card.fact(label, f"{count_text(len(points))} bins")
-    corner = artefact.parameters.text("grid") == "fair"
+    corner = artefact.details.text("points_are") == "left edges"
     centres = points + size / 2 if corner else points
     card.add(_gamut(points, centres, size, label, corner=corner))
     priors = _column(card, artefact, collection.folder, f"priors{tail}", len(points))
@@ -204,12 +227,17 @@ def _column(
 
 
 def _plane(
-    points: NDArray[np.float64], size: float, *, title: str, description: str
+    points: NDArray[np.float64],
+    size: float,
+    *,
+    title: str,
+    description: str,
+    below: float = 0,
 ) -> tuple[Drawing, _Plane]:
     low, high = points.min(axis=0) - size / 2, points.max(axis=0) + size / 2
     scale = _PLOT / max(high - low)
     height = (high[1] - low[1]) * scale
-    drawing = Drawing(WIDTH, _TOP + height + 44, title=title, description=description)
+    drawing = Drawing(WIDTH, _TOP + height + 44 + below, title=title, description=description)
     plane = _Plane(drawing, (low[0], high[0]), (low[1], high[1]), scale)
     plane.axes()
     return drawing, plane
@@ -252,23 +280,26 @@ def _prior(
     label: str,
 ) -> Figure:
     positive = priors[priors > 0]
-    low = float(np.log10(positive.min())) if len(positive) else -1.0
     high = float(np.log10(positive.max())) if len(positive) else 0.0
+    least = float(np.log10(positive.min())) if len(positive) else -1.0
+    low = max(least, high - _DECADES)
     top = points[int(priors.argmax())]
     drawing, plane = _plane(
         centres,
         size,
         title=f"How often each bin occurs, {label}",
         description=(
-            f"Priors from 10^{low:.1f} to 10^{high:.1f}; largest at a {top[0]:g}, b {top[1]:g}."
+            f"Priors from 10^{least:.1f} to 10^{high:.1f}; largest at a {top[0]:g}, b {top[1]:g}."
         ),
+        below=22,
     )
     side = size * plane.scale
     # Bins of one shade share a path: a tenth of the bytes of one element each.
     levels = np.zeros(len(priors), int)
     if high > low:
         some = priors > 0
-        levels[some] = 1 + np.floor((np.log10(priors[some]) - low) / (high - low) * (_STEPS - 0.01))
+        above = np.maximum(0, np.log10(priors[some]) - low)
+        levels[some] = 1 + np.floor(above / (high - low) * (_STEPS - 0.01))
     else:
         levels[priors > 0] = _STEPS
     for level in range(_STEPS + 1):
@@ -280,12 +311,12 @@ def _prior(
         )
         if data:
             drawing.path(data, css=f"depth depth-{level}")
-    place = _LEFT + 8
-    drawing.text(place, _TOP + 10, "prior", css="tick")
+    place, line = _LEFT + 30, drawing.height - 12
+    text = f"{'≤ ' if least < low else ''}{10**low:.0e}"
+    drawing.text(place - 6, line + 9, text, css="tick", anchor="end")
     for level in range(1, _STEPS + 1):
-        drawing.box(place + 13 * (level - 1), _TOP + 17, 12, 9, css=f"depth depth-{level}")
-    drawing.text(place, _TOP + 40, f"{10**low:.0e}", css="tick")
-    drawing.text(place + 13 * _STEPS, _TOP + 40, f"{10**high:.2g}", css="tick", anchor="end")
+        drawing.box(place + 19 * (level - 1), line, 18, 10, css=f"depth depth-{level}")
+    drawing.text(place + 19 * _STEPS + 6, line + 9, f"{10**high:.2g}", css="tick")
     share = float(np.sort(priors)[::-1][: max(1, len(priors) // 10)].sum() / (priors.sum() or 1))
     return Figure(
         title=f"Prior (logarithm), {label}",
@@ -346,6 +377,9 @@ def _ranked_priors(
         empty = int(np.count_nonzero(raw == 0))
         caption += " Before smoothing: the share of the pixels nearest to each bin"
         caption += f"; {count_text(empty)} bins have none." if empty else "."
+    below = int(np.count_nonzero(priors < priors.max() * 10.0**-_DECADES))
+    if below:
+        caption += f" {count_text(below)} bins are rarer than is drawn."
     return Figure(
         title=f"Prior by rank, {label}",
         body=curves(
@@ -355,6 +389,7 @@ def _ranked_priors(
             x_label="rank of the bin",
             y_label="prior (powers of ten)",
             log=True,
+            least=float(priors.max()) * 10.0**-_DECADES,
         ),
         caption=caption,
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sslprep.errors import SslprepError
 from sslprep.lowshot import index
 from sslprep.report.axes import count_text
-from sslprep.report.blocks import Card, Cell, Column, Figure, Gallery, Room, Section, Table, short
+from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, short
 from sslprep.report.charts import WIDTH, shades
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note
 from sslprep.report.fields import Fields
@@ -26,6 +26,7 @@ MOST_SAMPLES = 8
 _THUMBNAIL = 56
 _PHOTO_CLASSES = 6
 _PHOTO_SAMPLES = 5
+_TOP, _GAP = 36.0, 5.0
 _TICKS = 100
 """Places within a cell; draws nearer than that fall together."""
 
@@ -74,28 +75,27 @@ def overlap(first: DrawnSet, second: DrawnSet) -> float:
     return common / total if total else 0.0
 
 
-def section(collection: Collection, room: Room) -> Section | None:
+def section(collection: Collection) -> Section | None:
     """Describe every set of low-shot samples."""
     found = collection.of_kind("lowshot")
     if not found:
         return None
     result = Section(anchor="lowshot", title="Low-shot samples", lead=LEAD)
     for artefact in found:
-        share = room.share()
-        card = _card(artefact, collection, share)
-        room.settle(share, left=card.room)
+        card = _card(artefact, collection)
         result.cards.append(card)
+    sets = sum(len(a.details.parts("sets")) for a in found)
+    result.sum = f"{count_text(sets)} samples"
     return result
 
 
-def _card(artefact: Artefact, collection: Collection, room: int) -> Card:
+def _card(artefact: Artefact, collection: Collection) -> Card:
     details, counts = artefact.details, Fields(artefact.manifest.counts)
     parameters = artefact.parameters
     card = Card(
         anchor=artefact.anchor,
         title=artefact.title,
         subtitle="several labels an image" if details.flag("multi_label") else "one label an image",
-        room=room,
     )
     for name in ("rows", "classes", "samples"):
         number = counts.whole(name)
@@ -113,16 +113,9 @@ def _card(artefact: Artefact, collection: Collection, room: int) -> Card:
     if source is not None and sets:
         smallest = next(iter(sets))
         _first_photos(card, smallest, sets[smallest], source)
-    figures = [_grid(size, drawn, places) for size, drawn in sets.items()]
-    kept: list[Figure] = []
-    for figure in figures:
-        if sum(f.weight for f in kept) + figure.weight > 0.8 * card.room:
-            card.note("Some sizes are left out: the page would become too large.")
-            break
-        kept.append(figure)
-    for figure in kept:
-        card.add(figure)
     _overlaps(card, sets)
+    for size, drawn in sets.items():
+        card.add(_grid(size, drawn, places))
     return card
 
 
@@ -205,44 +198,67 @@ def _places(
     return {n: np.flatnonzero(labels[:, n] == 1) for n in numbers if 0 <= n < labels.shape[1]}
 
 
+class _Lanes:
+    """A drawing with a row for each class and a column for each sample."""
+
+    def __init__(
+        self, names: Sequence[str], samples: Sequence[int], row: float, *, title: str, text: str
+    ) -> None:
+        self.left = min(112.0, 12 + 6.4 * max(len(name) for name in names))
+        self.wide = (WIDTH - self.left - _GAP * len(samples)) / len(samples)
+        self.row = row
+        height = _TOP + row * len(names) + 4
+        self.drawing = Drawing(WIDTH, height, title=title, description=text)
+        middle = self.left + (WIDTH - self.left) / 2
+        self.drawing.text(middle, 12, "sample", css="label", anchor="middle")
+        for column, sample in enumerate(samples):
+            middle = self.x(column) + self.wide / 2
+            self.drawing.text(middle, _TOP - 7, str(sample), css="tick", anchor="middle")
+        for line, name in enumerate(names):
+            middle = self.y(line) + row / 2 + 2.5
+            self.drawing.text(self.left - 7, middle, name, css="tick", anchor="end")
+
+    def x(self, column: int) -> float:
+        return self.left + (self.wide + _GAP) * column
+
+    def y(self, line: int) -> float:
+        return _TOP + self.row * line
+
+
 def _grid(size: str, drawn: Sequence[DrawnSet], places: Mapping[int, NDArray[np.int64]]) -> Figure:
     """Draw one size: a row for each class, a column for each sample, a stroke for each image."""
     numbers = list(drawn[0].positives)
     shown = numbers[:MOST_CLASSES]
-    names = [short(drawn[0].names.get(n, f"class {n}"), 18) for n in shown]
-    left = min(118.0, 14 + 6.4 * max(len(name) for name in names))
-    gap, row = 6.0, 15.0
-    wide = (WIDTH - left - gap * len(drawn)) / len(drawn)
-    height = 36 + row * len(shown) + 6
     each = [len(rows) for rows in drawn[0].positives.values()]
     count = count_text(each[0]) if len(set(each)) == 1 else f"{min(each)} to {max(each)}"
-    drawing = Drawing(
-        WIDTH,
-        height,
+    lanes = _Lanes(
+        [_class_name(drawn[0], number) for number in shown],
+        [sample.sample for sample in drawn],
+        15,
         title=f"Images drawn at {size}, by class and sample",
-        description=f"{len(drawn)} samples of {len(numbers)} classes, {count} images of each.",
+        text=f"{len(drawn)} samples of {len(numbers)} classes, {count} images of each.",
     )
-    drawing.text(left + (WIDTH - left) / 2, 12, "sample", css="label", anchor="middle")
-    for column, sample in enumerate(drawn):
-        x = left + (wide + gap) * column
-        drawing.text(x + wide / 2, 29, str(sample.sample), css="tick", anchor="middle")
-    for line, (number, name) in enumerate(zip(shown, names, strict=True)):
-        y = 36 + row * line
-        drawing.text(left - 7, y + 10.5, name, css="tick", anchor="end")
+    drawing, wide = lanes.drawing, lanes.wide
+    for line, number in enumerate(shown):
+        y = lanes.y(line)
         for column, sample in enumerate(drawn):
-            x = left + (wide + gap) * column
-            drawing.box(x, y, wide, row - 3, css="track", radius=1.5)
+            x = lanes.x(column)
+            drawing.box(x, y, wide, lanes.row - 3, css="track", radius=1.5)
             rows = sample.positives.get(number, np.empty(0, np.int64))
             ticks = _ticks(rows, places.get(number), sample.rows)
-            places_x = (coordinate(x + 1 + t * (wide - 2)) for t in ticks)
-            data = "".join(f"M{place} {coordinate(y)}v12" for place in places_x)
+            strokes = (coordinate(x + 1 + tick * (wide - 2)) for tick in ticks)
+            data = "".join(f"M{stroke} {coordinate(y)}v12" for stroke in strokes)
             if data:
                 drawing.path(data, css="stroke")
     more = len(numbers) - len(shown)
     caption = f"{count} of each class in each sample."
     if more:
         caption += f" The first {len(shown)} of {count_text(len(numbers))} classes."
-    return Figure(title=size, body=drawing, caption=caption)
+    return Figure(title=size, body=drawing, caption=caption, rank=1)
+
+
+def _class_name(drawn: DrawnSet, number: int) -> str:
+    return short(drawn.names.get(number, f"class {number}"), 16)
 
 
 def _ticks(rows: NDArray[np.int64], all_rows: NDArray[np.int64] | None, total: int) -> list[float]:
@@ -255,28 +271,44 @@ def _ticks(rows: NDArray[np.int64], all_rows: NDArray[np.int64] | None, total: i
     return [float(place) for place in places / _TICKS]
 
 
-def _first_photos(card: Card, drawn: str, sets: Sequence[DrawnSet], source: Artefact) -> None:
-    """Show the images of the smallest size themselves."""
+def _first_photos(card: Card, size: str, drawn: Sequence[DrawnSet], source: Artefact) -> None:
+    """Show the images of the smallest size themselves, in the order of the grids."""
     try:
         images = images_of(source)
     except SslprepError:
         return
-    numbers = list(sets[0].positives)[:_PHOTO_CLASSES]
-    shots = []
-    for number in numbers:
-        name = sets[0].names.get(number, f"class {number}")
-        for sample in sets[:_PHOTO_SAMPLES]:
+    drawn = drawn[:_PHOTO_SAMPLES]
+    numbers = list(drawn[0].positives)[:_PHOTO_CLASSES]
+    names = [_class_name(drawn[0], number) for number in numbers]
+    lanes = _Lanes(
+        names,
+        [sample.sample for sample in drawn],
+        46,
+        title=f"The first image drawn at {size}, by class and sample",
+        text=f"Photos of {', '.join(names)}.",
+    )
+    side = min(lanes.row - 4, lanes.wide)
+    found = 0
+    for line, number in enumerate(numbers):
+        for column, sample in enumerate(drawn):
             rows = sample.positives.get(number, np.empty(0, np.int64))
-            if len(rows) and rows[0] < len(images):
-                caption = f"{short(name, 24)}, sample {sample.sample}"
-                shots.append(shot(str(images[rows[0]]), source, caption, size=_THUMBNAIL))
-    if any(item.picture for item in shots):
-        columns = min(_PHOTO_SAMPLES, len(sets))
+            if not len(rows) or rows[0] >= len(images):
+                continue
+            x, y = lanes.x(column) + (lanes.wide - side) / 2, lanes.y(line)
+            photo = shot(str(images[rows[0]]), source, "", size=_THUMBNAIL)
+            if photo.picture is None:
+                lanes.drawing.box(x, y, side, side, css="lost", radius=3, tip=photo.problem)
+            else:
+                lanes.drawing.image(x, y, side, side, photo.picture.uri)
+                found += 1
+    if found:
+        more = "" if size == "k = 1" else " first"
         card.add(
-            Gallery(
-                title=f"First image drawn of {len(numbers)} classes, {drawn}",
-                shots=shots,
-                css=f"small columns-{columns}",
+            Figure(
+                title=f"The{more} images of {size}",
+                body=lanes.drawing,
+                caption=f"{'One image' if not more else 'The first image'} of each class.",
+                rank=2,
             )
         )
 

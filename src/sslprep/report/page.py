@@ -6,7 +6,6 @@ import base64
 import hashlib
 import importlib.util
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,10 +16,10 @@ from sslprep.errors import MissingExtraError, OutputError
 from sslprep.files import MANIFEST_SUFFIX, OutputSet
 from sslprep.report import checkpoints, colors, lowshot, partitions, permutations
 from sslprep.report.axes import count_text, size_text
-from sslprep.report.blocks import Room, Section, short
+from sslprep.report.blocks import Section, fit, short
 from sslprep.report.collect import Collection, collect
 from sslprep.report.photos import SamplePhoto
-from sslprep.report.provenance import Origin, origins
+from sslprep.report.provenance import origins
 from sslprep.report.svg import clean
 
 logger = logging.getLogger(__name__)
@@ -31,16 +30,6 @@ LARGEST_PAGE = 2_000_000
 MOST_ARTEFACTS = 200
 _LONGEST_TEXT = 4000
 _TEMPLATES = "templates"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """One tile at the top of the page."""
-
-    anchor: str
-    title: str
-    number: str
-    text: str
 
 
 def compose(collection: Collection) -> bytes:
@@ -65,17 +54,17 @@ def _render(collection: Collection, room: int) -> str:
     )
     if left_out:
         shown.notes.append(f"{count_text(len(left_out))} more artefacts are not shown.")
-    made = _origins_within(shown, room // 4)
-    room -= sum(origin.weight for origin in made)
-    sections = _sections(shown, max(0, room))
-    listed = {card.anchor for section in sections for card in section.cards}
+    sections = _sections(shown)
+    cards = [card for section in sections for card in section.cards]
+    order = {card.anchor: i for i, card in enumerate(cards)}
+    made = sorted(origins(shown), key=lambda o: order.get(o.anchor, len(order)))
+    fit([*cards, *made], room)
     for artefact in shown.artefacts:
-        if artefact.anchor not in listed:
+        if artefact.anchor not in order:
             kind = short(artefact.manifest.kind)
             shown.notes.append(f"{artefact.title}: of the kind {kind!r}, which has no view here.")
     return _fill_template(
         folder=shown.folder.absolute().name or str(shown.folder),
-        summaries=_summaries(shown, sections),
         sections=sections,
         origins=made,
         notes=shown.notes,
@@ -83,56 +72,16 @@ def _render(collection: Collection, room: int) -> str:
     )
 
 
-def _origins_within(collection: Collection, room: int) -> list[Origin]:
-    """Return where each artefact came from, without the tables where there is no room for them."""
-    made = []
-    for origin in origins(collection):
-        if origin.weight > room:
-            origin = Origin(**{**vars(origin), "tables": ()})
-        room -= origin.weight
-        made.append(origin)
-    return made
-
-
-def _sections(collection: Collection, room: int) -> list[Section]:
+def _sections(collection: Collection) -> list[Section]:
     photo = SamplePhoto(collection)
-    budget = Room(room, cards=len(collection.artefacts))
     made = [
-        partitions.section(collection, budget),
-        lowshot.section(collection, budget),
-        permutations.section(collection, budget, photo),
-        colors.section(collection, budget),
-        checkpoints.section(collection, budget),
+        partitions.section(collection),
+        lowshot.section(collection),
+        permutations.section(collection, photo),
+        colors.section(collection),
+        checkpoints.section(collection),
     ]
     return [section for section in made if section is not None]
-
-
-def _summaries(collection: Collection, sections: Sequence[Section]) -> list[Summary]:
-    texts = {
-        "partitions": ("images",),
-        "lowshot": ("samples", "sizes"),
-        "permutations": (),
-        "colour": (),
-        "checkpoints": ("tensors",),
-    }
-    made = []
-    for section in sections:
-        cards = {card.anchor for card in section.cards}
-        parts = []
-        for name in texts[section.anchor][:1]:
-            total = sum(
-                a.manifest.counts.get(name, 0) for a in collection.artefacts if a.anchor in cards
-            )
-            parts.append(f"{count_text(total)} {'arrays' if name == 'tensors' else name}")
-        made.append(
-            Summary(
-                anchor=section.anchor,
-                title=section.title,
-                number=str(len(section.cards)),
-                text=", ".join(parts),
-            )
-        )
-    return made
 
 
 def _totals(collection: Collection) -> str:

@@ -19,7 +19,6 @@ from sslprep.report.blocks import (
     Column,
     Figure,
     Gallery,
-    Room,
     Section,
     Shot,
     Table,
@@ -117,28 +116,27 @@ def _parts(labels: NDArray[np.integer], most: int) -> Sequence[NDArray[np.intege
     return [labels[start : start + size] for start in starts]
 
 
-def section(collection: Collection, room: Room) -> Section | None:
+def section(collection: Collection) -> Section | None:
     """Describe every partition of the collection."""
     found = collection.of_kind("partition")
     if not found:
         return None
     result = Section(anchor="partitions", title="Partitions", lead=LEAD)
     for artefact in found:
-        share = room.share()
-        card = _card(artefact, collection.folder, share)
-        room.settle(share, left=card.room)
+        card = _card(artefact, collection.folder)
         result.cards.append(card)
+    images = sum(Fields(a.manifest.counts).whole("images") or 0 for a in found)
+    result.sum = f"{count_text(images)} images"
     return result
 
 
-def _card(artefact: Artefact, folder: Path, room: int) -> Card:
+def _card(artefact: Artefact, folder: Path) -> Card:
     details, counts = artefact.details, Fields(artefact.manifest.counts)
     dataset = details.text("dataset")
     card = Card(
         anchor=artefact.anchor,
         title=artefact.title,
         subtitle=" · ".join(filter(None, (short(dataset), _split(artefact)))),
-        room=room,
     )
     names = details.texts("classes")
     found: Tally | None
@@ -243,7 +241,7 @@ def _bars(card: Card, found: Tally, names: Sequence[str]) -> None:
     heads = [Column(title="class"), Column(title="images", kind="number")]
     if ignored is not None:
         heads.append(Column(title="ignored", kind="number"))
-    heads.append(Column(title="share of the largest", kind="bar"))
+    heads.append(Column(title="bar", kind="bar"))
     card.add(
         Table(
             title=title,
@@ -251,7 +249,7 @@ def _bars(card: Card, found: Tally, names: Sequence[str]) -> None:
             rows=rows,
             caption=caption.strip(),
             sortable=True,
-            css="bars long" if len(rows) > 24 else "bars",
+            css="bars long" if len(rows) > 30 else "bars",
         )
     )
 
@@ -321,7 +319,7 @@ def _photos(
     gone = sum(item.picture is None for item in shots)
     if gone:
         card.note(f"{gone} of {len(shots)} sample photos cannot be shown; each says why.")
-    card.add(Gallery(title="Sample photos", shots=shots))
+    card.add(Gallery(title="Sample photos", shots=shots, css="nine"))
 
 
 def _class_names(label: NDArray[np.integer], names: Sequence[str]) -> str:
@@ -367,7 +365,8 @@ def _check(card: Card, artefact: Artefact, folder: Path) -> None:
     counts = ", ".join(
         f"{count_text(number)} {short(name)}" for name, number in found.counts.items() if number
     )
-    card.fact("images checked", count_text(found.images))
+    bad = count_text(len({item.row for item in found.findings}))
+    card.fact("images checked", f"{count_text(found.images)}, {bad} with problems")
     rows = [
         [
             Cell(text=short(item.image, 160)),
@@ -390,6 +389,6 @@ def _check(card: Card, artefact: Artefact, folder: Path) -> None:
             rows=rows,
             caption=f"{counts}.{f' {count_text(more)} more are in {path.name}.' if more else ''}",
             sortable=True,
-            css="long" if len(rows) > 12 else "",
+            css="full long" if len(rows) > 12 else "full",
         )
     )

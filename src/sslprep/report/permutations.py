@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sslprep.errors import SslprepError
 from sslprep.jigsaw.distances import Distances, counts_table, measure
 from sslprep.report.axes import count_text
-from sslprep.report.blocks import Block, Card, Cell, Column, Figure, Room, Section, Table, short
+from sslprep.report.blocks import Block, Card, Cell, Column, Figure, Section, Table, short
 from sslprep.report.charts import Mark, columns, shades
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.photos import SamplePhoto
@@ -31,34 +31,34 @@ LEAD = (
 )
 
 
-def section(collection: Collection, room: Room, photo: SamplePhoto) -> Section | None:
+def section(collection: Collection, photo: SamplePhoto) -> Section | None:
     """Describe every permutation set of the collection, and compare them."""
     found = collection.of_kind("permutations")
     if not found:
         return None
     result = Section(anchor="permutations", title="Jigsaw permutations", lead=LEAD)
     rows: list[Sequence[Cell]] = []
+    total = 0
     for artefact in found:
-        share = room.share()
-        card, distances = _card(artefact, collection, share, photo)
-        room.settle(share, left=card.room)
+        card, distances = _card(artefact, collection, photo)
         result.cards.append(card)
         if distances is not None:
+            total += distances.n
             rows.append(_comparison(artefact, distances))
+    result.sum = f"{count_text(total)} permutations"
     if len(rows) > 1:
         result.blocks.append(_compared(rows))
     return result
 
 
 def _card(
-    artefact: Artefact, collection: Collection, room: int, photo: SamplePhoto
+    artefact: Artefact, collection: Collection, photo: SamplePhoto
 ) -> tuple[Card, Distances | None]:
     method = artefact.parameters.text("method") or artefact.details.text("method")
     card = Card(
         anchor=artefact.anchor,
         title=artefact.title,
         subtitle=f"method {short(method)}" if method else "",
-        room=room,
     )
     for warning in artefact.manifest.warnings:
         card.note(f"Warning of the run: {warning}")
@@ -81,9 +81,9 @@ def _card(
         card.fact("seed", str(artefact.manifest.seed))
     if found.minimum is not None:
         card.add(_histogram(found))
-    _tiles(card, permutations, photo, name=f"{_NAME}-{artefact.anchor}")
     if m <= 25:
         card.add(_counts(permutations))
+    _tiles(card, permutations, photo, name=f"{_NAME}-{artefact.anchor}")
     return card, found
 
 
@@ -175,7 +175,8 @@ def _tiles(card: Card, permutations: NDArray[np.uint8], photo: SamplePhoto, *, n
             title=f"The first {len(drawings) - 1} permutations",
             body=drawings,
             caption=f"On {origin}: the tiles in their order, then as the network sees them.",
-            css="wide tiles",
+            css="mosaic",
+            rank=1,
         )
     )
 
@@ -237,9 +238,10 @@ def _counts(permutations: NDArray[np.uint8]) -> Block:
             description=f"From {low} to {high} times; {n / m:.1f} would be even.",
             x_label="tile",
             y_label="position",
-            cell=28 if m <= 9 else 330 / m,
+            cell=28 if m <= 9 else 280 / m,
             tip="tile {column} at position {row}: {value} times",
-            deviation=not even,
+            depths=(0.12, 0.32) if even else (0.06, 1.0),
+            from_smallest=True,
         ),
         caption=(
             "Every tile stands equally often at every position, up to one."

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from sslprep.errors import ImagesError, SslprepError
 from sslprep.report.blocks import Shot, short
 from sslprep.report.collect import Artefact, Collection
-from sslprep.report.pictures import Picture, gradient, thumbnail
+from sslprep.report.pictures import Picture, gradient, thumbnail, tile_variety
 
 _ANCESTORS = 6
+_TRIED = 12
 _SIDE = 192
 """Pixels of a photo that is shown larger than a thumbnail."""
 
@@ -87,22 +88,31 @@ class SamplePhoto:
         self._found: tuple[Picture, str] | None = None
 
     def get(self) -> tuple[Picture, str]:
-        """Return the picture and where it is from: the first readable photo of a partition."""
+        """Return the picture and where it is from.
+
+        Of some photos of the first readable partition it is the one whose tiles differ most.
+        """
         if self._found is None:
             self._found = self._find()
         return self._found
 
     def _find(self) -> tuple[Picture, str]:
+        best: tuple[float, Picture, str] | None = None
         for partition in self._collection.of_kind("partition"):
             try:
                 images = images_of(partition)
             except SslprepError:
                 continue
-            for row in np.linspace(0, max(0, len(images) - 1), min(3, len(images))).astype(int):
-                text = str(images[row])
+            rows = np.linspace(0, max(0, len(images) - 1), min(_TRIED, len(images))).astype(int)
+            for row in rows:
                 try:
-                    picture = thumbnail(find_file(text, partition), _SIDE, square=True, quality=80)
+                    path = find_file(str(images[row]), partition)
+                    variety = tile_variety(path)
+                    if best is None or variety > best[0]:
+                        picture = thumbnail(path, _SIDE, square=True, quality=80)
+                        best = variety, picture, f"a photo of {partition.title}"
                 except ImagesError:
                     continue
-                return picture, f"a photo of {partition.title}"
+            if best is not None:
+                return best[1:]
         return gradient(_SIDE), "a drawn picture, for want of a photo"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sslprep.errors import ManifestError
 from sslprep.report.axes import count_text, size_text
-from sslprep.report.blocks import Cell, Column, Fact, Table, short
+from sslprep.report.blocks import Cell, Column, Holder, Table, short
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.svg import clean
 
@@ -24,7 +24,7 @@ class Flags:
     Attributes:
         output: Where the outputs go.
         is_file: Whether that is a file, not a folder.
-        input: The flag of the first input file, where the parameters do not name it.
+        input: The flag of the input files, where the parameters do not name them.
     """
 
     output: str
@@ -37,6 +37,7 @@ FLAGS: Mapping[str, Flags] = {
     "lowshot": Flags(output="--output-path"),
     "jigsaw": Flags(output="--output-dir"),
     "color": Flags(output="--output-path"),
+    "color bins": Flags(output="--output-path", input="--histogram"),
     "convert jigsaw": Flags(output="--output-file", is_file=True, input="--model-file"),
     "convert detectron": Flags(output="--output-file", is_file=True, input="--c2-model"),
     "convert pytorch": Flags(output="--output-model", is_file=True, input="--c2-model"),
@@ -45,30 +46,11 @@ FLAGS: Mapping[str, Flags] = {
 """By command, or by the first word of a group."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where one artefact came from.
+@dataclass(kw_only=True)
+class Origin(Holder):
+    """Where one artefact came from; `line` is the command that makes it again."""
 
-    Attributes:
-        anchor: Id of its card.
-        title: Its name.
-        facts: Program, command, seed, date.
-        line: The command that makes it again, quoted for a shell.
-        tables: Parameters, inputs and outputs.
-        notes: Outputs that are not as described.
-    """
-
-    anchor: str
-    title: str
-    facts: Sequence[Fact]
     line: str
-    tables: Sequence[Table]
-    notes: Sequence[str]
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes of the page it takes."""
-        return 900 + len(self.line) + sum(table.weight for table in self.tables)
 
 
 def origins(collection: Collection) -> Iterator[Origin]:
@@ -76,26 +58,18 @@ def origins(collection: Collection) -> Iterator[Origin]:
     makers = collection.makers()
     for artefact in collection.artefacts:
         record = artefact.manifest
-        facts = [
-            Fact(label="kind", value=short(record.kind)),
-            Fact(label="made by", value=f"sslprep {short(record.sslprep)}"),
-            Fact(label="command", value=short(record.command)),
-        ]
-        if record.seed is not None:
-            facts.append(Fact(label="seed", value=str(record.seed)))
-        if record.generator:
-            facts.append(Fact(label="random generator", value=short(record.generator, 240)))
-        if record.created:
-            facts.append(Fact(label="date", value=short(record.created)))
-        tables = [_parameters(artefact), _inputs(artefact, makers), _outputs(artefact)]
-        yield Origin(
-            anchor=artefact.anchor,
-            title=artefact.title,
-            facts=facts,
-            line=reproduce(artefact),
-            tables=[table for table in tables if table.rows],
-            notes=list(_differences(artefact, collection)),
-        )
+        origin = Origin(anchor=artefact.anchor, title=artefact.title, line=reproduce(artefact))
+        origin.fact("kind", short(record.kind))
+        origin.fact("made by", f"sslprep {short(record.sslprep)}")
+        origin.fact("command", short(record.command))
+        origin.fact("seed", None if record.seed is None else str(record.seed))
+        origin.fact("random generator", short(record.generator or "", 240))
+        origin.fact("date", short(record.created or ""))
+        tables = (_parameters(artefact), _inputs(artefact, makers), _outputs(artefact))
+        origin.blocks += [table for table in tables if table.rows]
+        for text in _differences(artefact, collection):
+            origin.note(text)
+        yield origin
 
 
 def reproduce(artefact: Artefact) -> str:
@@ -106,8 +80,10 @@ def reproduce(artefact: Artefact) -> str:
     record = artefact.manifest
     flags = FLAGS.get(record.command) or FLAGS.get(record.command.split(" ")[0])
     words = ["sslprep", *record.command.split()]
-    if flags is not None and flags.input and record.inputs:
-        words += _flag(flags.input, record.inputs[0].path)
+    named = set(map(str, record.parameters.values()))
+    unnamed = [i.path for i in record.inputs if i.path not in named]
+    if flags is not None and flags.input and unnamed:
+        words += _flag(flags.input, unnamed if len(unnamed) > 1 else unnamed[0])
     for name, value in record.parameters.items():
         words += _flag(f"--{name.replace('_', '-')}", value)
     if flags is not None:
@@ -120,12 +96,10 @@ def reproduce(artefact: Artefact) -> str:
 
 def _flag(name: str, value: object) -> list[str]:
     match value:
-        case None:
+        case None | False:  # every switch is off by default
             return []
         case True:
             return [name]
-        case False:
-            return [f"{name}=false"]
         case list():
             return [name, ",".join(map(str, value))] if value else []
         case _:
@@ -141,7 +115,7 @@ def _parameters(artefact: Artefact) -> Table:
         if value is not None
     ]
     columns = [Column(title="parameter", kind="code"), Column(title="value", kind="code")]
-    return Table(title="Parameters", columns=columns, rows=rows)
+    return Table(title="Parameters", columns=columns, rows=rows, rank=2)
 
 
 def _shown(value: object) -> str:
@@ -174,6 +148,7 @@ def _inputs(artefact: Artefact, makers: Mapping[str, tuple[Artefact, str]]) -> T
         ],
         rows=rows,
         caption=_more(len(inputs)),
+        rank=2,
     )
 
 
@@ -196,6 +171,7 @@ def _outputs(artefact: Artefact) -> Table:
         ],
         rows=rows,
         caption=_more(len(outputs)),
+        rank=2,
     )
 
 
