@@ -71,7 +71,7 @@ def test_the_names_do_not_depend_on_those_of_the_input(places: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     "labels",
-    [[0, 0, 1, 3], [3, 1, 0, 0, 1], [70_000, 5, 70_000], [2**62, 0], [4]],
+    [[0, 0, 1, 3], [3, 1, 0, 0, 1], [65_537, 5, 65_536], [2**62, 0], [4]],
     ids=["sorted", "mixed", "above 16 bits", "huge", "one"],
 )
 def test_groups_are_those_of_a_plain_loop(labels: list[int]) -> None:

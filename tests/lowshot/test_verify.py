@@ -340,6 +340,30 @@ def test_samples_that_no_manifest_lists_are_said(voc: Path) -> None:
     assert "t_sample1_k4.npy and t_sample4_k4.npy are equal" in problems(result)
 
 
+@pytest.mark.parametrize("kind", ["voc", "places"])
+def test_an_unlisted_sample_is_not_held_against_the_seed(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(kind)
+    if kind == "voc":
+        draw_multilabel_samples(
+            targets_data_file=folder / "t.npy", output_path=folder / "b", k_values=(4,), seed=1
+        )
+    else:
+        draw_singlelabel_samples(
+            images_data_file=folder / "train_images.npy",
+            targets_data_file=folder / "train_labels.npy",
+            output_path=folder / "b",
+            k_values=(4,),
+            seed=1,
+        )
+    for path in (folder / "b").glob("*_sample1_k4.npy"):
+        shutil.copy(path, folder / "out" / path.name.replace("sample1", "sample9"))
+    result = verify_samples(folder=folder / "out")
+    assert result.ok
+    assert [s.redrawn for s in result.samples if s.sample == 9] == [None]
+
+
 def test_gaps_in_foreign_sets_are_said(voc: Path) -> None:
     make_foreign(voc / "out")
     (voc / "out" / "t_sample2_k4.npy").unlink()

@@ -58,6 +58,7 @@ class Draws:
         self.seed = seed
         self.nested = nested
         # One generator set to each key in turn: three times as fast as a new one for each.
+        # The state of an unused one says that no words are left over.
         self._philox = np.random.Philox(0)
         self._state = self._philox.state
 
@@ -93,5 +94,4 @@ class Draws:
             "counter": np.array([0, k, label, role], np.uint64),
             "key": np.array([self.seed, sample], np.uint64),
         }
-        self._state["buffer_pos"] = 4  # nothing left over from the stream before
         self._philox.state = self._state
