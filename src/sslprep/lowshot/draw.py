@@ -61,6 +61,9 @@ class Draws:
         # The state of an unused one says that no words are left over.
         self._philox = np.random.Philox(0)
         self._state = self._philox.state
+        self._key = np.array([seed, 0], np.uint64)
+        self._counter = np.zeros(4, np.uint64)
+        self._state["state"] = {"counter": self._counter, "key": self._key}
 
     def positions(
         self, count: int, *, of: int, sample: int, k: int, label: int, role: int = POSITIVES
@@ -90,8 +93,6 @@ class Draws:
         return np.fromiter(seen, np.int64, count)
 
     def _start(self, k: int, sample: int, label: int, role: int) -> None:
-        self._state["state"] = {
-            "counter": np.array([0, k, label, role], np.uint64),
-            "key": np.array([self.seed, sample], np.uint64),
-        }
+        self._key[1] = sample
+        self._counter[1:] = k, label, role
         self._philox.state = self._state
