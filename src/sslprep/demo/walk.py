@@ -234,12 +234,13 @@ def _write_scripts(folder: Path) -> None:
 
 def _run(command: str, folder: Path) -> None:
     """Run one command in the demo's folder, as a shell there would, with this Python."""
-    program, *rest = shlex.split(command)
+    words = shlex.split(command.replace("\\\n", " "))
+    program, *rest = words
     python = [sys.executable] if program == "python" else [sys.executable, "-m", program]
     done = subprocess.run([*python, *rest], cwd=folder, check=False)
     if done.returncode:
         raise SslprepError(
             f"ended with exit code {done.returncode}",
-            where=" ".join(shlex.split(command)),
+            where=shlex.join(words),
             remedy="Its own message stands above.",
         )
