@@ -30,7 +30,7 @@ PROBLEMS: dict[Problem, str] = {
 FATAL: tuple[Problem, ...] = ("missing", "unreadable", "truncated")
 
 # Formats that Pillow reads by itself. Others, such as EPS, would start a program.
-_FORMATS = ("JPEG", "MPO", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 _FORMAT_OF_SUFFIX = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
