@@ -154,7 +154,7 @@ def read_priors(path: Path, bins: int) -> NDArray[np.float64]:
     Raises:
         ArrayError: They are none, or do not fit.
     """
-    array = read_array(path, kinds="f")
+    array = read_array(path, kinds="iuf")
     if array.ndim == 2 and array.shape[1] == 2:
         raise ArrayError(
             f"holds points of shape {array.shape} under the name of priors",

@@ -127,16 +127,18 @@ def read_file(path: str) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise UnreadableError(_reason(error)) from None
-    with open(handle, "rb", buffering=0) as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableError("not a file")
         if status.st_size > MAX_FILE_BYTES:
             raise UnreadableError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
-        try:
+        with open(handle, "rb", buffering=0, closefd=False) as file:
             return file.read()
-        except OSError as error:
-            raise UnreadableError(_reason(error)) from None
+    except OSError as error:
+        raise UnreadableError(_reason(error)) from None
+    finally:
+        os.close(handle)
 
 
 def _reason(error: BaseException) -> str:

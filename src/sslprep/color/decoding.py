@@ -14,6 +14,9 @@ from sslprep.color.lab import Picture, opencv
 MAX_FILE_BYTES = 1 << 30
 """A file above this is no photograph; it is listed, not read into memory."""
 
+_ENDLESS = jpeg.END_OF_IMAGE * (1 << 15 | 1)
+"""What libjpeg reads after a file's last byte: end markers, enough to fill the longest segment."""
+
 _SIGNATURES = (
     b"\xff\xd8\xff",  # JPEG
     b"\x89PNG",
@@ -59,7 +62,7 @@ def decode_image(data: bytes, *, fast_side: int | None = None) -> Picture:
 
     Orientation, palettes, CMYK, alpha, grey and 16 bits become what `cv2.imread` makes of them;
     a JPEG without its end marker is decoded as far as it goes, as `cv2.imread` does from a file
-    (from memory OpenCV would leave the rest undefined).
+    (from memory alone OpenCV would give other pixels, or none).
 
     Args:
         data: The whole file.
@@ -82,7 +85,7 @@ def decode_image(data: bytes, *, fast_side: int | None = None) -> Picture:
                 8: cv2.IMREAD_REDUCED_COLOR_8,
             }[reduction(*size, fast_side)]
         if not data.endswith(jpeg.END_OF_IMAGE):
-            data += jpeg.END_OF_IMAGE
+            data += _ENDLESS
     try:
         picture: Picture | None = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:

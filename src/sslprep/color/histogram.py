@@ -139,7 +139,7 @@ def _write(out: OutputSet, state: State, request: Request) -> tuple[str, ...]:
         },
         warnings=warnings,
         details={
-            "identity": progress.identity,
+            "identity": request.identity(),
             "opencv": opencv().__version__,
             "table": "int64 [256, 256]; axis 0 is a + 128, axis 1 is b + 128 (8-bit CIE Lab)",
         },

@@ -162,7 +162,7 @@ def begin(request: Request, folder: Path, *, recount: bool, overwrite: bool) -> 
     """
     file = folder / f".{request.names.table}.resume.npz"
     journal = folder / f".{request.names.unreadable}.resume.jsonl"
-    identity = request.identity()
+    identity = f"{request.identity()}, {request.source.layout}"
     if recount:
         return resume.State.new(file, journal, identity)
     state = resume.State.load(file, journal)

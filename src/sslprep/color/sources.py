@@ -54,10 +54,12 @@ class Source(Protocol):
     Attributes:
         total: Number of images, `None` where only the pass will tell.
         identity: A text that differs when the images asked for differ.
+        layout: How they are cut; an unfinished pass is only good for the same cut.
     """
 
     total: int | None
     identity: str
+    layout: str
 
     def chunks(self, first: int = 0) -> Iterator[Chunk]:
         """Yield all chunks from number `first` on."""
@@ -205,6 +207,7 @@ class Images:
         self._entries = entries
         self.total: int | None = entries.total
         self.identity = f"images {entries.identity}"
+        self.layout = f"chunks of {chunk_size(entries.total)}"
 
     def chunks(self, first: int = 0) -> Iterator[Chunk]:
         """Yield all chunks from number `first` on."""
@@ -237,6 +240,7 @@ class Shards:
             marks.append((shard, size, mark))
         digest = hashlib.sha256(msgspec.json.encode(marks)).hexdigest()
         self.identity = f"shards {digest}"
+        self.layout = f"shards cut at {MAX_CHUNK}"
 
     def chunks(self, first: int = 0) -> Iterator[Chunk]:
         """Yield all chunks from number `first` on."""

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 _BLOCK = 512
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_MEMBER_BYTES = 1 << 50
 _LONG_NAME, _LONG_LINK = b"L", b"K"
 _PAX, _PAX_GLOBAL = b"x", b"g"
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
@@ -87,7 +88,7 @@ def members(file: BinaryIO, *, start: int = 0, stop: int | None = None) -> Itera
                     elif key == b"size" and value.isdigit() and len(value) < 20:
                         size = int(value)
         size = header.size if size is None else size
-        if size < 0:
+        if not 0 <= size < _MAX_MEMBER_BYTES:
             raise DamagedTarError(f"an impossible size at byte {first:,}")
         link = header.type in _LINKS
         kind = "file" if header.type in _REGULAR else "link" if link else "other"

@@ -1,0 +1,250 @@
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sslprep import manifest
+from sslprep.color import binfiles
+from sslprep.color.bins import bins
+from sslprep.color.gamut import grid_points
+from sslprep.color.plot import colours_at, draw, plot, spacing
+from sslprep.color.priors import fair_bins, nearest_counts, smooth_priors
+from sslprep.errors import ArrayError, ImagesError, OutputError, ParameterError
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A histogram of made-up counts over the colours that OpenCV can give."""
+    counts = np.zeros((256, 256), np.int64)
+    chance = np.random.default_rng(1)
+    a, b = chance.integers(-60, 60, 3000), chance.integers(-60, 60, 3000)
+    np.add.at(counts, (a + 128, b + 128), chance.integers(1, 10**9, 3000))
+    path = tmp_path / "ab_histogram_train_toy.npy"
+    np.save(path, counts)
+    return path
+
+
+class TestFair:
+    def test_values_above_the_last_edge_are_dropped_and_one_on_it_is_kept(self) -> None:
+        table = np.zeros((256, 256), np.int64)
+        table[122 + 128, 0] = 3  # the last edge of size 10
+        table[123 + 128, 0] = 5
+        table[0, 127 + 128] = 7
+        table[0, 0] = 1
+        made = fair_bins(table, 10)
+        assert made.points.tolist() == [[-128, -128], [112, -128]]
+        assert made.counts.tolist() == [1, 3]
+        assert made.outside == 12
+
+    def test_no_pixel_in_any_bin(self) -> None:
+        table = np.zeros((256, 256), np.int64)
+        table[255, 255] = 1
+        with pytest.raises(ImagesError, match=r"within \[-128, 72\]"):
+            fair_bins(table, 200)
+
+    def test_counts_beyond_float32_are_exact(self) -> None:
+        table = np.zeros((256, 256), np.int64)
+        table[128, 128], table[0, 0] = 2**40 + 1, 1
+        assert fair_bins(table, 10).counts.tolist() == [1, 2**40 + 1]
+
+
+class TestZhang:
+    @pytest.mark.parametrize("size", [5, 10, 20])
+    def test_each_pixel_goes_to_the_nearest_point(self, table: Path, size: int) -> None:
+        counts, points = np.load(table), grid_points(size)
+        expected = np.zeros(len(points), np.int64)
+        for a, b in np.argwhere(counts).tolist():
+            squared = ((points - (a - 128, b - 128)) ** 2).sum(1)
+            expected[squared.argmin()] += counts[a, b]
+        assert np.array_equal(nearest_counts(counts, points), expected)
+
+    def test_smoothing_is_a_gaussian_over_the_bins(self) -> None:
+        points = np.array([[0, 0], [10, 0], [0, 90]])
+        counts = np.array([0, 4, 0])
+        weights = np.exp(-np.array([10**2, 0, 10**2 + 90**2]) / 50)
+        assert np.allclose(smooth_priors(counts, points, 5), weights / weights.sum(), rtol=1e-12)
+
+    @pytest.mark.parametrize("sigma", [0.0, 1e-3, 0.5, 5.0, 1e4])
+    def test_no_prior_is_0(self, table: Path, sigma: float) -> None:
+        points = grid_points(10)
+        priors = smooth_priors(nearest_counts(np.load(table), points), points, sigma)
+        assert (priors > 0).all()
+        assert abs(priors.sum() - 1) < 1e-12
+
+
+class TestCommand:
+    def test_files_of_several_sizes(self, table: Path) -> None:
+        result = bins(histogram=(table,), bin_size=(20, 5, 20), weights=True)
+        assert result.bins == {20: 101, 5: 1053}
+        for size, count in result.bins.items():
+            end = f"train_toy_bin{size}"
+            points = np.load(table.with_name(f"pts_in_hull_{end}.npy"))
+            priors = np.load(table.with_name(f"priors_{end}.npy"))
+            weights = np.load(table.with_name(f"rebalance_weights_{end}.npy"))
+            assert (points.shape, points.dtype) == ((count, 2), np.int64)
+            assert (priors.shape, priors.dtype) == ((count,), np.float64)
+            assert abs((priors * weights).sum() - 1) < 1e-12
+            record = manifest.read(table.with_name(f"pts_in_hull_{end}.manifest.json"))
+            assert record.kind == "color-bins"
+            assert record.details["bins"] == count
+            assert len(record.outputs) == 3
+        assert manifest.verify(folder=table.parent).ok
+
+    def test_tables_add_up(self, table: Path, tmp_path: Path) -> None:
+        counts = np.load(table)
+        first = counts // 3
+        np.save(tmp_path / "a.npy", first)
+        np.save(tmp_path / "b.npy", counts - first)
+        arguments = {"type": "train", "dataset": "toy", "grid": "fair"}
+        bins(histogram=(table,), output_path=tmp_path / "whole", **arguments)
+        both = (tmp_path / "a.npy", tmp_path / "b.npy")
+        bins(histogram=both, output_path=tmp_path / "parts", **arguments)
+        for name in ("pts_in_hull_train_toy_bin10.npy", "priors_train_toy_bin10.npy"):
+            whole, parts = tmp_path / "whole" / name, tmp_path / "parts" / name
+            assert whole.read_bytes() == parts.read_bytes()
+
+    def test_the_same_table_twice_is_refused(self, table: Path) -> None:
+        copy = table.with_name("copy.npy")
+        copy.write_bytes(table.read_bytes())
+        with pytest.raises(ParameterError, match="has the same content as"):
+            bins(histogram=(table, copy))
+
+    def test_given_points(self, table: Path, tmp_path: Path) -> None:
+        given = np.array([[40.5, 0.0], [-40.0, 3.0], [0.0, 0.0]])
+        np.save(tmp_path / "published.npy", given)
+        bins(histogram=(table,), points=tmp_path / "published.npy", output_path=tmp_path / "o")
+        assert np.array_equal(np.load(tmp_path / "o" / "pts_in_hull_train_toy_bin10.npy"), given)
+        priors = np.load(tmp_path / "o" / "priors_train_toy_bin10.npy")
+        assert (priors > 0).all()
+        assert abs(priors.sum() - 1) < 1e-12
+
+    def test_old_weights_go_when_they_would_not_fit(self, table: Path) -> None:
+        bins(histogram=(table,), weights=True)
+        with pytest.raises(OutputError, match="exists already"):
+            bins(histogram=(table,), grid="fair")
+        bins(histogram=(table,), grid="fair", overwrite=True)
+        assert not list(table.parent.glob("rebalance*"))
+
+    def test_names_come_from_the_manifest_or_the_flags(self, table: Path, tmp_path: Path) -> None:
+        other = table.with_name("counts.npy")
+        other.write_bytes(table.read_bytes())
+        with pytest.raises(ParameterError, match="neither name nor manifest"):
+            bins(histogram=(other,))
+        result = bins(histogram=(other,), type="val", dataset="places")
+        assert result.written[0].name == "pts_in_hull_val_places_bin10.npy"
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"bin_size": ()}, "--bin-size is empty"),
+            ({"bin_size": (10, 0, 256)}, "--bin-size is 0, 256"),
+            ({"grid": "square"}, "--grid is 'square'"),
+            ({"smooth": -1.0}, "--smooth is -1.0"),
+            ({"smooth": float("nan")}, "--smooth is nan"),
+            ({"histogram": ()}, "--histogram is empty"),
+            ({"dataset": "a/b"}, "--dataset is 'a/b'"),
+        ],
+        ids=lambda value: None if isinstance(value, str) else "-".join(value),
+    )
+    def test_bad_parameters(self, table: Path, options: dict[str, object], text: str) -> None:
+        with pytest.raises(ParameterError, match=text):
+            bins(**{"histogram": (table,), **options})  # type: ignore[arg-type]
+        assert list(table.parent.iterdir()) == [table]
+
+    def test_points_exclude_several_sizes_and_the_fair_grid(
+        self, table: Path, tmp_path: Path
+    ) -> None:
+        np.save(tmp_path / "p.npy", np.eye(2))
+        with pytest.raises(ParameterError, match="2 sizes"):
+            bins(histogram=(table,), points=tmp_path / "p.npy", bin_size=(5, 10))
+        with pytest.raises(ParameterError, match="--grid fair"):
+            bins(histogram=(table,), points=tmp_path / "p.npy", grid="fair")
+
+    @pytest.mark.parametrize(
+        "points",
+        [
+            np.zeros((4, 3)),
+            np.zeros((0, 2)),
+            np.array([[0, 0], [0, 0]]),
+            np.array([[0, np.nan]]),
+            np.array([[0, 1000]]),
+            np.array([["a", "b"]]),
+        ],
+        ids=["shape", "none", "twice", "nan", "outside", "strings"],
+    )
+    def test_points_that_are_none(self, table: Path, tmp_path: Path, points: np.ndarray) -> None:
+        np.save(tmp_path / "p.npy", points)
+        with pytest.raises(ArrayError, match=r"p.npy"):
+            bins(histogram=(table,), points=tmp_path / "p.npy")
+
+
+class TestSwappedFiles:
+    def test_points_under_the_name_of_priors(self, table: Path, tmp_path: Path) -> None:
+        path = tmp_path / "priors_train_imagenet_bin10.npy"
+        np.save(path, grid_points(10))
+        with pytest.raises(ArrayError, match=r"points of shape .* under the name of priors"):
+            bins(histogram=(table,), points=path)
+        with pytest.raises(ArrayError, match=r"points of shape .* under the name of priors"):
+            binfiles.read_priors(path, 309)
+
+    def test_priors_under_the_name_of_points(self, table: Path, tmp_path: Path) -> None:
+        path = tmp_path / "pts_in_hull_train_imagenet_bin10.npy"
+        np.save(path, np.full(309, 1 / 309))
+        with pytest.raises(ArrayError, match=r"priors of shape .* under the name of points"):
+            bins(histogram=(table,), points=path)
+
+
+class TestPlot:
+    def test_draws_beside_the_bins(self, table: Path) -> None:
+        for grid in ("zhang", "fair"):
+            bins(histogram=(table,), grid=grid, overwrite=True)  # type: ignore[arg-type]
+            result = plot(points=table.with_name("pts_in_hull_train_toy_bin10.npy"), overwrite=True)
+            picture = cv2.imread(str(result.written[0]))
+            assert picture.shape[0] > 800
+            assert len(np.unique(picture.reshape(-1, 3), axis=0)) > result.bins / 2
+        assert manifest.verify(folder=table.parent).ok
+
+    def test_one_bin_and_equal_priors(self) -> None:
+        assert draw(np.array([[0, 0]]), np.ones(1), size=10).shape[2] == 3
+        assert spacing(np.array([[3, 3]])) == 10
+
+    def test_bins_have_the_colours_they_stand_for(self) -> None:
+        grey, red, blue = colours_at(np.array([[0, 0], [90, 50], [40, -100]])).astype(int)
+        assert np.ptp(grey) <= 1
+        assert red[2] > red[:2].max()
+        assert blue[0] > blue[1:].max()
+
+    @pytest.mark.parametrize(
+        ("priors", "text"),
+        [
+            (np.full(3, 1 / 3), r"got shape \(3,\)"),
+            (np.full(309, 0.5), "holds no priors"),
+            (np.full(309, np.nan), "holds no priors"),
+        ],
+        ids=["too few", "no shares", "nan"],
+    )
+    def test_priors_that_do_not_fit(self, table: Path, priors: np.ndarray, text: str) -> None:
+        bins(histogram=(table,))
+        np.save(table.with_name("other.npy"), priors)
+        with pytest.raises(ArrayError, match=text):
+            plot(
+                points=table.with_name("pts_in_hull_train_toy_bin10.npy"),
+                priors=table.with_name("other.npy"),
+            )
+
+    def test_only_png(self, table: Path) -> None:
+        bins(histogram=(table,))
+        with pytest.raises(ParameterError, match=r"plot.jpg"):
+            plot(
+                points=table.with_name("pts_in_hull_train_toy_bin10.npy"),
+                output_file=table.with_name("plot.jpg"),
+            )
+
+
+def test_written_arrays_are_plain(table: Path) -> None:
+    bins(histogram=(table,), weights=True)
+    for path in table.parent.glob("*.npy"):
+        assert path.read_bytes().startswith(b"\x93NUMPY\1\0")
+        np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)

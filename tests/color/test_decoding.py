@@ -1,0 +1,137 @@
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from sslprep.color.decoding import UnreadableError, decode_image, reduction
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _rotated(photo: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    return _saved(photo, "JPEG", exif=exif)
+
+
+def _sixteen_bits(photo: Image.Image, suffix: str) -> bytes:
+    deep = np.asarray(photo).astype(np.uint16) * 251 + 7
+    return bytes(cv2.imencode(suffix, deep)[1])
+
+
+FORMATS: dict[str, Callable[[Image.Image], bytes]] = {
+    "progressive jpeg": lambda p: _saved(p, "JPEG", progressive=True),
+    "jpeg 4:4:4": lambda p: _saved(p, "JPEG", subsampling=0),
+    "grey jpeg": lambda p: _saved(p.convert("L"), "JPEG"),
+    "cmyk jpeg": lambda p: _saved(p.convert("CMYK"), "JPEG"),
+    "rotated jpeg": _rotated,
+    "jpeg without end": lambda p: _saved(p, "JPEG")[:-2],
+    "jpeg with half an end": lambda p: _saved(p, "JPEG")[:-1],
+    "jpeg with an appendix": lambda p: _saved(p, "JPEG") + b"\0" * 100,
+    "png": lambda p: _saved(p, "PNG"),
+    "png with alpha": lambda p: _saved(p.convert("RGBA"), "PNG"),
+    "grey png with alpha": lambda p: _saved(p.convert("LA"), "PNG"),
+    "palette png": lambda p: _saved(p.convert("P"), "PNG"),
+    "one-bit png": lambda p: _saved(p.convert("1"), "PNG"),
+    "16-bit png": lambda p: _sixteen_bits(p, ".png"),
+    "16-bit tiff": lambda p: _sixteen_bits(p, ".tiff"),
+    "tiff": lambda p: _saved(p, "TIFF"),
+    "gif": lambda p: _saved(p.convert("P"), "GIF"),
+    "webp": lambda p: _saved(p, "WEBP"),
+    "bmp": lambda p: _saved(p, "BMP"),
+    "ppm": lambda p: _saved(p, "PPM"),
+    "jpeg 2000": lambda p: _saved(p, "JPEG2000"),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_decodes_as_imread_reads_in_colour(photos: list[str], tmp_path: Path, kind: str) -> None:
+    data = FORMATS[kind](Image.open(photos[2]))
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    expected = cv2.imread(str(path))
+    assert expected.dtype == np.uint8
+    assert np.array_equal(decode_image(data), expected)
+
+
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+def test_a_jpeg_cut_anywhere_decodes_as_from_a_file(
+    photos: list[str], tmp_path: Path, progressive: bool
+) -> None:
+    whole = _saved(Image.open(photos[2]), "JPEG", progressive=progressive)
+    path = tmp_path / "image.jpg"
+    decoded = 0
+    for length in range(2, len(whole), len(whole) // 150):
+        path.write_bytes(whole[:length])
+        expected = cv2.imread(str(path))
+        try:
+            found = decode_image(whole[:length])
+        except UnreadableError:
+            assert expected is None
+        else:
+            decoded += 1
+            assert np.array_equal(found, expected)
+    assert decoded > 50
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "zero bytes"),
+        (b"<html>404</html>", "not an image"),
+        (b"\x89PNG\r\n\x1a\nand no more", "decode failed"),
+        (b"\xff\xd8\xff\xe0", "decode failed"),
+        (b"GIF89a", "decode failed"),
+    ],
+    ids=["empty", "web page", "png", "jpeg", "gif"],
+)
+def test_says_why_not(data: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=f"^{reason}"):
+        decode_image(data)
+
+
+def test_a_picture_of_more_pixels_than_opencv_allows_is_refused() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+    with pytest.raises(UnreadableError, match=r"decode failed .*PIXELS"):
+        decode_image(bomb + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "factor"),
+    [
+        (255, 9999, 1),
+        (511, 512, 1),
+        (512, 512, 2),
+        (1024, 1023, 2),
+        (1024, 2000, 4),
+        (9000, 4000, 8),
+    ],
+)
+def test_fast_decoding_never_shrinks_below_the_side(height: int, width: int, factor: int) -> None:
+    assert reduction(height, width, 256) == factor
+    assert factor == 1 or min(height, width) // factor >= 256
+
+
+def test_fast_decoding_shrinks_large_jpegs_alone(photos: list[str]) -> None:
+    large = cv2.resize(cv2.imread(photos[0]), (700, 600))
+    jpeg = bytes(cv2.imencode(".jpg", large)[1])
+    png = bytes(cv2.imencode(".png", large)[1])
+    assert decode_image(jpeg, fast_side=256).shape == (300, 350, 3)
+    assert decode_image(jpeg, fast_side=301).shape == (600, 700, 3)
+    assert decode_image(png, fast_side=256).shape == (600, 700, 3)

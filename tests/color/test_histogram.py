@@ -1,0 +1,520 @@
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from sslprep import manifest
+from sslprep.color import generate as generate_module
+from sslprep.color import passes, sources
+from sslprep.color.bins import bins
+from sslprep.color.generate import generate
+from sslprep.color.histogram import histogram, read_table
+from sslprep.errors import (
+    ArrayError,
+    ImagesError,
+    OutputError,
+    ParameterError,
+    SslprepError,
+)
+
+Pair = tuple[np.ndarray, np.ndarray]
+TABLE = "ab_histogram_train_imagenet.npy"
+UNREADABLE = "ab_histogram_train_imagenet_unreadable.json"
+MANIFEST = "ab_histogram_train_imagenet.manifest.json"
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def odd_files(folder: Path, photo: str) -> list[str]:
+    """Write the photo as grey, CMYK, alpha, palette, 16-bit and truncated files."""
+    picture = Image.open(photo)
+    folder.mkdir()
+    picture.convert("L").save(folder / "grey.jpg")
+    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    picture.convert("RGBA").save(folder / "alpha.png")
+    picture.convert("P").save(folder / "palette.png")
+    picture.convert("LA").save(folder / "grey_alpha.png")
+    cv2.imwrite(str(folder / "sixteen.png"), np.asarray(picture).astype(np.uint16) * 251)
+    data = Path(photo).read_bytes()
+    (folder / "truncated.jpg").write_bytes(data[: len(data) // 2])
+    return sorted(map(str, folder.iterdir()))
+
+
+class TestFairGridIsTheScriptOf2019:
+    @pytest.mark.parametrize("size", [1, 5, 7, 10, 15, 20, 32, 64, 128])
+    def test_bit_for_bit(
+        self,
+        photos: list[str],
+        tmp_path: Path,
+        oracle: Callable[..., tuple[np.ndarray, np.ndarray]],
+        size: int,
+    ) -> None:
+        paths = [*photos[:10], *odd_files(tmp_path / "odd", photos[3])]
+        np.save(tmp_path / "list.npy", np.array(paths))
+        out = tmp_path / "out"
+        generate(
+            data_file=str(tmp_path / "list.npy"),
+            output_path=out,
+            grid="fair",
+            bin_size=(size,),
+            jobs=1,
+        )
+        points = np.load(out / f"pts_in_hull_train_imagenet_bin{size}.npy")
+        priors = np.load(out / f"priors_train_imagenet_bin{size}.npy")
+        expected_points, expected_priors = oracle(paths, size)
+        assert points.dtype == np.int64
+        assert priors.dtype == np.float64
+        assert np.array_equal(points, expected_points)
+        assert priors.tobytes() == expected_priors.tobytes()
+
+
+class TestSameBytes:
+    def test_on_one_core_and_on_several(self, photo_list: Path, tmp_path: Path) -> None:
+        for jobs in (1, 3):
+            histogram(data_file=str(photo_list), output_path=tmp_path / str(jobs), jobs=jobs)
+        assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "3")
+        assert set(bytes_of(tmp_path / "1")) == {TABLE, UNREADABLE, MANIFEST}
+
+    def test_by_the_table_of_colours(
+        self, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        histogram(data_file=str(photo_list), output_path=tmp_path / "a", jobs=1)
+        monkeypatch.setattr(passes, "_TABLE_PAYS_FROM", 0)
+        histogram(data_file=str(photo_list), output_path=tmp_path / "b", jobs=1)
+        assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+
+    def test_opencv_has_its_threads_back(self, photo_list: Path, tmp_path: Path) -> None:
+        before = cv2.getNumThreads()
+        histogram(data_file=str(photo_list), output_path=tmp_path / "a", jobs=1)
+        assert cv2.getNumThreads() == before
+
+
+def _as_shards(photos: Sequence[str], folder: Path, kind: str, suffix: str) -> None:
+    folder.mkdir()
+    for number in range(3):
+        with tarfile.open(folder / f"shard-{number:03d}{suffix}", f"w:{kind}") as shard:
+            for path in photos[number * 40 : (number + 1) * 40]:
+                shard.add(path, f"{'deep/' * 30}{Path(path).name}")  # a name that needs pax
+                label = tarfile.TarInfo(Path(path).stem + ".cls")
+                label.size = 1
+                shard.addfile(label, io.BytesIO(b"7"))
+
+
+class TestSources:
+    @pytest.fixture
+    def expected(self, photo_list: Path, tmp_path: Path) -> bytes:
+        histogram(data_file=str(photo_list), output_path=tmp_path / "expected", jobs=1)
+        return (tmp_path / "expected" / TABLE).read_bytes()
+
+    def _table(self, data_file: object, tmp_path: Path, jobs: int = 1) -> bytes:
+        histogram(data_file=str(data_file), output_path=tmp_path / "out", jobs=jobs)
+        return (tmp_path / "out" / TABLE).read_bytes()
+
+    def test_bytes_in_a_npy_list(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
+        np.save(tmp_path / "b.npy", np.array([path.encode() for path in photos]))
+        assert self._table(tmp_path / "b.npy", tmp_path) == expected
+
+    def test_a_text_file(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
+        lines = "\r\n\n".join(photos) + "\n\n"
+        (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+        assert self._table(tmp_path / "list.txt", tmp_path) == expected
+        record = manifest.read(tmp_path / "out" / MANIFEST)
+        assert record.counts["images"] == len(photos)
+        assert record.inputs[0].sha256 is not None
+
+    def test_a_folder_with_folders_and_links(
+        self, photos: list[str], expected: bytes, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "tree"
+        (folder / "n01").mkdir(parents=True)
+        real = tmp_path / "elsewhere"
+        real.mkdir()
+        for number, path in enumerate(photos):
+            shutil.copy(path, (folder, folder / "n01", real)[number % 3])
+        (folder / "n02").symlink_to(real)
+        (folder / "n01" / "up").symlink_to(folder)  # a loop
+        (folder / "notes.txt").write_text("no image")
+        (folder / "._0001.jpg").write_text("AppleDouble")
+        assert self._table(folder, tmp_path) == expected
+        record = manifest.read(tmp_path / "out" / MANIFEST)
+        assert record.inputs[0].files_used == len(photos)
+
+    @pytest.mark.parametrize(
+        ("kind", "suffix"), [("", ".tar"), ("gz", ".tar.gz"), ("xz", ".tar.xz"), ("gz", ".tgz")]
+    )
+    def test_tar_shards(
+        self, photos: list[str], expected: bytes, tmp_path: Path, kind: str, suffix: str
+    ) -> None:
+        _as_shards(photos, tmp_path / "shards", kind, suffix)
+        assert self._table(tmp_path / "shards", tmp_path, jobs=2) == expected
+        assert manifest.read(tmp_path / "out" / MANIFEST).counts["images"] == len(photos)
+
+    def test_a_list_of_shards(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
+        _as_shards(photos, tmp_path / "shards", "", ".tar")
+        names = sorted(map(str, (tmp_path / "shards").iterdir()))
+        (tmp_path / "list.txt").write_text("\n".join(names))
+        assert self._table(tmp_path / "list.txt", tmp_path) == expected
+
+    def test_one_shard_is_cut_at_its_members(
+        self,
+        photos: list[str],
+        expected: bytes,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(sources, "MAX_CHUNK", 7)
+        with tarfile.open(tmp_path / "all.tar", "w") as shard:
+            for path in photos:
+                shard.add(path, f"{'é' * 90}/{Path(path).name}")
+        assert self._table(tmp_path / "all.tar", tmp_path) == expected
+
+    def test_urls(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
+        fsspec = pytest.importorskip("fsspec")
+        memory = fsspec.filesystem("memory")
+        for path in photos:
+            memory.pipe(f"/set/{Path(path).name}", Path(path).read_bytes())
+        memory.pipe("/lists/all.txt", "\n".join(f"file://{path}" for path in photos).encode())
+        try:
+            assert self._table("memory://set", tmp_path) == expected
+            shutil.rmtree(tmp_path / "out")
+            assert self._table("memory://lists/all.txt", tmp_path) == expected
+            record = manifest.read(tmp_path / "out" / MANIFEST).inputs[0]
+            assert record.path == "memory://lists/all.txt"
+            with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as shard:
+                for path in photos:
+                    shard.add(path, Path(path).name)
+            memory.pipe("/set.tar.gz", (tmp_path / "all.tar.gz").read_bytes())
+            shutil.rmtree(tmp_path / "out")
+            assert self._table("memory://set.tar.gz", tmp_path) == expected
+        finally:
+            memory.store.clear()
+
+    def test_a_url_that_is_missing_is_listed(self, photos: list[str], tmp_path: Path) -> None:
+        pytest.importorskip("fsspec")
+        entries = [*photos[:3], "memory://set/none.jpg", f"file://{photos[4]}[1].jpg", photos[5]]
+        (tmp_path / "list.txt").write_text("\n".join(entries))
+        histogram(
+            data_file=str(tmp_path / "list.txt"),
+            output_path=tmp_path / "out",
+            max_unreadable=0.5,
+            jobs=1,
+        )
+        listed = json.loads((tmp_path / "out" / UNREADABLE).read_bytes())
+        assert [(x["index"], x["reason"]) for x in listed] == [(3, "missing"), (4, "missing")]
+
+
+class TestUnreadable:
+    @pytest.fixture
+    def entries(self, photos: list[str], tmp_path: Path) -> list[str]:
+        folder = tmp_path / "bad"
+        folder.mkdir()
+        data = Path(photos[0]).read_bytes()
+        (folder / "zero.jpg").write_bytes(b"")
+        (folder / "page.jpg").write_text("<html>")
+        (folder / "half.jpg").write_bytes(data[: len(data) // 2])
+        (folder / "half.png").write_bytes(
+            bytes(cv2.imencode(".png", cv2.imread(photos[0]))[1])[:99]
+        )
+        (folder / "dir.jpg").mkdir()
+        bad = [folder / n for n in ("zero.jpg", "page.jpg", "half.jpg", "half.png", "dir.jpg")]
+        entries = list(photos[:40])
+        for number, path in enumerate([*bad, folder / "none.jpg"]):
+            entries.insert(number * 7, str(path))
+        np.save(tmp_path / "list.npy", np.array(entries))
+        return entries
+
+    def _run(self, tmp_path: Path, **options: object) -> list[dict[str, object]]:
+        histogram(
+            data_file=str(tmp_path / "list.npy"),
+            output_path=tmp_path / "out",
+            **{"max_unreadable": 0.2, "jobs": 1, **options},  # type: ignore[arg-type]
+        )
+        listed: list[dict[str, object]] = json.loads((tmp_path / "out" / UNREADABLE).read_bytes())
+        return listed
+
+    def test_each_is_listed_with_its_reason(self, entries: list[str], tmp_path: Path) -> None:
+        listed = self._run(tmp_path)
+        reasons = [
+            "zero bytes",
+            "not an image",
+            "truncated",
+            "decode failed",
+            "not a file",
+            "missing",
+        ]
+        assert [entry["reason"] for entry in listed] == reasons
+        assert [entry["path"] for entry in listed] == entries[:36:7]
+        assert [entry["index"] for entry in listed] == [0, 7, 14, 21, 28, 35]
+        assert [entry["counted"] for entry in listed] == [False, False, True, False, False, False]
+        counts = manifest.read(tmp_path / "out" / MANIFEST).counts
+        assert counts["images"] == 46
+        assert counts["readable"] == 41
+        assert counts["unreadable"] == 5
+        assert counts["truncated"] == 1
+        assert counts["pixels"] == 41 * 65536
+
+    def test_they_never_change_the_counts_of_the_others(
+        self, entries: list[str], photos: list[str], tmp_path: Path
+    ) -> None:
+        self._run(tmp_path, strict_decode=True)
+        np.save(tmp_path / "good.npy", np.array(photos[:40]))
+        histogram(data_file=str(tmp_path / "good.npy"), output_path=tmp_path / "good", jobs=1)
+        assert (tmp_path / "out" / TABLE).read_bytes() == (tmp_path / "good" / TABLE).read_bytes()
+
+    def test_strict_decoding_leaves_truncated_ones_out(
+        self, entries: list[str], tmp_path: Path
+    ) -> None:
+        listed = self._run(tmp_path, strict_decode=True)
+        assert listed[2]["reason"] == "truncated"
+        assert listed[2]["counted"] is False
+
+    def test_several_cores_list_the_same(self, entries: list[str], tmp_path: Path) -> None:
+        one = self._run(tmp_path)
+        shutil.rmtree(tmp_path / "out")
+        assert self._run(tmp_path, jobs=2) == one
+
+    def test_too_many_are_an_error_and_the_table_is_kept(
+        self, entries: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ImagesError, match="5 of 46 images cannot be read") as caught:
+            self._run(tmp_path, max_unreadable=0.1)
+        assert "raise --max-unreadable" in str(caught.value)
+        assert not any((tmp_path / "out" / name).exists() for name in (TABLE, MANIFEST))
+
+        def never(*arguments: object) -> None:
+            raise AssertionError("counted again")
+
+        monkeypatch.setattr(passes, "count_chunk", never)
+        assert len(self._run(tmp_path, max_unreadable=0.11)) == 6
+
+    def test_repaired_images_are_counted_with_recount(
+        self, entries: list[str], photos: list[str], tmp_path: Path
+    ) -> None:
+        with pytest.raises(ImagesError):
+            self._run(tmp_path, max_unreadable=0.1)
+        for name in ("zero.jpg", "page.jpg"):
+            shutil.copy(photos[0], tmp_path / "bad" / name)
+        assert len(self._run(tmp_path, max_unreadable=0.1, recount=True)) == 4
+
+    def test_not_one_readable_writes_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "list.txt").write_text("none.jpg\nnor this.jpg\n")
+        with pytest.raises(ImagesError, match="none of 2 images can be read") as caught:
+            histogram(
+                data_file=str(tmp_path / "list.txt"),
+                output_path=tmp_path / "a" / "b",
+                max_unreadable=1.0,
+                jobs=1,
+            )
+        assert "none.jpg: missing" in str(caught.value)
+        assert not (tmp_path / "a").exists()
+
+    def test_names_that_are_no_utf8(self, photos: list[str], tmp_path: Path) -> None:
+        (tmp_path / "list.txt").write_bytes(b"\n".join([photos[0].encode(), b"caf\xe9.jpg"]))
+        histogram(
+            data_file=str(tmp_path / "list.txt"),
+            output_path=tmp_path / "out",
+            max_unreadable=0.5,
+            jobs=1,
+        )
+        listed = json.loads((tmp_path / "out" / UNREADABLE).read_bytes())
+        assert listed[0]["path"] == "caf\\xe9.jpg"
+
+
+class TestDamagedShards:
+    @pytest.fixture
+    def shard(self, photos: list[str], tmp_path: Path) -> bytearray:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as shard:
+            for path in photos[:20]:
+                shard.add(path, Path(path).name)
+        return bytearray(file.getvalue())
+
+    def _listed(self, tmp_path: Path, data: bytes, name: str = "s.tar") -> list[tuple[str, str]]:
+        (tmp_path / name).write_bytes(data)
+        histogram(
+            data_file=str(tmp_path / name),
+            output_path=tmp_path / "out",
+            max_unreadable=0.5,
+            jobs=1,
+        )
+        listed = json.loads((tmp_path / "out" / UNREADABLE).read_bytes())
+        return [(Path(entry["path"]).name, entry["reason"]) for entry in listed]
+
+    def test_a_shard_cut_within_an_image(self, shard: bytearray, tmp_path: Path) -> None:
+        listed = self._listed(tmp_path, bytes(shard[: len(shard) // 2 + 300]))
+        assert listed[0][1] == "truncated"
+        assert listed[1][0] == "s.tar"
+        assert "damaged shard (ends early" in listed[1][1]
+
+    def test_a_header_overwritten(self, shard: bytearray, tmp_path: Path) -> None:
+        position = shard.index(b"0011.jpg")
+        shard[position : position + 4] = b"XXXX"
+        listed = self._listed(tmp_path, bytes(shard))
+        assert "damaged shard (no tar header at byte" in listed[0][1]
+        assert manifest.read(tmp_path / "out" / MANIFEST).counts["readable"] == 11
+
+    def test_no_tar_at_all(self, tmp_path: Path) -> None:
+        with pytest.raises(ImagesError, match=r"none of 1 images.*no tar header at byte 0"):
+            self._listed(tmp_path, b"x" * 2000)
+
+    def test_a_compressed_shard_cut_short(self, shard: bytearray, tmp_path: Path) -> None:
+        import gzip
+
+        data = gzip.compress(bytes(shard))
+        listed = self._listed(tmp_path, data[: len(data) * 3 // 4], "s.tar.gz")
+        assert "damaged shard" in listed[-1][1]
+
+    def test_links_are_not_followed(self, photos: list[str], tmp_path: Path) -> None:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as shard:
+            shard.add(photos[0], "a.jpg")
+            shard.add(photos[1], "b.jpg")
+            link = tarfile.TarInfo("c.jpg")
+            link.type, link.linkname = tarfile.SYMTYPE, photos[2]
+            shard.addfile(link)
+        assert self._listed(tmp_path, file.getvalue()) == [("c.jpg", "a link within the shard")]
+
+    def test_a_shard_without_its_end_blocks_is_whole(
+        self, shard: bytearray, tmp_path: Path
+    ) -> None:
+        assert self._listed(tmp_path, bytes(shard).rstrip(b"\0") + b"\0" * 700) != []
+        shutil.rmtree(tmp_path / "out")
+        with tarfile.open(fileobj=io.BytesIO(bytes(shard))) as tar:
+            last = tar.getmembers()[-1]
+        end = last.offset_data + -(-last.size // 512) * 512
+        assert self._listed(tmp_path, bytes(shard[:end])) == []
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("options", "error", "text"),
+        [
+            ({"type": "a/b"}, ParameterError, "--type is 'a/b'"),
+            ({"type": ""}, ParameterError, "--type is ''"),
+            ({"dataset": "../x"}, ParameterError, "--dataset is"),
+            ({"global_resize_img": 0}, ParameterError, "--global-resize-img is 0"),
+            ({"max_unreadable": 1.5}, ParameterError, "--max-unreadable is 1.5"),
+            ({"jobs": 0}, ParameterError, "--jobs is 0"),
+            ({"data_file": "gone.npy"}, ImagesError, "gone.npy: no such file"),
+        ],
+        ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+    )
+    def test_bad_parameters(
+        self,
+        photo_list: Path,
+        tmp_path: Path,
+        options: dict[str, object],
+        error: type[SslprepError],
+        text: str,
+    ) -> None:
+        arguments = {"data_file": str(photo_list), "output_path": tmp_path / "out", **options}
+        with pytest.raises(error, match=text):
+            histogram(**arguments)  # type: ignore[arg-type]
+        assert not (tmp_path / "out").exists()
+
+    def test_lists_that_are_none(self, tmp_path: Path) -> None:
+        cases = {
+            "numbers.npy": np.arange(3),
+            "square.npy": np.array([["a", "b"]]),
+            "empty.npy": np.array([], "<U5"),
+        }
+        for name, array in cases.items():
+            np.save(tmp_path / name, array)
+        (tmp_path / "image.jpg").write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
+        (tmp_path / "empty.txt").write_text("\n\n")
+        (tmp_path / "folder").mkdir()
+        for name in (*cases, "image.jpg", "empty.txt", "folder"):
+            with pytest.raises(ImagesError, match=name):
+                histogram(data_file=str(tmp_path / name), output_path=tmp_path / "out", jobs=1)
+        assert not (tmp_path / "out").exists()
+
+    def test_an_existing_histogram_is_kept(self, photo_list: Path, tmp_path: Path) -> None:
+        histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        before = bytes_of(tmp_path)
+        with pytest.raises(OutputError, match="exists already"):
+            histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1, overwrite=True)
+        assert bytes_of(tmp_path) == before
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            np.zeros((256, 256), np.int64),
+            np.full((256, 256), -1),
+            np.ones((256, 255), np.int64),
+            np.ones((256, 256)),
+            np.full((256, 256), 2**63, np.uint64),
+        ],
+        ids=["empty", "negative", "shape", "floats", "overflow"],
+    )
+    def test_tables_that_are_none(self, tmp_path: Path, table: np.ndarray) -> None:
+        np.save(tmp_path / TABLE, table)
+        with pytest.raises(ArrayError, match=TABLE):
+            read_table(tmp_path / TABLE)
+
+
+class TestGenerate:
+    def test_equals_histogram_and_bins(self, photo_list: Path, tmp_path: Path) -> None:
+        one, two = tmp_path / "one", tmp_path / "two"
+        arguments = {"bin_size": (5, 10), "weights": True}
+        generate(data_file=str(photo_list), output_path=one, jobs=1, **arguments)
+        histogram(data_file=str(photo_list), output_path=two, jobs=1)
+        bins(histogram=(two / TABLE,), **arguments)
+        left, right = bytes_of(one), bytes_of(two)
+        assert left.keys() == right.keys()
+        assert {n for n in left if left[n] != right[n]} <= {
+            f"pts_in_hull_train_imagenet_bin{size}.manifest.json" for size in (5, 10)
+        }  # they name their input as it was given
+        assert manifest.verify(folder=one).ok
+
+    def test_uses_a_finished_histogram(
+        self, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = generate(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        assert not first.reused
+
+        def never(*arguments: object) -> None:
+            raise AssertionError("counted again")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(generate_module, "make_histogram", never)
+            again = generate(data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1)
+            assert again.reused
+            assert again.images == first.images
+        assert not generate(
+            data_file=str(photo_list), output_path=tmp_path, recount=True, overwrite=True, jobs=1
+        ).reused
+
+    def test_counts_anew_when_the_list_or_the_table_differs(
+        self, photos: list[str], photo_list: Path, tmp_path: Path
+    ) -> None:
+        generate(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        with open(tmp_path / TABLE, "r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"\1")
+        with pytest.raises(OutputError, match="exists already"):
+            generate(data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1)
+        np.save(photo_list, np.array(photos[:50]))
+        result = generate(data_file=str(photo_list), output_path=tmp_path, overwrite=True, jobs=1)
+        assert not result.reused
+        assert result.images == 50
+
+    def test_existing_bins_are_an_error_before_any_work(
+        self, photo_list: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "priors_train_imagenet_bin10.npy").write_text("mine")
+        with pytest.raises(OutputError, match="exists already"):
+            generate(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "priors_train_imagenet_bin10.npy",
+            photo_list.name,
+        }
