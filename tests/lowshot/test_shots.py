@@ -115,7 +115,7 @@ def test_skipping_says_what_is_left_out() -> None:
     )
     assert [shot.k for shot in shots] == [1, 2]
     assert warnings == (
-        "targets.npy: k = 4 left out: class 1 (car) has 3 positives; k=4 needs 4. "
+        "targets.npy: k = 4 left out: class 1 (car) has 3 images; k=4 needs 4. "
         "The largest k that works for every class is 3.",
     )
 
@@ -128,7 +128,7 @@ def test_skipping_everything_is_an_error_all_the_same() -> None:
 
 
 def test_many_short_classes_are_counted_not_listed() -> None:
-    with pytest.raises(NotEnoughError, match="and 188 more like this"):
+    with pytest.raises(NotEnoughError, match="and 192 more like this"):
         possible_shots(
             shots_of_k((9,)),
             Population(ids=np.arange(200), positives=np.full(200, 2)),

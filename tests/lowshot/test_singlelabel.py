@@ -146,7 +146,7 @@ def test_the_published_k_are_the_default(places: Path, tmp_path: Path) -> None:
 def test_too_large_k_names_the_class_by_its_name(places: Path, tmp_path: Path) -> None:
     classes = [{"name": f"room {n}", "id": n} for n in range(CLASSES)]
     (places / "classes.json").write_text(json.dumps(classes))
-    with pytest.raises(NotEnoughError, match=r"class 3 \(room 3\) has 20 positives; k=21 needs 21"):
+    with pytest.raises(NotEnoughError, match=r"class 3 \(room 3\) has 20 images; k=21 needs 21"):
         draw(places, tmp_path / "out", k_values=(20, 21))
     assert not (tmp_path / "out").exists()
 

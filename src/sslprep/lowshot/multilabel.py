@@ -74,7 +74,7 @@ def draw_rows(
 ) -> tuple[list[Rows], list[Rows]]:
     """Draw for every class, independently, k positives and (classes - 1)·k negatives.
 
-    Goyal et al. 2019 (arXiv 1905.01235), section 6.1.2, and the user's document.
+    Goyal et al. 2019 (arXiv 1905.01235), low-shot image classification.
 
     Returns:
         Drawn rows for each class: positives and negatives, ascending.

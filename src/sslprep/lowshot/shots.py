@@ -16,7 +16,7 @@ from sslprep.errors import NotEnoughError, ParameterError
 DEFAULT_K_VALUES = (1, 2, 4, 8, 16, 32, 64, 96)
 """The published low-shot curves: 96 is what VOC2007's smallest class has in trainval."""
 
-_SHOWN = 12
+_SHOWN = 8
 
 
 @dataclass(frozen=True, order=True)
@@ -158,7 +158,9 @@ class Population:
         wanted = [shot.k for shot in shots if shot.k]
         found: list[tuple[float, str]] = []
         for index in range(len(self.ids)):
-            kinds = [("positives", int(self.positives[index]), 1)]
+            # In a single-label set every image of a class is a positive of it and of no other.
+            what = "images" if self.negatives is None else "positives"
+            kinds = [(what, int(self.positives[index]), 1)]
             if self.negatives is not None:
                 kinds.append(("negatives", int(self.negatives[index]), others))
             for kind, has, each in kinds:
