@@ -110,7 +110,7 @@ class Table:
     def weight(self) -> int:
         """About how many bytes of the page it takes."""
         cells = [cell for row in self.rows for cell in row]
-        return 600 + sum(len(c.text.encode("utf-8", "replace")) + 70 for c in cells)
+        return 600 + sum(len(c.text.encode("utf-8", "replace")) + 50 for c in cells)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,29 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.blobs import Contents, open_checkpoint
 from sslprep.checkpoints.names import parse_caffe2, parse_torch
 from sslprep.errors import SslprepError
 from sslprep.report.axes import count_text, size_text
-from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, short
+from sslprep.report.blocks import Card, Cell, Column, Figure, Gallery, Section, Shot, Table, short
 from sslprep.report.charts import levels
-from sslprep.report.collect import Artefact, Collection, note, regular_file
+from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.fields import Fields, as_number
+from sslprep.report.filters import Opened, draw_filters, open_for_look
 from sslprep.report.photos import find_file
-from sslprep.report.pictures import Picture, pixels
-
-LARGEST_CHECKPOINT = 4_000_000_000
-"""Bytes; the file is mapped, and only its names and the first filters are read."""
 
 _LIMIT = 1e-4
-_MOST_BLOBS = 1500
-_MOST_FILTERS = 128
+_MOST_BLOBS = 700
 _ACTIONS = ("kept", "renamed", "folded", "dropped", "unknown")
 _STAGES = ("stem", "res2", "res3", "res4", "res5", "head", "training run", "other")
-_CONV1 = re.compile(r"(?:.*\.)?(?:conv1_w|conv1(?:_s[0-9]+)?_w|conv1\.weight|stem\.conv1\.weight)")
 
 LEAD = (
     "What a conversion made of every blob of the source. Nothing is lost without a reason: each "
@@ -76,19 +68,6 @@ def section(collection: Collection) -> Section | None:
     return result
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Opened:
-    """A checkpoint with its first filters, as far as it could be read."""
-
-    contents: Contents | None = None
-    filters: NDArray[np.float32] | None = None
-    problem: str = ""
-
-    def bytes_of(self, blob: str) -> int | None:
-        found = self.contents.blobs.get(blob) if self.contents is not None else None
-        return found.nbytes if isinstance(found, StoredArray) else None
-
-
 def _card(artefact: Artefact, collection: Collection) -> Card:
     details = artefact.details
     made = (short(details.text("model")), short(artefact.manifest.command))
@@ -109,7 +88,8 @@ def _card(artefact: Artefact, collection: Collection) -> Card:
     card.fact("tower taken", None if taken is None else str(taken))
     card.fact("std absorbed in conv1", "yes" if details.flag("absorbed_std") else None)
     channels = artefact.parameters.text("channels") or details.text("channels")
-    card.fact("channel order written", short(channels.upper(), 12))
+    if details.whole("input_channels") != 1:
+        card.fact("channel order written", short(channels.upper(), 12))
     for warning in artefact.manifest.warnings:
         card.note(f"Warning of the run: {warning}")
     account = _account(details)
@@ -117,47 +97,34 @@ def _card(artefact: Artefact, collection: Collection) -> Card:
         card.add(_stages(account, before))
     else:
         card.note("The manifest holds no account of the blobs.")
-    _proof(card, details)
     _filters(card, before, after, collection.folder)
+    _proof(card, details)
     _settings(card, details)
     if account:
         card.add(_whole_account(account))
     return card
 
 
-def _open(path: Path) -> _Opened:
-    try:
-        contents = open_checkpoint(regular_file(path, limit=LARGEST_CHECKPOINT))
-        return _Opened(contents=contents, filters=_first_filters(contents))
-    except SslprepError as error:
-        return _Opened(problem=str(error))
-
-
-def _first_filters(contents: Contents) -> NDArray[np.float32] | None:
-    for name, blob in contents.blobs.items():
-        if not (isinstance(blob, StoredArray) and _CONV1.fullmatch(name)):
-            continue
-        if blob.ndim == 4 and blob.shape[1] in (1, 3) and 0 < max(blob.shape[2:]) <= 16:
-            return np.asarray(blob.load(), np.float32)
-    return None
-
-
-def _source(artefact: Artefact) -> _Opened:
+def _source(artefact: Artefact) -> Opened:
     if not artefact.manifest.inputs:
-        return _Opened(problem="the manifest names no source")
+        return Opened(problem="the manifest names no source")
     text = artefact.manifest.inputs[0].path
     try:
-        return _open(find_file(text, artefact))
+        return open_for_look(find_file(text, artefact))
     except SslprepError as error:
-        return _Opened(problem=f"{text}: {error}")
+        return Opened(problem=f"{text}: {error}")
 
 
-def _target(artefact: Artefact, card: Card, folder: Path) -> _Opened:
+def _target(artefact: Artefact, card: Card, folder: Path) -> Opened:
     names = [name for name in artefact.names if not name.endswith(".json")]
     try:
-        opened = _open(artefact.file(names[0])) if names else _Opened(problem="no output is named")
+        opened = (
+            open_for_look(artefact.file(names[0]))
+            if names
+            else Opened(problem="no output is named")
+        )
     except SslprepError as error:
-        opened = _Opened(problem=str(error))
+        opened = Opened(problem=str(error))
     if opened.problem:
         text = note(SslprepError(opened.problem), folder)
         card.note(f"The written checkpoint cannot be read. {text}")
@@ -187,7 +154,7 @@ def _account(details: Fields) -> list[_Fate]:
     return fates
 
 
-def _stages(account: Sequence[_Fate], before: _Opened) -> Table:
+def _stages(account: Sequence[_Fate], before: Opened) -> Table:
     """Count the blobs of each stage by what became of them."""
     counts: dict[str, Counter[str]] = {}
     sizes: Counter[str] = Counter()
@@ -256,54 +223,28 @@ def _proof(card: Card, details: Fields) -> None:
     )
 
 
-def _filters(card: Card, before: _Opened, after: _Opened, folder: Path) -> None:
-    """Show the first filters in the source and as written."""
-    if before.filters is None and after.filters is None:
-        return
-    if before.problem:
+def _filters(card: Card, before: Opened, after: Opened, folder: Path) -> None:
+    """Show the first filters in the source and as written, side by side."""
+    if before.problem and after.filters is not None:
         text = note(SslprepError(before.problem), folder)
         card.note(f"The source's filters cannot be shown. {text}")
-    for title, opened in (("before", before), ("as written", after)):
+    shots = []
+    caption = "Grey is 0."
+    for title, opened in (("in the source", before), ("as written", after)):
         if opened.filters is None:
             continue
         drawn = draw_filters(opened.filters)
         if drawn is None:
             card.note(f"The first filters {title} hold values that are not finite.")
             continue
-        channels = opened.filters.shape[1]
-        largest = float(np.abs(opened.filters).max())
-        order = "grey is 0"
+        count, channels, height, width = opened.filters.shape
         if channels == 3:
-            order = "first channel as red, second as green, third as blue"
-        count, side = len(opened.filters), opened.filters.shape[2]
-        card.add(
-            Figure(
-                title=f"First filters, {title}",
-                body=drawn,
-                alt=f"{count} filters of {side} by {side} pixels and {channels} channels",
-                caption=f"{order.capitalize()}; values up to ±{largest:.3g}.",
-                css="pixels",
-                rank=1,
-            )
-        )
-
-
-def draw_filters(filters: NDArray[np.float32]) -> Picture | None:
-    """Lay filters (n, 1 or 3, height, width) out as tiles; `None` if some value is not finite."""
-    filters = filters[:_MOST_FILTERS]
-    if not filters.size or not np.isfinite(filters).all():
-        return None
-    largest = float(np.abs(filters).max()) or 1.0
-    count, channels, height, width = filters.shape
-    across = min(16, max(1, round(count**0.5)))
-    down = -(-count // across)
-    sheet = np.full((down * (height + 1) + 1, across * (width + 1) + 1, 3), 128, np.uint8)
-    shown = np.clip((filters / largest + 1) * 127.5, 0, 255).round().astype(np.uint8)
-    for i, tile in enumerate(shown.transpose(0, 2, 3, 1)):
-        y, x = divmod(i, across)
-        top, left = 1 + y * (height + 1), 1 + x * (width + 1)
-        sheet[top : top + height, left : left + width] = tile if channels == 3 else tile[..., :1]
-    return pixels(sheet)
+            caption = "First channel as red, second as green, third as blue; grey is 0."
+        largest = float(np.abs(opened.filters).max())
+        alt = f"{count} filters of {height} by {width} pixels and {channels} channels"
+        shots.append(Shot(picture=drawn, alt=alt, caption=f"{title}, up to ±{largest:.3g}"))
+    if shots:
+        card.add(Gallery(title="First filters (conv1)", shots=shots, caption=caption, css="pair"))
 
 
 def _settings(card: Card, details: Fields) -> None:

@@ -9,21 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import ArrayError, SslprepError
-from sslprep.report.axes import count_text, share_text, tick_text
+from sslprep.report.axes import count_text, share_text
 from sslprep.report.blocks import Card, Figure, Section, short
 from sslprep.report.charts import WIDTH, Series, curves
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.fields import Fields
+from sslprep.report.gamut import DECADES, PLOT, TOP, Plane, bin_size, gamut, prior
 from sslprep.report.lab import lab_to_srgb
 from sslprep.report.pictures import pixels
-from sslprep.report.svg import Drawing, coordinate
+from sslprep.report.svg import Drawing
 
 KINDS = ("color-histogram", "color-bins")
-_MOST_DRAWN = 1500
-_LEFT, _TOP, _PLOT = 46, 12, 270
-_STEPS = 8
-_DECADES = 6
-"""Powers of ten that the shades and curves of priors span; smoothing leaves some far below."""
 
 LEAD = (
     "Colours are points a (green to red) and b (blue to yellow) of CIE Lab. Each bin is drawn in "
@@ -88,19 +84,19 @@ def _histogram(card: Card, table: NDArray[np.integer]) -> None:
     up = picture.transpose(1, 0, 2)[::-1]  # b upwards, a to the right
     pixels_all = int(table.sum())
     top = np.unravel_index(int(table.argmax()), table.shape)
-    scale = min(2.0, _PLOT / max(up.shape[:2]))
+    scale = min(2.0, PLOT / max(up.shape[:2]))
     width, height = up.shape[1] * scale, up.shape[0] * scale
     drawing = Drawing(
         WIDTH,
-        _TOP + height + 44,
+        TOP + height + 44,
         title="Colours of all pixels",
         description=(
             f"a from {a[0] - 128} to {a[-1] - 128}, b from {b[0] - 128} to {b[-1] - 128}; "
             f"most often a {top[0] - 128}, b {top[1] - 128}."
         ),
     )
-    plot = _Plane(drawing, (a[0] - 128.5, a[-1] - 127.5), (b[0] - 128.5, b[-1] - 127.5), scale)
-    drawing.image(plot.left, _TOP, width, height, pixels(up).uri)
+    plot = Plane(drawing, (a[0] - 128.5, a[-1] - 127.5), (b[0] - 128.5, b[-1] - 127.5), scale)
+    drawing.image(plot.left, TOP, width, height, pixels(up).uri)
     plot.axes()
     card.fact("pixels", count_text(pixels_all))
     card.fact("distinct colours (a, b)", count_text(int(np.count_nonzero(table))))
@@ -135,47 +131,6 @@ def _chroma(table: NDArray[np.integer]) -> Figure:
     )
 
 
-class _Plane:
-    """The a-b plane of a drawing: a to the right, b upwards."""
-
-    def __init__(
-        self,
-        drawing: Drawing,
-        a: tuple[float, float],
-        b: tuple[float, float],
-        scale: float,
-    ) -> None:
-        self.drawing, self.a, self.b, self.scale = drawing, a, b, scale
-        self.left = _LEFT
-
-    def x(self, a: float) -> float:
-        return self.left + (a - self.a[0]) * self.scale
-
-    def y(self, b: float) -> float:
-        return _TOP + (self.b[1] - b) * self.scale
-
-    def axes(self) -> None:
-        """Draw both axes, with a tick every 50."""
-        bottom = self.y(self.b[0])
-        right = self.x(self.a[1])
-        self.drawing.line(self.left, bottom, right, bottom, css="axis")
-        self.drawing.line(self.left, _TOP, self.left, bottom, css="axis")
-        for value in range(-100, 101, 50):
-            text = tick_text(value)
-            if self.a[0] <= value <= self.a[1]:
-                self.drawing.line(self.x(value), bottom, self.x(value), bottom + 4, css="axis")
-                self.drawing.text(self.x(value), bottom + 17, text, css="tick", anchor="middle")
-            if self.b[0] <= value <= self.b[1]:
-                y = self.y(value)
-                self.drawing.line(self.left - 4, y, self.left, y, css="axis")
-                self.drawing.text(self.left - 7, y + 4, text, css="tick", anchor="end")
-        middle = (self.left + right) / 2
-        self.drawing.text(middle, bottom + 35, "a: green to red", css="label", anchor="middle")
-        middle = (_TOP + bottom) / 2
-        text = "b: blue to yellow"
-        self.drawing.text(13, middle, text, css="label", anchor="middle", turned=True)
-
-
 def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> None:
     """Show one set of bins with its priors and weights."""
     points = artefact.array(name, ndim=2, kinds="iuf")
@@ -185,28 +140,21 @@ def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> 
     if not np.isfinite(points).all() or np.abs(points).max() > 1000:
         raise ArrayError("holds values that are no colours")
     tail = name.removeprefix("pts_in_hull")
-    size = _bin_size(points)
+    size = bin_size(points)
     label = f"bin size {size:g}"
     card.fact(label, f"{count_text(len(points))} bins")
     corner = artefact.details.text("points_are") == "left edges"
     centres = points + size / 2 if corner else points
-    card.add(_gamut(points, centres, size, label, corner=corner))
+    card.add(gamut(points, centres, size, label, corner=corner))
     priors = _column(card, artefact, collection.folder, f"priors{tail}", len(points))
     if priors is None:
         return
-    card.add(_prior(points, centres, size, priors, label))
+    card.add(prior(points, centres, size, priors, label))
     raw = _unsmoothed(artefact, collection, centres)
     card.add(_ranked_priors(priors, raw, label))
     weights = _column(card, artefact, collection.folder, f"rebalance_weights{tail}", len(points))
     if weights is not None:
         card.add(_weights(priors, weights, label))
-
-
-def _bin_size(points: NDArray[np.float64]) -> float:
-    """Return the distance of neighbours along a or b."""
-    steps = np.concatenate([np.diff(np.unique(points[:, axis])) for axis in (0, 1)])
-    steps = steps[steps > 1e-6]
-    return float(np.clip(np.median(steps), 0.5, 128)) if len(steps) else 10.0
 
 
 def _column(
@@ -224,105 +172,6 @@ def _column(
         card.note(f"{name} does not hold one number of 0 or more for each of the {length} bins.")
         return None
     return values
-
-
-def _plane(
-    points: NDArray[np.float64],
-    size: float,
-    *,
-    title: str,
-    description: str,
-    below: float = 0,
-) -> tuple[Drawing, _Plane]:
-    low, high = points.min(axis=0) - size / 2, points.max(axis=0) + size / 2
-    scale = _PLOT / max(high - low)
-    height = (high[1] - low[1]) * scale
-    drawing = Drawing(WIDTH, _TOP + height + 44 + below, title=title, description=description)
-    plane = _Plane(drawing, (low[0], high[0]), (low[1], high[1]), scale)
-    plane.axes()
-    return drawing, plane
-
-
-def _gamut(
-    points: NDArray[np.float64],
-    centres: NDArray[np.float64],
-    size: float,
-    label: str,
-    *,
-    corner: bool,
-) -> Figure:
-    drawing, plane = _plane(
-        centres,
-        size,
-        title=f"The gamut in bins, {label}",
-        description=f"{len(points)} bins, each in its own colour at lightness 50.",
-    )
-    side = size * plane.scale
-    shown = centres[:_MOST_DRAWN]
-    for (a, b), colour in zip(shown.tolist(), lab_to_srgb(50, shown).tolist(), strict=True):
-        x, y = plane.x(a) - side / 2, plane.y(b) - side / 2
-        fill = "#{:02x}{:02x}{:02x}".format(*colour)
-        drawing.box(x, y, side - 0.6, side - 0.6, fill=fill)
-    where = "the files name each bin by its lower corner" if corner else "points are centres"
-    return Figure(
-        title=f"Gamut, {label}",
-        body=drawing,
-        caption=f"{count_text(len(points))} bins; {where}. "
-        "Colours outside sRGB are drawn as the nearest inside.",
-    )
-
-
-def _prior(
-    points: NDArray[np.float64],
-    centres: NDArray[np.float64],
-    size: float,
-    priors: NDArray[np.float64],
-    label: str,
-) -> Figure:
-    positive = priors[priors > 0]
-    high = float(np.log10(positive.max())) if len(positive) else 0.0
-    least = float(np.log10(positive.min())) if len(positive) else -1.0
-    low = max(least, high - _DECADES)
-    top = points[int(priors.argmax())]
-    drawing, plane = _plane(
-        centres,
-        size,
-        title=f"How often each bin occurs, {label}",
-        description=(
-            f"Priors from 10^{least:.1f} to 10^{high:.1f}; largest at a {top[0]:g}, b {top[1]:g}."
-        ),
-        below=22,
-    )
-    side = size * plane.scale
-    # Bins of one shade share a path: a tenth of the bytes of one element each.
-    levels = np.zeros(len(priors), int)
-    if high > low:
-        some = priors > 0
-        above = np.maximum(0, np.log10(priors[some]) - low)
-        levels[some] = 1 + np.floor(above / (high - low) * (_STEPS - 0.01))
-    else:
-        levels[priors > 0] = _STEPS
-    for level in range(_STEPS + 1):
-        chosen = centres[levels == level][:_MOST_DRAWN]
-        data = "".join(
-            f"M{coordinate(plane.x(a) - side / 2)} {coordinate(plane.y(b) - side / 2)}"
-            f"h{coordinate(side - 0.6)}v{coordinate(side - 0.6)}h-{coordinate(side - 0.6)}z"
-            for a, b in chosen.tolist()
-        )
-        if data:
-            drawing.path(data, css=f"depth depth-{level}")
-    place, line = _LEFT + 30, drawing.height - 12
-    text = f"{'≤ ' if least < low else ''}{10**low:.0e}"
-    drawing.text(place - 6, line + 9, text, css="tick", anchor="end")
-    for level in range(1, _STEPS + 1):
-        drawing.box(place + 19 * (level - 1), line, 18, 10, css=f"depth depth-{level}")
-    drawing.text(place + 19 * _STEPS + 6, line + 9, f"{10**high:.2g}", css="tick")
-    share = float(np.sort(priors)[::-1][: max(1, len(priors) // 10)].sum() / (priors.sum() or 1))
-    return Figure(
-        title=f"Prior (logarithm), {label}",
-        body=drawing,
-        caption=f"The most frequent tenth of the bins holds {share_text(share, 1)} of the pixels.",
-    )
 
 
 def _unsmoothed(
@@ -377,7 +226,7 @@ def _ranked_priors(
         empty = int(np.count_nonzero(raw == 0))
         caption += " Before smoothing: the share of the pixels nearest to each bin"
         caption += f"; {count_text(empty)} bins have none." if empty else "."
-    below = int(np.count_nonzero(priors < priors.max() * 10.0**-_DECADES))
+    below = int(np.count_nonzero(priors < priors.max() * 10.0**-DECADES))
     if below:
         caption += f" {count_text(below)} bins are rarer than is drawn."
     return Figure(
@@ -389,7 +238,7 @@ def _ranked_priors(
             x_label="rank of the bin",
             y_label="prior (powers of ten)",
             log=True,
-            least=float(priors.max()) * 10.0**-_DECADES,
+            least=float(priors.max()) * 10.0**-DECADES,
         ),
         caption=caption,
     )

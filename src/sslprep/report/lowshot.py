@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import SslprepError
-from sslprep.lowshot import index
 from sslprep.report.axes import count_text
 from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, short
 from sslprep.report.charts import WIDTH, shades
-from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note
+from sslprep.report.collect import Artefact, Collection
+from sslprep.report.drawn import (
+    MOST_CLASSES,
+    MOST_SIZES,
+    DrawnSet,
+    overlap,
+    places_of,
+    read_sets,
+    source_of,
+)
 from sslprep.report.fields import Fields
-from sslprep.report.photos import images_of, labels_of, shot
+from sslprep.report.photos import images_of, shot
 from sslprep.report.svg import Drawing, coordinate
 
-MOST_CLASSES = 24
-MOST_SIZES = 12
-MOST_SAMPLES = 8
 _THUMBNAIL = 56
 _PHOTO_CLASSES = 6
 _PHOTO_SAMPLES = 5
@@ -35,44 +38,6 @@ LEAD = (
     "right; each stroke is one that was drawn. Even spread and different strokes from sample to "
     "sample are what independent uniform draws look like."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnSet:
-    """One sample of one size.
-
-    Attributes:
-        size: What it is called, such as `k = 4`.
-        sample: Its number.
-        positives: Rows drawn of each class, by class number.
-        names: Class names, where known.
-        rows: Rows of the full list.
-    """
-
-    size: str
-    sample: int
-    positives: Mapping[int, NDArray[np.int64]]
-    names: Mapping[int, str]
-    rows: int
-
-
-def overlap(first: DrawnSet, second: DrawnSet) -> float:
-    """Return the share of the first sample's positives that the second has too, class by class.
-
-    Example:
-        >>> a, b = (
-        ...     DrawnSet(size="k = 2", sample=s, positives={0: np.array(rows)}, names={},
-        ...              rows=9)
-        ...     for s, rows in ((1, [1, 2]), (2, [2, 3]))
-        ... )
-        >>> overlap(a, b)
-        0.5
-    """
-    common = total = 0
-    for number, rows in first.positives.items():
-        total += len(rows)
-        common += len(np.intersect1d(rows, second.positives.get(number, rows[:0])))
-    return common / total if total else 0.0
 
 
 def section(collection: Collection) -> Section | None:
@@ -107,9 +72,9 @@ def _card(artefact: Artefact, collection: Collection) -> Card:
     card.fact("largest k that works", None if largest is None else count_text(largest))
     for warning in artefact.manifest.warnings:
         card.note(f"Warning of the run: {warning}")
-    source = _source(artefact, collection)
-    sets = _read(card, artefact, collection.folder)
-    places = _places(source, sets)
+    source = source_of(artefact, collection)
+    sets = read_sets(card, artefact, collection.folder)
+    places = places_of(source, sets)
     if source is not None and sets:
         smallest = next(iter(sets))
         _first_photos(card, smallest, sets[smallest], source)
@@ -124,78 +89,6 @@ def _sizes(details: Fields) -> str:
     if sizes:
         return "k = " + ", ".join(f"{size:g}" for size in sizes[:MOST_SIZES])
     return ", ".join(f"{100 * size:g} %" for size in details.numbers("fraction")[:MOST_SIZES])
-
-
-def _source(artefact: Artefact, collection: Collection) -> Artefact | None:
-    """Return the partition whose labels were drawn from, by the hash of the file."""
-    makers = collection.makers()
-    for record in artefact.manifest.inputs:
-        maker = makers.get(record.sha256 or "")
-        if maker is not None and maker[0].manifest.kind == "partition":
-            return maker[0]
-    return None
-
-
-def _read(card: Card, artefact: Artefact, folder: Path) -> dict[str, list[DrawnSet]]:
-    """Read the index files, by size; what cannot be read becomes a note."""
-    sets: dict[str, list[DrawnSet]] = {}
-    listed = artefact.details.parts("sets") or [
-        Fields({"index": name}) for name in artefact.ending("_index.json")
-    ]
-    left_out = 0
-    for entry in listed:
-        size = _size_of(entry)
-        full = size not in sets and len(sets) >= MOST_SIZES
-        if size and (full or len(sets.get(size, ())) >= MOST_SAMPLES):
-            left_out += 1
-            continue
-        try:
-            found = index.read(artefact.file(entry.text("index"), limit=LARGEST_JSON))
-        except SslprepError as error:
-            card.note(f"A sample cannot be shown. {note(error, folder)}")
-            continue
-        size = _size_of(Fields({"k": found.k, "fraction": found.fraction})) or "size unknown"
-        drawn = _drawn(size, found)
-        if drawn.positives:
-            sets.setdefault(size, []).append(drawn)
-    if left_out:
-        card.note(f"{count_text(left_out)} more samples are not drawn here.")
-    return sets
-
-
-def _size_of(entry: Fields) -> str:
-    k, fraction = entry.whole("k"), entry.number("fraction")
-    if k:
-        return f"k = {count_text(k)}"
-    return f"{100 * fraction:g} % of each class" if fraction else ""
-
-
-def _drawn(size: str, found: index.Index) -> DrawnSet:
-    rows = max(0, found.rows)
-    limit = 1 << 62
-    positives = {
-        record.id: np.array([r for r in record.positives if 0 <= r < limit], np.int64)
-        for record in found.classes
-        if abs(record.id) < limit
-    }
-    names = {record.id: record.name for record in found.classes if record.name}
-    return DrawnSet(size=size, sample=found.sample, positives=positives, names=names, rows=rows)
-
-
-def _places(
-    source: Artefact | None, sets: Mapping[str, Sequence[DrawnSet]]
-) -> dict[int, NDArray[np.int64]]:
-    """Return all rows of each class that is drawn, where the labels are at hand."""
-    if source is None or not sets:
-        return {}
-    try:
-        labels = labels_of(source)
-    except SslprepError:
-        return {}
-    numbers = list(next(iter(sets.values()))[0].positives)[:MOST_CLASSES]
-    if labels.ndim == 1:
-        return {n: np.flatnonzero(labels == n) for n in numbers}
-    return {n: np.flatnonzero(labels[:, n] == 1) for n in numbers if 0 <= n < labels.shape[1]}
 
 
 class _Lanes:

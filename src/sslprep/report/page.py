@@ -37,12 +37,12 @@ def compose(collection: Collection) -> bytes:
 
     Should the estimate of what fits have been wrong, the page is made again with less.
     """
-    room = LARGEST_PAGE * 8 // 10
+    room = LARGEST_PAGE * 9 // 10
     while True:
         page = _render(collection, room).encode("utf-8", "replace")
         if len(page) < LARGEST_PAGE or room < 1000:
             return page
-        room //= 2
+        room = room * 3 // 4
 
 
 def _render(collection: Collection, room: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -28,12 +27,8 @@ from sslprep.report.charts import Series, columns, curves
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note, regular_file
 from sslprep.report.fields import Fields
 from sslprep.report.photos import images_of, labels_of, shot
+from sslprep.report.tally import Tally, class_count, tally, tally_of_manifest
 
-MOST_CELLS = 60_000_000
-"""Labels looked at; of larger matrices, rows in evenly spaced blocks."""
-
-MOST_CLASSES = 100_000
-_BLOCKS = 64
 _ALL_CLASSES = 120
 _ENDS = 15
 _SHOTS = 9
@@ -44,76 +39,6 @@ LEAD = (
     "An ordered list of image paths with their labels. Bars show how many images each class has; "
     "the photos are taken at even steps through the list, with the classes that it gives them."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tally:
-    """What the labels of a partition add up to.
-
-    Attributes:
-        rows: Images looked at, all of them unless the labels are very many.
-        images: Images there are.
-        present: Images per class.
-        ignored: Images per class whose label is to be ignored; `None` for single labels.
-        per_image: `per_image[n]` images have n classes; `None` for single labels.
-        outside: Labels that are none of the classes.
-    """
-
-    rows: int
-    images: int
-    present: NDArray[np.int64]
-    ignored: NDArray[np.int64] | None = None
-    per_image: NDArray[np.int64] | None = None
-    outside: int = 0
-
-
-def tally(labels: NDArray[np.integer], classes: int, *, most: int = MOST_CELLS) -> Tally:
-    """Count the labels of a partition.
-
-    Args:
-        labels: (images,) of class numbers, or (images, classes) of 1, 0 and -1.
-        classes: How many classes there are.
-        most: Labels looked at.
-
-    Example:
-        >>> found = tally(np.array([[1, 1, 0], [0, 1, -1]]), 3)
-        >>> found.present.tolist(), found.ignored.tolist(), found.per_image.tolist()
-        ([1, 2, 0], [0, 0, 1], [0, 1, 1])
-    """
-    if labels.ndim == 1:
-        inside = (labels >= 0) & (labels < classes)
-        present = np.bincount(labels[inside], minlength=classes)
-        outside = int(len(labels) - np.count_nonzero(inside))
-        return Tally(rows=len(labels), images=len(labels), present=present, outside=outside)
-    width = labels.shape[1]
-    present, ignored = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    per_image = np.zeros(width + 1, np.int64)
-    rows = 0
-    for part in _parts(labels, most):
-        here = part == 1
-        present += np.count_nonzero(here, axis=0)
-        ignored += np.count_nonzero(part == -1, axis=0)
-        per_image += np.bincount(np.count_nonzero(here, axis=1), minlength=width + 1)
-        rows += len(part)
-    last = int(np.flatnonzero(per_image).max(initial=0))
-    return Tally(
-        rows=rows,
-        images=len(labels),
-        present=present,
-        ignored=ignored,
-        per_image=per_image[: last + 1],
-    )
-
-
-def _parts(labels: NDArray[np.integer], most: int) -> Sequence[NDArray[np.integer]]:
-    """Cut a label matrix into blocks of rows; into evenly spaced ones if larger than `most`."""
-    rows, width = labels.shape
-    if rows * width <= most:
-        step = max(1, 4_000_000 // max(1, width))
-        return [labels[start : start + step] for start in range(0, rows, step)]
-    size = max(1, most // _BLOCKS // width)
-    starts = np.linspace(0, rows - size, _BLOCKS, dtype=int).tolist()
-    return [labels[start : start + size] for start in starts]
 
 
 def section(collection: Collection) -> Section | None:
@@ -142,10 +67,10 @@ def _card(artefact: Artefact, folder: Path) -> Card:
     found: Tally | None
     try:
         labels = labels_of(artefact)
-        found = tally(labels, len(names) or _class_count(labels))
+        found = tally(labels, len(names) or class_count(labels))
     except SslprepError as error:
         card.note(f"The labels cannot be shown. {note(error, folder)}")
-        labels, found = None, _tally_of_manifest(artefact)
+        labels, found = None, tally_of_manifest(artefact)
     if found is not None:
         if len(names) != len(found.present):
             names = [f"class {i}" for i in range(len(found.present))]
@@ -160,33 +85,10 @@ def _card(artefact: Artefact, folder: Path) -> Card:
     return card
 
 
-def _class_count(labels: NDArray[np.integer]) -> int:
-    """Return how many classes labels speak of, where the manifest lists none."""
-    if labels.ndim == 2:
-        return int(labels.shape[1])
-    return min(MOST_CLASSES, int(labels.max(initial=0)) + 1)
-
-
 def _split(artefact: Artefact) -> str:
     source = artefact.details.text("source_split")
     same = source in ("", artefact.details.text("partition"))
     return "" if same else f"made from the split {short(source)}"
-
-
-def _tally_of_manifest(artefact: Artefact) -> Tally | None:
-    """Take the counts from the manifest where the labels themselves are gone."""
-    details = artefact.details
-    present = details.numbers("images_per_class")
-    ignored = details.numbers("ignored_per_class")
-    images = Fields(artefact.manifest.counts).whole("images")
-    if not present or images is None:
-        return None
-    return Tally(
-        rows=images,
-        images=images,
-        present=np.array(present, np.int64),
-        ignored=np.array(ignored, np.int64) if len(ignored) == len(present) else None,
-    )
 
 
 def _facts(card: Card, found: Tally, counts: Fields) -> None:
