@@ -148,6 +148,7 @@ def main() -> None:
     seen: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         campaign(200, seed=0, folder=Path(name))  # imports done
+        "".encode("unicode_escape")  # the codec of our own messages
         sys.addaudithook(lambda event, args: seen.append(event) if event in FORBIDDEN else None)
         start = time.perf_counter()
         ends = campaign(count, seed=1, folder=Path(name))
@@ -155,7 +156,8 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{count:,} mutations in {seconds:.0f} s: {ends.loaded:,} loaded, "
-        f"{ends.refused:,} refused, {len(ends.problems)} problems, {len(seen)} forbidden events; peak {peak:.0f} MB"
+        f"{ends.refused:,} refused, {len(ends.problems)} problems, "
+        f"{len(seen)} forbidden events; peak {peak:.0f} MB"
     )
     print("\n".join(ends.problems[:5]))
     sys.exit(bool(ends.problems or seen))

@@ -249,6 +249,16 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
     return 1 + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
 
 
+def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the steps along the axes of a C-ordered array, in elements.
+
+    Example:
+        >>> c_strides((2, 3, 4))
+        (12, 4, 1)
+    """
+    return tuple(elements(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
 def check_shape(shape: object, position: int) -> tuple[int, ...]:
     """Return `shape` if it is one that an array can have, else refuse it."""
     if not isinstance(shape, tuple) or len(shape) > _MAX_AXES:

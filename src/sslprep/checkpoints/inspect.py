@@ -58,7 +58,7 @@ class InspectResult:
     def text(self) -> str:
         """Lay it out for people."""
         lines = [f"{self.file}: {self.what}, {self.bytes:,} bytes"]
-        lines += [f"{name}: {_fact(value)}" for name, value in self.facts.items()]
+        lines += [f"{_fact(name)}: {_fact(value)}" for name, value in self.facts.items()]
         if self.blobs:
             shown = self.blobs if self.show_all else self.blobs[:_SHOWN]
             rows = [

@@ -54,6 +54,9 @@ def describe_model(contents: Contents) -> dict[str, object]:
             f"{len(unknown)} ({shown}{', …' if len(unknown) > 5 else ''})"
         )
     facts["channel order"] = channel_order(contents, conv1)
+    mark = contents.extra.get("sslprep")
+    if isinstance(mark, dict) and mark.get("absorbed_std"):
+        facts["input"] = "pixels - 255·mean (the std is absorbed into conv1)"
     return facts
 
 

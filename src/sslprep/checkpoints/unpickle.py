@@ -20,7 +20,14 @@ from typing import Any, Literal
 import numpy as np
 
 from sslprep.checkpoints import opcodes as op
-from sslprep.checkpoints.arrays import DTYPES, MappedFile, Span, StoredArray, check_shape
+from sslprep.checkpoints.arrays import (
+    DTYPES,
+    MappedFile,
+    Span,
+    StoredArray,
+    c_strides,
+    check_shape,
+)
 from sslprep.checkpoints.opcodes import Argument, Text, refuse
 
 MAX_TEXT = 128
@@ -125,11 +132,24 @@ def _scalar(args: tuple[Any, ...], position: int) -> Any:
 
 
 def _frombuffer(args: tuple[Any, ...], position: int) -> StoredArray:
-    if len(args) != 4 or not isinstance(args[1], PickledType) or args[3] not in ("C", "F"):
+    """Build (bytes, type, shape, order); order K has the axes of a transposition behind it."""
+    if not 4 <= len(args) <= 5 or not isinstance(args[1], PickledType):
         refuse(position, "an array that is not (bytes, type, shape, order)")
-    shape, dtype = check_shape(args[2], position), args[1].resolve(position)
-    data = _octets(args[0], position)
-    return StoredArray(position, shape, dtype, data, fortran=args[3] == "F")
+    data, dtype = _octets(args[0], position), args[1].resolve(position)
+    shape, order = check_shape(args[2], position), args[3]
+    if len(args) == 4 and order in ("C", "F"):
+        return StoredArray(position, shape, dtype, data, fortran=order == "F")
+    axes = check_shape(args[-1], position)
+    if order != "K" or sorted(axes) != list(range(len(shape))):
+        refuse(position, "an array whose order of axes is none")
+    strides = c_strides(shape)
+    return StoredArray(
+        position,
+        tuple(shape[axis] for axis in axes),
+        dtype,
+        data,
+        strides=tuple(strides[axis] for axis in axes),
+    )
 
 
 def _encode(args: tuple[Any, ...], position: int) -> Span | bytes:
