@@ -1,0 +1,255 @@
+"""Laws of the data commands, each against a slow version in plain loops."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sslprep.data import formats
+from sslprep.data.annotations import Instances
+from sslprep.data.listing import FolderImages, class_folder, is_image
+from sslprep.data.partition import stored_prefix
+from sslprep.data.presence import presence, select, valid_boxes
+from sslprep.data.relocate import MovedImages, as_prefix
+from sslprep.data.voc_lists import ClassList, combine, parse_list
+from sslprep.data.voc_lists import _parse_lines as parse_lines
+from sslprep.errors import AnnotationError
+
+edges = st.sampled_from(
+    [0.0, 1.0, -1.0, 0.5, 99.0, 100.0, 639.0, 1e308, -1e308, math.inf, -math.inf, math.nan]
+)
+numbers = st.one_of(edges, st.floats(-700, 700, width=32), st.integers(-3, 103).map(float))
+sizes = st.one_of(st.integers(0, 3), st.integers(1, 640)).map(float)
+
+
+def plain_valid(
+    box: tuple[float, ...], area: float, ignore: bool, width: float, height: float
+) -> bool:
+    """The sentence of the spec, word for word."""
+    x, y, w, h = box
+    x1, y1, x2, y2 = x, y, x + max(0, w - 1), y + max(0, h - 1)
+    x1, x2 = (min(width - 1, max(0, v)) for v in (x1, x2))
+    y1, y2 = (min(height - 1, max(0, v)) for v in (y1, y2))
+    return not ignore and area > 0 and x2 > x1 and y2 > y1
+
+
+class TestValidAnnotations:
+    """ "An annotation counts when … its box, clipped …, keeps x2 > x1 and y2 > y1."""
+
+    @settings(max_examples=300)
+    @given(
+        st.lists(
+            st.tuples(
+                st.tuples(numbers, numbers, numbers, numbers), numbers, st.booleans(), sizes, sizes
+            ),
+            min_size=1,
+            max_size=30,
+        )
+    )
+    def test_equals_the_plain_loop(self, rows: list) -> None:  # type: ignore[type-arg]
+        boxes, area, ignore, width, height = (
+            np.array(column) for column in zip(*rows, strict=True)
+        )
+        found = valid_boxes(boxes, area, ignore, width, height)
+        assert found.tolist() == [plain_valid(*row) for row in rows]
+
+
+@st.composite
+def coco_files(draw: st.DrawFn) -> dict:  # type: ignore[type-arg]
+    ids = draw(st.lists(st.integers(-5, 2**62), min_size=1, max_size=8, unique=True))
+    classes = draw(st.lists(st.integers(-5, 99), min_size=1, max_size=4, unique=True))
+    names = st.sampled_from([f"{c}.jpg" for c in "abcdeÄ"])
+    side = st.integers(1, 60)
+    boxes = st.tuples(*[st.integers(-10, 70) | st.floats(-10, 70)] * 4)
+    annotation = st.fixed_dictionaries(
+        {
+            "image_id": st.sampled_from(ids),
+            "category_id": st.sampled_from(classes),
+            "bbox": boxes,
+            "area": st.sampled_from([0, 1, 0.5]),
+        },
+        optional={"ignore": st.sampled_from([0, 1, False, True, None]), "iscrowd": st.just(1)},
+    )
+    return {
+        "images": [
+            {"id": i, "file_name": draw(names), "width": draw(side), "height": draw(side)}
+            for i in ids
+        ],
+        "annotations": draw(st.lists(annotation, max_size=20)),
+        "categories": [{"id": c, "name": f"class {c}"} for c in classes],
+    }
+
+
+def plain_presence(data: dict) -> dict[str, list[int]]:  # type: ignore[type-arg]
+    images = {image["id"]: image for image in data["images"]}
+    columns = [c["id"] for c in data["categories"]]
+    rows = {name: [0] * len(columns) for name in sorted(i["file_name"] for i in data["images"])}
+    for a in data["annotations"]:
+        image = images[a["image_id"]]
+        ignore = a.get("ignore", 0) == 1
+        if plain_valid(a["bbox"], a["area"], ignore, image["width"], image["height"]):
+            rows[image["file_name"]][columns.index(a["category_id"])] = 1
+    return rows
+
+
+def decode(data: dict) -> Instances:  # type: ignore[type-arg]
+    return msgspec.json.decode(json.dumps(data), type=Instances)
+
+
+class TestPresence:
+    """ "Row = every image …; sorted by file_name. Column order: the order of categories."""
+
+    @settings(max_examples=200)
+    @given(coco_files())
+    def test_equals_the_plain_loop(self, data: dict) -> None:  # type: ignore[type-arg]
+        found = presence(decode(data))
+        expected = plain_presence(data)
+        assert found.file_names == list(expected)
+        assert found.labels.tolist() == list(expected.values())
+
+    @settings(max_examples=60)
+    @given(coco_files(), st.data())
+    def test_a_selection_and_its_rest_make_the_whole(self, data: dict, more: st.DataObject) -> None:  # type: ignore[type-arg]
+        whole = presence(decode(data))
+        ids = more.draw(st.sets(st.sampled_from(sorted(whole.rows))))
+        inside, outside = (select(whole, ids, inside=flag) for flag in (True, False))
+        rows = {
+            **dict(zip(inside.file_names, inside.labels.tolist(), strict=True)),
+            **dict(zip(outside.file_names, outside.labels.tolist(), strict=True)),
+        }
+        assert len(inside.file_names) + len(outside.file_names) == len(whole.file_names)
+        assert [rows[name] for name in whole.file_names] == whole.labels.tolist()
+        assert set(inside.file_names) == {whole.file_names[whole.rows[i]] for i in ids}
+
+
+words = st.sampled_from(["1", "-1", "0", "2", "a", "b", "ab", "c-1", "..", "a/b", "\x00", "é"])
+blanks = st.sampled_from(["", " ", "  ", "\t", "\r"])
+list_lines = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["a", "b", "c", "dd", ""]), st.sampled_from(["  1", " -1", "  0", " 1"])
+        ).map("".join),
+        st.lists(st.one_of(words, blanks), max_size=4).map("".join),
+    ),
+    max_size=6,
+)
+
+
+def read(parser: object, data: bytes) -> object:
+    try:
+        found: ClassList = parser(data)  # type: ignore[operator]
+    except AnnotationError as error:
+        return str(error)
+    return list(zip(found.ids.tolist(), found.labels.tolist(), strict=True))
+
+
+class TestVocLists:
+    """ "Lines: image id, then 1, -1 or 0, any white space between; LF or CRLF."""
+
+    @settings(max_examples=500)
+    @given(list_lines, st.sampled_from(["\n", "\r\n", " \n"]), st.booleans())
+    @example(["a 0", "b-1"], "\n", True)
+    @example(["a  0", "b -0"], "\n", True)
+    @example(["a  1", "a -1"], "\n", True)
+    def test_fast_reading_equals_reading_by_lines(
+        self, lines: list[str], end: str, last: bool
+    ) -> None:
+        data = (end.join(lines) + (end if last else "")).encode()
+        assert read(parse_list, data) == read(parse_lines, data)
+
+    @settings(max_examples=100)
+    @given(
+        st.lists(
+            st.dictionaries(st.text("abcé0", min_size=1, max_size=3), st.sampled_from([1, 0, -1])),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    def test_joining_equals_the_plain_loop(self, lists: list[dict[str, int]]) -> None:
+        mark = {1: "1", 0: "-1", -1: "0"}
+        texts = ["".join(f"{i} {mark[v]}\n" for i, v in d.items()).encode() for d in lists]
+        ids, labels = combine({str(at): parse_list(text) for at, text in enumerate(texts)})
+        assert ids == sorted(set().union(*lists))
+        assert labels.tolist() == [[d.get(i, -1) for d in lists] for i in ids]
+
+
+class TestFolders:
+    """ "Only files with an image suffix, any case; hidden files … are skipped."""
+
+    @given(st.text("aJPGpngjpeg.~", min_size=1, max_size=9))
+    def test_image_names(self, name: str) -> None:
+        suffix = Path(name).suffix.lower() if not name.endswith(".") else ""
+        plain = not name.startswith(".") and suffix[1:] in ("jpg", "jpeg", "png")
+        known = suffix[1:] in ("jpg", "jpeg", "png", "ppm", "pgm", "bmp", "tif", "tiff", "webp", "")
+        assert is_image(name) == plain or not known
+
+    @given(
+        st.dictionaries(
+            st.text("ab/", min_size=1, max_size=3), st.lists(st.text("xy.", min_size=1))
+        ),
+        st.booleans(),
+    )
+    def test_packed_folders_hold_what_was_put_in(
+        self, folders: dict[str, list[str]], nested: bool
+    ) -> None:
+        packed = tuple(class_folder(name, images) for name, images in folders.items())
+        found = FolderImages(prefix="p/", folders=packed, nested=nested)
+        expected = [
+            f"p/{name}/{image}" if nested else f"p/{image}"
+            for name, images in folders.items()
+            for image in images
+        ]
+        assert list(found) == expected
+        assert len(found) == len(expected)
+
+
+paths = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12
+)
+
+
+class TestRows:
+    """ "jsonl and csv (one row an image: file_name, label(s), split)": nothing gets lost."""
+
+    @settings(max_examples=60)
+    @given(st.lists(paths, min_size=1, max_size=5), st.data())
+    def test_csv_and_jsonl_read_back(self, images: list[str], more: st.DataObject) -> None:
+        shape = more.draw(st.sampled_from([(len(images),), (len(images), 2)]))
+        labels = np.arange(math.prod(shape), dtype=np.int64).reshape(shape) % 3 - 1
+        for kind in ("csv", "jsonl"):
+            file = io.BytesIO()
+            formats.write(file, kind, images, labels, "train", ["a", "b"])
+            text = file.getvalue().decode()
+            if kind == "csv":
+                rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
+                found = [(row[0], [int(v) for v in row[1:-1]]) for row in rows]
+            else:
+                objects = [json.loads(line) for line in text.split("\n")[:-1]]
+                found = [(o["file_name"], o.get("labels", None) or [o["label"]]) for o in objects]
+            assert found == [
+                (i, np.atleast_1d(v).tolist()) for i, v in zip(images, labels, strict=True)
+            ]
+
+
+class TestPrefixes:
+    """ "relocate rewrites the path prefix": there and back is the identity."""
+
+    @given(
+        st.lists(st.text("ab/", min_size=1), min_size=1), st.sampled_from(["", "/a", "/a/b", "c"])
+    )
+    def test_there_and_back(self, names: list[str], new: str) -> None:
+        images = np.array([f"/old/{name}" for name in names])
+        there = list(MovedImages(images=images, old="/old/", new=as_prefix(new)))
+        back = MovedImages(images=np.array(there), old=as_prefix(new), new="/old/")
+        assert list(back) == images.tolist()
+
+    @pytest.mark.parametrize("root", ["/", "/a", "/a/b", "/a/b/"])
+    def test_root_and_stored_path_make_the_path(self, root: str) -> None:
+        assert Path(root) / stored_prefix(Path("/a/b"), Path(root)) == Path("/a/b")
