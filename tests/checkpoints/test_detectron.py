@@ -141,7 +141,7 @@ BROKEN = {
     "short norm": ("res4_0_branch2c_bn_b", lambda a: a[:-1], r"has shape \(63,\), not \(64,\)"),
     "wrong kernel": ("res2_0_branch2b_w", lambda a: a[:, :, :1], r"not \(4, 4, 3, 3\)"),
     "wrong inputs": ("res3_0_branch2a_w", lambda a: a[:, :7], r"not \(8, 16, 1, 1\)"),
-    "flat weights": ("res3_0_branch2a_w", lambda a: a.reshape(-1), r"not \(out, 16, 1, 1\)"),
+    "flat weights": ("res3_0_branch2a_w", lambda a: a.reshape(-1), r"not \(any, 16, 1, 1\)"),
     "shortcut width": ("res3_0_branch1_w", lambda a: a[:9], r"not \(32, 16, 1, 1\)"),
     "two channels": ("conv1_w", lambda a: a[:, :2], r"not \(4, 3 or 1, 7, 7\)"),
     "head bias": ("pred_b", lambda a: a[:3], r"has shape \(3,\), not \(10,\)"),
@@ -269,3 +269,16 @@ def test_fold_equals_the_norm_in_float64():
     assert np.allclose(scale * x + shift, exact, rtol=1e-5, atol=1e-5 * np.abs(scale).max())
     first, second = norms.decompose(rm, riv)
     assert np.allclose((x * first + second) * s + b, exact, rtol=1e-4, atol=1e-3)
+
+
+def test_without_conv1_there_is_nothing_to_absorb_into(models, tmp_path):
+    blobs = {n: a for n, a in models.small("shallow").items() if not n.startswith("conv1")}
+    with pytest.raises(CheckpointError, match="has no conv1_w to absorb the std into"):
+        convert(models, tmp_path, blobs, absorb_std=True, allow_missing=True)
+
+
+def test_a_mark_of_another_make_is_not_believed_or_passed_on(models, tmp_path):
+    source = tmp_path / "m.pkl"
+    models.write(source, models.small("shallow"), sslprep={"absorbed_std": "x", "other": [1]})
+    convert_detectron(c2_model=source, output_file=tmp_path / "d.pkl", absorb_std=True)
+    assert models.read(tmp_path / "d.pkl")["sslprep"] == {"absorbed_std": True}

@@ -27,7 +27,7 @@ BLOCKS: dict[Arch, tuple[int, int, int, int]] = {
 """Bottleneck blocks of stages 2 to 5 (He et al. 2016, arXiv 1512.03385, table 1)."""
 
 NORM_PARAMS = ("s", "b", "rm", "riv")
-_KERNELS = {"1": 1, "2a": 1, "2b": 3, "2c": 1}
+_KERNELS = {"2a": 1, "2b": 3, "2c": 1, "1": 1}
 _ALEXNET_KERNELS = {"conv1": 11, "conv2": 5, "conv3": 3, "conv4": 3, "conv5": 3}
 
 
@@ -222,31 +222,32 @@ def _check_norm_shapes(blobs: Blobs, problems: list[str]) -> None:
 
 def _check_resnet(blobs: Blobs, trunk: Trunk, problems: list[str]) -> None:
     conv1 = blobs.get("conv1_w")
-    width = conv1.shape[0] if conv1 is not None and conv1.ndim == 4 else None
+    width = _outputs(conv1)
     if conv1 is not None:
-        in_channels = conv1.shape[1] if conv1.ndim == 4 and conv1.shape[1] in (1, 3) else "3 or 1"
-        _expect("conv1_w", conv1, (width or "out", in_channels, 7, 7), problems)
+        given = conv1.shape[1] if conv1.ndim == 4 and conv1.shape[1] in (1, 3) else "3 or 1"
+        _expect("conv1_w", conv1, (width, given, 7, 7), problems)
     for stage, count in enumerate(trunk.blocks, 2):
         for block in range(count):
-            block_in = width
-            for branch in ("2a", "2b", "2c", "1"):
-                name = f"res{stage}_{block}_branch{branch}_w"
-                if name not in blobs:
-                    continue
-                array = blobs[name]
-                out = array.shape[0] if array.ndim == 4 else None
-                if branch == "2a":
-                    middle, takes = out, block_in
-                elif branch == "2b":
-                    takes = middle
-                    middle = out
-                elif branch == "2c":
-                    takes = middle
-                    width = out
-                else:
-                    takes, out = block_in, width
-                kernel = _KERNELS[branch]
-                _expect(name, array, (out or "out", takes or "in", kernel, kernel), problems)
+            place = f"res{stage}_{block}_branch"
+            first, second, third, around = (blobs.get(f"{place}{b}_w") for b in _KERNELS)
+            # A block gives what its last convolution does, and adds it to what goes around.
+            out = _outputs(third) or (_outputs(around) if block == 0 else width)
+            for branch, array, given, gives in (
+                ("2a", first, width, _outputs(first)),
+                ("2b", second, _outputs(first), _outputs(second)),
+                ("2c", third, _outputs(second), out if block == 0 else width or out),
+                ("1", around, width, out),
+            ):
+                if array is not None:
+                    kernel = _KERNELS[branch]
+                    wanted = (gives, given, kernel, kernel)
+                    _expect(f"{place}{branch}_w", array, wanted, problems)
+            width = out
+
+
+def _outputs(weights: NDArray[Any] | None) -> int | None:
+    """Return how many channels a convolution gives, if it is one."""
+    return weights.shape[0] if weights is not None and weights.ndim == 4 else None
 
 
 def _check_alexnet(blobs: Blobs, problems: list[str]) -> None:
@@ -255,22 +256,26 @@ def _check_alexnet(blobs: Blobs, problems: list[str]) -> None:
         array = blobs.get(f"{layer}_w")
         if array is None:
             continue
-        takes: Any = array.shape[1] if array.ndim == 4 else "in"
+        takes: Any = array.shape[1] if array.ndim == 4 else None
         if width is not None and takes not in (width, width // 2):
             takes = f"{width} or {width // 2}"  # one group or two (Krizhevsky et al. 2012)
         elif width is None and takes not in (1, 3):
             takes = "3 or 1"
-        out = array.shape[0] if array.ndim == 4 else None
-        _expect(f"{layer}_w", array, (out or "out", takes, kernel, kernel), problems)
-        width = out
+        width = _outputs(array)
+        _expect(f"{layer}_w", array, (width, takes, kernel, kernel), problems)
 
 
 def _expect(
-    name: str, array: NDArray[Any], wanted: tuple[int | str, ...], problems: list[str]
+    name: str, array: NDArray[Any], wanted: tuple[int | str | None, ...], problems: list[str]
 ) -> None:
-    if array.shape != wanted:
-        text = ", ".join(map(str, wanted)) + ("," if len(wanted) == 1 else "")
-        problems.append(f"{name} has shape {array.shape}, not ({text})")
+    """Note a shape that is not the wanted one, in which `None` stands for any length but 0."""
+    if array.ndim == len(wanted) and all(
+        length == want if want is not None else length > 0
+        for length, want in zip(array.shape, wanted, strict=True)
+    ):
+        return
+    text = ", ".join("any" if want is None else str(want) for want in wanted)
+    problems.append(f"{name} has shape {array.shape}, not ({text}{',' * (len(wanted) == 1)})")
 
 
 def raise_together(problems: list[str], *, remedy: str) -> None:

@@ -102,6 +102,10 @@ def alexnet_stages(
         for layer in ("fc6", "fc7"):
             if layer not in trunk.layers:
                 break
-            x = finish(x @ blob(f"{layer}_w").T + blob(f"{layer}_b"), f"{layer}_reshape_bn")
+            weights = blob(f"{layer}_w")
+            if weights.shape[1] != x.shape[1]:
+                break  # it takes several towers side by side
+            norm = "_reshape_bn" if f"{layer}_reshape_bn_s" in blobs else "_bn"
+            x = finish(x @ weights.T + blob(f"{layer}_b"), layer + norm)
             stages[layer] = x.numpy()
     return stages

@@ -19,6 +19,7 @@ from sslprep.checkpoints.account import (
 from sslprep.checkpoints.affine import Arrays, Converted, refuse_broken_norms, to_affine
 from sslprep.checkpoints.architecture import Trunk
 from sslprep.checkpoints.blobs import save_pickle
+from sslprep.checkpoints.picture import check_choice
 from sslprep.checkpoints.source import (
     MARK,
     Source,
@@ -179,9 +180,11 @@ def convert_detectron(
     """
     norms.check_eps(bn_eps)
     _check_choices(target, decompose_bn=decompose_bn, keep_momentum=keep_momentum)
-    proof.check_choice(check=check, picture=picture)
+    check_choice(check=check, picture=picture)
     inputs = manifest.Inputs(hash_inputs=hash_inputs)
     inputs.add_file(c2_model)
+    if picture is not None:
+        inputs.add_file(picture)
     source = read_source(c2_model, tower=tower, allow_unknown=allow_unknown)
     refuse_second_time(source, absorb_std=absorb_std)
     model = source.model()
@@ -192,6 +195,8 @@ def convert_detectron(
     try:
         refuse_broken_norms(blobs, missing)
         if absorb_std:
+            if "conv1_w" not in blobs:
+                raise CheckpointError("has no conv1_w to absorb the std into")
             blobs["conv1_w"] = norms.absorb_std(blobs["conv1_w"])
         if target == "detectron2":
             converted = _to_detectron2(blobs, trunk)
@@ -242,7 +247,7 @@ def convert_detectron(
                 "target": target,
                 "absorbed_std": absorb_std,
                 "settings": chosen,
-                **({"proof": stages} if stages is not None else {}),
+                **proof.record(stages, picture),
                 **source.details(trunk, fates),
             },
         )

@@ -186,8 +186,11 @@ class PlainAlexNet(nn.Module):
             stages[f"conv{number}"] = x = self.pool(x) if number in (1, 2, 5) else x
         x = x.flatten(1)
         for name in ("fc6", "fc7"):
-            if name in modules:
-                stages[name] = x = self._finish(modules[name](x), f"{name}_reshape_bn")
+            linear = modules.get(name)
+            if not isinstance(linear, nn.Linear) or linear.in_features != x.shape[1]:
+                break
+            norm = "_reshape_bn" if f"{name}_reshape_bn" in modules else "_bn"
+            stages[name] = x = self._finish(linear(x), name + norm)
         return stages
 
 

@@ -6,7 +6,6 @@ the target's user builds it, loaded with what is written (`network`) and fed the
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.architecture import Trunk
-from sslprep.checkpoints.names import parse_caffe2
-from sslprep.checkpoints.norms import EPS, MEAN_BGR, STD_BGR
-from sslprep.errors import CheckpointError, MissingExtraError, ParameterError
-
-logger = logging.getLogger(__name__)
+from sslprep.checkpoints.names import STEM_CONV, BlobName, parse_caffe2
+from sslprep.checkpoints.norms import EPS
+from sslprep.checkpoints.picture import (
+    detector_input,
+    read_picture,
+    source_input,
+    torchvision_input,
+)
+from sslprep.errors import CheckpointError
 
 LIMIT = 1e-4
 """Largest relative difference of a stage that rounding may cause."""
-SIZE = 224
-_RESIZED = 256
-
 Form = Literal["torch", "detectron", "detectron2"]
 
 
@@ -51,83 +51,13 @@ class Target:
     eps: float = EPS
 
 
-def check_choice(*, check: bool, picture: Path | None) -> None:
-    """Check before any work that a proof can be made, if one is wanted.
-
-    Raises:
-        ParameterError: A picture without `--check`, or no such picture.
-        MissingExtraError: PyTorch or the default picture is not installed.
-    """
-    if not check:
-        if picture is not None:
-            raise ParameterError("--picture is given without --check", remedy="Add --check.")
-        return
-    if picture is not None and not picture.is_file():
-        raise ParameterError(f"no picture {picture}", remedy="Check the path.")
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError(
-            "--check computes with PyTorch", remedy='Install it: pip install "sslprep[torch]".'
-        )
-    if picture is None and importlib.util.find_spec("skimage") is None:
-        raise MissingExtraError(
-            "--check without --picture uses a photograph of scikit-image",
-            remedy='Pass --picture FILE, or install it: pip install "sslprep[demo]".',
-        )
-
-
-def read_picture(path: Path | None) -> NDArray[np.uint8]:
-    """Read a picture and cut out its middle: (224, 224, 3), RGB.
-
-    Raises:
-        ParameterError: The file is no picture.
-    """
-    from PIL import Image
-
-    if path is None:
-        from skimage import data
-
-        image = Image.fromarray(np.asarray(data.astronaut()))  # type: ignore[no-untyped-call]
-    else:
-        try:
-            with Image.open(path) as opened:
-                image = opened.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ParameterError(
-                f"{path} is no readable picture ({error})", expected="a JPEG or PNG file"
-            ) from error
-    scale = _RESIZED / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)))
-    left, top = (image.width - SIZE) // 2, (image.height - SIZE) // 2
-    return np.asarray(image.crop((left, top, left + SIZE, top + SIZE)), dtype=np.uint8)
-
-
-def source_input(picture: NDArray[np.uint8], channels: int) -> NDArray[np.float64]:
-    """Return a picture as the benchmark's networks take it: (1, C, H, W).
-
-    Three channels are BGR, `(x / 255 - mean) / std`; one is a lightness between -50 and 50.
-    """
-    if channels == 1:
-        luma = picture @ np.array([0.299, 0.587, 0.114])
-        return np.ascontiguousarray((luma / 255 * 100 - 50)[None, None])
-    bgr = picture[:, :, ::-1] / 255
-    return _planes((bgr - np.array(MEAN_BGR)) / np.array(STD_BGR))
-
-
 def target_input(picture: NDArray[np.uint8], channels: int, target: Target) -> NDArray[np.float64]:
-    """Return a picture as the target's user feeds it, written from the target's own recipe."""
+    """Return a picture as the target's user feeds it."""
     if channels == 1:
         return source_input(picture, 1)
-    mean_rgb, std_rgb = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     if target.form == "torch" and target.order == "rgb":
-        return _planes((picture / 255 - mean_rgb) / std_rgb)
-    centred = picture[:, :, ::-1] - 255 * mean_rgb[::-1]
-    return _planes(centred if target.absorbed else centred / (255 * std_rgb[::-1]))
-
-
-def _planes(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+        return torchvision_input(picture)
+    return detector_input(picture, divide=not target.absorbed)
 
 
 def prove(
@@ -160,6 +90,12 @@ def prove(
             f"{missing[0]} is missing, so the model computes nothing to compare",
             remedy="Leave --check out, or take a complete checkpoint.",
         )
+    biased = [n for n in map(parse_caffe2, blobs) if n is not None and _is_biased(n)]
+    if biased and trunk.family == "resnet":
+        raise CheckpointError(
+            f"{biased[0]} is the bias of a convolution, which --check does not know in a ResNet",
+            remedy="Leave --check out.",
+        )
     from sslprep.checkpoints.arithmetic import alexnet_stages, resnet_stages
 
     pixels = read_picture(picture)
@@ -172,6 +108,28 @@ def prove(
         expected["fc"] = expected["pool5"] @ weights.T + bias
     found = target_stages(target, trunk, target_input(pixels, trunk.channels, target))
     return compare(expected, found)
+
+
+def _is_biased(name: BlobName) -> bool:
+    conv = name.unit is not None or name.layer == STEM_CONV
+    return conv and name.param == "b" and not name.norm and not name.momentum
+
+
+def record(stages: Mapping[str, float] | None, picture: Path | None) -> dict[str, Any]:
+    """Return what a manifest says of a proof.
+
+    Not the differences themselves: they are rounding, so they depend on the processor and the
+    number of threads, and equal input must give equal bytes.
+    """
+    if stages is None:
+        return {}
+    return {
+        "proof": {
+            "largest_relative_difference_below": LIMIT,
+            "stages": list(stages),
+            "picture": "scikit-image astronaut" if picture is None else str(picture),
+        }
+    }
 
 
 def target_stages(

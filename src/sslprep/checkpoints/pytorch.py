@@ -17,6 +17,7 @@ from sslprep.checkpoints.account import (
     short_table,
 )
 from sslprep.checkpoints.architecture import BLOCKS, Arch, Trunk
+from sslprep.checkpoints.picture import check_choice
 from sslprep.checkpoints.source import (
     Source,
     as_float32,
@@ -192,9 +193,11 @@ def convert_pytorch(
         UnsafeFileError: The file cannot be read safely.
     """
     norms.check_eps(bn_eps)
-    proof.check_choice(check=check, picture=picture)
+    check_choice(check=check, picture=picture)
     inputs = manifest.Inputs(hash_inputs=hash_inputs)
     inputs.add_file(c2_model)
+    if picture is not None:
+        inputs.add_file(picture)
     source = read_source(c2_model, tower=tower, allow_unknown=allow_unknown)
     check_jigsaw(jigsaw, source)
     if source.folded:
@@ -272,7 +275,7 @@ def convert_pytorch(
                 "channels": conv1_order,
                 "classifier": made.classifier,
                 "notes": list(notes),
-                **({"proof": stages} if stages is not None else {}),
+                **proof.record(stages, picture),
                 **source.details(trunk, fates),
             },
         )

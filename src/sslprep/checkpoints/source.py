@@ -174,8 +174,7 @@ def _check_spelling(contents: Contents) -> None:
 
 
 def _take(contents: Contents, tower: int, *, need_towers: bool, allow_unknown: bool) -> Source:
-    mark = contents.extra.get(MARK)
-    mark = dict(mark) if isinstance(mark, dict) else {}
+    mark = _read_mark(contents.extra.get(MARK))
     stored: dict[str, Stored] = dict(contents.blobs)
     choice = None
     distances: dict[str, dict[str, Any]] = {}
@@ -201,6 +200,17 @@ def _take(contents: Contents, tower: int, *, need_towers: bool, allow_unknown: b
         choice=choice,
         distances=distances,
     )
+
+
+def _read_mark(found: object) -> dict[str, Any]:
+    """Return what sslprep may have noted in a file, and nothing else that stands there."""
+    mark: dict[str, Any] = {}
+    if isinstance(found, dict):
+        if found.get("absorbed_std") is True:
+            mark["absorbed_std"] = True
+        if type(found.get("tower")) is int:
+            mark["tower"] = found["tower"]
+    return mark
 
 
 def _as_is(name: str) -> Fate:
