@@ -1,0 +1,189 @@
+"""The page as text: what it holds, how large it is, and that nothing is fetched."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sslprep import manifest
+from sslprep.errors import ManifestError, MissingExtraError, OutputError
+from sslprep.report import page as page_module
+from sslprep.report.collect import collect
+from sslprep.report.page import LARGEST_PAGE, compose, report
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Checker(HTMLParser):
+    """Checks that tags nest, collects ids and what attributes name."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = {name: value or "" for name, value in attrs}
+        assert not [name for name in values if name.startswith("on")]
+        if "id" in values:
+            self.ids.append(values["id"])
+        for name in ("href", "src", "xlink:href"):
+            if values.get(name, "").startswith("#"):
+                self.links.append(values[name][1:])
+            elif name in values:
+                self.sources.append(values[name])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parse(text: str) -> Checker:
+    checker = Checker()
+    checker.feed(text)
+    checker.close()
+    assert not checker.open
+    return checker
+
+
+def test_shows_every_kind_of_artefact(world_page: Path) -> None:
+    text = world_page.read_text("utf-8")
+    for heading in (
+        *("Partitions", "Low-shot samples", "Jigsaw permutations", "Colour bins and priors"),
+        *("Checkpoints", "Provenance", "Images per class", "Labels per image", "Sample photos"),
+        *("Images with problems", "Overlap of samples", "Distances of all pairs"),
+        *("Which tile stands where", "The first 8 permutations", "Gamut, bin size 20"),
+        *("Prior (logarithm), bin size 20", "Rebalancing weights, bin size 20"),
+        *("Colours of all pixels", "Blobs by stage", "First filters (conv1)", "The sets compared"),
+    ):
+        assert f">{heading}</h" in text, heading
+    assert "k = 2" in text
+    assert "left out" not in text
+    assert "cannot be shown. " not in text
+
+
+def test_is_well_formed_with_unique_ids_and_links_that_lead_somewhere(world_page: Path) -> None:
+    found = parse(world_page.read_text("utf-8"))
+    assert len(found.ids) == len(set(found.ids))
+    assert set(found.links) <= set(found.ids)
+
+
+def test_names_nothing_outside_itself(world_page: Path) -> None:
+    text = world_page.read_text("utf-8")
+    assert {s.partition(",")[0].partition(":")[0] for s in parse(text).sources} == {"data"}
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_equal_input_gives_equal_bytes(world: Path, world_page: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "page.html"
+    report(folder=world, output=copy)
+    assert copy.read_bytes() == world_page.read_bytes()
+
+
+def test_stays_below_two_megabytes(world_page: Path) -> None:
+    assert world_page.stat().st_size < LARGEST_PAGE
+
+
+def test_leaves_the_least_important_out_when_there_is_no_room(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_module, "LARGEST_PAGE", 230_000)
+    text = compose(collect(world)).decode()
+    assert len(text.encode()) < 230_000
+    assert "is left out: the page would become too large" in text
+    assert ">Blobs by stage</h4>" in text
+    parse(text)
+
+
+def test_writes_a_manifest_that_verifies(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "perms", tmp_path / "perms")
+    result = report(folder=tmp_path)
+    assert [path.name for path in result.written] == [
+        "report.html",
+        "report.html.manifest.json",
+    ]
+    assert manifest.verify(folder=tmp_path).ok
+
+
+def test_a_second_report_does_not_report_on_the_first(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "perms", tmp_path / "perms")
+    first = report(folder=tmp_path).written[0].read_bytes()
+    second = report(folder=tmp_path, overwrite=True)
+    assert second.written[0].read_bytes() == first
+    assert second.artefacts == 2
+
+
+def test_never_replaces_a_partition_of_the_same_name(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "places", tmp_path / "places")
+    before = (tmp_path / "places" / "train.manifest.json").read_bytes()
+    report(folder=tmp_path, output=tmp_path / "places" / "train.html", overwrite=True)
+    assert (tmp_path / "places" / "train.manifest.json").read_bytes() == before
+
+
+def test_refuses_to_replace_a_page_without_overwrite(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        report(folder=world, output=tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_refuses_a_folder_as_the_page(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder"):
+        report(folder=world, output=tmp_path)
+
+
+def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="no such folder"):
+        report(folder=tmp_path / "nothing")
+
+
+def test_refuses_a_folder_without_manifests_and_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="holds no manifest"):
+        report(folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_the_extra_when_jinja2_is_missing(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"sslprep\[report\]"):
+        report(folder=world)
+
+
+def test_lists_what_it_has_no_view_for(write, page) -> None:
+    write("odd", "something-new", {"a.npy": np.arange(3)})
+    text = page()
+    assert "which has no view here" in text
+    assert 'id="artefact-1-origin"' in text
+
+
+def test_shows_two_hundred_artefacts_and_counts_the_rest(write, page) -> None:
+    for i in range(205):
+        write(f"set{i:03}", "permutations", {f"p{i}.npy": np.eye(2, dtype=int) * [[0, 1], [1, 0]]})
+    text = page()
+    assert "5 more artefacts are not shown" in text
+    assert text.count('class="card"') == 200
+
+
+def test_the_command_line_ends_with_the_page(world: Path, tmp_path: Path, run) -> None:
+    done = run("report", world, "--output", tmp_path / "r.html")
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "r.html") in done.stderr
+    done = run("report", tmp_path / "nothing")
+    assert done.returncode == 1
+    assert "no such folder" in done.stderr
+    assert "Traceback" not in done.stderr
