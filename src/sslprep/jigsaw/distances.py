@@ -96,14 +96,18 @@ def pair_histogram(
 ) -> list[int]:
     """Return the number of pairs at each distance 0…M.
 
-    Takes the cheaper of two exact ways: comparing all pairs, or counting for every set of
-    positions the pairs that agree there.
+    Takes the cheapest of three exact ways: comparing all pairs; where the set falls into cosets,
+    comparing one row of each with all; or counting, for every set of positions, the pairs that
+    agree there.
     """
     n, m = permutations.shape
-    pairwise = n * n / 2 * m
+    group = coset_group(permutations)
+    compares = n * n / 2 * m if group is None else float(n * n)
     by_positions = 2.0**m * n * 400  # measured: a sort costs some 400 byte compares per row
-    if by_positions < pairwise:
+    if by_positions < compares:
         return histogram_by_positions(permutations)
+    if group is not None:
+        return histogram_by_cosets(permutations, advance)
     return histogram_by_pairs(permutations, advance)
 
 
@@ -116,34 +120,94 @@ def histogram_by_pairs(
     agreeing = np.zeros(m + 1, dtype=np.int64)
     for top in range(0, n, _TILE_ROWS):
         bottom = min(top + _TILE_ROWS, n)
+        block = columns[:, top:bottom]
         # The block against itself meets each pair twice, and each row once with itself.
-        own = _agreements(columns, top, bottom, top, bottom)
+        own = _agreements(block, block)
         own[m] -= bottom - top
-        agreeing += own // 2
-        for left in range(bottom, n, _TILE_COLUMNS):
-            right = min(left + _TILE_COLUMNS, n)
-            agreeing += _agreements(columns, top, bottom, left, right)
+        agreeing += own // 2 + _agreements(block, columns[:, bottom:])
         if advance is not None:
             advance(bottom - top)
     return [int(pairs) for pairs in agreeing[::-1]]
 
 
-def _agreements(
-    columns: NDArray[np.uint8], top: int, bottom: int, left: int, right: int
-) -> NDArray[np.int64]:
-    """Count the pairs (row of top…bottom, row of left…right) by number of agreements."""
-    total = np.zeros((bottom - top, right - left), dtype=np.uint8)
-    same = np.empty(total.shape, dtype=bool)
-    for column in columns:
-        np.equal(column[top:bottom, None], column[None, left:right], out=same)
-        total += same.view(np.uint8)
-    counts = np.zeros(len(columns) + 1, dtype=np.int64)
-    left_over = total.size
-    for k in range(len(counts)):  # few agreements are the most frequent, so this ends early
-        counts[k] = np.count_nonzero(np.equal(total, k, out=same))
-        left_over -= counts[k]
-        if not left_over:
-            break
+def coset_group(permutations: Permutations) -> Permutations | None:
+    """Return the group T of positions, (M, M), if the rows come in cosets p ∘ T of M rows each.
+
+    A set that was made so is recognised by its rows alone: T is what makes the first M rows of the
+    first, every whole block of M rows must be what T makes of its first, and T must be closed.
+    """
+    n, m = permutations.shape
+    whole = n // m
+    if whole < 2:
+        return None
+    group = np.argsort(permutations[0])[permutations[:m]]
+    blocks = permutations[: whole * m].reshape(whole, m, m)
+    for part in (slice(1, 2), slice(2, None)):  # most other sets fail at once
+        if not np.array_equal(blocks[part], blocks[part, 0][:, group]):
+            return None
+    members = {row.tobytes() for row in group}
+    closed = all(row.tobytes() in members for one in group for row in one[group])
+    return group.astype(np.uint8) if closed and len(members) == m else None
+
+
+def histogram_by_cosets(
+    permutations: Permutations, advance: Callable[[int], None] | None = None
+) -> list[int]:
+    """Compare the first row of each coset p ∘ T with all rows: N² byte compares.
+
+    Rearranging the positions of both rows alike changes no distance, and the t in T only
+    exchange rows within cosets. So p ∘ t has the same distances to the set as p.
+
+    Args:
+        permutations: A set of which `coset_group` is not None.
+        advance: Told how many rows were done, now and then.
+    """
+    n, m = permutations.shape
+    whole = n // m * m
+    columns = np.ascontiguousarray(permutations.T)
+    agreeing = np.zeros(m + 1, dtype=np.int64)
+    firsts = np.ascontiguousarray(columns[:, :whole:m])
+    for top in range(0, firsts.shape[1], _TILE_ROWS):
+        block = firsts[:, top : top + _TILE_ROWS]
+        agreeing += _agreements(block, columns[:, :whole])
+        if advance is not None:
+            advance(block.shape[1] * m)
+    agreeing *= m
+    agreeing[m] -= whole  # each row with itself
+    agreeing //= 2
+    rest = columns[:, whole:]
+    agreeing += _agreements(rest, columns[:, :whole])
+    own = _agreements(rest, rest)
+    own[m] -= n - whole
+    agreeing += own // 2
+    if advance is not None:
+        advance(n - whole)
+    return [int(pairs) for pairs in agreeing[::-1]]
+
+
+def _agreements(some: Permutations, others: Permutations) -> NDArray[np.int64]:
+    """Count the pairs (one of some, one of the others) by number of agreements.
+
+    Args:
+        some: Few permutations as columns, (M, n).
+        others: Permutations as columns, (M, any).
+    """
+    m, rows = some.shape
+    counts = np.zeros(m + 1, dtype=np.int64)
+    for left in range(0, others.shape[1], _TILE_COLUMNS):
+        part = others[:, left : left + _TILE_COLUMNS]
+        total = np.zeros((rows, part.shape[1]), dtype=np.uint8)
+        same = np.empty(total.shape, dtype=bool)
+        for one, other in zip(some, part, strict=True):
+            np.equal(one[:, None], other, out=same)
+            total += same.view(np.uint8)
+        pending = total.size
+        for k in range(m + 1):  # few agreements are the most frequent, so this ends early
+            found = int(np.count_nonzero(np.equal(total, k, out=same)))
+            counts[k] += found
+            pending -= found
+            if not pending:
+                break
     return counts
 
 
