@@ -14,10 +14,13 @@ import fcntl
 import hashlib
 import io
 import logging
+import math
 import os
 import signal
+import sys
 import threading
 import tokenize
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -420,6 +423,9 @@ def read_array(
         if allowed is not None and len(shape) not in allowed:
             wanted = " or ".join(f"{n} {'axis' if n == 1 else 'axes'}" for n in allowed)
             raise ArrayError(f"got shape {shape}", where=path, expected=f"an array with {wanted}")
+        if dtype.kind == "U":
+            _refuse_impossible_characters(file, dtype, path)
+            file.seek(offset)
         order = "F" if fortran else "C"
         if mmap and 0 not in shape:
             return np.memmap(path, dtype, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]
@@ -427,6 +433,27 @@ def read_array(
         return np.fromfile(file, dtype, count).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
 
 
+def _refuse_impossible_characters(file: BinaryIO, dtype: np.dtype[Any], path: Path) -> None:
+    """Refuse code points that no Python string can hold, or none that names a file.
+
+    Undecodable bytes of file names stand as U+DC80 to U+DCFF (PEP 383) and are let through.
+    """
+    code = np.dtype(np.uint32).newbyteorder(dtype.byteorder)
+    while (block := np.fromfile(file, code, _CHUNK)).size:
+        if block.max() < _FIRST_SURROGATE:
+            continue
+        odd = (block >= _FIRST_SURROGATE) & ~((block >= 0xDC80) & (block <= 0xDCFF))
+        odd &= (block < 0xE000) | (block > sys.maxunicode)
+        if odd.any():
+            raise ArrayError(
+                f"holds the impossible character {int(block[odd][0]):#x}",
+                where=path,
+                expected="Unicode text",
+                remedy="The file is damaged; copy it again.",
+            )
+
+
+_FIRST_SURROGATE = 0xD800
 _KIND_NAMES = {
     "i": "integers",
     "u": "unsigned integers",
@@ -437,8 +464,43 @@ _KIND_NAMES = {
 }
 
 
-_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError)
+_HEADER_ERRORS = (
+    *(ValueError, TypeError, SyntaxError, LookupError, AttributeError, OverflowError),
+    tokenize.TokenError,
+)
 """What NumPy raises for a `.npy` header that is not one."""
+_ARRAY_VERSIONS = {
+    (1, 0): (np.lib.format.read_array_header_1_0, 2),
+    (2, 0): (np.lib.format.read_array_header_2_0, 4),
+    (3, 0): (np.lib.format.read_array_header_2_0, 4),
+}
+"""How to read the header of each version of the format, and how wide its length field is."""
+_LONGEST_HEADER = 10_000
+"""NumPy's own limit."""
+_MOST_AXES = 32
+"""NumPy 1's limit."""
+
+
+def parse_array_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Let NumPy parse a `.npy` header: (shape, Fortran order, dtype), not checked further.
+
+    Raises:
+        ValueError: It is none; whatever NumPy raises for that.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in _ARRAY_VERSIONS:
+            raise ValueError(f"unknown version {version}")
+        reader, width = _ARRAY_VERSIONS[version]
+        length = int.from_bytes(file.read(width), "little")
+        if length > _LONGEST_HEADER:  # NumPy would ask for that much memory before it looks
+            raise ValueError(f"a header of {length} bytes")
+        file.seek(-width, os.SEEK_CUR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote: we read them
+            return reader(file)
+    except (*_HEADER_ERRORS, RecursionError, MemoryError) as error:
+        raise ValueError(str(error)) from error
 
 
 def read_array_header(
@@ -453,14 +515,10 @@ def read_array_header(
         ArrayError: Not a `.npy` file, an object array, or a length that does not fit.
     """
     try:
-        version = np.lib.format.read_magic(file)
-        reader = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-            version, np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = reader(file)
-    except (*_HEADER_ERRORS, RecursionError, MemoryError) as error:
+        shape, fortran, dtype = parse_array_header(file)
+    except ValueError as error:
         raise ArrayError(
-            f"not a readable .npy file ({error})".replace("\n", " "),
+            f"not a readable .npy file ({error!s:.100})".replace("\n", " "),
             where=path,
             expected="a file written by numpy.save",
         ) from error
@@ -471,8 +529,13 @@ def read_array_header(
             expected="numbers or strings",
             remedy="Save it again with a plain dtype.",
         )
-    if any(not isinstance(n, int) or n < 0 for n in shape):
-        raise ArrayError(f"has the impossible shape {shape}", where=path)
+    if (
+        any(not isinstance(n, int) or n < 0 for n in shape)
+        or len(shape) > _MOST_AXES
+        or math.prod(n for n in shape if n) * max(1, dtype.itemsize) > sys.maxsize
+        or dtype.itemsize == 0
+    ):
+        raise ArrayError(f"has the impossible shape {shape} of {dtype}", where=path)
     offset = file.tell()
     size = os.fstat(file.fileno()).st_size - offset
     wanted = dtype.itemsize

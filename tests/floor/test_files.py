@@ -237,6 +237,12 @@ def damaged(tmp_path: Path, change: object) -> Path:
         (lambda b: b.replace(b"(100,), }      ", b"(10**9**9,), }"), "not a readable .npy"),
         (lambda b: b.replace(b"(100,), }     ", b"(9999999999,)}"), "truncated or damaged"),
         (lambda b: b.replace(b"'<i8'", b"'|O8'"), "Python objects|not a readable"),
+        (lambda b: b.replace(b"'<i8'", b"'<U0'"), "impossible shape"),
+        (lambda b: b.replace(b"(100,), }" + b" " * 8, b"(0, 10**20), }   "), "not a readable"),
+        (lambda b: b.replace(b"(100,), }" + b" " * 17, b"(0, 99999999999999999999), }"), "imposs"),
+        (lambda b: b[:6] + b"\x02\0\xff\xff\xff\x7f" + b[10:], "a header of 2147483647 bytes"),
+        (lambda b: b[:6] + b"\x01\x1b" + b[8:], "unknown version"),
+        (lambda b: b.replace(b"'<i8'", b"()   "), "not a readable"),
     ],
 )
 def test_a_damaged_array_is_one_line(tmp_path: Path, change: object, message: str) -> None:
@@ -253,6 +259,28 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
     with pytest.raises(ArrayError, match="never unpickles"):
         read_array(tmp_path / "a.npy")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("code", "fine"),
+    [
+        *((0xD7FF, True), (0xE000, True), (0x10FFFF, True), (0xDC80, True), (0xDCFF, True)),
+        *((0xD800, False), (0xDFFF, False), (0x110000, False), (2**32 - 1, False)),
+    ],
+)
+def test_strings_of_impossible_characters_are_refused(
+    tmp_path: Path, code: int, fine: bool, order: str, mmap: bool
+) -> None:
+    codes = np.array([65, code, 0, 66, 67, 0], f"{order}u4")
+    np.save(tmp_path / "a.npy", codes.view(f"{order}U3"))
+    if fine:
+        array = read_array(tmp_path / "a.npy", mmap=mmap)
+        assert array.tolist() == ["A" + chr(code), "BC"]
+    else:
+        with pytest.raises(ArrayError, match=f"impossible character {code:#x}"):
+            read_array(tmp_path / "a.npy", mmap=mmap)
 
 
 def test_expectations_are_named(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ or takes more memory than the file's size; see `unpickle`.
 
 from __future__ import annotations
 
-import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_saf
 from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
 from sslprep.checkpoints.unpickle import Boxed, read_pickle
 from sslprep.errors import CheckpointError, UnsafeFileError
-from sslprep.files import reading
+from sslprep.files import parse_array_header, reading
 
 __all__ = [
     "Blobs",
@@ -51,8 +50,6 @@ _NESTS = (
 _PICKLE_STARTS = b"\x80(}c]"
 """What a pickled dict begins with: its protocol, or in protocols 0 and 1 a dict's opcodes."""
 _LFS = b"version https://"
-_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, tokenize.TokenError)
-"""What NumPy raises for a header that is not one."""
 _SPARE = 16 << 20
 _MAX_PLAIN = 10_000
 _MAX_PLAIN_DEPTH = 8
@@ -217,12 +214,8 @@ def _npy_header(path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     """Return type, shape and the position after the header."""
     with reading(path, CheckpointError), open(path, "rb") as handle:
         try:
-            version = np.lib.format.read_magic(handle)
-            if version == (1, 0):
-                shape, _, dtype = np.lib.format.read_array_header_1_0(handle)
-            else:
-                shape, _, dtype = np.lib.format.read_array_header_2_0(handle)
-        except (*_HEADER_ERRORS, RecursionError, MemoryError) as error:
+            shape, _, dtype = parse_array_header(handle)
+        except ValueError as error:
             raise UnsafeFileError(
                 f"not a readable .npy header ({error!s:.100})", remedy="Nothing was loaded."
             ) from error
