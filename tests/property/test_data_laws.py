@@ -219,7 +219,7 @@ class TestRows:
     """ "jsonl and csv (one row an image: file_name, label(s), split)": nothing gets lost."""
 
     @settings(max_examples=60)
-    @given(st.lists(paths, min_size=1, max_size=5), st.data())
+    @given(st.lists(paths | st.text(',"\r\n a', min_size=1), min_size=1, max_size=5), st.data())
     def test_csv_and_jsonl_read_back(self, images: list[str], more: st.DataObject) -> None:
         shape = more.draw(st.sampled_from([(len(images),), (len(images), 2)]))
         labels = np.arange(math.prod(shape), dtype=np.int64).reshape(shape) % 3 - 1

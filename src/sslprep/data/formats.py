@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import Any, BinaryIO, Literal
 
@@ -64,26 +64,32 @@ def write(
     if kind == "csv":
         columns = ["label"] if labels.ndim == 1 else list(class_names)
         _check_columns(columns)
-        file.write(_csv([("file_name", *columns, "split")]))
+        file.write(_csv([("file_name", *columns, "split")], columns))
     for paths, values in _batches(images, labels):
         if kind == "csv":
             cells = ((v,) for v in values) if labels.ndim == 1 else values
-            file.write(_csv((p, *v, split) for p, v in zip(paths, cells, strict=True)))
+            rows = ((p, *v, split) for p, v in zip(paths, cells, strict=True))
+            file.write(_csv(rows, paths))
         elif kind == "jsonl":
             name = "label" if labels.ndim == 1 else "labels"
-            rows = [
+            objects = [
                 {"file_name": p, name: v, "split": split}
                 for p, v in zip(paths, values, strict=True)
             ]
-            file.write(msgspec.json.Encoder().encode_lines(rows))
+            file.write(msgspec.json.Encoder().encode_lines(objects))
         else:
             lines = (f"{p} {v}\n" for p, v in zip(paths, values, strict=True))
             file.write("".join(lines).encode())
 
 
-def _csv(rows: Any) -> bytes:
+def _csv(rows: Iterable[Sequence[object]], strings: Iterable[str]) -> bytes:
+    """Return lines of csv; `strings` are those cells that may hold anything."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    if any("\r" in string for string in strings):
+        # Before Python 3.13 the csv module quotes "\r" only where it is part of the line end.
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerows(rows)
     return text.getvalue().encode()
 
 
