@@ -8,6 +8,7 @@ equal bytes, wherever and on however many cores a command ran.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 from sslprep import __version__
-from sslprep.errors import ManifestError, OutputError, SslprepError
+from sslprep.errors import ManifestError, OutputError, ParameterError, SslprepError
 from sslprep.files import MANIFEST_SUFFIX, OutputSet, WrittenFile, reading, sha256_of
 
 SCHEMA = 1
@@ -199,7 +200,12 @@ def _source_date() -> str | None:
         return None
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(int(epoch), UTC).isoformat()
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC).isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise ParameterError(
+            f"SOURCE_DATE_EPOCH is {epoch!r}", expected="seconds since 1970, a whole number"
+        ) from error
 
 
 def read(path: Path) -> Manifest:
@@ -237,8 +243,11 @@ def find(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
         for name in sorted(names):
-            if name.endswith(MANIFEST_SUFFIX) and not name.startswith("."):
-                yield Path(place) / name
+            path = Path(place) / name
+            # A pipe under a manifest's name would be waited for without end.
+            ours = name.endswith(MANIFEST_SUFFIX) and not name.startswith(".")
+            if ours and (path.is_file() or not path.exists()):
+                yield path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,11 +310,14 @@ def verify(*, folder: Path) -> VerifyResult:
 
 
 def _compare(manifest: Path, output: OutputRecord) -> None:
-    if Path(output.file).name != output.file:
+    if Path(output.file).name != output.file or "\0" in output.file:
         raise ManifestError(f"names {output.file!r}, not a file beside it", where=manifest)
     file = manifest.parent / output.file
     with reading(file, ManifestError):
-        size = file.stat().st_size
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            raise ManifestError("is no ordinary file", where=file)
+        size = status.st_size
         if size != output.bytes:
             raise ManifestError(
                 f"has {size} bytes", where=file, expected=f"{output.bytes} ({manifest.name})"

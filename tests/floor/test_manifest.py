@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sslprep import manifest
-from sslprep.errors import ManifestError, SslprepError
+from sslprep.errors import ManifestError, ParameterError, SslprepError
 from sslprep.files import OutputSet
 
 
@@ -118,3 +118,34 @@ def test_verify_needs_a_manifest(tmp_path: Path) -> None:
         manifest.verify(folder=tmp_path)
     with pytest.raises(ManifestError, match="no such folder"):
         manifest.verify(folder=tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "", ".", "..", "x/y"])
+def test_verify_opens_only_files_beside_the_manifest(
+    tmp_path: Path, source: Path, name: str
+) -> None:
+    make(tmp_path, source)
+    path = tmp_path / "a.manifest.json"
+    path.write_text(path.read_text().replace("a.bin", name))
+    assert not manifest.verify(folder=tmp_path).ok
+
+
+def test_verify_waits_for_no_pipe_and_reads_no_device(tmp_path: Path, source: Path) -> None:
+    make(tmp_path, source)
+    path = tmp_path / "a.manifest.json"
+    path.write_text(path.read_text().replace('"bytes": 1', '"bytes": 0'))
+    os.mkfifo(tmp_path / "pipe.manifest.json")
+    for make_odd in (lambda p: os.mkfifo(p), lambda p: p.symlink_to("/dev/zero")):
+        (tmp_path / "a.bin").unlink()
+        make_odd(tmp_path / "a.bin")
+        (problem,) = manifest.verify(folder=tmp_path).problems
+        assert "is no ordinary file" in problem
+
+
+@pytest.mark.parametrize("epoch", ["yesterday", "1e9", str(10**30)])
+def test_a_source_date_that_is_none_is_one_line(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, epoch: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(ParameterError, match="SOURCE_DATE_EPOCH"):
+        make(tmp_path / "out", source)
