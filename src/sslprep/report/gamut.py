@@ -12,7 +12,7 @@ from sslprep.report.lab import lab_to_srgb
 from sslprep.report.svg import Drawing, coordinate
 
 _MOST_DRAWN = 1500
-LEFT, TOP, PLOT = 46, 12, 270
+LEFT, TOP, PLOT = 56, 12, 262
 _STEPS = 8
 DECADES = 6
 """Powers of ten that the shades and curves of priors span; smoothing leaves some far below."""

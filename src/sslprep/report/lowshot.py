@@ -97,7 +97,7 @@ class _Lanes:
     def __init__(
         self, names: Sequence[str], samples: Sequence[int], row: float, *, title: str, text: str
     ) -> None:
-        self.left = min(112.0, 12 + 6.4 * max(len(name) for name in names))
+        self.left = min(118.0, 16 + 6.8 * max(len(name) for name in names))
         self.wide = (WIDTH - self.left - _GAP * len(samples)) / len(samples)
         self.row = row
         height = _TOP + row * len(names) + 4

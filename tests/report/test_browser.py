@@ -1,0 +1,258 @@
+"""The page in a real Chromium, opened from the disk."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sslprep.report.page import report
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = (360, 1600)
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def opened(browser: Any, world_page: Path) -> Iterator[Open]:
+    """Open the page (or another) with given width, colours, script; closes it at the end."""
+    contexts = []
+
+    def call(path: Path = world_page, *, width: int = 1600, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.messages, page.requests = [], []
+        page.on("console", lambda message: page.messages.append(message.text))
+        page.on("pageerror", lambda error: page.messages.append(str(error)))
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+
+
+def test_opens_from_the_disk_without_an_error_or_a_request(opened: Open, world_page: Path) -> None:
+    page = opened()
+    page.wait_for_load_state("networkidle")
+    assert page.messages == []
+    assert {u for u in page.requests if not u.startswith("data:")} == {world_page.as_uri()}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_picture_has_a_size_and_every_drawing_too(opened: Open, width: int) -> None:
+    page = opened(width=width)
+    sizes = page.eval_on_selector_all(
+        "img, svg image, .canvas > svg",
+        """nodes => nodes.map(node => {
+            const box = node.getBoundingClientRect();
+            return [node.tagName, box.width, box.height, node.naturalWidth ?? 1];
+        })""",
+    )
+    assert len(sizes) > 30
+    assert not [s for s in sizes if min(s[1:]) < 1]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_does_not_scroll_sideways(opened: Open, width: int) -> None:
+    page = opened(width=width)
+    page.eval_on_selector_all("details", "nodes => nodes.forEach(node => { node.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_texts_of_a_chart_lie_within_it_and_do_not_overlap(opened: Open, width: int) -> None:
+    page = opened(width=width)
+    problems = page.eval_on_selector_all(
+        ".canvas > svg",
+        """drawings => drawings.flatMap(drawing => {
+            const frame = drawing.getBoundingClientRect();
+            const texts = [...drawing.querySelectorAll("text")].filter(t => t.textContent);
+            const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
+            const name = drawing.getAttribute("aria-label");
+            const out = boxes.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1
+                || b.top < frame.top - 1 || b.bottom > frame.bottom + 1);
+            const over = boxes.flatMap(([s, a], i) => boxes.slice(i + 1).filter(([, b]) =>
+                a.left + 1 < b.right && b.left + 1 < a.right
+                && a.top + 3 < b.bottom && b.top + 3 < a.bottom).map(([t]) => [s, t]));
+            return [...out.map(([t]) => [name, "outside", t]),
+                    ...over.map(pair => [name, "overlap", ...pair])];
+        })""",
+    )
+    assert problems == [], problems
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_both_colour_schemes(opened: Open, scheme: str) -> None:
+    page = opened(color_scheme=scheme)
+    faint = page.evaluate(
+        """() => {
+            const luminance = colour => {
+                const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).slice(0, 3).map(v => {
+                    v /= 255;
+                    return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+                });
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            };
+            const ground = node => {
+                for (; node; node = node.parentElement) {
+                    const colour = getComputedStyle(node).backgroundColor;
+                    if (!/, 0\\)$/.test(colour)) return colour;
+                }
+                return "rgb(255, 255, 255)";
+            };
+            const found = new Map();
+            for (const node of document.querySelectorAll("body *:not(script, title, desc)")) {
+                if (![...node.childNodes].some(c => c.nodeType === 3 && c.data.trim())) continue;
+                if (node.classList.contains("inshade")) continue;
+                const style = getComputedStyle(node);
+                const ink = node.closest("svg") ? style.fill : style.color;
+                const [a, b] = [luminance(ink), luminance(ground(node))];
+                const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+                if (ratio < 4.5) found.set(node.tagName + "." + node.getAttribute("class"), ratio);
+            }
+            return [...found];
+        }"""
+    )
+    assert faint == [], faint
+
+
+def test_light_and_dark_differ(opened: Open) -> None:
+    colours = [
+        opened(color_scheme=scheme).evaluate(
+            "[getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('svg .bar')).fill]"
+        )
+        for scheme in ("light", "dark")
+    ]
+    assert colours[0][0] != colours[1][0]
+    assert colours[0][1] != colours[1][1]
+
+
+def classes_of(table: Any) -> list[str]:
+    return [text.strip() for text in table.locator("tbody th").all_inner_texts()]
+
+
+def test_a_table_sorts_by_mouse_and_says_how(opened: Open) -> None:
+    page = opened()
+    table = page.locator("table[data-sort]").filter(has_text="o<b>x").first
+    button = table.get_by_role("button", name="images")
+    button.click()
+    numbers = [int(t) for t in table.locator("tbody td.number:nth-child(2)").all_inner_texts()]
+    assert numbers == sorted(numbers, reverse=True)
+    head = table.locator("th", has=page.get_by_role("button", name="images"))
+    assert head.get_attribute("aria-sort") == "descending"
+    button.click()
+    numbers = [int(t) for t in table.locator("tbody td.number:nth-child(2)").all_inner_texts()]
+    assert numbers == sorted(numbers)
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert table.locator("[aria-sort]").count() == 1
+    assert "Sorted by images" in table.locator("xpath=ancestor::*[2]").inner_text()
+
+
+def test_a_table_sorts_by_keyboard(opened: Open) -> None:
+    page = opened()
+    table = page.locator("table[data-sort]").filter(has_text="o<b>x").first
+    button = table.get_by_role("button", name="class")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert classes_of(table) == ["cat", "dog", "o<b>x"]
+    page.keyboard.press("Space")
+    assert classes_of(table) == ["o<b>x", "dog", "cat"]
+
+
+def test_the_first_tab_leads_to_a_visible_link_past_the_contents(opened: Open) -> None:
+    page = opened()
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(50)
+    box = page.locator(":focus").bounding_box()
+    assert page.locator(":focus").inner_text() == "Skip to the content"
+    assert box["y"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_whatever_scrolls_can_be_reached_by_keyboard(opened: Open) -> None:
+    page = opened(width=360)
+    page.eval_on_selector_all("details", "nodes => nodes.forEach(node => { node.open = true })")
+    stuck = page.eval_on_selector_all(
+        "main *:not(svg, svg *)",
+        """nodes => nodes.filter(n => n.scrollWidth > n.clientWidth + 1
+            && getComputedStyle(n).overflowX === "auto" && n.tabIndex < 0)
+            .map(n => n.outerHTML.slice(0, 80))""",
+    )
+    assert stuck == []
+
+
+def test_headings_are_in_order(opened: Open) -> None:
+    page = opened()
+    levels = page.eval_on_selector_all("h1, h2, h3, h4, h5, h6", "n => n.map(x => +x.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+
+
+def test_pictures_and_drawings_have_names_and_tables_have_headers(opened: Open) -> None:
+    page = opened()
+    assert page.locator("img:not([alt]), img[alt='']").count() == 0
+    assert page.locator(".canvas > svg:not([role='img'])").count() == 0
+    assert page.locator(".canvas > svg:not([aria-label]), .canvas > svg[aria-label='']").count() == 0
+    assert page.locator("th:not([scope])").count() == 0
+    bare = page.eval_on_selector_all(
+        "table", "n => n.filter(t => !t.caption || !t.tHead || !t.querySelector('tbody th')).length"
+    )
+    assert bare == 0
+    assert page.locator("html[lang='en']").count() == 1
+    for landmark in ("banner", "navigation", "main", "contentinfo"):
+        assert page.get_by_role(landmark).count() == 1
+
+
+def test_can_be_read_without_script(opened: Open) -> None:
+    with_script, without = opened(), opened(java_script_enabled=False)
+    text = without.locator("main").inner_text()
+    assert without.get_by_role("button").count() == 0
+    assert text.replace("\t", " ").split() == [
+        word for word in with_script.locator("main").inner_text().replace("\t", " ").split()
+    ]
+    without.locator("summary").first.click()
+    assert without.locator("details[open]").count() == 1
+
+
+def test_hostile_names_show_as_text_and_do_nothing(
+    opened: Open, write: Any, tmp_path: Path
+) -> None:
+    names = ["<script>alert(1)</script>", "\"&'", "<img src=x onerror=alert(2)>"]
+    labels = np.eye(3, dtype=np.int32)
+    images = np.array(['"><script>alert(3)</script>.jpg', "'onload='alert(4)", "&lt;b&gt;.jpg"])
+    write(
+        '"><svg onload=alert(5)>',
+        "partition",
+        {"t_images.npy": images, "t_labels.npy": labels},
+        details={"classes": names, "dataset": "<b>bold</b>"},
+        parameters={"--x": "</script><script>alert(6)</script>"},
+        warnings=["<iframe src=javascript:alert(7)>"],
+    )
+    report(folder=tmp_path)
+    page = opened(tmp_path / "report.html")
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.wait_for_timeout(200)
+    assert dialogs == []
+    assert page.messages == []
+    assert page.locator("iframe, main script, main b").count() == 0
+    text = page.locator("main").inner_text()
+    for name in (*names, "<b>bold</b>", "<iframe src=javascript:alert(7)>"):
+        assert name in text
+    shown = page.locator("table[data-sort] tbody th").all_inner_texts()
+    assert shown == names
+
+
+def test_prints_without_the_contents(opened: Open) -> None:
+    page = opened()
+    page.emulate_media(media="print")
+    assert not page.get_by_role("navigation").is_visible()
