@@ -74,13 +74,13 @@ def test_killed_anywhere_and_started_again_it_gives_the_same_bytes(
     kills = 0
     while True:
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        if kills < 4:
+        if kills < (4 if jobs == 1 else 2):
             kills += _kill_later(process, out / STATE, chance.randint(1, 7))
         _, complaints = process.communicate(timeout=60)
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, complaints.decode()
-    assert kills >= 3
+    assert kills >= 2
     assert bytes_of(out) == bytes_of(tmp_path / "undisturbed")
 
 
@@ -231,6 +231,37 @@ def test_a_full_disk_names_the_file(
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(OutputError, match=r"resume.npz: cannot write: No space left"):
         histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+
+
+def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(
+    photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    generate(data_file=str(photo_list), output_path=undisturbed, jobs=1)
+    real = State.remove
+
+    def impatient(state: State) -> None:
+        if state.progress.done:
+            raise KeyboardInterrupt
+        real(state)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(State, "remove", impatient)
+        generate(data_file=str(photo_list), output_path=out, jobs=1)
+    assert (out / STATE).exists()
+    generate(data_file=str(photo_list), output_path=out, jobs=1)
+    assert bytes_of(out) == bytes_of(undisturbed)
+
+
+def test_a_full_disk_leaves_no_half_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    state = State.new(tmp_path / "a.npz", tmp_path / "a.jsonl", "x")
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OutputError, match="No space left"):
+        state.save()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dead_worker_is_reported(photo_list: Path, tmp_path: Path) -> None:

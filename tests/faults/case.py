@@ -192,12 +192,17 @@ def complaints(ended: Ended) -> list[str]:
     if interrupted_too_early(ended):
         return problems
     if "Traceback" in ended.stderr:
-        problems.append(f"a traceback: {ended.says}")
+        problems.append(f"a traceback: {_exception(ended)} … {ended.says}")
     if "hangs" in ended.stderr or "outlived" in ended.stderr:
         problems.append(ended.says)
     if ended.code not in (0, 1, 130, -2, -9):
         problems.append(f"exit code {ended.code}: {ended.says}")
     return problems
+
+
+def _exception(ended: Ended) -> str:
+    lines = ended.stderr.partition("Traceback")[2].splitlines()[1:]
+    return next((line for line in lines if line and not line.startswith(" ")), "")
 
 
 def interrupted_too_early(ended: Ended) -> bool:

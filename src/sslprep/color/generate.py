@@ -10,7 +10,7 @@ from typing import Literal
 from sslprep.color import binfiles
 from sslprep.color.histogram import find_finished, make_histogram, read_table
 from sslprep.color.lab import Table
-from sslprep.color.passes import Request, make_request
+from sslprep.color.passes import Request, forget, make_request
 from sslprep.errors import ImagesError
 from sslprep.files import sha256_of
 from sslprep.manifest import InputRecord, Inputs
@@ -176,6 +176,7 @@ def generate(
             }
         else:
             table, counts = reused
+            forget(request, output_path)
         file = output_path / request.names.table
         # Named without its folder, like every output: where it was made says nothing.
         record = InputRecord(path=file.name, bytes=file.stat().st_size, sha256=sha256_of(file))

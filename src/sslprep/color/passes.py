@@ -154,14 +154,28 @@ def check_name_part(flag: str, value: str) -> None:
         )
 
 
+def _state_files(request: Request, folder: Path) -> tuple[Path, Path]:
+    return (
+        folder / f".{request.names.table}.resume.npz",
+        folder / f".{request.names.unreadable}.resume.jsonl",
+    )
+
+
+def forget(request: Request, folder: Path) -> None:
+    """Take away the state of a pass whose table is finished: Ctrl-C came just between the two."""
+    file, journal = _state_files(request, folder)
+    state = resume.State.load(file, journal)
+    if state is not None and state.progress.done:
+        state.remove()
+
+
 def begin(request: Request, folder: Path, *, recount: bool, overwrite: bool) -> resume.State:
     """Return the unfinished pass of this input, or a new one.
 
     Raises:
         OutputError: An unfinished pass of another input or other parameters is here.
     """
-    file = folder / f".{request.names.table}.resume.npz"
-    journal = folder / f".{request.names.unreadable}.resume.jsonl"
+    file, journal = _state_files(request, folder)
     identity = f"{request.identity()}, {request.source.layout}"
     if recount:
         return resume.State.new(file, journal, identity)
