@@ -245,9 +245,10 @@ def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(
             raise KeyboardInterrupt
         real(state)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(State, "remove", impatient)
-        generate(data_file=str(photo_list), output_path=out, jobs=1)
+        with pytest.raises(KeyboardInterrupt):
+            generate(data_file=str(photo_list), output_path=out, jobs=1)
     assert (out / STATE).exists()
     generate(data_file=str(photo_list), output_path=out, jobs=1)
     assert bytes_of(out) == bytes_of(undisturbed)

@@ -1,6 +1,6 @@
 """The long fault campaign: every writing command times every fault, as a table.
 
-    python -m tests.faults.campaign [COMMAND …] [--faults kill,full] [--scale 0.5]
+    python -m tests.faults.campaign [COMMAND …] [--faults kill,full] [--scale 0.5] [--parallel 2]
 
 Prints the table of docs/reliability.md and exits with 1 if any attempt came out wrong.
 """
@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument("commands", nargs="*", metavar="COMMAND", help="such as 'data voc'")
     parser.add_argument("--faults", default=",".join(FAULTS), help="some of %(default)s")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the tries")
+    parser.add_argument("--parallel", type=int, default=2, help="commands at a time")
     given = parser.parse_args()
     faults = given.faults.split(",")
     chosen = given.commands or [job.name for job in available()]
@@ -85,10 +86,9 @@ def main() -> int:
     if not mounts:
         print("no right to mount a tmpfs: faults that need one are left out", file=sys.stderr)
     begin = time.monotonic()
-    # Two at a time: many runs wait for a disk or for the clock.
     with (
         tempfile.TemporaryDirectory(prefix="sslprep-campaign-") as folder,
-        ThreadPoolExecutor(2) as pool,
+        ThreadPoolExecutor(given.parallel) as pool,
     ):
         runs = [
             pool.submit(

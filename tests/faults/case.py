@@ -189,7 +189,7 @@ class Case:
 def complaints(ended: Ended) -> list[str]:
     """Return what is wrong with how a run ended: a traceback, a hang, an unknown exit code."""
     problems: list[str] = []
-    if interrupted_too_early(ended):
+    if interrupted_outside(ended):
         return problems
     if "Traceback" in ended.stderr:
         problems.append(f"a traceback: {_exception(ended)} … {ended.says}")
@@ -205,10 +205,14 @@ def _exception(ended: Ended) -> str:
     return next((line for line in lines if line and not line.startswith(" ")), "")
 
 
-def interrupted_too_early(ended: Ended) -> bool:
-    """Whether Ctrl-C came while Python itself was starting, before the command line listens."""
-    silent_or_starting = not ended.stderr or "KeyboardInterrupt" in ended.stderr
-    return ended.code in (1, -2) and silent_or_starting and "in _exit_with" not in ended.stderr
+def interrupted_outside(ended: Ended) -> bool:
+    """Whether Ctrl-C came while Python itself was starting or ending, and was not ours to answer.
+
+    The signal then ends the process, which a shell shows as 130 too.
+    """
+    if ended.code == 1:  # within `import site`
+        return "KeyboardInterrupt" in ended.stderr and "in _exit_with" not in ended.stderr
+    return ended.code == -2 and "in _exit_with" not in ended.stderr
 
 
 def _evenly(values: range, count: int) -> list[int]:

@@ -14,8 +14,6 @@ from sslprep.cli import COMMANDS
 from sslprep.demo import build, checkpoints
 from sslprep.demo.build import Photos
 
-PROGRAM = ("-m", "sslprep")
-
 
 @functools.cache
 def photos() -> Photos:
@@ -36,7 +34,7 @@ def _folders(folder: Path, seed: int) -> None:
 
 
 def _sslprep(*arguments: object) -> None:
-    ended = process.run([*PROGRAM, *map(str, arguments)])
+    ended = process.run(["-m", "sslprep", *map(str, arguments)])
     if ended.code != 0:
         raise RuntimeError(f"sslprep {arguments}: {ended.stderr}")
 
@@ -83,7 +81,7 @@ def _bins(folder: Path, seed: int) -> None:
     _images(folder, seed)
     _sslprep(
         *("color", "generate", "--type", "train", "--data_file", folder / "images.npy"),
-        *("--output_path", folder / "bins"),
+        *("--output_path", folder / "bins", "--bin_size", 20, "--jobs", 1),
     )
 
 
@@ -111,9 +109,13 @@ def _torch_model(folder: Path, seed: int) -> None:
     )
 
 
+def _permutations(folder: Path, seed: int) -> None:
+    _sslprep("jigsaw", "generate", "--n", 20, "--seed", seed, "--output_dir", folder)
+
+
 def _artefacts(folder: Path, seed: int) -> None:
     _partition(folder, seed)
-    _sslprep("jigsaw", "generate", "--n", 20, "--seed", seed, "--output_dir", folder / "jigsaw")
+    _permutations(folder / "jigsaw", seed)
 
 
 def _seed(inputs: Path) -> str:
@@ -183,6 +185,14 @@ JOBS = (
         lambda a, out: ["--n", 701, "--seed", _seed(a), "--output_dir", out],
     ),
     Job(
+        "jigsaw stats",
+        _permutations,
+        lambda a, out: [
+            *("--file", a / "hamming_perms_20_patches_9_code.npy", "--plot", out / "plot.svg"),
+        ],
+        victim="hamming_perms_20_patches_9_code.npy",
+    ),
+    Job(
         "color histogram",
         _images,
         lambda a, out: [*_color(a / "images.npy", out), "--jobs", 2],
@@ -206,6 +216,15 @@ JOBS = (
         victim="images.npy",
         resumes=(".resume.npz", ".resume.jsonl"),
         parallel=True,
+    ),
+    Job(
+        "color plot",
+        _bins,
+        lambda a, out: [
+            *("--points", a / "bins" / "pts_in_hull_train_imagenet_bin20.npy"),
+            *("--output_file", out / "plot.png"),
+        ],
+        victim="bins/pts_in_hull_train_imagenet_bin20.npy",
     ),
     Job(
         "convert jigsaw",

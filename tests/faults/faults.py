@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import process
-from tests.faults.case import Case, Outcome, complaints, interrupted_too_early
+from tests.faults.case import Case, Outcome, complaints, interrupted_outside
 from tests.faults.process import Ended, Trap
 from tests.faults.state import hidden, visible
 
@@ -78,7 +78,7 @@ def interrupted(case: Case, tries: int) -> Outcome:
         time.sleep(delay)
         running.interrupt()
         ended = running.end()
-        if ended.code not in (0, 130) and not interrupted_too_early(ended):
+        if ended.code not in (0, 130) and not interrupted_outside(ended):
             outcome.problems.append(f"after {delay:.3f} s: code {ended.code}, {ended.says}")
         case.expect(out, ended, outcome, place=f"after {delay:.3f} s", killed=False)
     return outcome

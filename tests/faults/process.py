@@ -79,7 +79,6 @@ class Running:
         self._log = folder / "events"
         environment = {**os.environ, "PYTHONPATH": f"{TRAPS}{os.pathsep}{ROOT}"}
         environment.pop("SSLPREP_TRAP", None)
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
         if trap is not None:
             environment["SSLPREP_TRAP"] = json.dumps(
                 {

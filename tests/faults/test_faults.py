@@ -1,0 +1,89 @@
+"""The fault campaign in a short form, and proof that it would notice a careless writer.
+
+The long form is `python -m tests.faults.campaign`.
+"""
+
+import functools
+from pathlib import Path
+
+import pytest
+from tests.faults import process
+from tests.faults.case import Case
+from tests.faults.commands import JOBS, stand_in
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.state import judge, visible
+
+TRIES = {"kill": 3, "kill-step": 5, "kill-replace": 3, "ctrl-c": 2, "ctrl-c-step": 3, "changed": 3}
+COMMANDS = ("data folders", "lowshot voc", "color histogram", "convert jigsaw")
+
+
+@functools.cache
+def may_mount() -> bool:
+    return process.may_mount()
+
+
+def attempt(fault: Fault, case: Case, tries: int) -> list[str]:
+    if fault.mounts and not may_mount():
+        pytest.skip("no right to mount a small disk")
+    return fault.try_it(case, tries).problems
+
+
+@pytest.fixture(scope="module")
+def careful(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(stand_in("careful"), tmp_path_factory.mktemp("careful"))
+
+
+@pytest.fixture(scope="module")
+def careless(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(stand_in("careless"), tmp_path_factory.mktemp("careless"))
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    job = next(job for job in JOBS if job.name == request.param)
+    return Case(job, tmp_path_factory.mktemp("command"))
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "worker"])
+def test_an_output_set_stands_every_fault(careful: Case, name: str) -> None:
+    assert attempt(FAULTS[name], careful, TRIES.get(name, 2)) == []
+
+
+@pytest.mark.parametrize("name", ["kill-step", "ctrl-c-step", "full", "limit", "manifest"])
+def test_the_campaign_notices_a_careless_writer(careless: Case, name: str) -> None:
+    assert attempt(FAULTS[name], careless, 4)
+
+
+def test_commands_stand_a_kill(command: Case) -> None:
+    assert attempt(FAULTS["kill-step"], command, 3) == []
+
+
+def test_commands_stand_a_full_disk(command: Case) -> None:
+    assert attempt(FAULTS["full"], command, 1) == []
+
+
+def test_commands_stand_ctrl_c(command: Case) -> None:
+    assert attempt(FAULTS["ctrl-c"], command, 1) == []
+
+
+def test_every_writing_command_is_in_the_campaign() -> None:
+    from sslprep.cli import COMMANDS as all_commands
+
+    reading = {"verify", "inspect", "lowshot verify", "demo"}
+    assert {job.name for job in JOBS} == set(all_commands) - reading
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a").write_text("half")
+    (tmp_path / ".x.part").write_text("half")
+    return tmp_path
+
+
+def test_a_half_file_under_a_final_name_is_a_problem(folder: Path) -> None:
+    whole = {**visible(folder), "a": "0" * 64}
+    state, problems = judge(folder, {}, whole)
+    assert state == "window"
+    assert "neither the old nor the new" in problems[0]
+    (folder / ".m.commit").write_text('["a"]')
+    assert judge(folder, {}, {**visible(folder), "b": "0" * 64}) == ("window", [])
