@@ -282,3 +282,20 @@ def test_a_mark_of_another_make_is_not_believed_or_passed_on(models, tmp_path):
     models.write(source, models.small("shallow"), sslprep={"absorbed_std": "x", "other": [1]})
     convert_detectron(c2_model=source, output_file=tmp_path / "d.pkl", absorb_std=True)
     assert models.read(tmp_path / "d.pkl")["sslprep"] == {"absorbed_std": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone"),
+    [
+        ("colorization", "pool5_bn_riv"),
+        ("alexnet", "conv4_s0_bn_rm"),
+        ("alexnet", "fc7_s0_reshape_bn_b"),
+        ("alexnet", "conv5_s0_w"),
+        ("alexnet", "fc6_b"),
+    ],
+)
+def test_parts_of_heads_and_of_an_alexnet_are_missed_too(models, tmp_path, kind, gone):
+    blobs = models.small(kind)
+    del blobs[gone]
+    with pytest.raises(CheckpointError, match=f"{gone.replace('_s0', '')} is missing"):
+        convert(models, tmp_path, blobs)

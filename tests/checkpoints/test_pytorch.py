@@ -265,3 +265,17 @@ def test_our_reader_and_torchs_agree(models, tmp_path):
     ours = read_checkpoint(tmp_path / "m.dat").blobs
     assert list(ours) == list(state)
     assert all(np.array_equal(ours[name], state[name].numpy()) for name in state)
+
+
+def test_records_begin_at_multiples_of_64(models, tmp_path):
+    """So that memory-mapped tensors are aligned."""
+    import struct
+    import zipfile
+
+    convert(models, tmp_path, models.small("supervised"))
+    data = (tmp_path / "m.dat").read_bytes()
+    with zipfile.ZipFile(tmp_path / "m.dat") as archive:
+        assert archive.testzip() is None
+        for entry in archive.infolist():
+            name, extra = struct.unpack_from("<HH", data, entry.header_offset + 26)
+            assert (entry.header_offset + 30 + name + extra) % 64 == 0, entry.filename
