@@ -94,7 +94,7 @@ def round_ticks(low: float, high: float, about: int = 5, *, whole: bool = False)
     if whole:
         step = max(1.0, round(step))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, max(last, first + 1) + 1)]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.errors import ManifestError, SslprepError
 from sslprep.files import MANIFEST_SUFFIX, read_array, reading
-from sslprep.manifest import Manifest
+from sslprep.manifest import InputRecord, Manifest
 from sslprep.report.fields import Fields
 
 LARGEST_MANIFEST = 64_000_000
@@ -76,7 +77,7 @@ class Artefact:
         Raises:
             ManifestError: Not a plain name, gone, not a regular file, or above `limit` bytes.
         """
-        if Path(name).name != name or name in (".", "..") or "\0" in name:
+        if Path(name).name != name or name in ("", ".", "..") or "\0" in name:
             raise ManifestError(f"{name!r} is not the name of a file beside its manifest")
         return regular_file(self.path.parent / name, limit=limit)
 
@@ -123,18 +124,35 @@ class Collection:
     folder: Path
     artefacts: list[Artefact] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _by_hash: dict[str, list[tuple[Artefact, str]]] = field(default_factory=dict)
 
     def of_kind(self, *kinds: str) -> list[Artefact]:
         """Return the artefacts of some kinds."""
         return [a for a in self.artefacts if a.manifest.kind in kinds]
 
-    def makers(self) -> Mapping[str, tuple[Artefact, str]]:
-        """Return, by SHA-256, which artefact's output a file is."""
-        found: dict[str, tuple[Artefact, str]] = {}
-        for artefact in self.artefacts:
-            for output in artefact.manifest.outputs:
-                found.setdefault(output.sha256, (artefact, output.file))
-        return found
+    def maker(self, record: InputRecord) -> tuple[Artefact, str] | None:
+        """Return which output of which artefact an input is, by its hash.
+
+        Of several equal files it is the one whose path ends like the input's.
+        """
+        if not self._by_hash:
+            for artefact in self.artefacts:
+                for output in artefact.manifest.outputs:
+                    self._by_hash.setdefault(output.sha256, []).append((artefact, output.file))
+        found = self._by_hash.get(record.sha256 or "")
+        if not found:
+            return None
+        path = Path(record.path).absolute()
+
+        def alike(maker: tuple[Artefact, str]) -> int:
+            parts = zip(
+                reversed(path.parts),
+                reversed((maker[0].path.absolute().parent / maker[1]).parts),
+                strict=False,
+            )
+            return len(list(takewhile(lambda pair: pair[0] == pair[1], parts)))
+
+        return max(found, key=alike)
 
     def relative(self, path: Path) -> str:
         """Return a path as seen from the folder, for people."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -178,16 +177,9 @@ def _unsmoothed(
     artefact: Artefact, collection: Collection, centres: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
     """Return the priors before smoothing, from the histogram that the bins were made from."""
-    makers = collection.makers()
     own = [n for n in artefact.names if n.startswith("ab_histogram") and n.endswith(".npy")]
-    sources: Sequence[tuple[Artefact, str]] = [
-        *((artefact, name) for name in own),
-        *(
-            makers[record.sha256]
-            for record in artefact.manifest.inputs
-            if record.sha256 and record.sha256 in makers
-        ),
-    ]
+    sources = [(artefact, name) for name in own]
+    sources += filter(None, map(collection.maker, artefact.manifest.inputs))
     for maker, name in sources:
         try:
             table = maker.array(name, ndim=2, kinds="iu")

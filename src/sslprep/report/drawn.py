@@ -62,9 +62,8 @@ def overlap(first: DrawnSet, second: DrawnSet) -> float:
 
 def source_of(artefact: Artefact, collection: Collection) -> Artefact | None:
     """Return the partition whose labels were drawn from, by the hash of the file."""
-    makers = collection.makers()
     for record in artefact.manifest.inputs:
-        maker = makers.get(record.sha256 or "")
+        maker = collection.maker(record)
         if maker is not None and maker[0].manifest.kind == "partition":
             return maker[0]
     return None

@@ -86,9 +86,11 @@ def tile_variety(path: Path) -> float:
 def _open(path: Path, size: int) -> Image.Image:
     """Decode a photo as RGB, JPEG at a fraction of its size where that is enough."""
     try:
-        regular_file(path, limit=LARGEST_FILE)
+        size = regular_file(path, limit=LARGEST_FILE).stat().st_size
     except ManifestError as error:
         raise ImagesError(error.problem) from error
+    if not size:  # also what the kernel makes up, such as /proc/self/mem
+        raise ImagesError("is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

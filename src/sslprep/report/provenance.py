@@ -55,7 +55,6 @@ class Origin(Holder):
 
 def origins(collection: Collection) -> Iterator[Origin]:
     """Yield where each artefact came from."""
-    makers = collection.makers()
     for artefact in collection.artefacts:
         record = artefact.manifest
         origin = Origin(anchor=artefact.anchor, title=artefact.title, line=reproduce(artefact))
@@ -65,7 +64,7 @@ def origins(collection: Collection) -> Iterator[Origin]:
         origin.fact("seed", None if record.seed is None else str(record.seed))
         origin.fact("random generator", short(record.generator or "", 240))
         origin.fact("date", short(record.created or ""))
-        tables = (_parameters(artefact), _inputs(artefact, makers), _outputs(artefact))
+        tables = (_parameters(artefact), _inputs(artefact, collection), _outputs(artefact))
         origin.blocks += [table for table in tables if table.rows]
         for text in _differences(artefact, collection):
             origin.note(text)
@@ -124,11 +123,11 @@ def _shown(value: object) -> str:
     return short({True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value), 240)
 
 
-def _inputs(artefact: Artefact, makers: Mapping[str, tuple[Artefact, str]]) -> Table:
+def _inputs(artefact: Artefact, collection: Collection) -> Table:
     rows = []
     inputs = artefact.manifest.inputs
     for record in inputs[:MOST_FILES]:
-        maker = makers.get(record.sha256 or "")
+        maker = collection.maker(record)
         if record.files_used is not None:
             amount = f"{count_text(record.files_used)} files used"
         else:
