@@ -222,15 +222,23 @@ def _arms(hint: Any) -> tuple[Any, ...]:
     return (hint,)
 
 
-def build_app(commands: Mapping[str, Command] = COMMANDS) -> Any:
-    """Build the parser; no command's module is imported."""
+def build_app(*, flowing: bool = False) -> Any:
+    """Build the parser; no command's module is imported.
+
+    Args:
+        flowing: For the help of one command, whose lines are those of a docstring.
+    """
     from cyclopts import App
 
-    app = _app("sslprep", "The input side of a self-supervised-learning benchmark.")
-    groups = {name: _app(name, text) for name, text in GROUPS.items()}
+    app = _app(
+        "sslprep",
+        "The input side of a self-supervised-learning benchmark.",
+        flowing=flowing,
+    )
+    groups = {name: _app(name, text, flowing=flowing) for name, text in GROUPS.items()}
     for group in groups.values():
         app.command(group)
-    for path, command in commands.items():
+    for path, command in COMMANDS.items():
         first, _, second = path.partition(" ")
         parent: App = groups[first] if second else app
         parent.command(command.target, name=second or first, help=command.help)
@@ -239,19 +247,21 @@ def build_app(commands: Mapping[str, Command] = COMMANDS) -> Any:
 
 def build_script_app(name: str, modern: str, command: Command) -> Any:
     """Build the parser of one old script."""
-    app = _app(name, f"{command.help}\n\nToday's command is `sslprep {modern}`.")
+    app = _app(name, f"{command.help}\n\nToday's command is `sslprep {modern}`.", flowing=True)
     app.default(command.load())
     return app
 
 
-def _app(name: str, text: str) -> Any:
+def _app(name: str, text: str, *, flowing: bool = False) -> Any:
     from cyclopts import App, Parameter
 
     return App(
         name=name,
         help=text,
         help_epilogue=_COMMON,
-        help_format="plaintext",  # markdown costs 0.1 s of imports
+        # Markdown flows a docstring's lines together; it costs 0.1 s of imports, which the
+        # lists of commands need not pay.
+        help_format="markdown" if flowing else "plaintext",
         version=__version__,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
@@ -265,7 +275,7 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     for length in (1, 2):
         command = COMMANDS.get(" ".join(given[:length]))
         if command is not None:
-            run_command(build_app, given[:length], given[length:], command)
+            run_command(lambda: build_app(flowing=True), given[:length], given[length:], command)
     _exit_with(lambda: _parse_and_run(build_app(), given))
 
 
