@@ -68,10 +68,11 @@ def test_attack_ends_in_one_line_or_loads(name: str, outcomes: dict[str, dict[st
         assert result["read"] == result["inspect"] == "loaded", result
         return
     assert result["read"] in ("UnsafeFileError", "CheckpointError"), result
-    assert "\n" not in result["text"]
-    assert result["text"].startswith(result["file"])
+    for text in result["texts"]:
+        assert "\n" not in text
+        assert text.startswith(result["file"])
     if result["read"] == "UnsafeFileError":
-        assert result["text"].endswith("Nothing was loaded.")
+        assert result["texts"][0].endswith("Nothing was loaded.")
 
 
 @pytest.mark.parametrize("name", attacks.RUNS_IN_PICKLE)

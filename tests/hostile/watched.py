@@ -53,7 +53,8 @@ def outcome(path: Path) -> dict[str, object]:
     from sslprep.checkpoints.inspect import inspect
     from sslprep.errors import SslprepError
 
-    result: dict[str, object] = {}
+    texts: list[str] = []
+    result: dict[str, object] = {"texts": texts}
     calls: dict[str, Callable[[], object]] = {"read": lambda: list(read_checkpoint(path).blobs)}
     if path.stat().st_size < 100_000:  # the large ones are slow, and their reading is the same
         calls["inspect"] = lambda: inspect(file=path).text()
@@ -63,7 +64,7 @@ def outcome(path: Path) -> dict[str, object]:
             result[name] = "loaded"
         except SslprepError as error:
             result[name] = type(error).__name__
-            result["text"] = str(error)
+            texts.append(str(error))
     return result
 
 

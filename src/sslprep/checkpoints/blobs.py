@@ -207,7 +207,10 @@ def holds_objects(path: Path) -> bool:
     Raises:
         UnsafeFileError: Its header is damaged.
     """
-    return _npy_header(path)[0].hasobject
+    try:
+        return _npy_header(path)[0].hasobject
+    except UnsafeFileError as error:
+        raise error.at(path) from error
 
 
 def _npy_header(path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
