@@ -175,7 +175,7 @@ def test_what_the_machine_does_is_one_line_too(
 def test_ctrl_c_while_the_parser_is_built_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def impatient(*_: object) -> object:
+    def impatient(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_app", impatient)

@@ -6,8 +6,6 @@ malformed is reported with the file and the JSON path.
 
 from __future__ import annotations
 
-import mmap
-import os
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -121,17 +119,17 @@ def read_image_ids(path: Path) -> set[int]:
 
 
 def _decode(path: Path, type_: type[_T]) -> _T:
-    with reading(path, AnnotationError), open(path, "rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            raise AnnotationError("is empty", where=path, expected="JSON")
-        # Mapped, not read: the pages belong to the file, and memory can take them back.
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            try:
-                return msgspec.json.decode(data, type=type_)
-            except msgspec.ValidationError as error:
-                raise _misfit(path, str(error)) from error
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise _malformed(path, data[:], error, type_) from error
+    # Read, not mapped: a mapped file that shrinks under us would end the process.
+    with reading(path, AnnotationError):
+        data = path.read_bytes()
+    if not data:
+        raise AnnotationError("is empty", where=path, expected="JSON")
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except msgspec.ValidationError as error:
+        raise _misfit(path, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(path, data, error, type_) from error
 
 
 _PLAIN_WORDS = {
