@@ -14,6 +14,8 @@ from sslprep.report import page as page_module
 from sslprep.report.collect import collect
 from sslprep.report.page import LARGEST_PAGE, compose, report
 
+from .conftest import save_photo
+
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
@@ -162,6 +164,25 @@ def test_names_the_extra_when_jinja2_is_missing(
     monkeypatch.setattr(page_module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"sslprep\[report\]"):
         report(folder=world)
+
+
+def test_a_photo_that_is_gone_leaves_a_gap_that_says_so(write, page, tmp_path: Path) -> None:
+    save_photo(tmp_path / "here.jpg", 1)
+    images = np.array([str(tmp_path / "here.jpg"), "gone/away.jpg"])
+    write("t", "partition", {"t_images.npy": images, "t_labels.npy": np.array([0, 0])})
+    text = page()
+    assert '<span class="gone">away.jpg: file not found</span>' in text
+    assert "1 of 2 sample photos cannot be shown" in text
+    assert text.count("<img ") == 1
+
+
+def test_finds_photos_of_relative_paths_above_the_manifest(
+    write, page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_photo(tmp_path.parent / "photos" / "a.jpg", 1)
+    monkeypatch.chdir("/")
+    write("t", "partition", {"t_images.npy": np.array(["photos/a.jpg"])})
+    assert page().count("<img ") == 1
 
 
 def test_lists_what_it_has_no_view_for(write, page) -> None:

@@ -113,6 +113,7 @@ def columns(
         )
         for i, mark in enumerate(sorted(marks, key=lambda mark: mark.value))
     ]
+    labelled = all(len(tick_text(v)) * _CHARACTER < slot for v in heights)
     for place, level, _ in placed:
         drawing.line(place, level - 8, place, height - _BOTTOM, css="mark")
     for i, (name, value) in enumerate(zip(names, heights, strict=True)):
@@ -122,9 +123,8 @@ def columns(
             tip = f"{name}: {count_text(value)}"
             size = height - _BOTTOM - peak
             drawing.box(middle - bar / 2, peak, bar, size, css="bar", tip=tip, radius=1.5)
-            label = tick_text(value)
-            if len(label) * _CHARACTER < slot:
-                drawing.text(middle, peak - 4, label, css="value", anchor="middle")
+            if labelled:
+                drawing.text(middle, peak - 4, tick_text(value), css="value", anchor="middle")
         if i % every == 0:
             frame.x_tick(middle, name)
     for place, level, mark in placed:

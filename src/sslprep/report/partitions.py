@@ -123,6 +123,8 @@ def _bars(card: Card, found: Tally, names: Sequence[str]) -> None:
         total = count_text(len(names))
         caption = f"The {_ENDS} largest and the {_ENDS} smallest of {total} classes."
     ignored = found.ignored if found.ignored is not None and found.ignored.any() else None
+    if not caption and len(order) > 24:
+        caption = f"{len(order)} classes; the list scrolls."
     extra = 0 if ignored is None else ignored
     longest = int((found.present + extra).max(initial=1)) or 1
     if ignored is not None:
@@ -151,7 +153,7 @@ def _bars(card: Card, found: Tally, names: Sequence[str]) -> None:
             rows=rows,
             caption=caption.strip(),
             sortable=True,
-            css="bars long" if len(rows) > 30 else "bars",
+            css="bars long" if len(rows) > 24 else "bars",
         )
     )
 
@@ -219,6 +221,9 @@ def _photos(
         caption = "" if labels is None else _class_names(labels[row], names)
         shots.append(shot(str(images[row]), artefact, caption, size=_THUMBNAIL))
     gone = sum(item.picture is None for item in shots)
+    if gone == len(shots):
+        card.note(f"None of {gone} sample photos can be shown. {shots[0].problem}.")
+        return
     if gone:
         card.note(f"{gone} of {len(shots)} sample photos cannot be shown; each says why.")
     card.add(Gallery(title="Sample photos", shots=shots, css="nine"))
