@@ -97,7 +97,7 @@ def bins(
     size.
 
     Args:
-        histogram: One or more ab_histogram_….npy; their counts are added.
+        histogram: One or more `ab_histogram_….npy`; their counts are added.
         output_path: Folder to write into; that of the first histogram if not given.
         type: Part of the data set, for the file names; the first histogram's if not given.
         dataset: Name of the data set, for the file names; the first histogram's if not given.

@@ -147,8 +147,8 @@ def plot(
     """Draw colour bins as they look at L = 50, and the logarithm of their priors beside them.
 
     Args:
-        points: The bins, a pts_in_hull_….npy.
-        priors: Their priors; the priors_….npy beside the bins if not given.
+        points: The bins, a `pts_in_hull_….npy`.
+        priors: Their priors; the `priors_….npy` beside the bins if not given.
         output_file: The picture, a .png; beside the bins under their name if not given.
         overwrite: Replace an existing picture.
         hash_inputs: Hash inputs also when they are above 1 GB.
