@@ -15,7 +15,6 @@ html_title = f"sslprep {version}"
 html_static_path: list[str] = []
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
 autodoc_mock_imports = ["cv2", "torch", "safetensors", "distributed"]
 napoleon_google_docstring = True
-napoleon_use_ivar = True
