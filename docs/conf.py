@@ -18,3 +18,5 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_mock_imports = ["cv2", "torch", "safetensors", "distributed"]
 napoleon_google_docstring = True
+napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the types stand in the class already
