@@ -84,14 +84,6 @@ class TestSameBytes:
         assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "3")
         assert set(bytes_of(tmp_path / "1")) == {TABLE, UNREADABLE, MANIFEST}
 
-    def test_by_the_table_of_colours(
-        self, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        histogram(data_file=str(photo_list), output_path=tmp_path / "a", jobs=1)
-        monkeypatch.setattr(passes, "_TABLE_PAYS_FROM", 0)
-        histogram(data_file=str(photo_list), output_path=tmp_path / "b", jobs=1)
-        assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
-
     def test_opencv_has_its_threads_back(self, photo_list: Path, tmp_path: Path) -> None:
         before = cv2.getNumThreads()
         histogram(data_file=str(photo_list), output_path=tmp_path / "a", jobs=1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sslprep.color import jpeg, remote, tar
 from sslprep.color.decoding import MAX_FILE_BYTES, UnreadableError, decode_image, one_thread
-from sslprep.color.lab import CELLS, Counter, Table
+from sslprep.color.lab import Counter, Table
 from sslprep.color.shards import open_shard
 from sslprep.color.sources import Chunk, PathChunk, ShardChunk, is_image_name
 
@@ -25,12 +25,11 @@ TRUNCATED = "truncated"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What bears on the counts, and two things that do not (`by_table`, `quiet_codecs`)."""
+    """What bears on the counts; `quiet_codecs` only on what is printed."""
 
     side: int
     fast_decode: bool = False
     strict_decode: bool = False
-    by_table: bool = False
     quiet_codecs: bool = False
 
 
@@ -66,7 +65,7 @@ def count_chunk(settings: Settings, chunk: Chunk) -> ChunkCounts:
     """Count all images of a chunk; those that cannot be read are listed with the reason."""
     if settings.quiet_codecs:
         _silence_codecs()
-    counter = Counter(side=settings.side, by_table=settings.by_table)
+    counter = Counter(side=settings.side)
     fast_side = settings.side if settings.fast_decode else None
     listed: list[Listed] = []
     index = -1
@@ -85,7 +84,7 @@ def count_chunk(settings: Settings, chunk: Chunk) -> ChunkCounts:
                 continue
             if not whole:
                 listed.append(Listed(index=index, path=name, reason=TRUNCATED, counted=True))
-    sums = counter.table().reshape(CELLS)
+    sums = counter.table().reshape(-1)
     cells = np.flatnonzero(sums)
     return ChunkCounts(
         cells=cells.astype(np.uint16), counts=sums[cells], images=index + 1, listed=tuple(listed)
@@ -133,8 +132,11 @@ def read_file(path: str) -> bytes:
             raise UnreadableError("not a file")
         if status.st_size > MAX_FILE_BYTES:
             raise UnreadableError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
-        with open(handle, "rb", buffering=0, closefd=False) as file:
-            return file.read()
+        data = os.read(handle, status.st_size + 1)
+        if len(data) != status.st_size:  # the file is growing, or came in parts
+            with open(handle, "rb", buffering=0, closefd=False) as file:
+                data += file.read()
+        return data
     except OSError as error:
         raise UnreadableError(_reason(error)) from None
     finally:

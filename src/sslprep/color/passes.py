@@ -23,9 +23,6 @@ from sslprep.manifest import InputRecord, Inputs
 
 logger = logging.getLogger(__name__)
 
-_TABLE_PAYS_FROM = 4096
-"""Images from which on each process fills the 2^24-colour table rather than convert pictures."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
@@ -135,7 +132,6 @@ def make_request(
             side=global_resize_img,
             fast_decode=fast_decode,
             strict_decode=strict_decode,
-            by_table=source.total is None or source.total >= _TABLE_PAYS_FROM,
         ),
         max_unreadable=max_unreadable,
     )
