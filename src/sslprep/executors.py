@@ -17,6 +17,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
+from sslprep import interrupts
 from sslprep.errors import MissingExtraError, ParameterError
 
 _A = TypeVar("_A")
@@ -60,6 +61,8 @@ def open_executor(
     _keep_interrupts_from_workers()
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_die_with_parent)
     try:
+        with interrupts.held():
+            pool.submit(int)  # starts all workers; half a start leaves them without their pipes
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -16,9 +16,7 @@ import io
 import logging
 import math
 import os
-import signal
 import sys
-import threading
 import tokenize
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +28,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sslprep import interrupts
 from sslprep.errors import ArrayError, OutputError, SslprepError
 
 logger = logging.getLogger(__name__)
@@ -126,7 +125,7 @@ class OutputSet:
         self._lock: IO[bytes] | None = None
         try:
             with _os_errors(folder):
-                with _no_interrupt():
+                with interrupts.held():
                     self._make_folder()
                     self._lock = self._acquire(lock)
                 self._refuse_folders()
@@ -265,7 +264,7 @@ class OutputSet:
         """
         done = [file.name for file in self.written]
         ready = [n for n in done if n not in self.manifests]
-        with _os_errors(self.folder), _no_interrupt():
+        with _os_errors(self.folder), interrupts.held():
             self._write_journal([*ready, *self.manifests])
             for name in self.manifests:
                 (self.folder / name).unlink(missing_ok=True)
@@ -280,7 +279,7 @@ class OutputSet:
 
     def close(self) -> None:
         """Remove what was begun and not committed, and let other runs in."""
-        with _no_interrupt():  # an impatient second Ctrl-C waits too
+        with interrupts.held():  # an impatient second Ctrl-C waits too
             if self._lock is not None and not self._lock.closed:
                 for name in (*self.names, *self.manifests):
                     with contextlib.suppress(OSError):
@@ -323,25 +322,6 @@ def _os_errors(where: Path) -> Iterator[None]:
         }
         remedy = remedies.get(error.errno or 0)
         raise OutputError(f"cannot write: {reason}", where=where, remedy=remedy) from error
-
-
-@contextlib.contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C and TERM back for the few renames of a commit."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    # Not a signal mask: BLAS has threads of its own that would take the signal all the same.
-    came: list[int] = []
-    held = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in held}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for caught in came:
-            signal.raise_signal(caught)
 
 
 def _sync_folder(folder: Path) -> None:

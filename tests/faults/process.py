@@ -110,10 +110,13 @@ class Running:
             os.killpg(self.process.pid, signal.SIGINT)
 
     def workers(self) -> list[psutil.Process]:
-        """Return the processes that the run has started and that live."""
-        return [
-            process for process in _session(self.process.pid) if process.pid != self.process.pid
-        ]
+        """Return the workers that live: grandchildren, as Python's own server starts them."""
+        found = []
+        for process in _session(self.process.pid):
+            with suppress(psutil.NoSuchProcess):
+                if process.pid != self.process.pid and process.ppid() != self.process.pid:
+                    found.append(process)
+        return found
 
     def end(self) -> Ended:
         """Wait for the end of the run and of all its workers."""

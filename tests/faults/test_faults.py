@@ -13,8 +13,8 @@ from tests.faults.commands import JOBS, stand_in
 from tests.faults.faults import FAULTS, Fault
 from tests.faults.state import judge, visible
 
-TRIES = {"kill": 3, "kill-step": 5, "kill-replace": 3, "ctrl-c": 2, "ctrl-c-step": 3, "changed": 3}
-COMMANDS = ("data folders", "lowshot voc", "color histogram", "convert jigsaw")
+TRIES = {"kill-step": 4, "kill-replace": 2, "ctrl-c-step": 2}
+COMMANDS = ("data folders", "color histogram", "convert jigsaw")
 
 
 @functools.cache
@@ -46,16 +46,16 @@ def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("name", [name for name in FAULTS if name != "worker"])
 def test_an_output_set_stands_every_fault(careful: Case, name: str) -> None:
-    assert attempt(FAULTS[name], careful, TRIES.get(name, 2)) == []
+    assert attempt(FAULTS[name], careful, TRIES.get(name, 1)) == []
 
 
-@pytest.mark.parametrize("name", ["kill-step", "ctrl-c-step", "full", "limit", "manifest"])
+@pytest.mark.parametrize("name", ["kill-step", "full", "manifest"])
 def test_the_campaign_notices_a_careless_writer(careless: Case, name: str) -> None:
-    assert attempt(FAULTS[name], careless, 4)
+    assert attempt(FAULTS[name], careless, 3)
 
 
 def test_commands_stand_a_kill(command: Case) -> None:
-    assert attempt(FAULTS["kill-step"], command, 3) == []
+    assert attempt(FAULTS["kill-step"], command, 2) == []
 
 
 def test_commands_stand_a_full_disk(command: Case) -> None:
