@@ -7,7 +7,7 @@ import pytest
 
 from sslprep.report.axes import power_text, powers_of_ten, round_ticks, share_text, size_text
 from sslprep.report.blocks import Card, Figure, Table, fit
-from sslprep.report.charts import Mark, Series, columns, curves, levels, shades
+from sslprep.report.charts import Mark, Series, columns, curves, shades
 from sslprep.report.lab import lab_to_srgb
 from sslprep.report.svg import Drawing, clean
 
@@ -85,19 +85,6 @@ def test_curves_without_a_point_are_drawn_empty() -> None:
 def test_shades_write_each_value_in_its_cell(values: np.ndarray) -> None:
     drawing = shades(values, rows=["a", "b"], columns=["c", "d"], from_smallest=True, **NAMES)
     assert [int(t) for t in texts(drawing) if t.isdigit()] == values.ravel().tolist()
-
-
-def test_levels_mark_what_is_above_the_limit() -> None:
-    drawing = levels(
-        ["a", "b", "c"],
-        [0, 1e-6, 1e-2],
-        1e-4,
-        title="t",
-        description="d",
-        x_label="x",
-        limit_label="limit",
-    )
-    assert drawing.__html__().count("point bad") == 1
 
 
 def test_texts_are_escaped_in_every_place_of_a_drawing() -> None:

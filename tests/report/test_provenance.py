@@ -4,13 +4,14 @@ import inspect
 import os
 import shlex
 import shutil
+import typing
 from pathlib import Path
 
 import pytest
 
 from sslprep.cli import COMMANDS
 from sslprep.report.collect import collect
-from sslprep.report.provenance import FLAGS, origins, reproduce
+from sslprep.report.provenance import FLAGS, THREE_WAY, origins, reproduce
 
 
 def test_every_line_makes_the_same_bytes_again(
@@ -34,6 +35,9 @@ def test_every_command_that_writes_a_manifest_has_its_flags() -> None:
     for name, command in COMMANDS.items():
         parameters = inspect.signature(command.load()).parameters
         assert not [p for p in parameters.values() if p.default is True], name
+        hints = typing.get_type_hints(command.load())
+        kinds = {key: typing.get_args(hint) for key, hint in hints.items() if key != "return"}
+        assert {key for key, arms in kinds.items() if bool in arms} <= {*THREE_WAY}, name
         flags = FLAGS.get(name)
         if flags is not None:
             assert flags.output.removeprefix("--").replace("-", "_") in parameters

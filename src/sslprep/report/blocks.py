@@ -143,7 +143,24 @@ class Gallery:
         )
 
 
-Block = Figure | Table | Gallery
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Plain lines: remarks, or with `code` a listing that is folded at first."""
+
+    kind: ClassVar[str] = "lines"
+    title: str
+    lines: Sequence[str]
+    code: bool = False
+    css: str = ""
+    rank: int = 0
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of the page it takes."""
+        return 400 + sum(len(line.encode("utf-8", "replace")) + 12 for line in self.lines)
+
+
+Block = Figure | Table | Gallery | Lines
 
 
 @dataclass(frozen=True, kw_only=True)

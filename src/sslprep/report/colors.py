@@ -149,7 +149,8 @@ def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> 
     if priors is None:
         return
     card.add(prior(points, centres, size, priors, label))
-    raw = _unsmoothed(artefact, collection, centres)
+    smoothed = bool(artefact.details.number("smooth"))
+    raw = _unsmoothed(artefact, collection, centres) if smoothed else None
     card.add(_ranked_priors(priors, raw, label))
     weights = _column(card, artefact, collection.folder, f"rebalance_weights{tail}", len(points))
     if weights is not None:

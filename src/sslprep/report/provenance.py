@@ -13,6 +13,9 @@ from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.svg import clean
 
 MOST_FILES = 24
+THREE_WAY = ("jigsaw", "bgr2rgb")
+"""Switches that are neither on nor off by default; all others are off."""
+
 _AGAIN = "again"
 """Folder that the reproducing lines write to, so that nothing is overwritten."""
 
@@ -95,7 +98,9 @@ def reproduce(artefact: Artefact) -> str:
 
 def _flag(name: str, value: object) -> list[str]:
     match value:
-        case None | False:  # every switch is off by default
+        case False if name.removeprefix("--") in THREE_WAY:
+            return [f"{name}=false"]
+        case None | False:
             return []
         case True:
             return [name]
