@@ -22,7 +22,7 @@ demo: $(STAMP)  ## Walk through every command on small data sets and write a rep
 	$(BIN)/sslprep demo demo-output --overwrite
 
 test: $(STAMP)  ## Run the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 check: $(STAMP)  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -3,7 +3,7 @@
 import sslprep
 
 project = "sslprep"
-copyright = "the sslprep developers"
+copyright = "the sslprep developers"  # noqa: A001 - Sphinx reads this name
 release = version = sslprep.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
