@@ -191,7 +191,9 @@ def complaints(ended: Ended) -> list[str]:
     problems: list[str] = []
     if interrupted_outside(ended):
         return problems
-    if "Traceback" in ended.stderr:
+    # Ctrl-C within a destructor or a callback of the import system: Python prints it and goes on.
+    ignored = ended.code == 0 and ended.stderr.startswith("Exception ignored in")
+    if "Traceback" in ended.stderr and not ignored:
         problems.append(f"a traceback: {_exception(ended)} … {ended.says}")
     if "hangs" in ended.stderr or "outlived" in ended.stderr:
         problems.append(ended.says)
