@@ -222,12 +222,10 @@ def functools_partial(canary: str) -> bytes:
 # --- Names: ways to hide a global ---------------------------------------------------------------
 
 
-# A dotted name walks from an allowed module to anything that it imports.
+# A dotted name walks from a harmless module to anything that it imports.
 @attack(runs=True)
-def dotted_from_numpy(canary: str) -> bytes:
-    names = short_unicode("numpy") + short_unicode("lib.format.os.system")
-    if not hasattr(np.lib.format, "os"):
-        names = short_unicode("shutil") + short_unicode("os.system")
+def dotted_from_shutil(canary: str) -> bytes:
+    names = short_unicode("shutil") + short_unicode("os.system")
     return b"\x80\x04" + names + b"\x93" + short_unicode(touch(canary)) + b"\x85R."
 
 
@@ -306,7 +304,7 @@ def ext4(canary: str) -> bytes:
 # Persistent ids are resolved by the program that reads.
 @attack()
 def persid(canary: str) -> bytes:
-    return b"Pos.system\n."
+    return b"(Pos.system\nt."
 
 
 @attack()
@@ -520,6 +518,14 @@ def array_built_twice(canary: str) -> bytes:
     return blobs(array_pickle() + b"(K\x01K\x01\x85cnumpy\ndtype\nU\x02f4\x85R\x89U\x04abcdtb")
 
 
+# The same hidden in the state of the first BUILD.
+@attack()
+def array_built_within_its_own_state(canary: str) -> bytes:
+    first = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87Rq\x00"
+    rest = b")cnumpy\ndtype\nU\x02f4\x85R\x89U\x04abcdtb"
+    return blobs(first + b"(h\x00(K\x01" + rest + rest)
+
+
 @attack()
 def array_never_built(canary: str) -> bytes:
     return blobs(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R")
@@ -577,7 +583,7 @@ def sparse_memo(canary: str) -> bytes:
 
 @attack()
 def sparse_memo_in_text(canary: str) -> bytes:
-    return b"I1\np4000000000\n."
+    return b"(I1\np4000000000\nt."
 
 
 @attack()
@@ -618,12 +624,12 @@ def length_long4(canary: str) -> bytes:
 # Turning digits into a number takes the square of their count.
 @attack()
 def number_of_a_million_digits(canary: str) -> bytes:
-    return b"I" + b"9" * 1_000_000 + b"\n."
+    return b"(I" + b"9" * 1_000_000 + b"\nt."
 
 
 @attack()
 def long_of_a_million_digits(canary: str) -> bytes:
-    return b"L" + b"9" * 1_000_000 + b"L\n."
+    return b"(L" + b"9" * 1_000_000 + b"L\nt."
 
 
 # Out-of-band buffers, which nobody gave.
@@ -798,6 +804,12 @@ def takes_below_mark(canary: str) -> bytes:
     return b"\x80\x02](a."
 
 
+# Sets an item of the dict below an open mark, which a forgiving machine would allow.
+@attack()
+def setitem_below_mark(canary: str) -> bytes:
+    return b"\x80\x02}U\x05blobs}(U\x01a" + array_pickle() + b"sus."
+
+
 @attack()
 def mark_never_opened(canary: str) -> bytes:
     return b"\x80\x02Nt."
@@ -836,7 +848,7 @@ def protocol_of_the_future(canary: str) -> bytes:
 # What `pickle.load` leaves unread: a second pickle.
 @attack()
 def second_pickle_behind(canary: str) -> bytes:
-    return blobs(array_pickle()) + reduce_posix(canary)
+    return blobs(array_pickle()) + b"cos\nsystem\n(S'id'\ntR."
 
 
 @attack()
@@ -1117,7 +1129,7 @@ def legacy_storage_not_listed(canary: str) -> bytes:
 # The module's source in the file, as PyTorch wrote it then.
 @attack()
 def legacy_module_source(canary: str) -> bytes:
-    return torch_legacy(b"\x80\x02(U\x06moduleU\x01aU\x01aU\x08import ostQ.")
+    return torch_legacy(b"\x80\x02(U\x06moduleU\x01aU\x01aU\x09import ostQ.")
 
 
 # --- safetensors --------------------------------------------------------------------------------

@@ -304,4 +304,5 @@ def _plain(value: Any, budget: list[int], depth: int) -> object:
 def _kind(value: Any) -> str:
     if isinstance(value, Span):
         return "text"
-    return {"NoneType": "None"}.get(type(value).__name__, type(value).__name__)
+    name = type(value).__name__
+    return {"NoneType": "None", "StoredArray": "bare array"}.get(name, name)

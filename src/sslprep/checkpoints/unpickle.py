@@ -96,7 +96,12 @@ def _is_latin1(text: str) -> bool:
 def _kind(value: object) -> str:
     """Return what a value is called in messages."""
     name = type(value).__name__
-    names = {"Standin": "a global", "Span": "a long string", "str": "a string"}
+    names = {
+        "Standin": "a global",
+        "Span": "a long string",
+        "str": "a string",
+        "StoredArray": "a finished array",
+    }
     return names.get(name, f"a value of type {name}")
 
 
