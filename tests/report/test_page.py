@@ -16,7 +16,7 @@ from sslprep.report.page import LARGEST_PAGE, compose, report
 
 from .conftest import save_photo
 
-VOID = {"meta", "link", "img", "br", "hr", "input"}
+VOID = {"meta", "link", "img", "br", "hr", "input", "wbr"}
 
 
 class Checker(HTMLParser):
@@ -183,6 +183,32 @@ def test_finds_photos_of_relative_paths_above_the_manifest(
     monkeypatch.chdir("/")
     write("t", "partition", {"t_images.npy": np.array(["photos/a.jpg"])})
     assert page().count("<img ") == 1
+
+
+def test_says_what_a_checked_conversion_proved_and_what_to_set(write, page) -> None:
+    account = [
+        {"blob": "res2_0_branch1_w", "became": "layer1.0", "action": "renamed", "reason": None},
+        {"blob": "lr", "became": None, "action": "dropped", "reason": "bookkeeping"},
+    ]
+    details = {
+        "account": account,
+        "proof": {
+            "largest_relative_difference_below": 0.0001,
+            "stages": ["conv1", "res2"],
+            "picture": "a <photo>",
+        },
+        "notes": ["conv1 takes RGB & more"],
+        "settings": {"PIXEL_MEANS": [1.5, 2], "NESTED": {"a": False}},
+    }
+    write("model.pth", "checkpoint", {"model.pth": b"no checkpoint"}, details=details)
+    text = page()
+    assert "On a &lt;photo&gt;, source and converted model computed the same in conv1, res2" in text
+    assert "below 0.0001 of its largest value" in text
+    assert "<li>conv1 takes RGB &amp; more</li>" in text
+    assert "<code>1.5, 2</code>" in text
+    assert "renamed res2_0_branch1_w → layer1.0" in text
+    assert "Dropped: 1 (bookkeeping)." in text
+    assert "The written checkpoint cannot be read. model.pth" in text
 
 
 def test_lists_what_it_has_no_view_for(write, page) -> None:

@@ -132,7 +132,7 @@ def powers_of_ten(low: float, high: float) -> list[float]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
     step = max(1, math.ceil((last - first) / 6))
-    return [10.0**e for e in range(first, last + step, step)]
+    return [10.0**e for e in reversed(range(last, first - step, -step))]
 
 
 def power_text(value: float) -> str:

@@ -184,7 +184,9 @@ def _stages(account: Sequence[_Fate], before: Opened) -> Table:
     if before.contents is not None:
         heads.append(Column(title="size in the source", kind="number"))
     reasons = Counter(fate.reason for fate in account if fate.action == "dropped" and fate.reason)
-    dropped = ", ".join(f"{count_text(n)} {short(reason)}" for reason, n in reasons.most_common(5))
+    dropped = ", ".join(
+        f"{count_text(n)} ({short(reason)})" for reason, n in reasons.most_common(5)
+    )
     caption = f"Dropped: {dropped}." if dropped else ""
     return Table(
         title="Blobs by stage", columns=heads, rows=rows, caption=caption, css="totals broad"
@@ -201,20 +203,15 @@ def _proof(card: Card, details: Fields) -> None:
     below, stages = proof.number("largest_relative_difference_below"), proof.texts("stages")
     if below is None or not stages:
         return
-    rows = [[Cell(text=short(stage)), Cell(text=f"< {below:.0e}")] for stage in stages[:40]]
+    card.fact("proven by --check", f"{count_text(len(stages))} stages")
     picture = short(proof.text("picture")) or "one photo"
-    card.fact("proven by --check", f"{len(stages)} stages")
-    card.add(
-        Table(
-            title="Proof: source against converted model",
-            columns=[
-                Column(title="stage"),
-                Column(title="largest relative difference", kind="number"),
-            ],
-            rows=rows,
-            caption=f"Both computed the same on {picture}, by two programs that share no line.",
-        )
+    names = ", ".join(short(stage, 20) for stage in stages[:20])
+    text = (
+        f"On {picture}, source and converted model computed the same in {names}: the largest "
+        f"difference of each is below {below:g} of its "
+        "largest value. The two programs share no line."
     )
+    card.add(Lines(title="Proof: source against converted model", lines=[text]))
 
 
 def _filters(card: Card, before: Opened, after: Opened, folder: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib.util
 import logging
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -104,6 +105,7 @@ def _fill_template(**values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     script = _asset("sort.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = environment.get_template("page.html").render(
@@ -118,6 +120,14 @@ def _fill_template(**values: Any) -> str:
 
 def _asset(name: str) -> str:
     return resources.files("sslprep.report").joinpath(_TEMPLATES, name).read_text("utf-8")
+
+
+def _breakable(text: str) -> object:
+    """Let a long name break after its slashes, underscores and dots."""
+    import markupsafe
+
+    parts = re.split(r"(?<=[/_.])(?=.)", clean(text))
+    return markupsafe.Markup("<wbr>").join(parts)  # the parts are escaped
 
 
 def _finalize(value: object) -> object:
