@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as npst
 from sslprep.checkpoints import arrays as arrays_module
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray
 from sslprep.checkpoints.opcodes import MAX_OPCODES, OPCODES, walk
-from sslprep.checkpoints.unpickle import NUMPY, Boxed, read_pickle
+from sslprep.checkpoints.standins import NUMPY, Boxed
+from sslprep.checkpoints.unpickle import read_pickle
 from sslprep.errors import UnsafeFileError
 
 

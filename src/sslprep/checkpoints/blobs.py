@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray
 from sslprep.checkpoints.pickling import compare_written, save_pickle
 from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
+from sslprep.checkpoints.standins import Boxed
 from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
-from sslprep.checkpoints.unpickle import Boxed, read_pickle
+from sslprep.checkpoints.unpickle import read_pickle
 from sslprep.errors import CheckpointError, UnsafeFileError
 from sslprep.files import parse_array_header, reading
 

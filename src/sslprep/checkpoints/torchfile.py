@@ -26,7 +26,8 @@ from sslprep.checkpoints.arrays import (
     extent,
 )
 from sslprep.checkpoints.opcodes import refuse
-from sslprep.checkpoints.unpickle import NUMPY, Standin, Vocabulary, read_pickle
+from sslprep.checkpoints.standins import NUMPY, Standin, Vocabulary
+from sslprep.checkpoints.unpickle import read_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """The integer that a file of the old format begins with, as a pickle of its own."""
