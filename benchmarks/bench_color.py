@@ -84,7 +84,8 @@ def make_million(folder: str, count: int) -> None:
         picture = np.full((8, 8, 3), number * 30, np.uint8)
         cv2.imwrite(f"{folder}/tiny{number}.jpg", picture)
     names = np.array([f"{folder}/tiny{number}.jpg".ljust(60, " ").rstrip() for number in range(8)])
-    np.save(f"{folder}/many.npy", names[np.arange(count) % 8])
+    for entries in (count // 10, count):
+        np.save(f"{folder}/many{entries}.npy", names[np.arange(entries) % 8])
 
 
 def bare_imread(folder: str) -> None:
@@ -132,11 +133,8 @@ def ours(folder: str, jobs: int, photos: str = "list", fast: int = 0) -> None:
 def ours_many(folder: str, entries: int, jobs: int) -> None:
     from sslprep.color.histogram import histogram
 
-    part = np.load(f"{folder}/many.npy", mmap_mode="r")[:entries]
-    np.save(f"{folder}/part{entries}.npy", part)
-    del part
     histogram(
-        data_file=f"{folder}/part{entries}.npy",
+        data_file=f"{folder}/many{entries}.npy",
         output_path=Path(folder, "many"),
         global_resize_img=8,
         jobs=jobs,
@@ -149,7 +147,7 @@ def floor_many(folder: str, entries: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    for path in np.load(f"{folder}/many.npy", mmap_mode="r")[:entries]:
+    for path in np.load(f"{folder}/many{entries}.npy"):
         cv2.imread(path)
 
 
@@ -194,7 +192,7 @@ def parts(folder: str, entries: int) -> None:
     from sslprep.manifest import Inputs
 
     start = time.process_time()
-    source = open_source(f"{folder}/many.npy", Inputs())
+    source = open_source(f"{folder}/many{entries}.npy", Inputs())
     opened = time.process_time()
     number = sum(1 for _ in source.chunks())
     listed = time.process_time()

@@ -6,13 +6,20 @@ Every executor gives the same results in the same order; only the time differs.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+)
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
@@ -20,8 +27,12 @@ from typing import Any, TypeVar
 from sslprep import interrupts
 from sslprep.errors import MissingExtraError, ParameterError
 
+logger = logging.getLogger(__name__)
+
 _A = TypeVar("_A")
 _R = TypeVar("_R")
+_PATIENCE = 2.0
+"""Seconds after which a wait for a Dask result looks whether the scheduler is still there."""
 
 
 def cores() -> int:
@@ -83,8 +94,17 @@ def _dask(address: str) -> Iterator[Executor]:
             f"no Dask scheduler answers at {address} ({error})",
             remedy="Start a dask scheduler and workers, or leave --scheduler out.",
         ) from error
+    from distributed import KilledWorker
+
     with client:
-        yield client.get_executor()
+        if not client.nthreads():
+            logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
+        try:
+            yield client.get_executor()
+        except CancelledError as error:
+            raise BrokenExecutor("the Dask scheduler is gone") from error
+        except KilledWorker as error:
+            raise BrokenExecutor(" ".join(str(error).split())) from error
 
 
 def _keep_interrupts_from_workers() -> None:
@@ -123,6 +143,19 @@ def workers(executor: Executor) -> int:
     return int(count)
 
 
+def _result(future: Future[_R], executor: Executor) -> _R:
+    """Wait for a result, and notice a Dask scheduler that is gone: its futures never end."""
+    client: Any = getattr(executor, "_client", None)
+    while True:
+        try:
+            return future.result(None if client is None else _PATIENCE)
+        except TimeoutError:
+            if future.done():
+                raise  # the task's own
+            if client.status not in ("running", "connecting"):
+                raise BrokenExecutor("the Dask scheduler is gone") from None
+
+
 def map_chunks(
     function: Callable[[_A], _R],
     chunks: Iterable[_A],
@@ -136,6 +169,9 @@ def map_chunks(
     chunks nor the results of a million images are ever in memory together (`Executor.map`
     submits everything at once before Python 3.14). A chunk should be seconds of work.
 
+    Raises:
+        BrokenExecutor: A worker process died, or the Dask cluster is lost.
+
     Example:
         >>> list(map_chunks(abs, [-1, 2], None))
         [1, 2]
@@ -148,10 +184,10 @@ def map_chunks(
     try:
         for chunk in chunks:
             if len(pending) >= window:
-                yield pending.popleft().result()
+                yield _result(pending.popleft(), executor)
             pending.append(executor.submit(function, chunk))
         while pending:
-            yield pending.popleft().result()
+            yield _result(pending.popleft(), executor)
     finally:
         for future in pending:
             future.cancel()

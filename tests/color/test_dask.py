@@ -11,7 +11,7 @@ import pytest
 
 from sslprep.color import resume, sources
 from sslprep.color.histogram import histogram
-from sslprep.errors import ParameterError
+from sslprep.errors import ImagesError, ParameterError
 
 distributed = pytest.importorskip("distributed")
 
@@ -33,7 +33,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
             return process
 
         file = tmp_path / "scheduler.json"
-        start(
+        scheduler = start(
             "dask_scheduler",
             "--host=127.0.0.1",
             "--port=0",
@@ -56,7 +56,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         ]
         with distributed.Client(address) as client:
             client.wait_for_workers(2, timeout=60)
-        yield address, workers
+        yield address, [*workers, scheduler]
 
 
 def _wait_for(condition, seconds: float = 60) -> None:
@@ -97,3 +97,29 @@ def test_no_scheduler_at_the_address(photo_list: Path, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="no Dask scheduler answers at nonsense"):
         histogram(data_file=str(photo_list), output_path=tmp_path / "out", scheduler="nonsense://x")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lost_scheduler_is_reported_and_what_was_counted_is_kept(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    photo_list: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, (*_, scheduler) = cluster
+    out = tmp_path / "out"
+    monkeypatch.setattr(sources, "chunk_size", lambda total: 1)
+    add = resume.State.note
+
+    def note(self: resume.State, images: object) -> None:
+        if self.progress.chunks == 5:
+            scheduler.kill()
+            scheduler.wait()
+        add(self, images)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.State, "note", note)
+        with pytest.raises(ImagesError, match=r"lost after \d+ images .the Dask scheduler is gone"):
+            histogram(data_file=str(photo_list), output_path=out, scheduler=address)
+    result = histogram(data_file=str(photo_list), output_path=out, jobs=1)
+    assert result.resumed_after >= 5
+    assert result.images == 100

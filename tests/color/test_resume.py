@@ -284,7 +284,7 @@ def test_a_dead_worker_is_reported(photo_list: Path, tmp_path: Path) -> None:
         hash_inputs=False,
     )
     deadly = dataclasses.replace(request, source=Deadly())
-    with pytest.raises(ImagesError, match="a worker process died after 0 images"):
+    with pytest.raises(ImagesError, match="the workers were lost after 0 images"):
         make_histogram(
             deadly, tmp_path / "out", recount=False, jobs=2, scheduler=None, overwrite=False
         )

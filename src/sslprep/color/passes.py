@@ -7,7 +7,8 @@ import functools
 import hashlib
 import logging
 import time
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,32 +202,43 @@ def count(
     """Run the pass from where `state` stands to its end, saving as it goes."""
     if state.progress.done:
         return
-    source, settings, progress = request.source, request.settings, state.progress
-    with (
-        executors.open_executor(jobs, scheduler) as executor,
-        console.progress(source.total, "images", done=progress.images) as advance,
-    ):
-        if isinstance(executor, ProcessPoolExecutor):
-            settings = dataclasses.replace(settings, quiet_codecs=True)
-        saved = time.monotonic()
-        work = functools.partial(count_chunk, settings)
-        results = executors.map_chunks(work, source.chunks(progress.chunks), executor)
-        try:
-            for result in results:
-                _add(state, result)
-                advance(result.images)
-                if time.monotonic() - saved >= resume.SAVE_EVERY:
-                    state.save()
-                    saved = time.monotonic()
-            progress.done = True
-        except BrokenExecutor as error:
-            raise ImagesError(
-                f"a worker process died after {progress.images:,} images",
-                remedy="What was counted is kept. If memory ran out, use fewer --jobs; "
-                "run the command again to go on.",
-            ) from error
-        finally:
-            # Also on Ctrl-C or a lost scheduler: what is counted is not counted again.
+    try:
+        with (
+            executors.open_executor(jobs, scheduler) as executor,
+            console.progress(request.source.total, "images", done=state.progress.images) as advance,
+        ):
+            _count_on(executor, request, state, advance)
+    except BrokenExecutor as error:
+        raise ImagesError(
+            f"the workers were lost after {state.progress.images:,} images ({error})",
+            remedy="What was counted is kept. If memory ran out, use fewer --jobs; "
+            "run the command again to go on.",
+        ) from error
+
+
+def _count_on(
+    executor: Executor | None,
+    request: Request,
+    state: resume.State,
+    advance: Callable[[int], None],
+) -> None:
+    progress = state.progress
+    quiet = isinstance(executor, ProcessPoolExecutor)
+    settings = dataclasses.replace(request.settings, quiet_codecs=quiet)
+    work = functools.partial(count_chunk, settings)
+    saved = time.monotonic()
+    try:
+        chunks = request.source.chunks(progress.chunks)
+        for result in executors.map_chunks(work, chunks, executor):
+            _add(state, result)
+            advance(result.images)
+            if time.monotonic() - saved >= resume.SAVE_EVERY:
+                state.save()
+                saved = time.monotonic()
+        progress.done = True
+    finally:
+        # Also on Ctrl-C or lost workers: what is counted is not counted again.
+        if progress.chunks:
             state.save()
 
 
