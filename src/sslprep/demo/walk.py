@@ -189,6 +189,7 @@ def demo(*, folder: Path = Path("sslprep-demo"), overwrite: bool = False) -> Dem
     """
     start = time.monotonic()
     folder = folder.absolute()
+    build.load_photos()  # says what is missing before anything is written
     _prepare(folder, overwrite=overwrite)
     console.say("Building VOC2007, VOC2012, COCO2014, ImageNet and Places in small …")
     build.build_datasets(folder / "datasets")
