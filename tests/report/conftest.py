@@ -52,11 +52,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sslprep.checkpoints.pytorch import convert_pytorch
     from sslprep.color.bins import bins
     from sslprep.color.histogram import histogram
+    from sslprep.color.plot import plot
     from sslprep.data.check import check
     from sslprep.data.folders import write_folders
     from sslprep.data.voc import write_voc
     from sslprep.demo import checkpoints
     from sslprep.jigsaw.generate import generate
+    from sslprep.jigsaw.stats import stats
     from sslprep.lowshot.multilabel import draw_multilabel_samples
     from sslprep.lowshot.singlelabel import draw_singlelabel_samples
 
@@ -87,6 +89,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     histogram(data_file=images, output_path=out / "color", jobs=1)
     table = out / "color" / "ab_histogram_train_imagenet.npy"
     bins(histogram=(table,), output_path=out / "color", bin_size=(20,), weights=True)
+    stats(file=out / "perms" / "hamming_perms_20_patches_9_code.npy", plot=out / "perms.svg")
+    plot(points=out / "color" / "pts_in_hull_train_imagenet_bin20.npy")
     model = checkpoints.small(checkpoints.JIGSAW, width=2)
     save_pickle(base / "jigsaw.pkl", checkpoints.blobs(model))
     convert_detectron(

@@ -216,6 +216,8 @@ def test_lists_what_it_has_no_view_for(write, page) -> None:
     text = page()
     assert "which has no view here" in text
     assert 'id="artefact-1-origin"' in text
+    found = parse(text)
+    assert set(found.links) <= set(found.ids)
 
 
 def test_shows_two_hundred_artefacts_and_counts_the_rest(write, page) -> None:

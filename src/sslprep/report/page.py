@@ -29,6 +29,8 @@ LARGEST_PAGE = 2_000_000
 """Bytes that a page must stay below."""
 
 MOST_ARTEFACTS = 200
+PLOTS = ("plot", "color-plot")
+"""Kinds that are pictures of what the page draws itself; only their provenance is shown."""
 _LONGEST_TEXT = 4000
 _TEMPLATES = "templates"
 
@@ -61,13 +63,14 @@ def _render(collection: Collection, room: int) -> str:
     made = sorted(origins(shown), key=lambda o: order.get(o.anchor, len(order)))
     fit([*cards, *made], room)
     for artefact in shown.artefacts:
-        if artefact.anchor not in order:
+        if artefact.anchor not in order and artefact.manifest.kind not in PLOTS:
             kind = short(artefact.manifest.kind)
             shown.notes.append(f"{artefact.title}: of the kind {kind!r}, which has no view here.")
     return _fill_template(
         folder=shown.folder.absolute().name or str(shown.folder),
         sections=sections,
         origins=made,
+        shown={card.anchor for card in cards},
         notes=shown.notes,
         totals=_totals(shown),
     )

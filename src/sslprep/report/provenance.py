@@ -41,6 +41,8 @@ FLAGS: Mapping[str, Flags] = {
     "jigsaw": Flags(output="--output-dir"),
     "color": Flags(output="--output-path"),
     "color bins": Flags(output="--output-path", input="--histogram"),
+    "color plot": Flags(output="--output-file", is_file=True),
+    "jigsaw stats": Flags(output="--plot", is_file=True, input="--file"),
     "convert jigsaw": Flags(output="--output-file", is_file=True, input="--model-file"),
     "convert detectron": Flags(output="--output-file", is_file=True, input="--c2-model"),
     "convert pytorch": Flags(output="--output-model", is_file=True, input="--c2-model"),
@@ -139,7 +141,7 @@ def _inputs(artefact: Artefact, collection: Collection) -> Table:
             amount = "–" if record.bytes is None else size_text(record.bytes)
         made = Cell(text="–")
         if maker is not None:
-            made = Cell(text=maker[0].title, link=maker[0].anchor)
+            made = Cell(text=maker[0].title, link=f"{maker[0].anchor}-origin")
         path = Cell(text=short(record.path, 240))
         rows.append([path, Cell(text=amount), made, _hash(record.sha256)])
     return Table(
