@@ -277,6 +277,11 @@ class OutputSet:
             _sync_folder(self.folder)
             self._made_folders = []
 
+    def forget_commit(self) -> None:
+        """Take away the journal of a run killed just after its last rename: the set is whole."""
+        with _os_errors(self.folder):
+            self._journal.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Remove what was begun and not committed, and let other runs in."""
         with interrupts.held():  # an impatient second Ctrl-C waits too

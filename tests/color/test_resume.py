@@ -250,6 +250,9 @@ def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(
         with pytest.raises(KeyboardInterrupt):
             generate(data_file=str(photo_list), output_path=out, jobs=1)
     assert (out / STATE).exists()
+    # A kill there leaves the lock and the journal of the commit too.
+    for name in ("lock", "commit"):
+        (out / f".ab_histogram_train_imagenet.manifest.json.{name}").touch()
     generate(data_file=str(photo_list), output_path=out, jobs=1)
     assert bytes_of(out) == bytes_of(undisturbed)
 

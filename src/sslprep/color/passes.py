@@ -20,6 +20,7 @@ from sslprep.color.counting import ChunkCounts, Settings, count_chunk
 from sslprep.color.lab import opencv
 from sslprep.color.sources import Source, open_source
 from sslprep.errors import ImagesError, OutputError, ParameterError
+from sslprep.files import OutputSet
 from sslprep.manifest import InputRecord, Inputs
 
 logger = logging.getLogger(__name__)
@@ -159,11 +160,14 @@ def _state_files(request: Request, folder: Path) -> tuple[Path, Path]:
 
 
 def forget(request: Request, folder: Path) -> None:
-    """Take away the state of a pass whose table is finished: Ctrl-C came just between the two."""
-    file, journal = _state_files(request, folder)
-    state = resume.State.load(file, journal)
-    if state is not None and state.progress.done:
-        state.remove()
+    """Take away what a run left that was stopped just after it had finished its table."""
+    names = request.names
+    files = [names.table, names.unreadable]
+    with OutputSet(folder, files, manifests=[names.manifest], overwrite=True) as out:
+        out.forget_commit()
+        state = resume.State.load(*_state_files(request, folder))
+        if state is not None and state.progress.done:
+            state.remove()
 
 
 def begin(request: Request, folder: Path, *, recount: bool, overwrite: bool) -> resume.State:
