@@ -222,5 +222,5 @@ def _evenly(values: range, count: int) -> list[int]:
         return []
     if len(values) <= count:
         return list(values)
-    step = (len(values) - 1) / max(1, count - 1)
-    return sorted({values[round(i * step)] for i in range(count)})
+    step = len(values) / count
+    return [values[int((i + 0.5) * step)] for i in range(count)]
