@@ -1,5 +1,7 @@
 """`--check`: two computations on a real picture, and the errors that it must find."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -130,6 +132,16 @@ def test_detectron_forms_are_proven(files, options):
     assert record.details["proof"]["stages"] == STAGES
     assert max(result.proof.values()) < record.details["proof"]["largest_relative_difference_below"]
     assert "largest relative difference" in result.text()
+    measured = json.loads(target.with_name("out.check.json").read_text())
+    assert measured["largest_relative_difference"] == result.proof
+    assert [output.file for output in record.outputs] == ["out"]
+
+
+def test_a_later_run_without_a_check_takes_the_old_measurement_away(files):
+    source, target = files
+    convert_detectron(c2_model=source, output_file=target, check=True)
+    convert_detectron(c2_model=source, output_file=target, overwrite=True)
+    assert not target.with_name("out.check.json").exists()
 
 
 @pytest.mark.parametrize("options", [{}, {"channels": "bgr"}, {"keep_head": True}])

@@ -1,5 +1,6 @@
 """The page as text: what it holds, how large it is, and that nothing is fetched."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -202,13 +203,26 @@ def test_says_what_a_checked_conversion_proved_and_what_to_set(write, page) -> N
     }
     write("model.pth", "checkpoint", {"model.pth": b"no checkpoint"}, details=details)
     text = page()
-    assert "On a &lt;photo&gt;, source and converted model computed the same in conv1, res2" in text
-    assert "below 0.0001 of its largest value" in text
+    assert "On a &lt;photo&gt;, source and converted model computed the same" in text
+    assert "below 0.0001 of the stage&#39;s largest value" in text
+    assert "The measured differences cannot be shown." in text
     assert "<li>conv1 takes RGB &amp; more</li>" in text
     assert "<code>1.5, 2</code>" in text
     assert "renamed res2_0_branch1_w → layer1.0" in text
     assert "Dropped: 1 (bookkeeping)." in text
     assert "The written checkpoint cannot be read. model.pth" in text
+
+
+def test_shows_the_measured_differences_of_each_stage(write, page) -> None:
+    proof = {"largest_relative_difference_below": 0.0001, "stages": ["conv1", "res2"]}
+    path = write("m.pth", "checkpoint", {"m.pth": b"x"}, details={"proof": proof})
+    measured = {"largest_relative_difference": {"conv1": 3.9e-07, "res2": 1e-06}}
+    path.with_name("m.pth.check.json").write_text(json.dumps(measured))
+    text = page()
+    assert "3.9e-07" in text
+    assert "1.0e-06" in text
+    path.with_name("m.pth.check.json").write_text('{"largest_relative_difference": "<b>"}')
+    assert "The measured differences cannot be shown." in page()
 
 
 def test_lists_what_it_has_no_view_for(write, page) -> None:

@@ -221,8 +221,13 @@ def convert_detectron(
     if mark:
         content[MARK] = mark
     record = output_file.name + MANIFEST_SUFFIX
+    measured = proof.measured_name(output_file)
     with OutputSet(
-        output_file.parent, [output_file.name], manifests=[record], overwrite=overwrite
+        output_file.parent,
+        [output_file.name, *([measured] if check else [])],
+        manifests=[record],
+        overwrite=overwrite,
+        also_replaces=[measured],
     ) as out:
         save_pickle(out, output_file.name, content)
         manifest.write(
@@ -251,9 +256,10 @@ def convert_detectron(
                 **source.details(trunk, fates),
             },
         )
+        proof.save_measured(out, output_file, stages)
         out.commit()
     return ConversionResult(
-        written=(output_file, output_file.with_name(record)),
+        written=tuple(output_file.with_name(file.name) for file in out.written),
         model=source.describe(trunk),
         blobs=counts(fates),
         tensors=len(arrays),

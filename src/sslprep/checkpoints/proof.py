@@ -24,6 +24,7 @@ from sslprep.checkpoints.picture import (
     torchvision_input,
 )
 from sslprep.errors import CheckpointError
+from sslprep.files import OutputSet
 
 LIMIT = 1e-4
 """Largest relative difference of a stage that rounding may cause."""
@@ -119,7 +120,8 @@ def record(stages: Mapping[str, float] | None, picture: Path | None) -> dict[str
     """Return what a manifest says of a proof.
 
     Not the differences themselves: they are rounding, so they depend on the processor and the
-    number of threads, and equal input must give equal bytes.
+    number of threads, and equal input must give equal bytes. They go to a file of their own
+    (`save_measured`), which the manifest does not list.
     """
     if stages is None:
         return {}
@@ -130,6 +132,17 @@ def record(stages: Mapping[str, float] | None, picture: Path | None) -> dict[str
             "picture": "scikit-image astronaut" if picture is None else str(picture),
         }
     }
+
+
+def measured_name(output: Path) -> str:
+    """Return the name of the file of measured differences beside an output."""
+    return f"{output.name}.check.json"
+
+
+def save_measured(out: OutputSet, output: Path, stages: Mapping[str, float] | None) -> None:
+    """Write the differences as this machine measured them; call it after the manifest."""
+    if stages is not None:
+        out.save_json(measured_name(output), {"largest_relative_difference": stages})
 
 
 def target_stages(

@@ -241,8 +241,13 @@ def convert_pytorch(
     log_whole(fates)
     record = output_model.name + MANIFEST_SUFFIX
     conv1_order = order if trunk.channels == 3 else None
+    measured = proof.measured_name(output_model)
     with OutputSet(
-        output_model.parent, [output_model.name], manifests=[record], overwrite=overwrite
+        output_model.parent,
+        [output_model.name, *([measured] if check else [])],
+        manifests=[record],
+        overwrite=overwrite,
+        also_replaces=[measured],
     ) as out:
         if format == "safetensors":
             save_safetensors(
@@ -279,9 +284,10 @@ def convert_pytorch(
                 **source.details(trunk, fates),
             },
         )
+        proof.save_measured(out, output_model, stages)
         out.commit()
     return ConversionResult(
-        written=(output_model, output_model.with_name(record)),
+        written=tuple(output_model.with_name(file.name) for file in out.written),
         model=source.describe(trunk),
         blobs=counts(fates),
         tensors=len(made.tensors),

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from sslprep.checkpoints.names import parse_caffe2, parse_torch
 from sslprep.errors import SslprepError
+from sslprep.files import read_json
 from sslprep.report.axes import count_text, size_text
 from sslprep.report.blocks import Card, Cell, Column, Gallery, Lines, Section, Shot, Table, short
-from sslprep.report.collect import Artefact, Collection, note
+from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note, regular_file
 from sslprep.report.fields import Fields
 from sslprep.report.filters import Opened, draw_filters, open_for_look
 from sslprep.report.photos import find_file
@@ -96,7 +98,7 @@ def _card(artefact: Artefact, collection: Collection) -> Card:
     else:
         card.note("The manifest holds no account of the blobs.")
     _filters(card, before, after, collection.folder)
-    _proof(card, details)
+    _proof(card, artefact, collection.folder)
     _settings(card, details)
     if account:
         card.add(_whole_account(account))
@@ -193,25 +195,59 @@ def _stages(account: Sequence[_Fate], before: Opened) -> Table:
     )
 
 
-def _proof(card: Card, details: Fields) -> None:
-    """Say what `--check` proved, where it ran.
+class _Measured(msgspec.Struct):
+    largest_relative_difference: dict[str, float]
 
-    The manifest holds the bound, on which all machines agree, and not the differences, which
-    hang on the last digits of a machine's arithmetic.
+
+def _proof(card: Card, artefact: Artefact, folder: Path) -> None:
+    """Show what `--check` proved, where it ran.
+
+    The manifest holds the bound, on which all machines agree; the differences, which hang on the
+    last digits of a machine's arithmetic, stand in a file beside the model.
     """
-    proof = details.part("proof")
+    proof = artefact.details.part("proof")
     below, stages = proof.number("largest_relative_difference_below"), proof.texts("stages")
     if below is None or not stages:
         return
     card.fact("proven by --check", f"{count_text(len(stages))} stages")
     picture = short(proof.text("picture")) or "one photo"
-    names = ", ".join(short(stage, 20) for stage in stages[:20])
     text = (
-        f"On {picture}, source and converted model computed the same in {names}: the largest "
-        f"difference of each is below {below:g} of its "
-        "largest value. The two programs share no line."
+        f"On {picture}, source and converted model computed the same: in every stage the largest "
+        f"difference is below {below:g} of the stage's largest value. "
+        "The two programs share no line."
     )
-    card.add(Lines(title="Proof: source against converted model", lines=[text]))
+    path = artefact.path.parent / f"{artefact.name}.check.json"
+    try:
+        file = regular_file(path, limit=LARGEST_JSON)
+        measured = read_json(file, _Measured, SslprepError).largest_relative_difference
+    except SslprepError as error:
+        card.note(f"The measured differences cannot be shown. {note(error, folder)}")
+        measured = {}
+    known = [(stage, measured[stage]) for stage in stages[:20] if stage in measured]
+    top = max([value for _, value in known if np.isfinite(value)], default=0.0) or 1.0
+    card.add(
+        Table(
+            title="Proof: source against converted model",
+            columns=[
+                Column(title="stage"),
+                Column(title="largest relative difference", kind="number"),
+                Column(title="bar", kind="bar"),
+            ],
+            rows=[
+                [
+                    Cell(text=short(stage, 20)),
+                    Cell(text=f"{value:.1e}", value=value),
+                    Cell(parts=(max(0.0, min(100.0, 100 * value / top)),)),
+                ]
+                for stage, value in known
+                if np.isfinite(value)
+            ],
+            caption=text,
+            css="bars",
+        )
+        if known
+        else Lines(title="Proof: source against converted model", lines=[text])
+    )
 
 
 def _filters(card: Card, before: Opened, after: Opened, folder: Path) -> None:
