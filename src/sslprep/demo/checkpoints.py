@@ -208,9 +208,33 @@ def _draw(
         if param == "s":
             gain = 0.3 if "branch2c" in norm else 1.0
             return np.float32(gain) * std * (1 + np.float32(0.1) * values)
+    if name.startswith("conv1") and param == "w":
+        return _edges(random, shape)
     scale = 0.1 if param == "b" else float(np.sqrt(2 / np.prod(shape[1:])))
     values *= np.float32(scale)
     return values
+
+
+def _edges(random: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Draw what trained first layers look like: oriented stripes, some of them coloured.
+
+    Each filter is a Gabor function, a wave under a Gaussian; colour is a weight for each channel.
+    """
+    count, channels, height, width = shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    angle, phase = random.uniform(0, 2 * np.pi, (2, count, 1, 1))
+    waves = random.uniform(2, 6, (count, 1, 1))
+    wave = np.cos(waves * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+    colours = (
+        1
+        + random.normal(0, 0.8, (count, channels, 1, 1))
+        * (random.random(count) < 0.4)[:, None, None, None]
+    )
+    filters = colours * (wave * np.exp(-2 * (x**2 + y**2)))[:, None]
+    filters += random.normal(0, 0.02, shape)
+    norm = np.sqrt((filters**2).sum(axis=(1, 2, 3), keepdims=True))
+    drawn: Floats = (np.sqrt(2) * filters / norm).astype(np.float32)
+    return drawn
 
 
 def _variances(random: np.random.Generator, size: int) -> Floats:
