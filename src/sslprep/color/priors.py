@@ -62,11 +62,9 @@ def fair_bins(table: Table, size: int) -> Bins:
     """
     edges = np.arange(-128, 128, size)
     last = edges[-1]
-    values = np.arange(-128, last + 1)
-    first = np.minimum((values + 128) // size, len(edges) - 2)
-    # Sum the rows, then the columns, of each bin.
-    starts = np.searchsorted(first, np.arange(len(edges) - 1))
-    inside = table[: len(values), : len(values)]
+    inside = table[: last + 129, : last + 129]
+    # Sum the rows, then the columns, of each bin; the last sum runs to the end, edge included.
+    starts = edges[:-1] + 128
     counts = np.add.reduceat(np.add.reduceat(inside, starts, axis=0), starts, axis=1)
     total = int(counts.sum())
     if total == 0:
