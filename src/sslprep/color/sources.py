@@ -84,9 +84,9 @@ def chunk_size(total: int) -> int:
 
     Example:
         >>> chunk_size(100), chunk_size(20_000), chunk_size(1_281_167)
-        (32, 78, 512)
+        (32, 156, 512)
     """
-    return min(MAX_CHUNK, max(32, total // 256))
+    return min(MAX_CHUNK, max(32, total // 128))
 
 
 class _List:
