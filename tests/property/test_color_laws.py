@@ -14,8 +14,9 @@ from hypothesis.extra import numpy as hnp
 from sslprep.color import decode, encode, tar
 from sslprep.color.gamut import grid_points
 from sslprep.color.lab import Counter
+from sslprep.color.lists import TextList
 from sslprep.color.priors import fair_bins, nearest_counts, rebalancing_weights, smooth_priors
-from sslprep.color.sources import TextList, chunk_size
+from sslprep.color.sources import chunk_size
 
 EXAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
 
