@@ -49,7 +49,7 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
         schema: Version of this layout; a reader refuses newer ones.
         sslprep: Version of the program that wrote it.
         kind: What was made: partition, lowshot, permutations, color-histogram, color-bins,
-            checkpoint, plot.
+            checkpoint, plot, color-plot, report.
         command: The command, such as `data voc`.
         parameters: All parameters that bear on the content, by name.
         seed: The seed, where there was chance.
