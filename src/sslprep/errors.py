@@ -113,3 +113,7 @@ class MissingExtraError(SslprepError):
 
 class ParameterError(SslprepError):
     """A parameter's value cannot work."""
+
+
+class ArgumentError(ParameterError):
+    """An argument is of the wrong type, none of the choices, or out of range: exit code 2."""

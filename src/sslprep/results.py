@@ -1,0 +1,82 @@
+"""What a command returns: a frozen record that also reads well."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def result(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only dataclass whose repr a person can read.
+
+    A class may say more in `text()`, and with `--verbose` in `full_text()`.
+
+    Example:
+        >>> @result
+        ... class Counted:
+        ...     images: int
+        ...     skipped: tuple[str, ...] = ()
+        >>> Counted(images=12345)
+        <Counted
+        images: 12,345>
+    """
+    made = dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
+    made.__repr__ = lambda self: f"<{type(self).__name__}\n{text_of(self)}>"  # type: ignore[method-assign]
+    return made
+
+
+def text_of(record: Any, *, full: bool = False) -> str:
+    """Return a record as lines for a person: its own `text()`, else its fields."""
+    for name in ("full_text", "text")[not full :]:
+        if hasattr(record, name):
+            return str(getattr(record, name)())
+    fields = {f.name.replace("_", " "): getattr(record, f.name) for f in dataclasses.fields(record)}
+    return "\n".join(f"{k}: {_summary(v)}" for k, v in fields.items() if v not in (None, ()))
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lay out a plain table; numbers go to the right.
+
+    Example:
+        >>> print(table(["class", "images"], [["cat", 12], ["horse", 3]]))
+        class  images
+        -----  ------
+        cat        12
+        horse       3
+    """
+    text = [list(headers), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
+    numbers = [
+        bool(rows) and all(isinstance(value, int | float) for value in column)
+        for column in (zip(*rows, strict=True) if rows else [()] * len(headers))
+    ]
+    text.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(cells, widths, numbers, strict=True)
+        ).rstrip()
+        for cells in text
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def _summary(value: object) -> str:
+    if isinstance(value, tuple | list):
+        lines = [str(item) for item in value]
+        more = [f"… and {len(lines) - 20} more"] if len(lines) > 20 else []
+        return lines[0] if len(lines) == 1 else "\n  ".join(["", *lines[:20], *more])
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
+    return str(value) if isinstance(value, Path) else _cell(value)
