@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sslprep.lowshot.singlelabel import draw_singlelabel_samples
     from sslprep.lowshot.verify import verify_samples
     from sslprep.manifest import verify
+    from sslprep.partition import read_partition
     from sslprep.report.page import report as write_report
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "inspect",
     "permutation_stats",
     "read_checkpoint",
+    "read_partition",
     "relocate",
     "verify",
     "verify_samples",
@@ -75,6 +77,7 @@ _PLACES = {
     "inspect": "checkpoints.inspect:inspect",
     "permutation_stats": "jigsaw.stats:stats",
     "read_checkpoint": "checkpoints.blobs:read_checkpoint",
+    "read_partition": "partition:read_partition",
     "relocate": "data.relocate:relocate",
     "verify": "manifest:verify",
     "verify_samples": "lowshot.verify:verify_samples",

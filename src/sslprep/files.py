@@ -19,21 +19,23 @@ import os
 import sys
 import tokenize
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Self, TypeVar
+from typing import IO, Any, BinaryIO, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sslprep import interrupts
-from sslprep.errors import ArrayError, OutputError, SslprepError
+from sslprep.errors import ArrayError, OutputError
+from sslprep.input_files import read_json as read_json
+from sslprep.input_files import reading as reading
+from sslprep.input_files import sha256_of as sha256_of
 
 logger = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 _CHUNK = 1 << 20
 MANIFEST_SUFFIX = ".manifest.json"
 
@@ -534,30 +536,3 @@ def read_array_header(
             remedy="The file is truncated or damaged; copy it again.",
         )
     return dtype, shape, fortran, offset
-
-
-@contextlib.contextmanager
-def reading(path: Path, kind: type[SslprepError] = ArrayError) -> Iterator[None]:
-    """Turn a missing or unreadable input file into one line that names it."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise kind("no such file", where=path, remedy="Check the path.") from error
-    except OSError as error:
-        raise kind(f"cannot read: {error.strerror or error}", where=path) from error
-
-
-def read_json(path: Path, type_: Callable[..., _T], kind: type[SslprepError]) -> _T:
-    """Read a JSON file as a msgspec type; a mismatch names the file and the JSON path."""
-    with reading(path, kind):
-        data = path.read_bytes()
-    try:
-        return msgspec.json.decode(data, type=type_)  # type: ignore[no-any-return]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise kind(f"not the JSON expected here: {error}", where=path) from error
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

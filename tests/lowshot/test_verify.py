@@ -261,7 +261,7 @@ def test_samples_equal_by_chance_are_right_when_their_seed_says_so(tmp_path: Pat
         ({"kind": "x"}, "expected a lowshot-index of schema 1"),
         ({"schema": 9}, "expected a lowshot-index of schema 1"),
         ({"classes": []}, "lists other "),
-        ({"classes": 3}, "not the JSON expected here"),
+        ({"classes": 3}, "expected a list"),
     ],
 )
 @pytest.mark.parametrize(("kind", "stem"), [("voc", "t"), ("places", "train")])

@@ -1,0 +1,40 @@
+"""Which files are images, by their names: the one list that all commands go by."""
+
+from __future__ import annotations
+
+IMAGE_FORMATS = {
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".gif": "GIF",
+    ".j2k": "JPEG2000",
+    ".jfif": "JPEG",
+    ".jp2": "JPEG2000",
+    ".jpe": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".pbm": "PPM",
+    ".pgm": "PPM",
+    ".png": "PNG",
+    ".pnm": "PPM",
+    ".ppm": "PPM",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+"""Suffixes, lower case, and Pillow's name of the format that they promise."""
+
+
+def is_image_name(name: str) -> bool:
+    """Tell by its name whether a file is an image; hidden files are none.
+
+    Args:
+        name: A file name, or a path with slashes of which the last part counts.
+
+    Example:
+        >>> [is_image_name(name) for name in ("a.JPEG", "x/a.b.png", "x/.a.jpg", "Thumbs.db")]
+        [True, True, False, False]
+    """
+    base = name.rpartition("/")[2]
+    stem, dot, suffix = base.rpartition(".")
+    return bool(stem) and f"{dot}{suffix}".lower() in IMAGE_FORMATS and not base.startswith(".")

@@ -1,0 +1,99 @@
+"""What a wrong input file is called, and where in a JSON file the wrong value stands."""
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sslprep.errors import AnnotationError
+from sslprep.input_files import decode_json, read_json, read_text, reading, what_it_is
+
+
+class Item(msgspec.Struct):
+    id: int
+    size: float = 0
+
+
+class File(msgspec.Struct):
+    items: list[Item]
+
+
+def zipped(path: Path) -> bytes:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a", "b")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda p: read_json(p, File, AnnotationError), lambda p: read_text(p, AnnotationError)],
+    ids=["json", "text"],
+)
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\n <!doctype HTML>\n<p>quota", "a web page"),
+        (b"\xef\xbb\xbf<html lang=en>", "a web page"),
+        (gzip.compress(b"{}"), "a gzip file"),
+        (None, "a zip file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a git-LFS pointer"),
+        ('{"a": 1}'.encode("utf-16"), "UTF-16 text"),
+        ('{"a": 1}'.encode("utf-16-le"), "UTF-16 text"),
+    ],
+)  # fmt: skip
+def test_other_files_are_named(tmp_path: Path, read, data: bytes | None, name: str) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "x"
+    path.write_bytes(zipped(tmp_path / "z") if data is None else data)
+    with pytest.raises(AnnotationError, match=f"x: is {name}.*; expected "):
+        read(path)
+
+
+def test_ordinary_files_are_not_mistaken() -> None:
+    for start in (b"1 2\n", b"{", b"[", b"htmlish", b"P", b"\x80\x02}q"):
+        assert what_it_is(start) is None
+
+
+def test_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b'\xef\xbb\xbf{"items": []}')
+    assert read_json(path, File, AnnotationError).items == []
+    assert read_text(path, AnnotationError) == '{"items": []}'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"items": [{"id": 1}, {"id": "7"}]}',
+         '$.items[1].id: got "7"; expected a whole number. Write the number without quotes.'),
+        ('{"items": [{"id": 1.5}]}', "$.items[0].id: got 1.5; expected a whole number"),
+        ('{"items": [{"id": 1, "size": null}]}', "$.items[0].size: got null; expected a number"),
+        ('{"items": {"a": 1}}', '$.items: got {"a": 1}; expected a list'),
+        ('[1]', "[1]; expected an object {…}"),
+        ('{"items": [{}]}', '$.items[0]: has no "id"'),
+        ('{"items": [', "ends in the middle, after 11 bytes"),
+        ('{\n"items": nil}', "not JSON at 'ems\": nil}', byte 15, line 2"),
+        ("", "is empty"),
+        ('{"items": ' + "[" * 5000, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_place_and_value_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(AnnotationError) as caught:
+        decode_json(text.encode(), dict if "nested" in message else File, AnnotationError, path)
+    shown = str(caught.value)
+    assert shown.startswith(str(path))
+    assert message in shown
+    assert "`" not in shown
+
+
+def test_text_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"a\nb\xff")
+    with pytest.raises(AnnotationError, match="line 2: holds the byte 0xff; expected text"):
+        read_text(tmp_path / "x", AnnotationError)
+
+
+def test_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match="no such file"), reading(tmp_path, AnnotationError):
+        (tmp_path / "none").read_bytes()
