@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslprep.report.axes import Scale, round_ticks
+from sslprep.drawing.axes import Scale, round_ticks
+from sslprep.drawing.svg import Drawing, clean
 from sslprep.report.blocks import short
 from sslprep.report.fields import Fields
-from sslprep.report.svg import Drawing, clean
 from sslprep.report.tally import tally
 
 json = st.recursive(

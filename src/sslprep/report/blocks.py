@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from sslprep.drawing.svg import Drawing
 from sslprep.report.pictures import Picture
-from sslprep.report.svg import Drawing
 
 LONGEST_NAME = 60
 MOST_NOTES = 12

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 
 from sslprep.checkpoints.names import parse_caffe2, parse_torch
+from sslprep.drawing.numbers import count_text, size_text
 from sslprep.errors import SslprepError
 from sslprep.files import read_json
-from sslprep.report.axes import count_text, size_text
 from sslprep.report.blocks import Card, Cell, Column, Gallery, Lines, Section, Shot, Table, short
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note, regular_file
 from sslprep.report.fields import Fields

@@ -7,16 +7,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.drawing.charts import WIDTH, Series, curves
+from sslprep.drawing.gamut import (
+    DECADES,
+    LEFT,
+    PLOT,
+    TOP,
+    Plane,
+    bin_size,
+    gamut,
+    lab_to_srgb,
+    prior,
+)
+from sslprep.drawing.numbers import count_text, share_text
+from sslprep.drawing.svg import Drawing
 from sslprep.errors import ArrayError, SslprepError
-from sslprep.report.axes import count_text, share_text
 from sslprep.report.blocks import Card, Figure, Section, short
-from sslprep.report.charts import WIDTH, Series, curves
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.fields import Fields
-from sslprep.report.gamut import DECADES, PLOT, TOP, Plane, bin_size, gamut, prior
-from sslprep.report.lab import lab_to_srgb
 from sslprep.report.pictures import pixels
-from sslprep.report.svg import Drawing
 
 KINDS = ("color-histogram", "color-bins")
 
@@ -95,7 +104,7 @@ def _histogram(card: Card, table: NDArray[np.integer]) -> None:
         ),
     )
     plot = Plane(drawing, (a[0] - 128.5, a[-1] - 127.5), (b[0] - 128.5, b[-1] - 127.5), scale)
-    drawing.image(plot.left, TOP, width, height, pixels(up).uri)
+    drawing.image(LEFT, TOP, width, height, pixels(up).uri)
     plot.axes()
     card.fact("pixels", count_text(pixels_all))
     card.fact("distinct colours (a, b)", count_text(int(np.count_nonzero(table))))
@@ -144,11 +153,27 @@ def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> 
     card.fact(label, f"{count_text(len(points))} bins")
     corner = artefact.details.text("points_are") == "left edges"
     centres = points + size / 2 if corner else points
-    card.add(gamut(points, centres, size, label, corner=corner))
+    where = "the files name each bin by its lower corner" if corner else "points are centres"
+    card.add(
+        Figure(
+            title=f"Gamut, {label}",
+            body=gamut(points, size, corners=corner, label=label),
+            caption=f"{count_text(len(points))} bins; {where}. "
+            "Colours outside sRGB are drawn as the nearest inside.",
+        )
+    )
     priors = _column(card, artefact, collection.folder, f"priors{tail}", len(points))
     if priors is None:
         return
-    card.add(prior(points, centres, size, priors, label))
+    share = float(np.sort(priors)[::-1][: max(1, len(priors) // 10)].sum() / (priors.sum() or 1))
+    card.add(
+        Figure(
+            title=f"Prior (logarithm), {label}",
+            body=prior(points, size, priors, corners=corner, label=label),
+            caption=f"The most frequent tenth of the bins holds {share_text(share, 1)} of the "
+            "pixels. Hollow: no pixel at all.",
+        )
+    )
     smoothed = bool(artefact.details.number("smooth"))
     raw = _unsmoothed(artefact, collection, centres) if smoothed else None
     card.add(_ranked_priors(priors, raw, label))

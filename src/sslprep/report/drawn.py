@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.drawing.numbers import count_text
 from sslprep.errors import SslprepError
 from sslprep.lowshot import index
-from sslprep.report.axes import count_text
 from sslprep.report.blocks import Card
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note
 from sslprep.report.fields import Fields

@@ -8,10 +8,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.drawing.charts import WIDTH
+from sslprep.drawing.numbers import count_text
+from sslprep.drawing.shades import shades
+from sslprep.drawing.svg import Drawing, coordinate
 from sslprep.errors import SslprepError
-from sslprep.report.axes import count_text
 from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, short
-from sslprep.report.charts import WIDTH, shades
 from sslprep.report.collect import Artefact, Collection
 from sslprep.report.drawn import (
     MOST_CLASSES,
@@ -24,7 +26,6 @@ from sslprep.report.drawn import (
 )
 from sslprep.report.fields import Fields
 from sslprep.report.photos import images_of, shot
-from sslprep.report.svg import Drawing, coordinate
 
 _THUMBNAIL = 56
 _PHOTO_CLASSES = 6

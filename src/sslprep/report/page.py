@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from sslprep import __version__, manifest
+from sslprep.drawing.numbers import count_text, size_text
+from sslprep.drawing.svg import clean, style
 from sslprep.errors import MissingExtraError, OutputError
 from sslprep.files import MANIFEST_SUFFIX, OutputSet
 from sslprep.report import checkpoints, colors, lowshot, partitions, permutations
-from sslprep.report.axes import count_text, size_text
 from sslprep.report.blocks import Section, fit, short
 from sslprep.report.collect import Collection, collect
 from sslprep.report.photos import SamplePhoto
 from sslprep.report.provenance import origins
-from sslprep.report.svg import clean
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def _fill_template(**values: Any) -> str:
     script = _asset("sort.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = environment.get_template("page.html").render(
-        style=_asset("page.css"),
+        style=style() + _asset("page.css"),
         script=script,
         script_hash=digest,
         version=__version__,

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.drawing.charts import Series, columns, curves
+from sslprep.drawing.numbers import count_text, share_text
 from sslprep.errors import SslprepError
 from sslprep.files import read_json
-from sslprep.report.axes import count_text, share_text
 from sslprep.report.blocks import (
     Card,
     Cell,
@@ -23,7 +24,6 @@ from sslprep.report.blocks import (
     Table,
     short,
 )
-from sslprep.report.charts import Series, columns, curves
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note, regular_file
 from sslprep.report.fields import Fields
 from sslprep.report.photos import images_of, labels_of, shot

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.drawing.distances import distance_histogram, position_table
+from sslprep.drawing.numbers import count_text
+from sslprep.drawing.svg import Drawing
 from sslprep.errors import SslprepError
 from sslprep.jigsaw.distances import Distances, counts_table, measure
-from sslprep.report.axes import count_text
 from sslprep.report.blocks import Block, Card, Cell, Column, Figure, Section, Table, short
-from sslprep.report.charts import Mark, columns, shades
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.photos import SamplePhoto
 from sslprep.report.pictures import Picture
-from sslprep.report.svg import Drawing
 
 MOST_MEASURED = 20_000
 """Rows of which all pairs are compared here; of larger sets every n-th row."""
@@ -109,19 +109,7 @@ def _read(artefact: Artefact) -> NDArray[np.uint8]:
 
 
 def _histogram(found: Distances) -> Figure:
-    pairs = sum(found.histogram)
     minimum, mean = found.minimum or 0, float(found.mean or 0)
-    start = max(0, minimum - 1)
-    marks = []
-    if found.minimum_bound is not None:
-        bound = found.minimum_bound.value
-        marks.append(Mark(value=bound - start, label=f"smallest ≤ {bound}"))
-        start = min(start, bound)
-    if found.mean_bound is not None:
-        label = f"mean ≤ {float(found.mean_bound):.4f}"
-        marks.append(Mark(value=float(found.mean_bound) - start, label=label))
-    shown = found.histogram[start:]
-    text = ", ".join(f"{start + i}: {count_text(c)}" for i, c in enumerate(shown) if c)
     reached = []
     if found.minimum_bound is not None:
         gap = found.minimum_bound.value - minimum
@@ -141,15 +129,10 @@ def _histogram(found: Distances) -> Figure:
         )
     return Figure(
         title="Distances of all pairs",
-        body=columns(
-            [str(start + i) for i in range(len(shown))],
-            shown,
-            title="Histogram of pairwise Hamming distances, with the bounds",
-            description=f"{count_text(pairs)} pairs; by distance: {text}.",
-            x_label="Hamming distance (positions that differ)",
-            y_label="pairs (powers of ten)",
-            marks=marks,
-            log=True,
+        body=distance_histogram(
+            found.histogram,
+            minimum_bound=found.minimum_bound.value if found.minimum_bound else None,
+            mean_bound=None if found.mean_bound is None else float(found.mean_bound),
         ),
         caption=" ".join(reached),
     )
@@ -230,19 +213,7 @@ def _counts(permutations: NDArray[np.uint8]) -> Block:
     even = high - low <= 1
     return Figure(
         title="Which tile stands where",
-        body=shades(
-            counts,
-            rows=[str(i) for i in range(m)],
-            columns=[str(i) for i in range(m)],
-            title="How often each tile stands at each position",
-            description=f"From {low} to {high} times; {n / m:.1f} would be even.",
-            x_label="tile",
-            y_label="position",
-            cell=28 if m <= 9 else 280 / m,
-            tip="tile {column} at position {row}: {value} times",
-            depths=(0.12, 0.32) if even else (0.06, 1.0),
-            from_smallest=True,
-        ),
+        body=position_table(counts),
         caption=(
             "Every tile stands equally often at every position, up to one."
             if even

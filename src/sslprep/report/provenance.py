@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from sslprep.drawing.numbers import count_text, size_text
+from sslprep.drawing.svg import clean
 from sslprep.errors import ManifestError
-from sslprep.report.axes import count_text, size_text
 from sslprep.report.blocks import Cell, Column, Holder, Table, short
 from sslprep.report.collect import Artefact, Collection, note
-from sslprep.report.svg import clean
 
 MOST_FILES = 24
 THREE_WAY = ("jigsaw", "bgr2rgb")

@@ -5,11 +5,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sslprep.report.axes import power_text, powers_of_ten, round_ticks, share_text, size_text
+from sslprep.drawing.axes import powers_of_ten, round_ticks
+from sslprep.drawing.charts import Mark, Series, columns, curves
+from sslprep.drawing.gamut import lab_to_srgb
+from sslprep.drawing.numbers import power_texts, share_text, size_text, tick_text
+from sslprep.drawing.shades import shades
+from sslprep.drawing.svg import Drawing, clean
 from sslprep.report.blocks import Card, Figure, Table, fit
-from sslprep.report.charts import Mark, Series, columns, curves, shades
-from sslprep.report.lab import lab_to_srgb
-from sslprep.report.svg import Drawing, clean
 
 NAMES = {"title": "t", "description": "d", "x_label": "x", "y_label": "y"}
 
@@ -46,7 +48,7 @@ def test_powers_of_ten_enclose_the_values() -> None:
     assert ticks[0] <= 1e-70
     assert ticks[-1] >= 0.5
     assert len(ticks) <= 9
-    assert power_text(1e-12) == "10⁻¹²"
+    assert power_texts([1e-12, 1.0]) == ["10⁻¹²", "1"]
 
 
 def test_ticks_of_values_that_are_not_finite_are_still_ticks() -> None:

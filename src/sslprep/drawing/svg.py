@@ -1,12 +1,14 @@
-"""Drawings as inline SVG, built as a tree so that every text is escaped by construction.
+"""Drawings as SVG, built as a tree so that every text is escaped by construction.
 
 A `Drawing` has a title and a description for those who cannot see it. Colours are not set here:
-elements carry CSS classes, and the page's style sheet gives them a light and a dark colour.
+elements carry CSS classes, and `style.css` gives them a light and a dark colour. A page puts the
+style sheet into its head once; `document` puts it into a file of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import resources
 from typing import Literal
 from xml.etree import ElementTree
 
@@ -194,3 +196,49 @@ class Drawing:
         view = " ".join(coordinate(value) for value in part)
         inner = self._add("svg", None, x=x, y=y, width=width, height=height, viewBox=view)
         ElementTree.SubElement(inner, "use", {"href": f"#{name}"})
+
+
+def style() -> str:
+    """Return the style sheet of all drawings."""
+    return resources.files("sslprep.drawing").joinpath("style.css").read_text("utf-8")
+
+
+def document(drawings: Sequence[Drawing], *, title: str, description: str = "") -> str:
+    """Return drawings side by side as one SVG file, for light and dark viewers.
+
+    Args:
+        drawings: From left to right.
+        title: Heading of the file, and its name for a screen reader.
+        description: A line below the heading.
+
+    Example:
+        >>> text = document([Drawing(10, 10, title="a"), Drawing(10, 20, title="b")], title="both")
+        >>> text.partition(" role")[0]
+        '<svg class="file" viewBox="0 0 360 100"'
+    """
+    gap, top = 30.0, 60.0
+    width = max(360.0, gap + sum(drawing.width + gap for drawing in drawings))
+    height = top + max((drawing.height for drawing in drawings), default=0) + gap - 10
+    whole = Drawing(width, height, title=title, description=description, css="file")
+    # As plain attributes: with a namespace of its own, ElementTree would prefix every name.
+    whole.root.set("xmlns", "http://www.w3.org/2000/svg")
+    whole.root.set("width", coordinate(width))
+    whole.root.set("height", coordinate(height))
+    ElementTree.SubElement(whole.root, "style").text = style()
+    whole.box(0, 0, width, height, css="page")
+    whole.text(gap, 26, _fitted(title, width - 2 * gap, 7.6), css="head")
+    whole.text(gap, 44, _fitted(description, width - 2 * gap, 6.2), css="small")
+    x = gap
+    for drawing in drawings:
+        drawing.root.set("x", coordinate(x))
+        drawing.root.set("y", coordinate(top))
+        drawing.root.set("width", coordinate(drawing.width))
+        drawing.root.set("height", coordinate(drawing.height))
+        whole.root.append(drawing.root)
+        x += drawing.width + gap
+    return ElementTree.tostring(whole.root, encoding="unicode") + "\n"
+
+
+def _fitted(text: str, width: float, character: float) -> str:
+    most = int(width / character)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,299 @@
+"""Columns and curves over a pair of axes.
+
+All charts are drawn for a width of 330 units, about that of a telephone, so that their texts can be
+read there; on wide screens several stand side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.drawing.axes import Scale, powers_of_ten, round_ticks
+from sslprep.drawing.numbers import count_text, power_texts, tick_text
+from sslprep.drawing.svg import Drawing, coordinate
+
+WIDTH = 330
+LEFT, RIGHT, TOP, BOTTOM = 50, 8, 30, 44
+CHARACTER = 6.6
+"""Width of a digit at the charts' font size, to keep labels apart."""
+_SMALL = 5.9
+"""The same for the numbers above columns."""
+_KEY_LINE = 17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A dashed line across the value axis, such as a bound; `label` stands in the legend."""
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line of a chart.
+
+    Attributes:
+        name: What it is, for the legend.
+        x: Places, ascending.
+        y: Values.
+        low: Lower edge of a band around the line, such as the smallest of several runs.
+        high: Upper edge of the band.
+        reference: A thin grey line to compare with, labelled at its end.
+    """
+
+    name: str
+    x: Sequence[float] | NDArray[Any]
+    y: Sequence[float] | NDArray[Any]
+    low: Sequence[float] | NDArray[Any] | None = None
+    high: Sequence[float] | NDArray[Any] | None = None
+    reference: bool = False
+
+
+class Frame:
+    """The axes of one chart, and where a value falls on them."""
+
+    def __init__(self, drawing: Drawing, x: Scale, y: Scale, *, x_label: str, y_label: str) -> None:
+        self.drawing, self.x, self.y = drawing, x, y
+        self.bottom = drawing.height - BOTTOM
+        drawing.line(x.start, self.bottom, x.end, self.bottom, css="axis")
+        middle = (x.start + x.end) / 2
+        drawing.text(middle, drawing.height - 8, x_label, css="label", anchor="middle")
+        if y_label:
+            drawing.text(4, 12, y_label, css="label")
+
+    def y_ticks(self, ticks: Sequence[float], texts: Sequence[str]) -> None:
+        """Draw a grid line and a label at each tick."""
+        for value, text in zip(ticks, texts, strict=True):
+            place = self.y(value)
+            self.drawing.line(self.x.start, place, self.x.end, place, css="grid")
+            self.drawing.text(self.x.start - 7, place + 4, text, css="tick", anchor="end")
+
+    def x_tick(self, place: float, text: str) -> None:
+        """Draw a tick and its label below the axis."""
+        self.drawing.line(place, self.bottom, place, self.bottom + 4, css="axis")
+        self.drawing.text(place, self.bottom + 17, text, css="tick", anchor="middle")
+
+    def marks(self, marks: Sequence[Mark], place: Any, top: float) -> None:
+        """Draw dashed lines and, above the chart, what each means."""
+        for number, mark in enumerate(marks):
+            css = f"mark{number % 2 + 1}"
+            key = top + _KEY_LINE * number
+            self.drawing.line(self.x.start, key - 4, self.x.start + 22, key - 4, css=css)
+            self.drawing.text(self.x.start + 28, key, mark.label, css="tick")
+        for number, mark in enumerate(marks):
+            x = min(max(place(mark.value), self.x.start), self.x.end)
+            above = top + _KEY_LINE * len(marks) - 10
+            self.drawing.line(x, above, x, self.bottom, css=f"mark{number % 2 + 1}")
+
+
+def columns(
+    names: Sequence[str],
+    counts: Sequence[float] | NDArray[Any],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    marks: Sequence[Mark] = (),
+    log: bool = False,
+) -> Drawing:
+    """Draw one column for each name.
+
+    Args:
+        names: What stands below the columns; thinned out where they would touch.
+        counts: Their heights, 0 or more.
+        title: Name of the chart.
+        description: What it shows, in words.
+        x_label: Name and unit of what the columns are.
+        y_label: Name and unit of their heights.
+        marks: Dashed lines at positions among the columns, from 0; explained above the chart.
+        log: Heights by powers of ten; columns of nothing are left out.
+    """
+    drawing = Drawing(WIDTH, 218 + _KEY_LINE * len(marks), title=title, description=description)
+    heights = [float(c) if math.isfinite(c) else 0.0 for c in counts]
+    floor = [1.0] if log else []  # a column of 1 is the least there is
+    top = TOP + _KEY_LINE * len(marks) + 10
+    y, ticks, texts = _axis([*floor, *heights], drawing.height - BOTTOM, top, log=log)
+    x = Scale(-0.5, max(1, len(heights)) - 0.5, LEFT, WIDTH - RIGHT)
+    frame = Frame(drawing, x, y, x_label=x_label, y_label=y_label)
+    frame.y_ticks(ticks, texts)
+    frame.marks(marks, x, TOP + 6)
+    slot = (x.end - x.start) / max(1, len(heights))
+    bar = max(0.8, min(slot * 0.82, 34))
+    longest = max((len(name) for name in names), default=1)
+    every = max(1, math.ceil((longest * CHARACTER + 8) / slot))
+    labelled = all(len(tick_text(v)) * _SMALL < slot for v in heights)
+    for i, (name, value) in enumerate(zip(names, heights, strict=True)):
+        middle = x(i)
+        if value > 0:
+            peak = min(y(value), frame.bottom - 1.2)
+            tip = f"{name}: {count_text(value)}"
+            drawing.box(
+                middle - bar / 2, peak, bar, frame.bottom - peak, css="bar", tip=tip, radius=1.5
+            )
+            if labelled:
+                drawing.text(middle, peak - 4, tick_text(value), css="value", anchor="middle")
+        if i % every == 0:
+            frame.x_tick(middle, name)
+    return drawing
+
+
+def _axis(
+    values: Sequence[float], start: float, end: float, *, log: bool
+) -> tuple[Scale, list[float], list[str]]:
+    """Return an axis that encloses the values (from 0 unless `log`), its ticks and their texts."""
+    positive = [v for v in values if v > 0]
+    if log and positive:
+        ticks = powers_of_ten(min(positive), max(positive))
+        return Scale(ticks[0], ticks[-1], start, end, log=True), ticks, power_texts(ticks)
+    whole = all(v == int(v) for v in values)
+    ticks = round_ticks(0, max(values, default=1) or 1, 4, whole=whole)
+    return Scale(0, ticks[-1], start, end), ticks, [tick_text(t) for t in ticks]
+
+
+def curves(
+    series: Sequence[Series],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+    least: float = 0,
+    x_ticks: Sequence[float] | None = None,
+    points: bool = False,
+) -> Drawing:
+    """Draw lines over one pair of axes, with a legend where there is more than one.
+
+    Args:
+        series: Up to four lines, and any number that are `reference`. Values that are not finite
+            are left out.
+        title: Name of the chart.
+        description: What it shows, in words.
+        x_label: Name and unit of x.
+        y_label: Name and unit of y.
+        log: y by powers of ten.
+        least: With `log`, the smallest value that is drawn; smaller ones lie on the axis.
+        x_ticks: The x of a logarithmic x axis that are labelled, such as k = 1, 2, 4; by default
+            x is in proportion and round numbers are labelled.
+        points: Mark each value with a dot.
+    """
+    own = [line for line in series if not line.reference]
+    keys = own if len(series) > 1 else []
+    rows = _legend_rows([line.name for line in keys])
+    drawing = Drawing(WIDTH, 222 + _KEY_LINE * len(rows), title=title, description=description)
+    lines = [_finite(line, least if log else None) for line in series]
+    ys = [v for line in lines for part in (line.y, line.low, line.high) for v in _list(part)]
+    xs = [v for line in lines for v in _list(line.x)] or [0.0, 1.0]
+    y, ticks, texts = _axis(
+        ys or [1.0], drawing.height - BOTTOM, TOP + _KEY_LINE * len(rows), log=log
+    )
+    margin = 8 + max((5.6 * len(line.name) for line in series if line.reference), default=0)
+    x = Scale(min(xs), max(xs), LEFT + 4, WIDTH - RIGHT - margin, log=x_ticks is not None)
+    frame = Frame(drawing, x, y, x_label=x_label, y_label=y_label)
+    frame.y_ticks(ticks, texts)
+    for tick in _x_ticks(x, x_ticks):
+        frame.x_tick(x(tick), tick_text(tick))
+    _legend(drawing, rows)
+    for line in lines:
+        if line.reference:
+            _line(drawing, frame, line, css="reference")
+    _end_labels(drawing, frame, [line for line in lines if line.reference])
+    for number, line in enumerate((line for line in lines if not line.reference), start=1):
+        if line.low is not None and line.high is not None and len(_list(line.x)) > 1:
+            edge = [*zip(line.x, line.high, strict=True)]
+            edge += reversed([*zip(line.x, line.low, strict=True)])
+            corners = (f"{coordinate(x(a))} {coordinate(y(b))}" for a, b in edge)
+            drawing.path(f"M{'L'.join(corners)}z", css=f"band key{number}")
+        _line(drawing, frame, line, css=f"line{number}")
+        if points:
+            for a, b in zip(line.x, line.y, strict=True):
+                tip = f"{line.name}, {tick_text(a)}: {tick_text(b)}"
+                drawing.dot(x(a), y(b), 3.2, css=f"key{number}", tip=tip)
+    return drawing
+
+
+def _list(values: Sequence[float] | NDArray[Any] | None) -> list[float]:
+    return [] if values is None else [float(v) for v in values]
+
+
+def _x_ticks(x: Scale, wanted: Sequence[float] | None) -> list[float]:
+    """Return the labelled places of an x axis, thinned out where labels would touch."""
+    if wanted is None:
+        return [t for t in round_ticks(x.low, x.high, 5, whole=True) if x.low <= t <= x.high]
+    kept: list[float] = []
+    for tick in wanted:
+        room = (len(tick_text(tick)) + 1) * CHARACTER
+        if x.low <= tick <= x.high and (not kept or x(tick) - x(kept[-1]) >= room):
+            kept.append(tick)
+    return kept
+
+
+def _legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
+    rows: list[list[tuple[int, str]]] = []
+    room = 0.0
+    for number, name in enumerate(names, start=1):
+        need = 34 + len(name) * CHARACTER
+        if not rows or need > room:
+            rows.append([])
+            room = WIDTH - LEFT
+        rows[-1].append((number, name))
+        room -= need
+    return rows
+
+
+def _legend(drawing: Drawing, rows: Sequence[Sequence[tuple[int, str]]]) -> None:
+    for level, row in enumerate(rows):
+        place, y = float(LEFT), TOP - 1 + _KEY_LINE * level
+        for number, name in row:
+            drawing.line(place, y, place + 18, y, css=f"line{number}")
+            drawing.text(place + 23, y + 4, name, css="tick")
+            place += 34 + len(name) * CHARACTER
+
+
+def _end_labels(drawing: Drawing, frame: Frame, lines: Sequence[Series]) -> None:
+    """Write the names of reference lines at their ends, pushed apart where they would touch."""
+    ends = sorted((frame.y(line.y[-1]), line.name) for line in lines if len(line.y))
+    below = -math.inf
+    for y, name in ends:
+        below = max(y, below + 12)
+        drawing.text(frame.x.end + 5, below + 3.5, name, css="small")
+
+
+def _line(drawing: Drawing, frame: Frame, line: Series, *, css: str) -> None:
+    x, y = _thinned(np.asarray(line.x, float), np.asarray(line.y, float))
+    drawing.polyline([(frame.x(a), frame.y(b)) for a, b in zip(x, y, strict=True)], css=css)
+
+
+def _finite(line: Series, least: float | None) -> Series:
+    """Leave out what cannot be drawn; raise what lies below `least` to it."""
+    x, y = np.asarray(line.x, float), np.asarray(line.y, float)
+    band = [np.asarray(b, float) for b in (line.low, line.high) if b is not None]
+    keep = np.isfinite(x) & np.isfinite(y)
+    for edge in band:
+        keep &= np.isfinite(edge)
+    if least is not None:
+        keep &= y > 0
+        y = np.maximum(y, least)
+        band = [np.maximum(edge, least) for edge in band]
+    low, high = (edge[keep] for edge in band) if len(band) == 2 else (None, None)
+    return Series(
+        name=line.name, x=x[keep], y=y[keep], low=low, high=high, reference=line.reference
+    )
+
+
+def _thinned(
+    x: NDArray[Any], y: NDArray[Any], points: int = 400
+) -> tuple[list[float], list[float]]:
+    """Keep at most `points` of a line, its ends among them."""
+    if len(x) > points:
+        keep = np.linspace(0, len(x) - 1, points).round().astype(int)
+        x, y = x[keep], y[keep]
+    return x.tolist(), y.tolist()

@@ -1,0 +1,79 @@
+"""Pictures of a permutation set: distances of all pairs, and which tile stands where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sslprep.drawing.charts import Mark, columns
+from sslprep.drawing.numbers import count_text
+from sslprep.drawing.shades import shades
+from sslprep.drawing.svg import Drawing
+
+
+def distance_histogram(
+    histogram: Sequence[int],
+    *,
+    minimum_bound: int | None = None,
+    mean_bound: float | None = None,
+) -> Drawing:
+    """Draw how many pairs have which Hamming distance, on a logarithmic axis, with the bounds.
+
+    Args:
+        histogram: Entry d is the number of pairs at distance d, d = 0…M.
+        minimum_bound: No set of this size has a larger smallest distance.
+        mean_bound: No set of this size has a larger mean distance.
+
+    Example:
+        >>> drawing = distance_histogram([0, 0, 3, 7], minimum_bound=2, mean_bound=2.7)
+        >>> drawing.root.findtext("desc")
+        '10 pairs; by distance: 2: 3, 3: 7. Bounds: smallest at most 2, mean at most 2.7000.'
+    """
+    counts = [int(pairs) for pairs in histogram]
+    by_distance = ", ".join(f"{d}: {count_text(c)}" for d, c in enumerate(counts) if c)
+    marks, bounds = [], []
+    if minimum_bound is not None:
+        marks.append(
+            Mark(value=minimum_bound, label=f"bound on the smallest distance: {minimum_bound}")
+        )
+        bounds.append(f"smallest at most {minimum_bound}")
+    if mean_bound is not None:
+        marks.append(Mark(value=mean_bound, label=f"bound on the mean distance: {mean_bound:.4f}"))
+        bounds.append(f"mean at most {mean_bound:.4f}")
+    description = f"{count_text(sum(counts))} pairs; by distance: {by_distance}."
+    return columns(
+        [str(d) for d in range(len(counts))],
+        counts,
+        title="Pairs by Hamming distance, with the bounds",
+        description=description + (f" Bounds: {', '.join(bounds)}." if bounds else ""),
+        x_label="Hamming distance (positions that differ)",
+        y_label="pairs (logarithmic)",
+        marks=marks,
+        log=True,
+    )
+
+
+def position_table(counts: NDArray[Any]) -> Drawing:
+    """Shade how often each tile stands at each position.
+
+    Args:
+        counts: (M, M): row is the position, column the tile.
+    """
+    m = len(counts)
+    low, high = int(counts.min()), int(counts.max())
+    even = high - low <= 1
+    return shades(
+        counts,
+        rows=[str(i) for i in range(m)],
+        columns=[str(i) for i in range(m)],
+        title="How often each tile stands at each position",
+        description=f"From {low} to {high} times; {counts.sum() / m**2:.1f} would be even.",
+        x_label="tile",
+        y_label="position",
+        cell=24 if m <= 9 else 216 / m,
+        tip="tile {column} at position {row}: {value} times",
+        depths=(0.12, 0.32) if even else (0.06, 1.0),
+        from_smallest=True,
+    )

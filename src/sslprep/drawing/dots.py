@@ -1,0 +1,80 @@
+"""A dot plot: a row for each name, a dot for each value, all on one scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sslprep.drawing.axes import Scale, powers_of_ten, round_ticks
+from sslprep.drawing.charts import BOTTOM, CHARACTER, RIGHT, TOP, WIDTH, Frame, Mark
+from sslprep.drawing.numbers import power_texts, tick_text
+from sslprep.drawing.svg import Drawing
+
+
+def dots(
+    names: Sequence[str],
+    values: Sequence[tuple[str, Sequence[float]]],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    log: bool = False,
+    marks: Sequence[Mark] = (),
+    row: float = 15,
+) -> Drawing:
+    """Draw rows of dots: William Cleveland's dot plot.
+
+    Args:
+        names: What the rows are, from top to bottom; short.
+        values: Up to four series, each a name and a value for each row, 0 or more; values that
+            are not finite are left out, and with `log` those of 0.
+        title: Name of the chart.
+        description: What it shows, in words.
+        x_label: Name and unit of the values.
+        log: By powers of ten.
+        marks: Dashed lines, such as a limit; explained above the chart.
+        row: Height of a row.
+
+    Example:
+        >>> drawing = dots(["cat", "dog"], [("train", [5, 50])], title="t", description="d",
+        ...     x_label="images", log=True)
+        >>> drawing.__html__().count("<circle")
+        2
+    """
+    keys = [name for name, _ in values] if len(values) > 1 else []
+    head = TOP - 12 + 17 * (len(marks) + bool(keys))
+    height = head + row * len(names) + BOTTOM
+    drawing = Drawing(WIDTH, height, title=title, description=description)
+    left = 16 + CHARACTER * min(16, max((len(name) for name in names), default=1))
+    known = [v for _, part in values for v in part if math.isfinite(v) and (v > 0 or not log)]
+    every = [*known, *(mark.value for mark in marks)]
+    if log and every:
+        ticks = powers_of_ten(min(every), max(every))
+        texts = power_texts(ticks)
+    else:
+        ticks = round_ticks(0, max(every, default=1), 4)
+        texts = [tick_text(tick) for tick in ticks]
+    x = Scale(ticks[0], ticks[-1], left, WIDTH - RIGHT - 8, log=log and bool(every))
+    y = Scale(0, max(1, len(names)), head, height - BOTTOM)
+    frame = Frame(drawing, x, y, x_label=x_label, y_label="")
+    for tick, text in zip(ticks, texts, strict=True):
+        drawing.line(x(tick), head, x(tick), frame.bottom, css="grid")
+        frame.x_tick(x(tick), text)
+    place = left
+    for number, name in enumerate(keys, start=1):
+        drawing.dot(place + 5, 13, 4, css=f"key{number}")
+        drawing.text(place + 13, 17, name, css="tick")
+        place += 26 + len(name) * CHARACTER
+    frame.marks(marks, x, TOP - 4 + 17 * bool(keys))
+    for line, name in enumerate(names):
+        middle = y(line + 0.5)
+        shown = name if len(name) <= 16 else f"{name[:15]}…"
+        drawing.text(left - 8, middle + 4, shown, css="tick", anchor="end")
+        drawing.line(left, middle, x.end, middle, css="grid")
+        # The last series first, so that the first lies on top.
+        for number, (series, part) in reversed([*enumerate(values, start=1)]):
+            value = part[line]
+            if math.isfinite(value) and (value > 0 or not log):
+                tip = f"{name}, {series}: {tick_text(value)}" if series else tick_text(value)
+                drawing.dot(x(value), middle, 4, css=f"key{number}", tip=tip)
+    return drawing

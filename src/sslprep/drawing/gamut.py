@@ -1,0 +1,235 @@
+"""The plane of a and b: bins in their own colours, and how often each occurs.
+
+In every picture a (green to red) runs to the right and b (blue to yellow) upwards, as in the
+diagrams of CIE L*a*b* itself (CIE 15:2004, section 8.2.1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sslprep.drawing.charts import WIDTH
+from sslprep.drawing.numbers import superscript, tick_text
+from sslprep.drawing.svg import Drawing, coordinate
+
+LEFT, TOP, PLOT = 56, 12, 246
+DECADES = 6
+"""Powers of ten that the shades of priors span; smoothing leaves some far below."""
+
+_MOST_DRAWN = 1500
+_STEPS = 8
+_TO_LINEAR_RGB = np.array(
+    [
+        [3.2404542, -1.5371385, -0.4985314],
+        [-0.9692660, 1.8760108, 0.0415560],
+        [0.0556434, -0.2040259, 1.0572252],
+    ]
+)
+"""XYZ to linear sRGB, D65 (IEC 61966-2-1)."""
+_WHITE = np.array([0.95047, 1.0, 1.08883])
+
+
+def lab_to_srgb(lightness: float, ab: ArrayLike) -> NDArray[np.uint8]:
+    """Return the colour of points (…, 2) of a, b at one lightness, as (…, 3) sRGB bytes.
+
+    Points outside sRGB get the nearest value in each channel.
+
+    Example:
+        >>> lab_to_srgb(50, [[0, 0], [64, 48], [200, 200]]).tolist()
+        [[119, 119, 119], [223, 53, 40], [255, 0, 0]]
+    """
+    points = np.asarray(ab, float)
+    y = (lightness + 16) / 116
+    f = np.stack(
+        [y + points[..., 0] / 500, np.full(points.shape[:-1], y), y - points[..., 1] / 200], -1
+    )
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * _WHITE
+    linear = np.clip(xyz @ _TO_LINEAR_RGB.T, 0, 1)
+    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray((np.clip(curved, 0, 1) * 255).round(), np.uint8)
+
+
+class Plane:
+    """The a-b plane of a drawing: a to the right, b upwards."""
+
+    def __init__(
+        self, drawing: Drawing, a: tuple[float, float], b: tuple[float, float], scale: float
+    ) -> None:
+        self.drawing, self.a, self.b, self.scale = drawing, a, b, scale
+
+    def x(self, a: float) -> float:
+        """Return where a value of a lies."""
+        return LEFT + (a - self.a[0]) * self.scale
+
+    def y(self, b: float) -> float:
+        """Return where a value of b lies."""
+        return TOP + (self.b[1] - b) * self.scale
+
+    def axes(self) -> None:
+        """Draw both axes, with a tick every 50."""
+        bottom, right = self.y(self.b[0]), self.x(self.a[1])
+        self.drawing.line(LEFT, bottom, right, bottom, css="axis")
+        self.drawing.line(LEFT, TOP, LEFT, bottom, css="axis")
+        for value in range(-100, 101, 50):
+            text = tick_text(value)
+            if self.a[0] <= value <= self.a[1]:
+                self.drawing.line(self.x(value), bottom, self.x(value), bottom + 4, css="axis")
+                self.drawing.text(self.x(value), bottom + 17, text, css="tick", anchor="middle")
+            if self.b[0] <= value <= self.b[1]:
+                y = self.y(value)
+                self.drawing.line(LEFT - 4, y, LEFT, y, css="axis")
+                self.drawing.text(LEFT - 7, y + 4, text, css="tick", anchor="end")
+        middle = (LEFT + right) / 2
+        self.drawing.text(middle, bottom + 35, "a: green to red", css="label", anchor="middle")
+        middle = (TOP + bottom) / 2
+        text = "b: blue to yellow"
+        self.drawing.text(13, middle, text, css="label", anchor="middle", turned=True)
+
+
+def centres_of(points: ArrayLike, size: float, *, corners: bool) -> NDArray[np.float64]:
+    """Return the middles of bins, (Q, 2), whose points are lower corners or the middles."""
+    return np.asarray(points, float) + (size / 2 if corners else 0.0)
+
+
+def bin_size(points: ArrayLike) -> float:
+    """Return the distance of neighbours along a or b.
+
+    Example:
+        >>> bin_size([[0, 0], [0, 10], [10, 0]])
+        10.0
+    """
+    array = np.asarray(points, float)
+    steps = np.concatenate([np.diff(np.unique(array[:, axis])) for axis in (0, 1)])
+    steps = steps[steps > 1e-6]
+    return float(np.clip(np.median(steps), 0.5, 128)) if len(steps) else 10.0
+
+
+def _plane(
+    centres: NDArray[np.float64], size: float, *, title: str, description: str, below: float = 0
+) -> tuple[Drawing, Plane]:
+    low, high = centres.min(axis=0) - size / 2, centres.max(axis=0) + size / 2
+    scale = PLOT / max(high - low)
+    height = (high[1] - low[1]) * scale
+    drawing = Drawing(WIDTH, TOP + height + 44 + below, title=title, description=description)
+    plane = Plane(drawing, (low[0], high[0]), (low[1], high[1]), scale)
+    plane.axes()
+    return drawing, plane
+
+
+def gamut(points: ArrayLike, size: float, *, corners: bool = False, label: str = "") -> Drawing:
+    """Draw each bin in its own colour at lightness 50.
+
+    Args:
+        points: (Q, 2) of a, b.
+        size: Width of a bin.
+        corners: Whether points are lower corners of their bins, else the middles.
+        label: Which set it is, for the title.
+
+    Example:
+        >>> gamut([[0, 0], [10, 0]], 10).__html__().count("<rect")
+        2
+    """
+    centres = centres_of(points, size, corners=corners)
+    drawing, plane = _plane(
+        centres,
+        size,
+        title=f"The gamut in bins{label and f', {label}'}",
+        description=f"{len(centres)} bins, each in its own colour at lightness 50.",
+    )
+    side = size * plane.scale
+    shown = centres[:_MOST_DRAWN]
+    for (a, b), colour in zip(shown.tolist(), lab_to_srgb(50, shown).tolist(), strict=True):
+        x, y = plane.x(a) - side / 2, plane.y(b) - side / 2
+        drawing.box(x, y, side - 0.6, side - 0.6, fill="#{:02x}{:02x}{:02x}".format(*colour))
+    return drawing
+
+
+def levels_of(priors: ArrayLike, steps: int = _STEPS) -> tuple[NDArray[np.int64], float, float]:
+    """Return the shade of each prior by its logarithm: 0 for none, 1 (rarest) to `steps`.
+
+    Returns:
+        The shades, and the exponents of ten at which the shades begin and end.
+
+    Example:
+        >>> levels, low, high = levels_of([0, 0.001, 0.1, 0.899])
+        >>> levels.tolist(), round(low, 2), round(high, 2)
+        ([0, 1, 6, 8], -3.0, -0.05)
+    """
+    values = np.asarray(priors, float)
+    levels = np.zeros(len(values), np.int64)
+    some = values > 0
+    if not some.any():
+        return levels, -1.0, 0.0
+    logs = np.log10(values[some])
+    high = float(logs.max())
+    low = max(float(logs.min()), high - DECADES)
+    share = np.clip((logs - low) / (high - low), 0, 1) if high > low else np.ones(len(logs))
+    levels[some] = 1 + np.minimum(steps - 1, np.floor(share * steps)).astype(np.int64)
+    return levels, low, high
+
+
+def prior(
+    points: ArrayLike,
+    size: float,
+    priors: ArrayLike,
+    *,
+    corners: bool = False,
+    label: str = "",
+) -> Drawing:
+    """Shade each bin by the logarithm of its prior; bins without a pixel are hollow.
+
+    Args:
+        points: (Q, 2) of a, b.
+        size: Width of a bin.
+        priors: (Q,), 0 or more.
+        corners: Whether points are lower corners of their bins, else the middles.
+        label: Which set it is, for the title.
+    """
+    values = np.asarray(priors, float)
+    centres = centres_of(points, size, corners=corners)
+    levels, low, high = levels_of(values)
+    top = np.asarray(points)[int(values.argmax())]
+    drawing, plane = _plane(
+        centres,
+        size,
+        title=f"How often each bin occurs{label and f', {label}'}",
+        description=(
+            f"Priors up to 10^{high:.1f}, largest at a {top[0]:g}, b {top[1]:g}; "
+            f"{int((values == 0).sum())} bins have none."
+        ),
+        below=22,
+    )
+    side = size * plane.scale
+    # Bins of one shade share a path: a tenth of the bytes of one element each.
+    for level in range(_STEPS + 1):
+        chosen = centres[levels == level][:_MOST_DRAWN]
+        data = "".join(
+            f"M{coordinate(plane.x(a) - side / 2)} {coordinate(plane.y(b) - side / 2)}"
+            f"h{coordinate(side - 0.6)}v{coordinate(side - 0.6)}h-{coordinate(side - 0.6)}z"
+            for a, b in chosen.tolist()
+        )
+        if data:
+            drawing.path(data, css=f"depth depth-{level}" if level else "hollow")
+    place, line = LEFT + 34, drawing.height - 12
+    least = values[values > 0].min(initial=1)
+    below = "≤ " if least < 10**low * 0.999 else ""
+    drawing.text(place - 6, line + 9, below + _power(low), css="tick", anchor="end")
+    for level in range(1, _STEPS + 1):
+        drawing.box(place + 19 * (level - 1), line, 18, 10, css=f"depth depth-{level}")
+    drawing.text(place + 19 * _STEPS + 6, line + 9, _power(high), css="tick")
+    return drawing
+
+
+def _power(exponent: float) -> str:
+    """Write a prior at the end of the shades' scale, with one digit.
+
+    Example:
+        >>> _power(-5.3), _power(-0.3)
+        ('5×10⁻⁶', '0.5')
+    """
+    if exponent > -2:
+        return f"{10**exponent:.1g}"
+    whole = int(np.floor(exponent))
+    digit = round(10 ** (exponent - whole))
+    return f"{digit}×10{superscript(whole)}" if digit < 10 else f"10{superscript(whole + 1)}"
