@@ -8,7 +8,7 @@ import pytest
 from sslprep.drawing.axes import powers_of_ten, round_ticks
 from sslprep.drawing.charts import Mark, Series, columns, curves
 from sslprep.drawing.gamut import lab_to_srgb
-from sslprep.drawing.numbers import power_texts, share_text, size_text, tick_text
+from sslprep.drawing.numbers import power_texts, share_text, size_text
 from sslprep.drawing.shades import shades
 from sslprep.drawing.svg import Drawing, clean
 from sslprep.report.blocks import Card, Figure, Table, fit

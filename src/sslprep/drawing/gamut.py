@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sslprep.drawing.charts import WIDTH
-from sslprep.drawing.numbers import superscript, tick_text
+from sslprep.drawing.numbers import counted, superscript, tick_text
 from sslprep.drawing.svg import Drawing, coordinate
 
 LEFT, TOP, PLOT = 56, 12, 246
@@ -196,7 +196,7 @@ def prior(
         title=f"How often each bin occurs{label and f', {label}'}",
         description=(
             f"Priors up to 10^{high:.1f}, largest at a {top[0]:g}, b {top[1]:g}; "
-            f"{int((values == 0).sum())} bins have none."
+            f"{counted(int((values == 0).sum()), 'bin')} without a pixel."
         ),
         below=22,
     )

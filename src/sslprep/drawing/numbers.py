@@ -93,3 +93,13 @@ def power_texts(values: list[float]) -> list[str]:
     if all(-2 <= e <= 3 for e in exponents):
         return [f"{10**e:,}" if e >= 0 else f"{10.0**e:g}" for e in exponents]
     return ["1" if e == 0 else f"10{superscript(e)}" for e in exponents]
+
+
+def counted(number: float, noun: str, plural: str = "") -> str:
+    """Write a number with what it counts.
+
+    Example:
+        >>> counted(1, "bin"), counted(2, "bin"), counted(2000, "class", "classes")
+        ('1 bin', '2 bins', '2,000 classes')
+    """
+    return f"{count_text(number)} {noun if number == 1 else plural or f'{noun}s'}"

@@ -1,0 +1,194 @@
+"""What drawings say: each number stands where it belongs, each colour is the right one."""
+
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from sslprep.drawing.charts import Series, columns, curves
+from sslprep.drawing.distances import distance_histogram, position_table
+from sslprep.drawing.dots import dots
+from sslprep.drawing.gamut import LEFT, TOP, gamut, lab_to_srgb, levels_of, prior
+from sslprep.drawing.numbers import tick_text
+from sslprep.drawing.svg import Drawing, document
+
+NAMES = {"title": "t", "description": "d", "x_label": "x", "y_label": "y"}
+
+
+def nodes(drawing: Drawing, tag: str, css: str) -> list[ElementTree.Element]:
+    found = ElementTree.fromstring(drawing.__html__()).iter(tag)
+    return [node for node in found if css in (node.get("class") or "").split()]
+
+
+def number(node: ElementTree.Element, name: str) -> float:
+    return float(node.get(name) or "nan")
+
+
+def places(node: ElementTree.Element) -> list[tuple[float, float]]:
+    return [tuple(map(float, p.split(","))) for p in (node.get("points") or "").split()]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(999_999, "1M"), (999_600_000, "1G"), (99_950, "100k"), (9_999, "9,999"), (-1500, "−1,500")],
+)
+def test_a_tick_is_rounded_before_its_unit_is_chosen(value: float, text: str) -> None:
+    assert tick_text(value) == text
+
+
+def test_columns_are_as_tall_as_their_counts() -> None:
+    bars = nodes(columns(["a", "b", "c"], [10, 20, 40], **NAMES), "rect", "bar")
+    heights = [number(bar, "height") for bar in bars]
+    assert heights[1] == pytest.approx(2 * heights[0], abs=0.02)
+    assert heights[2] == pytest.approx(4 * heights[0], abs=0.02)
+    assert [bar.findtext("title") for bar in bars] == ["a: 10", "b: 20", "c: 40"]
+
+
+def test_logarithmic_columns_grow_by_equal_steps_for_equal_factors() -> None:
+    bars = nodes(columns(["a", "b", "c"], [10, 100, 1000], log=True, **NAMES), "rect", "bar")
+    tops = [number(bar, "y") for bar in bars]
+    assert tops[0] - tops[1] == pytest.approx(tops[1] - tops[2], abs=0.02)
+
+
+def test_a_curve_goes_through_its_first_and_last_value() -> None:
+    x = np.arange(1, 5001)
+    y = np.linspace(100, 0, 5000)
+    [line] = nodes(curves([Series(name="a", x=x, y=y)], **NAMES), "polyline", "line1")
+    first, *_, last = places(line)
+    short = curves([Series(name="a", x=[1, 5000], y=[100, 0])], **NAMES)
+    assert [first, last] == places(nodes(short, "polyline", "line1")[0])
+
+
+def test_values_below_the_least_lie_on_the_axis_and_the_axis_runs_on() -> None:
+    series = [Series(name="a", x=[1, 2, 3], y=[1, 1e-3, 1e-30])]
+    drawing = curves(series, log=True, least=1e-6, **NAMES)
+    [line] = nodes(drawing, "polyline", "line1")
+    assert len(places(line)) == 3
+
+
+def test_a_band_surrounds_its_line() -> None:
+    series = Series(name="a", x=[1, 2, 4], y=[5, 6, 7], low=[4, 5, 6], high=[6, 7, 8])
+    drawing = curves([series], x_ticks=[1, 2, 4], points=True, **NAMES)
+    [line], [band] = nodes(drawing, "polyline", "line1"), nodes(drawing, "path", "band")
+    corners = [tuple(map(float, p)) for p in re.findall(r"([\d.]+) ([\d.]+)", band.get("d") or "")]
+    for (x, y), above, below in zip(places(line), corners[:3], corners[:2:-1], strict=True):
+        assert above[0] == below[0] == x
+        assert above[1] < y < below[1]
+    xs = [x for x, _ in places(line)]
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.02)  # 1, 2, 4 in equal steps
+    assert len(nodes(drawing, "circle", "key1")) == 3
+
+
+def test_reference_lines_are_named_at_their_ends_without_touching() -> None:
+    lines = [Series(name=n, x=[1, 2], y=[1, 5 + i], reference=True) for i, n in enumerate("abc")]
+    drawing = curves([Series(name="own", x=[1, 2], y=[0, 9]), *lines], **NAMES)
+    labels = {
+        node.text: number(node, "y")
+        for node in ElementTree.fromstring(drawing.__html__()).iter("text")
+        if node.get("class") == "small"
+    }
+    assert set(labels) == {"a", "b", "c"}
+    ys = sorted(labels.values())
+    assert all(b - a >= 12 for a, b in pairwise(ys))
+
+
+def test_dots_lie_on_one_scale() -> None:
+    drawing = dots(
+        ["cat", "dog"],
+        [("train", [10, 1000]), ("val", [100, 0])],
+        title="t",
+        description="d",
+        x_label="images",
+        log=True,
+    )
+    train, val = nodes(drawing, "circle", "key1"), nodes(drawing, "circle", "key2")
+    at = {node.findtext("title"): number(node, "cx") for node in [*train, *val][:3] if len(node)}
+    at |= {node.findtext("title"): number(node, "cx") for node in val if len(node)}
+    assert at["cat, val: 100"] - at["cat, train: 10"] == pytest.approx(
+        at["dog, train: 1,000"] - at["cat, val: 100"], abs=0.02
+    )
+    assert len([node for node in val if len(node)]) == 1  # a logarithm of 0 is not drawn
+
+
+def test_a_bound_stands_at_its_distance() -> None:
+    drawing = distance_histogram([0, 0, 3, 7, 0], minimum_bound=2, mean_bound=2.75)
+    bars = nodes(drawing, "rect", "bar")
+    middle = {b.findtext("title"): number(b, "x") + number(b, "width") / 2 for b in bars}
+    minimum, mean = (nodes(drawing, "line", css)[-1] for css in ("mark1", "mark2"))
+    assert number(minimum, "x1") == pytest.approx(middle["2: 3"], abs=0.02)
+    slot = middle["3: 7"] - middle["2: 3"]
+    assert number(mean, "x1") == pytest.approx(middle["2: 3"] + 0.75 * slot, abs=0.02)
+    words = [node.text for node in ElementTree.fromstring(drawing.__html__()).iter("text")]
+    assert "bound on the smallest distance: 2" in words
+
+
+def test_a_position_table_writes_each_count_in_its_cell() -> None:
+    drawing = position_table(np.array([[1, 2], [3, 4]]))
+    tips = [node.findtext("title") for node in nodes(drawing, "rect", "shade")]
+    assert tips[1] == "tile 1 at position 0: 2 times"
+    assert tips[2] == "tile 0 at position 1: 3 times"
+
+
+@pytest.mark.parametrize(
+    ("rgb", "lab"),
+    [
+        ((255, 0, 0), (53.2408, 80.0925, 67.2032)),
+        ((0, 128, 0), (46.2276, -51.6985, 49.8968)),
+        ((12, 12, 12), (3.3, 0, 0)),
+    ],
+)
+def test_lab_is_turned_into_the_colour_that_has_it(
+    rgb: tuple[int, int, int], lab: tuple[float, float, float]
+) -> None:
+    """Values of the CIE formulas (D65), also of a dark grey, where sRGB's curve is straight."""
+    assert np.abs(lab_to_srgb(lab[0], lab[1:]).astype(int) - rgb).max() <= 1
+
+
+def test_a_bin_has_its_own_colour_and_place() -> None:
+    boxes = nodes_of_bins(gamut([[0, 0], [60, 0], [0, 60]], 10))
+    grey, red, yellow = boxes
+    assert grey.get("fill") == "#777777"
+    assert red.get("fill") == "#{:02x}{:02x}{:02x}".format(*lab_to_srgb(50, [60, 0]))
+    assert number(red, "x") > number(grey, "x")  # a to the right
+    assert number(yellow, "y") < number(grey, "y")  # b upwards
+
+
+def nodes_of_bins(drawing: Drawing) -> list[ElementTree.Element]:
+    return [n for n in ElementTree.fromstring(drawing.__html__()).iter("rect") if n.get("fill")]
+
+
+def test_corners_are_drawn_as_the_corners_of_their_bins() -> None:
+    """A bin from (0, 0) to (20, 20) has the colour of (10, 10)."""
+    [corner] = nodes_of_bins(gamut([[0, 0]], 20, corners=True))
+    [centre] = nodes_of_bins(gamut([[10, 10]], 20))
+    assert corner.get("fill") == centre.get("fill")
+    assert (number(corner, "x"), number(corner, "y")) == (LEFT, TOP)
+
+
+def test_shades_of_priors_are_steps_of_the_logarithm() -> None:
+    levels, low, high = levels_of([1e-8, 1e-6, 1e-4, 1e-2, 0, 1])
+    assert levels.tolist() == [1, 1, 3, 6, 0, 8]
+    assert (low, high) == (-6, 0)
+
+
+def test_empty_bins_are_hollow_and_rare_ones_are_not() -> None:
+    drawing = prior([[0, 0], [10, 0], [20, 0]], 10, [0.9, 0.1, 0])
+    for css in ("hollow", "depth-1", "depth-8"):
+        [path] = nodes(drawing, "path", css)
+        assert (path.get("d") or "").count("M") == 1
+    assert "1 bin without a pixel" in (drawing.root.findtext("desc") or "")
+
+
+def test_a_file_holds_its_drawings_side_by_side_and_its_style() -> None:
+    text = document(
+        [Drawing(10, 10, title="a"), Drawing(20, 30, title="b")], title="<both>", description="d"
+    )
+    root = ElementTree.fromstring(text)
+    name = "{http://www.w3.org/2000/svg}"
+    inner = root.findall(f"{name}svg")
+    assert [node.get("aria-label") for node in inner] == ["a", "b"]
+    assert number(inner[1], "x") == number(inner[0], "x") + 10 + 30
+    assert "prefers-color-scheme: dark" in (root.findtext(f"{name}style") or "")
+    assert root.findtext(f"{name}title") == "<both>"
