@@ -117,3 +117,7 @@ class ParameterError(SslprepError):
 
 class ArgumentError(ParameterError):
     """An argument is of the wrong type, none of the choices, or out of range: exit code 2."""
+
+
+class WorkersLostError(SslprepError):
+    """Worker processes died, hung or could not be started, and the work cannot go on."""

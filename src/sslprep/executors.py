@@ -1,49 +1,60 @@
-"""Where parallel work runs: in this process, in several, or on a Dask cluster.
+"""Where parallel work runs: in this process, in processes of this machine, or on a Dask cluster.
 
-Every executor gives the same results in the same order; only the time differs.
+Results come as they are done, whatever the order. A worker that dies or hangs costs its own chunk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import logging
+import math
 import multiprocessing
 import os
+import pickle
+import queue
 import signal
+import subprocess
+import sys
 import threading
+import time
+import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-)
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
-from sslprep import interrupts
-from sslprep.errors import MissingExtraError, ParameterError
+from sslprep.errors import MissingExtraError, ParameterError, WorkersLostError
 
 logger = logging.getLogger(__name__)
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
-_PATIENCE = 2.0
-"""Seconds after which a wait for a Dask result looks whether the scheduler is still there."""
+Lost = list[tuple[Any, str]]
+"""Chunks whose worker was lost, each with how that came."""
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use, by its affinity and its container's quota."""
+    count = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    try:
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+    except (OSError, ValueError):  # no such limit
+        return count
+    return max(1, min(count, math.ceil(quota / period)))
 
 
 @contextlib.contextmanager
 def open_executor(
     jobs: int | None = None, scheduler: str | None = None
-) -> Iterator[Executor | None]:
+) -> Iterator[Processes | Dask | None]:
     """Open what `--jobs` and `--scheduler` ask for.
 
     Args:
@@ -51,7 +62,7 @@ def open_executor(
         scheduler: Address of a Dask scheduler, such as `tcp://host:8786`.
 
     Yields:
-        An executor, or `None` for work in this process.
+        Where `completed` works; `None` is this process.
 
     Raises:
         ParameterError: Fewer than one job, or a scheduler that does not answer.
@@ -59,135 +70,374 @@ def open_executor(
     """
     if jobs is not None and jobs < 1:
         raise ParameterError(f"--jobs is {jobs}", expected="1 or more")
-    if scheduler is not None:
-        with _dask(scheduler) as executor:
-            yield executor
-        return
-    count = jobs or cores()
-    if count == 1:
+    if scheduler is None and jobs == 1:
         yield None
         return
-    # Not "fork": OpenCV and BLAS hold threads, which a forked copy would wait for in vain.
-    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-    _keep_interrupts_from_workers()
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_die_with_parent)
-    try:
-        with interrupts.held():
-            pool.submit(int)  # starts all workers; half a start leaves them without their pipes
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with Processes(jobs or cores()) if scheduler is None else Dask(scheduler) as executor:
+        yield executor
 
 
-@contextlib.contextmanager
-def _dask(address: str) -> Iterator[Executor]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise MissingExtraError(
-            "--scheduler needs Dask", remedy='Install it: pip install "sslprep[dask]".'
-        ) from error
-    try:
-        client: Any = Client(address, timeout=10)  # type: ignore[no-untyped-call]
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ParameterError(
-            f"no Dask scheduler answers at {address} ({error})",
-            remedy="Start a dask scheduler and workers, or leave --scheduler out.",
-        ) from error
-    from distributed import KilledWorker
+def completed(
+    function: Callable[[_A], _R],
+    chunks: Iterable[_A],
+    executor: Processes | Dask | None,
+    *,
+    timeout: float | None = None,
+    lost: Lost | None = None,
+) -> Iterator[tuple[_A, _R]]:
+    """Yield `(chunk, function(chunk))` for every chunk, each as soon as it is done.
 
-    with client:
-        if not client.nthreads():
-            logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
-        try:
-            yield client.get_executor()
-        except CancelledError as error:
-            raise BrokenExecutor("the Dask scheduler is gone") from error
-        except KilledWorker as error:
-            raise BrokenExecutor(" ".join(str(error).split())) from error
+    Only a few chunks for each worker are under way at a time, so neither the chunks nor the
+    results of a million images are ever in memory together. A chunk should be seconds of work.
+    When the caller stops taking results, the rest is cancelled.
 
+    Args:
+        function: A function of a module, or `functools.partial` of one; workers import it.
+        chunks: What to call it with; taken as workers come free.
+        executor: From `open_executor`.
+        timeout: Seconds after which a worker that has a chunk and says nothing counts as hung.
+        lost: Takes the chunks of workers that died or hung, and work goes on without them.
 
-def _keep_interrupts_from_workers() -> None:
-    """Start the server of workers with Ctrl-C blocked, which they inherit.
+    Raises:
+        WorkersLostError: A worker died or hung and there is no `lost`, or none can be had.
 
-    A terminal sends Ctrl-C to workers too, and each would print a traceback; this process alone
-    answers it, and ends them.
+    Example:
+        >>> sorted(completed(abs, [-1, 2], None))
+        [(-1, 1), (2, 2)]
     """
-    if os.name == "posix":
-        resource_tracker.ensure_running()  # its own start would unblock the signal
+    if executor is None:
+        return ((chunk, function(chunk)) for chunk in chunks)
+    return executor.completed(function, chunks, timeout, lost)
+
+
+def _lose(chunk: object, reason: str, lost: Lost | None) -> None:
+    if lost is None:
+        raise WorkersLostError(
+            f"a worker was lost ({reason})",
+            remedy="If memory ran out, use fewer --jobs; then run the command again.",
+        )
+    logger.warning("a worker was lost (%s); its work is done again", reason)
+    lost.append((chunk, reason))
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+    chunks: deque[Any] = field(default_factory=deque)
+    ready: bool = False
+    since: float = 0.0
+
+    def end(self) -> str:
+        """End it, and say how it had ended by itself if it had."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.1)  # a closed pipe is seen before the process is gone
+        code = self.process.poll()
+        self.process.kill()
+        self.process.wait()
+        self.pipe.close()
+        if code is None or code >= 0:
+            return "it hung" if code is None else f"it ended with code {code}"
+        return f"it was ended by signal {-code}, {signal.Signals(-code).name}"
+
+
+class Processes:
+    """Worker processes, started as there is work for them.
+
+    Each is a Python of its own, which imports the function that it is sent and never the caller's
+    script: no script needs `if __name__ == "__main__"`. A worker has one socket, to its parent;
+    when that closes, the parent is gone (by kill -9 too) and the worker ends.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._workers: dict[Connection, _Worker] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for worker in self._workers.values():
+            worker.process.kill()
+            worker.process.wait()
+            worker.pipe.close()
+        self._workers.clear()
+
+    def _start(self) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        code = (
+            f"import sys; sys.path = {sys.path!a}; "
+            f"from sslprep import executors; executors.work({theirs.fileno()})"
+        )
+        # Blocked signals stay blocked in a child: a terminal sends Ctrl-C to workers too, and
+        # each would print a traceback. This process alone answers it, and ends them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            forkserver.ensure_running()
+            # What codecs print names no file; we list each file ourselves.
+            process = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-c", code],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise WorkersLostError(
+                f"no worker can be started ({error.strerror})", remedy="Use fewer --jobs."
+            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+        worker = self._workers[ours] = _Worker(process, ours)
+        return worker
+
+    def completed(
+        self,
+        function: Callable[[_A], _R],
+        chunks: Iterable[_A],
+        timeout: float | None,
+        lost: Lost | None,
+    ) -> Iterator[tuple[_A, _R]]:
+        """See the function `completed`."""
+        again: deque[_A] = deque()
+        source = iter(chunks)
+        workers = self._workers
+        try:
+            while True:
+                self._hand_out(function, again, source)
+                busy = {pipe: worker for pipe, worker in workers.items() if worker.chunks}
+                if not busy:
+                    return
+                first = min(worker.since for worker in busy.values())
+                left = None if timeout is None else max(0.0, first + timeout - time.monotonic())
+                for pipe in wait(list(busy), left):
+                    worker = busy.pop(pipe)  # type: ignore[call-overload]
+                    try:
+                        kind, value = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        self._drop(worker, again, lost)
+                        continue
+                    worker.since = time.monotonic()
+                    if kind == "ready":
+                        worker.ready = True
+                        continue
+                    chunk = worker.chunks.popleft()
+                    if kind == "error":
+                        raise value
+                    yield chunk, value
+                for worker in busy.values():
+                    if timeout is not None and worker.since + timeout <= time.monotonic():
+                        self._drop(worker, again, lost)
+        finally:
+            for worker in [worker for worker in workers.values() if worker.chunks]:
+                del workers[worker.pipe]
+                worker.end()
+
+    def _hand_out(
+        self, function: Callable[[_A], _R], again: deque[_A], source: Iterator[_A]
+    ) -> None:
+        """Give every worker two chunks: it has the second before we have taken the first."""
+        for _ in range(2 * self.count - sum(len(w.chunks) for w in self._workers.values())):
+            chunk: _A
+            if again:
+                chunk = again.popleft()
+            else:
+                try:
+                    chunk = next(source)
+                except StopIteration:
+                    return
+            worker = min(self._workers.values(), key=lambda w: len(w.chunks), default=None)
+            if worker is None or (worker.chunks and len(self._workers) < self.count):
+                worker = self._start()
+            if not worker.chunks:
+                worker.since = time.monotonic()
+            worker.chunks.append(chunk)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # seen by `wait` next
+                worker.pipe.send((function, chunk))
+
+    def _drop(self, worker: _Worker, again: deque[Any], lost: Lost | None) -> None:
+        del self._workers[worker.pipe]
+        reason = worker.end()
+        if not worker.ready:
+            raise WorkersLostError(
+                f"no worker can be started ({reason})",
+                remedy=f"Try: {sys.executable} -c 'import sslprep'. Or pass --jobs 1.",
+            )
+        _lose(worker.chunks.popleft(), reason, lost)
+        again.extend(worker.chunks)
 
 
-def _die_with_parent() -> None:
-    """End this worker when its parent is gone, also by kill -9."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
+def work(handle: int) -> None:
+    """Do what the parent sends over the socket `handle`; the main function of a worker."""
+    pipe = Connection(handle)
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
+    def receive() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                tasks.put(pipe.recv_bytes())
+        os._exit(0)  # the parent is gone, or needs no more of us
 
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def workers(executor: Executor) -> int:
-    """Return how many tasks an executor of `open_executor` runs at once."""
-    count: Any = getattr(executor, "_max_workers", None)
-    if count is None:  # Dask's: ask the cluster, which may have grown
-        count = sum(executor._client.nthreads().values())  # type: ignore[attr-defined]
-    return int(count)
-
-
-def _result(future: Future[_R], executor: Executor) -> _R:
-    """Wait for a result, and notice a Dask scheduler that is gone: its futures never end."""
-    client: Any = getattr(executor, "_client", None)
+    threading.Thread(target=receive, daemon=True).start()
+    pipe.send(("ready", None))
     while True:
         try:
-            return future.result(None if client is None else _PATIENCE)
-        except TimeoutError:
-            if future.done():
-                raise  # the task's own
-            if client.status not in ("running", "connecting"):
-                raise BrokenExecutor("the Dask scheduler is gone") from None
+            function, chunk = pickle.loads(tasks.get())  # noqa: S301 - from our parent
+            answer = "done", function(chunk)
+        except Exception as error:  # noqa: BLE001 - raised again in the parent
+            error.add_note(traceback.format_exc())
+            answer = "error", error
+        try:
+            pipe.send(answer)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            pipe.send(("error", RuntimeError(f"{answer[1]!r} cannot be sent: {error}")))
+
+
+class Dask:
+    """A cluster that the user started with Dask's own tools.
+
+    Args:
+        address: Of its scheduler.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise MissingExtraError(
+                "--scheduler needs Dask", remedy='Install it: pip install "sslprep[dask]".'
+            ) from error
+        try:
+            client: Any = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ParameterError(
+                f"no Dask scheduler answers at {address} ({error})",
+                remedy="Start a dask scheduler and workers, or leave --scheduler out.",
+            ) from error
+        self._client = client
+        self._hung: set[str] = set()
+        if not self._client.nthreads():
+            logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
+        self._check_versions()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def _check_versions(self) -> None:
+        """Refuse workers of another sslprep; one that hangs does not answer, and delays little."""
+        answers: list[dict[str, Any]] = []
+
+        def ask() -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of other packages `Client` has warned already
+                answers.append(self._client.get_versions(check=True, packages=["sslprep"]))
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(10)
+        for answer in answers:
+            here = answer["client"]["packages"]["sslprep"]
+            for name, worker in answer["workers"].items():
+                if (there := worker["packages"]["sslprep"]) != here:
+                    raise ParameterError(
+                        f"the Dask worker {name} has sslprep {there}",
+                        expected=f"{here}, as here",
+                        remedy="Install the same version on all workers.",
+                    )
+
+    def completed(
+        self,
+        function: Callable[[_A], _R],
+        chunks: Iterable[_A],
+        timeout: float | None,
+        lost: Lost | None,
+    ) -> Iterator[tuple[_A, _R]]:
+        """See the function `completed`; `timeout` is of silence from all workers together."""
+        import distributed
+
+        pending: dict[Any, _A] = {}
+        source = iter(chunks)
+        heard = time.monotonic()
+        round_ = 60 if timeout is None else min(60, timeout)
+        try:
+            while True:
+                # A round: as_completed's time-out is of the whole iteration, not of the next.
+                futures: Any = distributed.as_completed(  # type: ignore[no-untyped-call]
+                    list(pending), with_results=True, raise_errors=False, timeout=round_
+                )
+                window = 4 * max(8, sum(self._client.nthreads().values()))  # it may have grown
+                while True:
+                    for chunk in itertools.islice(source, window - len(pending)):
+                        future = self._client.submit(
+                            function, chunk, pure=False, workers=self._trusted()
+                        )
+                        pending[future] = chunk
+                        futures.add(future)
+                    try:
+                        future, result = next(futures)
+                    except StopIteration:
+                        return
+                    except TimeoutError:
+                        break
+                    heard = time.monotonic()
+                    chunk = pending.pop(future)
+                    if future.status == "finished":
+                        yield chunk, result
+                    elif future.status != "error":
+                        raise WorkersLostError("the Dask scheduler is gone")
+                    elif isinstance(result[1], distributed.KilledWorker):
+                        _lose(chunk, "Dask: " + " ".join(str(result[1]).split()), lost)
+                    else:
+                        raise result[1]
+                if timeout is not None and time.monotonic() - heard >= timeout:
+                    self._give_up(pending, lost)
+        finally:
+            with contextlib.suppress(Exception):  # the scheduler may be gone
+                self._client.cancel(list(pending))
+
+    def _trusted(self) -> list[str] | None:
+        """Return the workers that have not hung, `None` for all."""
+        if not self._hung:
+            return None
+        if trusted := sorted(set(self._client.nthreads()) - self._hung):
+            return trusted
+        raise WorkersLostError("no worker of the Dask cluster answers")
+
+    def _give_up(self, pending: dict[Any, Any], lost: Lost | None) -> None:
+        """Give up what silent workers hold; chunks that no worker has yet wait on."""
+        keys = {future.key: future for future in pending}
+        for address, held in self._client.processing().items():
+            for key in keys.keys() & set(held):
+                self._hung.add(address)
+                _lose(pending.pop(keys[key]), f"{address} hung", lost)
+
+
+def _numbered(function: Callable[[_A], _R], item: tuple[int, _A]) -> tuple[int, _R]:
+    return item[0], function(item[1])
 
 
 def map_chunks(
-    function: Callable[[_A], _R],
-    chunks: Iterable[_A],
-    executor: Executor | None,
-    *,
-    window: int | None = None,
+    function: Callable[[_A], _R], chunks: Iterable[_A], executor: Processes | Dask | None
 ) -> Iterator[_R]:
-    """Yield `function(chunk)` for every chunk, in order.
-
-    At most `window` chunks (by default four for each worker) are under way, so neither the
-    chunks nor the results of a million images are ever in memory together (`Executor.map`
-    submits everything at once before Python 3.14). A chunk should be seconds of work.
-
-    Raises:
-        BrokenExecutor: A worker process died, or the Dask cluster is lost.
-
-    Example:
-        >>> list(map_chunks(abs, [-1, 2], None))
-        [1, 2]
-    """
-    if executor is None:
-        yield from map(function, chunks)
-        return
-    window = window or 4 * max(8, workers(executor))
-    pending: deque[Future[_R]] = deque()
-    try:
-        for chunk in chunks:
-            if len(pending) >= window:
-                yield _result(pending.popleft(), executor)
-            pending.append(executor.submit(function, chunk))
-        while pending:
-            yield _result(pending.popleft(), executor)
-    finally:
-        for future in pending:
-            future.cancel()
+    """Yield the results of `completed` in the order of the chunks; it goes when nobody asks."""
+    waiting: dict[int, _R] = {}
+    first = 0
+    work = functools.partial(_numbered, function)
+    for _, (number, result) in completed(work, enumerate(chunks), executor):
+        waiting[number] = result
+        while first in waiting:
+            yield waiting.pop(first)
+            first += 1

@@ -1,6 +1,7 @@
-"""Parallel work: same results in the same order, bounded, and no orphans."""
+"""Parallel work: the same results, as they come, bounded; a lost worker costs its chunk alone."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,19 +12,28 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sslprep.errors import ArrayError, ParameterError, SslprepError
-from sslprep.executors import map_chunks, open_executor
+from sslprep import executors
+from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
+from sslprep.executors import Lost, completed, map_chunks, open_executor
 from sslprep.files import read_array
 
 
-def test_processes_give_the_results_of_one_process_in_order() -> None:
+def test_processes_give_the_results_of_one_process() -> None:
+    chunks = range(-50, 0)
     with open_executor(2) as pool:
-        assert list(map_chunks(abs, range(-50, 0), pool)) == list(map(abs, range(-50, 0)))
+        assert sorted(completed(abs, chunks, pool)) == list(completed(abs, chunks, None))
+        assert list(map_chunks(abs, chunks, pool)) == list(map(abs, chunks))
     with open_executor(1) as pool:
         assert pool is None
 
 
-def test_only_a_window_of_chunks_is_taken_at_a_time() -> None:
+def test_a_slow_chunk_holds_up_no_other() -> None:
+    with open_executor(2) as pool:
+        done = [chunk for chunk, _ in completed(time.sleep, [1.5, *[0.01] * 20], pool)]
+    assert done.index(1.5) >= 15
+
+
+def test_only_a_few_chunks_are_taken_at_a_time() -> None:
     taken: list[int] = []
 
     def chunks() -> Iterator[int]:
@@ -32,18 +42,42 @@ def test_only_a_window_of_chunks_is_taken_at_a_time() -> None:
             yield i
 
     with open_executor(2) as pool:
-        results = map_chunks(abs, chunks(), pool, window=4)
+        results = completed(abs, chunks(), pool)
         next(results)
         assert len(taken) <= 6
         results.close()  # type: ignore[attr-defined]
 
 
+def test_results_not_taken_are_cancelled_and_the_pool_works_on(tmp_path: Path) -> None:
+    with open_executor(2) as pool:
+        for _ in completed(os.mkdir, [tmp_path / str(i) for i in range(100)], pool):
+            break
+        assert sorted(completed(abs, [-1, -2], pool)) == [(-2, 2), (-1, 1)]
+        assert len(list(tmp_path.iterdir())) <= 6
+        start = time.monotonic()
+        results = completed(time.sleep, [0, 600, 600, 600], pool)
+        next(results)
+        results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - start < 60  # no waiting for what is under way
+
+
 def test_an_error_in_a_worker_keeps_its_parts(tmp_path: Path) -> None:
     with open_executor(2) as pool, pytest.raises(ArrayError) as caught:
-        list(map_chunks(read_array, [tmp_path / "gone.npy"], pool))
+        list(completed(read_array, [tmp_path / "gone.npy"], pool))
     assert caught.value.problem == "no such file"
     assert caught.value.where == str(tmp_path / "gone.npy")
     assert caught.value.remedy == "Check the path."
+
+
+def test_a_bug_in_a_worker_tells_where() -> None:
+    with open_executor(2) as pool, pytest.raises(ZeroDivisionError) as caught:
+        list(completed(pickle.loads, [b"cfractions\nFraction\n(I1\nI0\ntR."], pool))
+    assert "fractions.py" in caught.value.__notes__[0]
+
+
+def test_a_result_that_cannot_be_sent_is_an_error() -> None:
+    with open_executor(2) as pool, pytest.raises(RuntimeError, match="cannot be sent"):
+        list(completed(memoryview, [b""], pool))
 
 
 def test_jobs_must_be_positive() -> None:
@@ -56,66 +90,109 @@ def test_an_error_is_one_line_whatever_it_names() -> None:
     assert str(error) == "dir, a\\rb: bad\\nname\\x1b[31m"
 
 
-def test_workers_die_with_their_parent(tmp_path: Path) -> None:
-    script = tmp_path / "parent.py"
-    script.write_text(
-        "import time\n"
-        "from sslprep.executors import open_executor\n"
-        "if __name__ == '__main__':\n"
-        "    with open_executor(2) as pool:\n"
-        "        futures = [pool.submit(time.sleep, 60) for _ in range(2)]\n"
-        "        time.sleep(0.5); print('up', flush=True)\n"
-        "        futures[0].result()\n"
-    )
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == b"up\n"
-        children = psutil.Process(parent.pid).children(recursive=True)
-        assert len(children) >= 2
-        os.kill(parent.pid, signal.SIGKILL)
-        parent.wait()
-    _, alive = psutil.wait_procs(children, timeout=10)
-    for process in alive:
-        process.kill()
-    assert not [p for p in alive if "resource_tracker" not in " ".join(_line(p))]
-
-
-def _line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:
-        return []
-
-
-def test_a_pool_may_be_closed_in_the_middle() -> None:
-    start = time.monotonic()
-    with open_executor(2) as pool:
-        for _ in map_chunks(abs, range(10_000), pool, window=8):
-            break
-    assert time.monotonic() - start < 60
-
-
-def test_ctrl_c_reaches_this_process_and_not_the_workers(tmp_path: Path) -> None:
-    script = tmp_path / "parent.py"
-    script.write_text(
+def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "odd_work.py"
+    module.write_text(
         "import os, signal, time\n"
-        "from sslprep.executors import map_chunks, open_executor\n"
-        "if __name__ == '__main__':\n"
-        "    with open_executor(2) as pool:\n"
-        "        pids = set(map_chunks(os.getpgid, [0] * 4, pool))\n"
-        "        print('ready', flush=True)\n"
-        "        list(map_chunks(time.sleep, [0.5] * 4, pool))\n"
+        "def odd(x):\n"
+        "    if x in (5, 9): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if x == 12: os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    return 2 * x\n"
     )
-    with subprocess.Popen(
+    monkeypatch.syspath_prepend(tmp_path)  # workers get it too
+    from odd_work import odd  # type: ignore[import-not-found]
+
+    lost: Lost = []
+    with open_executor(2) as pool:
+        done = dict(completed(odd, range(40), pool, timeout=1.5, lost=lost))
+    killed = "it was ended by signal 9, SIGKILL"
+    assert sorted(lost) == [(5, killed), (9, killed), (12, "it hung")]
+    assert done == {x: 2 * x for x in range(40) if x not in (5, 9, 12)}
+
+
+def test_without_a_place_for_lost_chunks_a_lost_worker_is_an_error() -> None:
+    with open_executor(2) as pool, pytest.raises(WorkersLostError, match=r"ended with code 3"):
+        list(completed(os._exit, [3], pool))
+
+
+def test_workers_that_cannot_start_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with open_executor(2) as pool, pytest.raises(WorkersLostError, match="can be started"):
+        list(completed(abs, [1], pool, lost=[]))
+
+
+def test_the_quota_of_a_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors.os, "sched_getaffinity", lambda _: set(range(64)))
+    for text, count in (("150000 100000", 2), ("max 100000", 64), ("1000 100000", 1)):
+        monkeypatch.setattr(executors.Path, "read_text", lambda _, text=text: text)
+        assert executors.cores() == count
+
+
+def _run(script: Path, text: str) -> "subprocess.Popen[bytes]":
+    script.write_text(text)
+    return subprocess.Popen(
         [sys.executable, script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-    ) as parent:
+    )
+
+
+def test_a_plain_script_needs_no_guard_and_runs_once(tmp_path: Path) -> None:
+    text = (
+        "import os\n"
+        "print('script', os.getpid(), flush=True)\n"
+        "from sslprep.executors import completed, open_executor\n"
+        "with open_executor(2) as pool:\n"
+        "    print(sorted(completed(abs, [-1, -2, -3], pool)))\n"
+    )
+    with _run(tmp_path / "plain.py", text) as process:
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert out.decode().count("script") == 1
+    assert out.decode().endswith("[(-3, 3), (-2, 2), (-1, 1)]\n")
+
+
+def test_a_script_from_standard_input_works() -> None:
+    text = "from sslprep.executors import *\nwith open_executor(2) as pool:\n"
+    text += "    print(list(completed(abs, [-1], pool)))\n"
+    done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True)
+    assert done.stdout == "[(-1, 1)]\n", done.stderr
+
+
+_SLEEPERS = (
+    "import itertools, time\n"
+    "from sslprep.executors import completed, open_executor\n"
+    "with open_executor(2) as pool:\n"
+    "    for n, _ in enumerate(completed(time.sleep, itertools.chain([0] * 20, [60] * 9), pool)):\n"
+    "        if n == 12: print('up', flush=True)\n"
+)
+
+
+def test_workers_die_with_their_parent(tmp_path: Path) -> None:
+    with _run(tmp_path / "parent.py", _SLEEPERS) as parent:
         assert parent.stdout is not None
-        assert parent.stdout.readline() == b"ready\n"
+        assert parent.stdout.readline() == b"up\n"
+        time.sleep(0.5)
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert len(children) == 2
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        _, alive = psutil.wait_procs(children, timeout=10)
+        for process in alive:
+            process.kill()
+        assert not alive
+
+
+def test_ctrl_c_reaches_this_process_and_not_the_workers(tmp_path: Path) -> None:
+    with _run(tmp_path / "parent.py", _SLEEPERS) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"up\n"
+        children = psutil.Process(parent.pid).children(recursive=True)
         os.killpg(parent.pid, signal.SIGINT)
         said = parent.communicate(timeout=30)[1].decode()
     assert said.count("Traceback") == 1
-    assert "Process " not in said
     assert said.endswith("KeyboardInterrupt\n")
+    assert not psutil.wait_procs(children, timeout=10)[1]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from sslprep.color import resume
 from sslprep.color.counting import ChunkCounts, Settings, count_chunk
 from sslprep.color.lab import opencv
 from sslprep.color.sources import Source, open_source
-from sslprep.errors import ImagesError, OutputError, ParameterError
+from sslprep.errors import ImagesError, OutputError, ParameterError, WorkersLostError
 from sslprep.files import OutputSet
 from sslprep.manifest import InputRecord, Inputs
 
@@ -212,7 +210,7 @@ def count(
             console.progress(request.source.total, "images", done=state.progress.images) as advance,
         ):
             _count_on(executor, request, state, advance)
-    except BrokenExecutor as error:
+    except WorkersLostError as error:
         raise ImagesError(
             f"the workers were lost after {state.progress.images:,} images ({error})",
             remedy="What was counted is kept. If memory ran out, use fewer --jobs; "
@@ -221,15 +219,13 @@ def count(
 
 
 def _count_on(
-    executor: Executor | None,
+    executor: executors.Processes | executors.Dask | None,
     request: Request,
     state: resume.State,
     advance: Callable[[int], None],
 ) -> None:
     progress = state.progress
-    quiet = isinstance(executor, ProcessPoolExecutor)
-    settings = dataclasses.replace(request.settings, quiet_codecs=quiet)
-    work = functools.partial(count_chunk, settings)
+    work = functools.partial(count_chunk, request.settings)
     saved = time.monotonic()
     try:
         chunks = request.source.chunks(progress.chunks)
