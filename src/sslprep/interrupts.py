@@ -16,7 +16,8 @@ def held() -> Iterator[None]:
         return
     # Not a signal mask: BLAS has threads of its own that would take the signal all the same.
     came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    # A handler that C code installed reads as None and could not be put back: it stays.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
     before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in numbers}
     try:
         yield

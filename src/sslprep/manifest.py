@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from sslprep import __version__
-from sslprep.errors import ManifestError, OutputError, ParameterError, SslprepError
-from sslprep.files import MANIFEST_SUFFIX, OutputSet, WrittenFile, reading, sha256_of
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
+from sslprep.errors import ManifestError, ParameterError, SslprepError
+from sslprep.input_files import reading, sha256_of
+from sslprep.parameters import command
+from sslprep.results import result
 
 SCHEMA = 1
 HASH_LIMIT = 1_000_000_000
@@ -180,7 +182,11 @@ def write(
         seed=seed,
         generator=generator,
         inputs=list(inputs),
-        outputs=[_output_record(written[n]) for n in names if not n.endswith(MANIFEST_SUFFIX)],
+        outputs=[
+            OutputRecord(file=name, bytes=written[name].bytes, sha256=written[name].sha256)
+            for name in names
+            if not name.endswith(MANIFEST_SUFFIX)
+        ],
         counts=dict(counts or {}),
         warnings=list(warnings),
         labels=dict(labels or {}),
@@ -188,10 +194,6 @@ def write(
         created=_source_date(),
     )
     out.save_json(name, record)
-
-
-def _output_record(file: WrittenFile) -> OutputRecord:
-    return OutputRecord(file=file.name, bytes=file.bytes, sha256=file.sha256)
 
 
 def _source_date() -> str | None:
@@ -234,8 +236,24 @@ class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
+def walk(folder: Path, kind: str | None = None) -> Iterator[tuple[Path, Manifest]]:
+    """Yield every manifest under `folder` with its path, sorted; links to folders are not followed.
+
+    Args:
+        folder: The folder.
+        kind: Only manifests of this kind.
+
+    Raises:
+        ManifestError: A folder or a manifest cannot be read.
+    """
+    for path in find(folder):
+        found = read(path)
+        if kind is None or found.kind == kind:
+            yield path, found
+
+
 def find(folder: Path) -> Iterator[Path]:
-    """Yield every manifest under `folder`, sorted by path; links to folders are not followed."""
+    """Yield the path of every manifest under `folder`, as `walk` does, without reading it."""
 
     def refuse(error: OSError) -> None:
         raise ManifestError(f"cannot read: {error.strerror}", where=error.filename) from error
@@ -250,7 +268,26 @@ def find(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-@dataclass(frozen=True, kw_only=True)
+def changed_outputs(path: Path, manifest: Manifest | None = None) -> list[str]:
+    """Compare the files beside a manifest with what it says of them.
+
+    Args:
+        path: The manifest file.
+        manifest: Its content, if it was read already.
+
+    Returns:
+        One line for each file that is missing or differs; empty where all is as it should be.
+    """
+    problems = []
+    for output in (manifest or read(path)).outputs:
+        try:
+            _compare(path, output)
+        except ManifestError as error:
+            problems.append(str(error))
+    return problems
+
+
+@result
 class VerifyResult:
     """What `verify` found.
 
@@ -269,36 +306,43 @@ class VerifyResult:
         """Whether every file is as its manifest says."""
         return not self.problems
 
+    def text(self) -> str:
+        """Give the problems, then the verdict."""
+        compared = f"{self.files:,} files compared with {self.manifests:,} manifests"
+        verdict = (
+            f"not as written: {compared}, {len(self.problems):,} problems"
+            if self.problems
+            else f"all as written: {compared}"
+        )
+        return "\n".join([*self.problems, verdict])
 
-def verify(*, folder: Path) -> VerifyResult:
+
+@command()
+def verify(folder: Path) -> VerifyResult:
     """Compare every file under a folder with the manifest that describes it.
 
     Args:
-        folder: The folder; all folders below it are read too.
+        folder: The folder, with all folders below it; or one manifest.
 
     Returns:
         How much was compared, and what differs.
 
     Raises:
-        ManifestError: No folder, or no manifest under it.
+        ManifestError: No such folder, or no manifest under it.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise ManifestError("no such folder", where=folder, remedy="Check the path.")
     problems: list[str] = []
     manifests = files = 0
-    for path in find(folder):
+    for path in find(folder) if folder.is_dir() else [folder]:
         manifests += 1
         try:
-            outputs = read(path).outputs
+            manifest = read(path)
         except ManifestError as error:
             problems.append(str(error))
             continue
-        for output in outputs:
-            files += 1
-            try:
-                _compare(path, output)
-            except (ManifestError, OutputError) as error:
-                problems.append(str(error))
+        files += len(manifest.outputs)
+        problems += changed_outputs(path, manifest)
     if not manifests:
         raise ManifestError(
             "holds no manifest",

@@ -1,0 +1,342 @@
+"""All files that one run writes into one folder: whole, or not at all.
+
+Every file goes to a hidden `.NAME.part` beside its final name. `commit` makes them durable, moves
+what they replace aside, renames them, and renames the manifests last, so a folder with a manifest
+is complete. A commit that fails puts back what it moved; one that is killed is undone by the
+next run over the same names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sslprep import interrupts
+from sslprep.errors import OutputError
+from sslprep.input_files import sha256_of
+from sslprep.npy import write_array
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_SUFFIX = ".manifest.json"
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, 524}  # 524: the kernel's own ENOTSUPP
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS}
+_TRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFile:
+    """One finished output: its name in the folder, size in bytes and SHA-256 (hex)."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class OutputSet:
+    """All files that one run writes into one folder, written whole or not at all.
+
+    Open it before any input is read, and use it as a context manager; leaving it without `commit`
+    removes what was begun.
+
+    Args:
+        folder: Where the files go; created if missing.
+        names: Final names of all files but the manifests. They must be plain file names.
+        manifests: Names of the manifests, renamed into place after everything else.
+        overwrite: Replace existing files. Otherwise an existing one is an error.
+        lock: The name that two runs must not hold at once; by default the first manifest.
+        also_replaces: Names that this run makes obsolete: removed at commit where they exist and
+            are not written anew. They count as existing outputs.
+        shared: Names of `names` that may exist already, because other runs into the folder write
+            them too; the caller sees to it that their content still serves those runs.
+
+    Raises:
+        OutputError: A file exists, another run writes here, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with OutputSet(folder, ["a.npy"], manifests=["a.manifest.json"]) as out:
+        ...     out.save_array("a.npy", np.arange(3))
+        ...     out.save_json("a.manifest.json", {"kind": "example"})
+        ...     out.commit()
+        >>> sorted(path.name for path in folder.iterdir())
+        ['a.manifest.json', 'a.npy']
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: Iterable[str],
+        *,
+        manifests: Sequence[str],
+        overwrite: bool = False,
+        lock: str | None = None,
+        also_replaces: Iterable[str] = (),
+        shared: Iterable[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.names: list[str] = []
+        self.manifests = list(manifests)
+        self.written: list[WrittenFile] = []
+        self._overwrite = overwrite
+        self._shared = frozenset(shared)
+        self._obsolete = list(also_replaces)
+        self._made_folders: list[Path] = []
+        self._lock_name = lock or self.manifests[0]
+        self._lock: IO[bytes] | None = None
+        try:
+            with _os_errors(folder):
+                with interrupts.held():
+                    self._make_folder()
+                    self._lock = self._acquire()
+                self._finish_killed_commit()
+            self.announce([*names, *self.manifests, *self._obsolete])
+        except BaseException:
+            self.close()
+            raise
+        self.names = [n for n in self.names if n not in {*self.manifests, *self._obsolete}]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def announce(self, names: Iterable[str]) -> None:
+        """Add names that are known only after an input was read.
+
+        Raises:
+            OutputError: One exists, is a folder, or is no plain file name.
+        """
+        new = list(names)
+        existing = []
+        for name in new:
+            if Path(name).name != name or name in ("", ".", "..") or "\0" in name:
+                raise OutputError(
+                    f"{name!r} is not a plain file name",
+                    expected="a name without folders",
+                    remedy="Give the folder as the output folder.",
+                )
+            path = self.folder / name
+            if path.is_dir() and not path.is_symlink():
+                raise OutputError(
+                    "a folder has the name of an output",
+                    where=path,
+                    remedy="Move it away, or choose another output folder.",
+                )
+            if os.path.lexists(path) and name not in self._shared:
+                existing.append(path)
+        if existing and not self._overwrite:
+            more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+            raise OutputError(
+                f"the output exists already{more}",
+                where=existing[0],
+                remedy="Pass --overwrite to replace it, or choose another output folder.",
+            )
+        self.names += new
+
+    def part(self, name: str) -> Path:
+        """Return where a file of this set is written before it gets its final name."""
+        return self.folder / f".{name}.part"
+
+    def _make_folder(self) -> None:
+        missing = [self.folder, *self.folder.parents]
+        self._made_folders = [path for path in missing if not path.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _lock_path(self) -> Path:
+        return self.folder / f".{self._lock_name}.lock"
+
+    def _acquire(self) -> IO[bytes]:
+        """Take the run's lock: a file of its own that vanishes with the run.
+
+        The lock is the kernel's (flock), so a killed run never leaves it held.
+        """
+        path = self._lock_path()
+        for last in [False] * (_TRIES - 1) + [True]:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = open(os.open(path, flags, 0o666), "rb")  # noqa: SIM115 - held until close()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                break
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    handle.close()
+                    raise
+                logger.warning("%s: this file system has no locks; run one command at a time", path)
+            # The run before us may have removed the file between our open and our lock. Some
+            # network file systems give it another number at every look: there we go on.
+            with contextlib.suppress(FileNotFoundError):
+                if last or os.path.samestat(os.fstat(handle.fileno()), os.stat(path)):
+                    return handle
+            handle.close()
+        raise OutputError(
+            "another sslprep run is writing here",
+            where=self.folder / self._lock_name,
+            expected="one run at a time",
+            remedy="Wait for it, or choose another output folder.",
+        )
+
+    def _finish_killed_commit(self) -> None:
+        """Undo what a run killed within its commit had moved, or clear up after its last rename."""
+        done = any((self.folder / name).exists() for name in self.manifests)
+        for path in self.folder.glob(f".{self._lock_name}.*.replaced"):
+            name = path.name.removeprefix(f".{self._lock_name}.").removesuffix(".replaced")
+            if done:
+                path.unlink()
+            else:
+                os.replace(path, self.folder / name)
+
+    @contextlib.contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """Open one file of the set for writing (bytes, front to back)."""
+        if name not in self.names and name not in self.manifests:
+            raise ValueError(f"{name} was not announced to the OutputSet")
+        part = self.part(name)
+        with _os_errors(self.folder / name):
+            part.unlink(missing_ok=True)  # maybe a link to elsewhere
+            with open(part, "xb") as file:
+                yield file
+                file.flush()
+                _sync(file.fileno(), part)
+            size, digest = part.stat().st_size, sha256_of(part)
+        self.written.append(WrittenFile(name=name, bytes=size, sha256=digest))
+
+    def save_bytes(self, name: str, data: bytes) -> None:
+        """Write one whole file."""
+        with self.create(name) as file:
+            file.write(data)
+
+    def save_json(self, name: str, value: object) -> None:
+        """Write `value` as JSON with a final newline."""
+        self.save_bytes(name, encode_json(value) + b"\n")
+
+    def save_array(self, name: str, array: ArrayLike) -> None:
+        """Write a `.npy` file (version 1.0 where it can be, never pickled)."""
+        with self.create(name) as file:
+            write_array(file, np.asarray(array))
+
+    def commit(self) -> None:
+        """Give every file its final name, manifests last.
+
+        What is replaced is moved aside first, old manifests before all: between the two a folder
+        has none, so it never claims to be complete when it is not. Ctrl-C waits.
+        """
+        done = [file.name for file in self.written]
+        ready = [name for name in done if name not in self.manifests]
+        ready += [name for name in self.manifests if name in done]
+        moved: list[str] = []
+        placed: list[str] = []
+        with _os_errors(self.folder), interrupts.held():
+            try:
+                for name in dict.fromkeys([*self.manifests, *self._obsolete, *ready]):
+                    if os.path.lexists(self.folder / name):
+                        os.replace(self.folder / name, self._aside(name))
+                        moved.append(name)
+                _sync_folder(self.folder)
+                for name in ready:
+                    os.replace(self.part(name), self.folder / name)
+                    placed.append(name)
+                _sync_folder(self.folder)
+            except OSError:
+                for name in placed:
+                    (self.folder / name).unlink()
+                for name in reversed(moved):
+                    os.replace(self._aside(name), self.folder / name)
+                raise
+            self._made_folders = []
+            for name in moved:
+                self._aside(name).unlink()
+
+    def _aside(self, name: str) -> Path:
+        return self.folder / f".{self._lock_name}.{name}.replaced"
+
+    def close(self) -> None:
+        """Remove what was begun and not committed, and let other runs in."""
+        with interrupts.held():  # an impatient second Ctrl-C waits too
+            if self._lock is not None and not self._lock.closed:
+                for name in (*self.names, *self.manifests):
+                    with contextlib.suppress(OSError):
+                        self.part(name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self._lock_path().unlink()
+                self._lock.close()
+            for path in self._made_folders:
+                with contextlib.suppress(OSError):  # not empty, so not ours alone
+                    path.rmdir()
+
+
+def encode_json(value: object) -> bytes:
+    r"""Return `value` as indented JSON; a byte of a file name that is not UTF-8 stands as `\udcXX`.
+
+    Example:
+        >>> encode_json({"a": Path("b")})
+        b'{\n  "a": "b"\n}'
+    """
+    try:
+        data = msgspec.json.encode(value, enc_hook=str)
+    except UnicodeEncodeError:
+        data = msgspec.json.encode(_encodable(msgspec.to_builtins(value, enc_hook=str)))
+    return msgspec.json.format(data, indent=2)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
+
+
+@contextlib.contextmanager
+def _os_errors(where: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        space, access = "Free some space; nothing was written.", "Choose a folder you may write to."
+        remedy = {
+            errno.ENOSPC: space,
+            errno.EDQUOT: space,
+            errno.EACCES: access,
+            errno.EPERM: access,
+            errno.EROFS: access,
+            errno.ENAMETOOLONG: "Choose a shorter name.",
+            errno.EEXIST: "A file stands where the output folder should be; choose another.",
+            errno.ENOTDIR: "A file stands where the output folder should be; choose another.",
+        }.get(error.errno or 0)
+        raise OutputError(f"cannot write: {reason}", where=where, remedy=remedy) from error
+
+
+def _sync(handle: int, path: Path) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        logger.warning("%s: this file system cannot flush (%s)", path, error.strerror)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _sync(handle, folder)
+    finally:
+        os.close(handle)

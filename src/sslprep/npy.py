@@ -1,0 +1,191 @@
+"""`.npy` files: written plain, and read after a check of their header.
+
+Object arrays are neither written nor unpickled. The length of a file must be what its header
+says, so no small file can ask for much memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tokenize
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.errors import ArrayError
+from sslprep.input_files import reading
+
+_LONGEST_HEADER = 10_000
+"""NumPy's own limit; it asks for the memory before it looks."""
+_MOST_AXES = 32
+_BLOCK = 1 << 20
+_KINDS = {
+    "i": "integers",
+    "u": "unsigned integers",
+    "f": "floats",
+    "U": "strings",
+    "S": "bytes",
+    "b": "booleans",
+}
+
+
+def write_array(file: BinaryIO, array: NDArray[Any]) -> None:
+    """Write a `.npy` file (version 1.0, C order) to anything with `write`."""
+    if array.dtype.hasobject:
+        raise ValueError("object arrays are never written")
+    contiguous = np.ascontiguousarray(array).reshape(array.shape)
+    np.lib.format.write_array(file, contiguous, version=(1, 0), allow_pickle=False)
+
+
+def write_strings(
+    file: BinaryIO, strings: Iterable[str], *, count: int, width: int, chunk: int = 65536
+) -> None:
+    """Write `count` strings as a `<U{width}` `.npy` file without holding the array.
+
+    Args:
+        file: Where to write.
+        strings: The strings, in order.
+        count: How many there are.
+        width: Characters of the longest (at least 1 is stored, as NumPy does).
+        chunk: Strings turned into an array at a time.
+    """
+    dtype = np.dtype(f"<U{max(1, width)}")
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, header)
+    iterator = iter(strings)
+    for start in range(0, count, chunk):
+        part = np.fromiter(iterator, dtype=dtype, count=min(chunk, count - start))
+        file.write(part.view(np.uint8).data)
+
+
+def parse_array_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Parse a `.npy` header with NumPy: (shape, Fortran order, dtype); the data are not looked at.
+
+    Raises:
+        ValueError: It is none, or of an impossible shape.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        width = 2 if version == (1, 0) else 4
+        length = int.from_bytes(file.read(width), "little")
+        if length > _LONGEST_HEADER:
+            raise ValueError(f"a header of {length} bytes")
+        file.seek(-width, os.SEEK_CUR)
+        read = np.lib.format.read_array_header_1_0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote: we read them
+            shape, fortran, dtype = (read if width == 2 else np.lib.format.read_array_header_2_0)(
+                file
+            )
+    except (
+        *(TypeError, SyntaxError, LookupError, AttributeError, ArithmeticError),
+        *(tokenize.TokenError, RecursionError, MemoryError),
+    ) as error:
+        raise ValueError(str(error)) from error
+    if (
+        any(not isinstance(n, int) or n < 0 for n in shape)
+        or len(shape) > _MOST_AXES
+        or math.prod(n for n in shape if n) * max(1, dtype.itemsize) > sys.maxsize
+        or (dtype.itemsize == 0 and not dtype.hasobject)
+    ):
+        raise ValueError(f"the impossible shape {shape} of {dtype}")
+    return shape, fortran, dtype
+
+
+def read_array_header(
+    file: BinaryIO, path: Path
+) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
+    """Read and check a `.npy` header: (dtype, shape, Fortran order, offset of the data).
+
+    Raises:
+        ArrayError: Not a `.npy` file, an object array, or a length that does not fit.
+    """
+    try:
+        shape, fortran, dtype = parse_array_header(file)
+    except ValueError as error:
+        raise ArrayError(
+            f"not a readable .npy file ({' '.join(str(error).split())[:100]})",
+            where=path,
+            expected="a file written by numpy.save",
+        ) from error
+    if dtype.hasobject:
+        raise ArrayError(
+            "holds Python objects, which sslprep never unpickles",
+            where=path,
+            expected="numbers or strings",
+            remedy="Save it again with a plain dtype.",
+        )
+    offset = file.tell()
+    size, wanted = os.fstat(file.fileno()).st_size - offset, math.prod(shape) * dtype.itemsize
+    if size != wanted:
+        raise ArrayError(
+            f"holds {size} bytes of data",
+            where=path,
+            expected=f"{wanted} bytes for shape {shape} of {dtype}",
+            remedy="The file is truncated or damaged; copy it again.",
+        )
+    return dtype, shape, fortran, offset
+
+
+def read_array(
+    path: Path,
+    *,
+    ndim: int | tuple[int, ...] | None = None,
+    kinds: str | None = None,
+    mmap: bool = False,
+) -> NDArray[Any]:
+    """Read a `.npy` file after a check of its header; never unpickles, never over-allocates.
+
+    Strings are looked through once for code points that no Python string can hold.
+
+    Args:
+        path: The file.
+        ndim: Number(s) of axes allowed; `None` allows all.
+        kinds: `dtype.kind` letters allowed, such as `"iu"` or `"U"`; `None` allows all plain ones.
+        mmap: Map the file read-only in place of reading it.
+
+    Raises:
+        ArrayError: Not a `.npy` file, truncated, an object array, or not of the kind asked for.
+    """
+    with reading(path, ArrayError), open(path, "rb") as file:
+        dtype, shape, fortran, offset = read_array_header(file, path)
+        if kinds is not None and dtype.kind not in kinds:
+            names = ", ".join(_KINDS.get(kind, kind) for kind in kinds)
+            raise ArrayError(f"got dtype {dtype}", where=path, expected=f"an array of {names}")
+        allowed = (ndim,) if isinstance(ndim, int) else ndim
+        if allowed is not None and len(shape) not in allowed:
+            wanted = " or ".join(f"{n} {'axis' if n == 1 else 'axes'}" for n in allowed)
+            raise ArrayError(f"got shape {shape}", where=path, expected=f"an array with {wanted}")
+        if dtype.kind == "U":
+            _refuse_impossible_characters(file, dtype, path)
+        if mmap and 0 not in shape:
+            return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+        file.seek(offset)
+        flat: NDArray[Any] = np.fromfile(file, dtype, math.prod(shape))
+        return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _refuse_impossible_characters(file: BinaryIO, dtype: np.dtype[Any], path: Path) -> None:
+    """Refuse code points that no string can hold: NumPy raises for them much later, without a name.
+
+    Undecodable bytes of file names stand as U+DC80 to U+DCFF (PEP 383) and are let through.
+    """
+    code = np.dtype(np.uint32).newbyteorder(dtype.byteorder)
+    while (block := np.fromfile(file, code, _BLOCK)).size:
+        if block.max() < 0xD800:
+            continue
+        surrogate = (block >= 0xD800) & (block < 0xE000) & ((block < 0xDC80) | (block > 0xDCFF))
+        odd = block[surrogate | (block > sys.maxunicode)]
+        if odd.size:
+            raise ArrayError(
+                f"holds the impossible character {int(odd[0]):#x}",
+                where=path,
+                expected="Unicode text",
+                remedy="The file is damaged; copy it again.",
+            )
