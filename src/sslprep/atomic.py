@@ -92,21 +92,20 @@ class OutputSet:
         self.written: list[WrittenFile] = []
         self._overwrite = overwrite
         self._shared = frozenset(shared)
-        self._obsolete = list(also_replaces)
+        names = list(names)
+        self._obsolete = [name for name in also_replaces if name not in names]
         self._made_folders: list[Path] = []
+        self._warned: set[str] = set()
         self._lock_name = lock or self.manifests[0]
         self._lock: IO[bytes] | None = None
         try:
-            with _os_errors(folder):
-                with interrupts.held():
-                    self._make_folder()
-                    self._lock = self._acquire()
-                self._finish_killed_commit()
+            with _os_errors(folder), interrupts.held():
+                self._make_folder()
+                self._lock = self._acquire()
             self.announce([*names, *self.manifests, *self._obsolete])
         except BaseException:
             self.close()
             raise
-        self.names = [n for n in self.names if n not in {*self.manifests, *self._obsolete}]
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +120,6 @@ class OutputSet:
             OutputError: One exists, is a folder, or is no plain file name.
         """
         new = list(names)
-        existing = []
         for name in new:
             if Path(name).name != name or name in ("", ".", "..") or "\0" in name:
                 raise OutputError(
@@ -129,6 +127,10 @@ class OutputSet:
                     expected="a name without folders",
                     remedy="Give the folder as the output folder.",
                 )
+        self.names += new
+        self._finish_killed_commit(new)
+        existing = []
+        for name in new:
             path = self.folder / name
             if path.is_dir() and not path.is_symlink():
                 raise OutputError(
@@ -145,7 +147,6 @@ class OutputSet:
                 where=existing[0],
                 remedy="Pass --overwrite to replace it, or choose another output folder.",
             )
-        self.names += new
 
     def part(self, name: str) -> Path:
         """Return where a file of this set is written before it gets its final name."""
@@ -177,7 +178,7 @@ class OutputSet:
                 if error.errno not in _NO_LOCKS:
                     handle.close()
                     raise
-                logger.warning("%s: this file system has no locks; run one command at a time", path)
+                self._warn(f"{path}: this file system has no locks; run one command at a time")
             # The run before us may have removed the file between our open and our lock. Some
             # network file systems give it another number at every look: there we go on.
             with contextlib.suppress(FileNotFoundError):
@@ -191,20 +192,19 @@ class OutputSet:
             remedy="Wait for it, or choose another output folder.",
         )
 
-    def _finish_killed_commit(self) -> None:
+    def _finish_killed_commit(self, names: list[str]) -> None:
         """Undo what a run killed within its commit had moved, or clear up after its last rename."""
-        done = any((self.folder / name).exists() for name in self.manifests)
-        for path in self.folder.glob(f".{self._lock_name}.*.replaced"):
-            name = path.name.removeprefix(f".{self._lock_name}.").removesuffix(".replaced")
-            if done:
-                path.unlink()
-            else:
-                os.replace(path, self.folder / name)
+        begun = any(self.part(name).exists() for name in self.manifests)
+        with _os_errors(self.folder):
+            for aside, name in [(self._aside(name), name) for name in names]:
+                if os.path.lexists(aside) and begun:
+                    os.replace(aside, self.folder / name)
+                aside.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
         """Open one file of the set for writing (bytes, front to back)."""
-        if name not in self.names and name not in self.manifests:
+        if name not in self.names:
             raise ValueError(f"{name} was not announced to the OutputSet")
         part = self.part(name)
         with _os_errors(self.folder / name):
@@ -212,7 +212,7 @@ class OutputSet:
             with open(part, "xb") as file:
                 yield file
                 file.flush()
-                _sync(file.fileno(), part)
+                self._sync(file.fileno(), part)
             size, digest = part.stat().st_size, sha256_of(part)
         self.written.append(WrittenFile(name=name, bytes=size, sha256=digest))
 
@@ -247,11 +247,11 @@ class OutputSet:
                     if os.path.lexists(self.folder / name):
                         os.replace(self.folder / name, self._aside(name))
                         moved.append(name)
-                _sync_folder(self.folder)
+                self._sync_folder()
                 for name in ready:
                     os.replace(self.part(name), self.folder / name)
                     placed.append(name)
-                _sync_folder(self.folder)
+                self._sync_folder()
             except OSError:
                 for name in placed:
                     (self.folder / name).unlink()
@@ -262,6 +262,26 @@ class OutputSet:
             for name in moved:
                 self._aside(name).unlink()
 
+    def _sync(self, handle: int, path: Path) -> None:
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in _NO_SYNC:
+                raise
+            self._warn(f"{path}: this file system cannot flush ({error.strerror}); going on")
+
+    def _sync_folder(self) -> None:
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            self._sync(handle, self.folder)
+        finally:
+            os.close(handle)
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            logger.warning("%s", text)
+            self._warned.add(text)
+
     def _aside(self, name: str) -> Path:
         return self.folder / f".{self._lock_name}.{name}.replaced"
 
@@ -269,7 +289,7 @@ class OutputSet:
         """Remove what was begun and not committed, and let other runs in."""
         with interrupts.held():  # an impatient second Ctrl-C waits too
             if self._lock is not None and not self._lock.closed:
-                for name in (*self.names, *self.manifests):
+                for name in self.names:
                     with contextlib.suppress(OSError):
                         self.part(name).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
@@ -323,20 +343,3 @@ def _os_errors(where: Path) -> Iterator[None]:
             errno.ENOTDIR: "A file stands where the output folder should be; choose another.",
         }.get(error.errno or 0)
         raise OutputError(f"cannot write: {reason}", where=where, remedy=remedy) from error
-
-
-def _sync(handle: int, path: Path) -> None:
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
-        logger.warning("%s: this file system cannot flush (%s)", path, error.strerror)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        _sync(handle, folder)
-    finally:
-        os.close(handle)

@@ -72,6 +72,8 @@ def parse_array_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[
     """
     try:
         version = np.lib.format.read_magic(file)
+        if version not in {(1, 0), (2, 0), (3, 0)}:
+            raise ValueError(f"unknown version {version}")
         width = 2 if version == (1, 0) else 4
         length = int.from_bytes(file.read(width), "little")
         if length > _LONGEST_HEADER:

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from sslprep import manifest
 from sslprep.errors import SslprepError
 from sslprep.files import MANIFEST_SUFFIX, sha256_of
@@ -55,7 +53,7 @@ def judge(folder: Path, before: Content, after: Content) -> tuple[State, list[st
     Returns:
         `untouched`; `complete`; or `window`: of several sets of files some are complete, with
         their manifests, or a commit was between two renames: some files whole under their final
-        names, named by the run's journal, so that a restart replaces them, and no manifest yet.
+        names, and no manifest yet.
     """
     now = visible(folder)
     problems = _contradictions(folder, now)
@@ -66,11 +64,6 @@ def judge(folder: Path, before: Content, after: Content) -> tuple[State, list[st
     for name, digest in now.items():
         if digest not in (before.get(name), after.get(name)):
             problems.append(f"{name} holds neither the old nor the new content")
-    touched = {n for n in before.keys() | now.keys() if before.get(n) != now.get(n)}
-    known = _journaled(folder) | _described(folder)
-    unnamed = {name for name in touched & now.keys() if Path(name).name not in known}
-    if unnamed:
-        problems.append(f"{sorted(unnamed)} under final names, named by no journal and no manifest")
     return "window", problems
 
 
@@ -82,20 +75,3 @@ def _contradictions(folder: Path, now: Content) -> list[str]:
         return [f"verify: {problem}" for problem in manifest.verify(folder=folder).problems]
     except SslprepError as error:
         return [f"verify: {error}"]
-
-
-def _described(folder: Path) -> set[str]:
-    names: set[str] = set()
-    for path in manifest.find(folder):
-        names |= {path.name, *(output.file for output in manifest.read(path).outputs)}
-    return names
-
-
-def _journaled(folder: Path) -> set[str]:
-    names: set[str] = set()
-    for path in folder.rglob(".*.commit"):
-        try:
-            names.update(msgspec.json.decode(path.read_bytes(), type=list[str]))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-    return names

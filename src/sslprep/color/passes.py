@@ -161,8 +161,7 @@ def forget(request: Request, folder: Path) -> None:
     """Take away what a run left that was stopped just after it had finished its table."""
     names = request.names
     files = [names.table, names.unreadable]
-    with OutputSet(folder, files, manifests=[names.manifest], overwrite=True) as out:
-        out.forget_commit()
+    with OutputSet(folder, files, manifests=[names.manifest], overwrite=True):
         state = resume.State.load(*_state_files(request, folder))
         if state is not None and state.progress.done:
             state.remove()

@@ -1,7 +1,7 @@
-"""Atomic output sets and checked reads."""
+"""Atomic output sets."""
 
 import errno
-import io
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,13 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sslprep.errors import ArrayError, OutputError
-from sslprep.files import OutputSet, read_array, sha256_of, write_strings
+from sslprep.atomic import OutputSet, encode_json
+from sslprep.errors import OutputError
+from sslprep.input_files import sha256_of
 
 M = "set.manifest.json"
 
@@ -113,7 +111,7 @@ def test_a_killed_run_leaves_no_final_name_and_a_restart_succeeds(tmp_path: Path
     code = f"""
 import os, signal
 from pathlib import Path
-from sslprep.files import OutputSet
+from sslprep.atomic import OutputSet
 out = OutputSet(Path({str(tmp_path)!r}), ["a"], manifests=["{M}"])
 out.save_bytes("a", b"half")
 os.kill(os.getpid(), signal.SIGKILL)
@@ -126,34 +124,11 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert names(tmp_path) == ["a", "b", M]
 
 
-def test_a_kill_within_the_renames_can_be_restarted_without_overwrite(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[object] = []
-    rename = os.replace
-
-    def dying_replace(source: Path, target: Path) -> None:
-        if done:
-            raise KeyboardInterrupt  # stands for the kill: nothing after it may run
-        done.append(rename(source, target))
-
-    monkeypatch.setattr(os, "replace", dying_replace)
-    monkeypatch.setattr(OutputSet, "close", lambda self: self._lock.close())
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path, b"old")
-    monkeypatch.undo()
-    assert (tmp_path / "a").exists()
-    assert not (tmp_path / M).exists()
-    write(tmp_path, b"new")
-    assert names(tmp_path) == ["a", "b", M]
-    assert (tmp_path / "a").read_bytes() == b"new"
-
-
 def test_interrupt_during_commit_waits_for_the_renames(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from sslprep.files import OutputSet
+from sslprep.atomic import OutputSet
 real = os.replace
 def replace(a, b):
     os.kill(os.getpid(), signal.SIGINT)
@@ -183,121 +158,11 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
         write(tmp_path / "file")
 
 
-@given(
-    st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))),
-    st.integers(1, 5),
-)
-def test_streamed_strings_equal_numpys(strings: list[str], chunk: int) -> None:
-    width = max(map(len, strings), default=0)
-    ours, theirs = io.BytesIO(), io.BytesIO()
-    write_strings(ours, strings, count=len(strings), width=width, chunk=chunk)
-    np.save(theirs, np.array(strings, dtype=f"<U{max(1, width)}"))
-    assert ours.getvalue() == theirs.getvalue()
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.arange(6).reshape(2, 3),
-        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-        np.arange(12)[::-2],
-        np.zeros((0, 20), np.int32),
-        np.array(7),
-        np.array(["ä", "日本"]),
-        np.ones((2, 2), ">i4"),
-    ],
-    ids=lambda array: f"{array.dtype}{array.shape}",
-)
-def test_arrays_come_back_and_numpy_reads_them(tmp_path: Path, array: np.ndarray) -> None:
-    with OutputSet(tmp_path, ["a.npy"], manifests=[M]) as out:
-        out.save_array("a.npy", array)
-        out.commit()
-    for again in (read_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy", allow_pickle=False)):
-        assert again.dtype == array.dtype
-        assert np.array_equal(again, array)
-    assert np.array_equal(read_array(tmp_path / "a.npy", mmap=True), array)
-
-
-def damaged(tmp_path: Path, change: object) -> Path:
-    path = tmp_path / "a.npy"
-    np.save(path, np.arange(100))
-    path.write_bytes(change(path.read_bytes()))  # type: ignore[operator]
-    return path
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda b: b[:-1], "truncated or damaged"),
-        (lambda b: b + b"x", "truncated or damaged"),
-        (lambda b: b"", "not a readable .npy"),
-        (lambda b: b"hello", "not a readable .npy"),
-        (lambda b: b[:20], "not a readable .npy"),
-        (lambda b: b.replace(b"(100,)", b"(-99,)"), "impossible shape"),
-        (lambda b: b.replace(b"(100,), }      ", b"(10**9**9,), }"), "not a readable .npy"),
-        (lambda b: b.replace(b"(100,), }     ", b"(9999999999,)}"), "truncated or damaged"),
-        (lambda b: b.replace(b"'<i8'", b"'|O8'"), "Python objects|not a readable"),
-        (lambda b: b.replace(b"'<i8'", b"'<U0'"), "impossible shape"),
-        (lambda b: b.replace(b"(100,), }" + b" " * 8, b"(0, 10**20), }   "), "not a readable"),
-        (lambda b: b.replace(b"(100,), }" + b" " * 17, b"(0, 99999999999999999999), }"), "imposs"),
-        (lambda b: b[:6] + b"\x02\0\xff\xff\xff\x7f" + b[10:], "a header of 2147483647 bytes"),
-        (lambda b: b[:6] + b"\x01\x1b" + b[8:], "unknown version"),
-        (lambda b: b.replace(b"'<i8'", b"()   "), "not a readable"),
-    ],
-)
-def test_a_damaged_array_is_one_line(tmp_path: Path, change: object, message: str) -> None:
-    with pytest.raises(ArrayError, match=message):
-        read_array(damaged(tmp_path, change))
-
-
-def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
-    class Canary:
-        def __reduce__(self) -> tuple[object, ...]:
-            return (open, (str(tmp_path / "ran"), "w"))
-
-    np.save(tmp_path / "a.npy", np.array([Canary()], dtype=object), allow_pickle=True)
-    with pytest.raises(ArrayError, match="never unpickles"):
-        read_array(tmp_path / "a.npy")
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("mmap", [False, True])
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize(
-    ("code", "fine"),
-    [
-        *((0xD7FF, True), (0xE000, True), (0x10FFFF, True), (0xDC80, True), (0xDCFF, True)),
-        *((0xD800, False), (0xDFFF, False), (0x110000, False), (2**32 - 1, False)),
-    ],
-)
-def test_strings_of_impossible_characters_are_refused(
-    tmp_path: Path, code: int, fine: bool, order: str, mmap: bool
-) -> None:
-    codes = np.array([65, code, 0, 66, 67, 0], f"{order}u4")
-    np.save(tmp_path / "a.npy", codes.view(f"{order}U3"))
-    if fine:
-        array = read_array(tmp_path / "a.npy", mmap=mmap)
-        assert array.tolist() == ["A" + chr(code), "BC"]
-    else:
-        with pytest.raises(ArrayError, match=f"impossible character {code:#x}"):
-            read_array(tmp_path / "a.npy", mmap=mmap)
-
-
-def test_expectations_are_named(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros(3))
-    with pytest.raises(ArrayError, match=r"got shape \(3,\); expected an array with 2 axes"):
-        read_array(tmp_path / "a.npy", ndim=2)
-    with pytest.raises(ArrayError, match="got dtype float64; expected an array of integers"):
-        read_array(tmp_path / "a.npy", kinds="iu")
-    with pytest.raises(ArrayError, match="no such file"):
-        read_array(tmp_path / "b.npy")
-
-
 def test_the_lock_is_free_when_its_holder_is_killed(tmp_path: Path) -> None:
     code = f"""
 import sys, time
 from pathlib import Path
-from sslprep.files import OutputSet
+from sslprep.atomic import OutputSet
 out = OutputSet(Path({str(tmp_path)!r}), ["a"], manifests=["{M}"])
 print("held", flush=True)
 time.sleep(60)
@@ -334,23 +199,7 @@ def test_a_folder_in_an_outputs_place_is_refused_before_any_work(
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
-def test_a_commit_that_cannot_begin_leaves_no_journal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.fsync
-
-    def full(file: int) -> None:
-        if os.readlink(f"/proc/self/fd/{file}").endswith(".commit"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(file)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="No space left"):
-        write(tmp_path)
-    assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize("name", [".a.part", f".{M}.commit"])
+@pytest.mark.parametrize("name", [".a.part", f".{M}.a.replaced"])
 def test_a_link_under_a_working_name_is_not_followed(tmp_path: Path, name: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"precious")
@@ -366,12 +215,6 @@ def test_a_link_in_the_locks_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         write(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_journal_of_nonsense_counts_for_nothing(tmp_path: Path) -> None:
-    (tmp_path / f".{M}.commit").write_bytes(b'["\xff"]')
-    write(tmp_path)
-    assert names(tmp_path) == ["a", "b", M]
 
 
 def test_ctrl_c_while_cleaning_up_waits_for_the_end(tmp_path: Path) -> None:
@@ -395,3 +238,184 @@ def test_the_loser_of_two_writers_leaves_the_winners_files(tmp_path: Path) -> No
         with pytest.raises(OutputError, match="another sslprep run"):
             OutputSet(tmp_path, ["a"], manifests=[M])
         assert first.part("a").exists()
+
+
+def killed_in_commit(folder: Path, renames: int) -> None:
+    """Write anew over an old set in a process of its own, killed before its n-th rename."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from sslprep.atomic import OutputSet
+left, real = {renames}, os.replace
+def replace(a, b):
+    global left
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    real(a, b)
+os.replace = replace
+with OutputSet(Path({str(folder)!r}), ["a", "b"], manifests=["{M}"], overwrite=True) as out:
+    for name in ("a", "b", "{M}"):
+        out.save_bytes(name, b"new")
+    out.commit()
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+
+@pytest.mark.parametrize("renames", range(7))
+def test_a_kill_within_the_renames_never_leaves_a_manifest_beside_other_files(
+    tmp_path: Path, renames: int
+) -> None:
+    write(tmp_path, b"old")
+    old = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    killed_in_commit(tmp_path, renames)
+    found = {p.name: p.read_bytes() for p in tmp_path.iterdir() if not p.name.startswith(".")}
+    if M in found:
+        assert found in (old, dict.fromkeys(old, b"new"))
+    with pytest.raises(OutputError, match="the output exists"):
+        write(tmp_path)
+    found = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert found == (old if renames < 6 else dict.fromkeys(old, b"new"))
+
+
+@pytest.mark.parametrize("failing", range(1, 7))
+def test_a_commit_that_fails_leaves_the_old_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    write(tmp_path, b"old")
+    calls = []
+    real = os.replace
+
+    def replace(a: Path, b: Path) -> None:
+        calls.append(a)
+        if len(calls) == failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(a, b)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OutputError, match="cannot write: Input/output error"):
+        write(tmp_path, b"new", overwrite=True)
+    assert names(tmp_path) == ["a", "b", M]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == b"old"
+    assert b"old" in (tmp_path / M).read_bytes()
+
+
+def test_files_are_flushed_before_their_renames_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    sync, rename = os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        steps.append(f"sync {Path(os.readlink(f'/proc/self/fd/{handle}')).name}")
+        sync(handle)
+
+    def replace(a: Path, b: Path) -> None:
+        steps.append(f"rename {b.name}")
+        rename(a, b)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write(tmp_path)
+    folder = f"sync {tmp_path.name}"
+    assert steps == [
+        *("sync .a.part", "sync .b.part", f"sync .{M}.part", folder),
+        *("rename a", "rename b", f"rename {M}", folder),
+    ]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_within_the_commit_waits(tmp_path: Path, name: str) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from sslprep.atomic import OutputSet
+signal.signal(signal.SIGINT, signal.default_int_handler)
+real = os.replace
+def replace(a, b):
+    os.kill(os.getpid(), signal.{name})
+    real(a, b)
+os.replace = replace
+with OutputSet(Path({str(tmp_path)!r}), ["a", "b"], manifests=["{M}"]) as out:
+    for name in ("a", "b"):
+        out.save_bytes(name, b"x")
+    out.save_json("{M}", {{}})
+    out.commit()
+print("not reached")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode != 0
+    assert b"not reached" not in done.stdout
+    assert [n for n in names(tmp_path) if not n.startswith(".")] == ["a", "b", M]
+
+
+def test_a_lock_that_was_removed_under_us_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f".{M}.lock"
+    real = fcntl.flock
+    first = [True]
+
+    def flock(handle: int, operation: int) -> None:
+        real(handle, operation)
+        if first:
+            first.clear()
+            path.unlink()  # the run before us ends just here
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with OutputSet(tmp_path, ["a"], manifests=[M]):
+        assert path.exists()
+        with pytest.raises(OutputError, match="another sslprep run"):
+            OutputSet(tmp_path, ["a"], manifests=[M])
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, 524])
+def test_a_file_system_without_locks_gets_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(code, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    write(tmp_path)
+    assert names(tmp_path) == ["a", "b", M]
+    assert caplog.text.count("has no locks") == 1
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF])
+def test_a_folder_that_cannot_be_flushed_gets_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(code, "no flush")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(tmp_path, b"old")
+    write(tmp_path, b"new", overwrite=True)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert caplog.text.count("cannot flush") == 2  # once a run
+
+
+def test_unstable_file_numbers_do_not_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "samestat", lambda a, b: False)
+    write(tmp_path)
+    assert names(tmp_path) == ["a", "b", M]
+
+
+def test_names_can_be_added_later(tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(b"old")
+    with OutputSet(tmp_path, ["a"], manifests=[M]) as out:
+        with pytest.raises(ValueError, match="was not announced"):
+            out.save_bytes("b", b"x")
+        out.announce(["b"])
+        out.save_bytes("b", b"x")
+        with pytest.raises(OutputError, match="the output exists already"):
+            out.announce(["c"])
+
+
+def test_json_of_a_name_that_is_not_text() -> None:
+    assert encode_json({"a": [Path("b\udcff")]}) == b'{\n  "a": [\n    "b\\\\udcff"\n  ]\n}'

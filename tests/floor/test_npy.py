@@ -1,0 +1,121 @@
+"""`.npy` files, written and read with a check."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslprep.errors import ArrayError
+from sslprep.npy import read_array, write_array, write_strings
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))),
+    st.integers(1, 5),
+)
+def test_streamed_strings_equal_numpys(strings: list[str], chunk: int) -> None:
+    width = max(map(len, strings), default=0)
+    ours, theirs = io.BytesIO(), io.BytesIO()
+    write_strings(ours, strings, count=len(strings), width=width, chunk=chunk)
+    np.save(theirs, np.array(strings, dtype=f"<U{max(1, width)}"))
+    assert ours.getvalue() == theirs.getvalue()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(12)[::-2],
+        np.zeros((0, 20), np.int32),
+        np.array(7),
+        np.array(["ä", "日本"]),
+        np.ones((2, 2), ">i4"),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_arrays_come_back_and_numpy_reads_them(tmp_path: Path, array: np.ndarray) -> None:
+    with open(tmp_path / "a.npy", "wb") as file:
+        write_array(file, array)
+    for again in (read_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy", allow_pickle=False)):
+        assert again.dtype == array.dtype
+        assert np.array_equal(again, array)
+    assert np.array_equal(read_array(tmp_path / "a.npy", mmap=True), array)
+
+
+def damaged(tmp_path: Path, change: object) -> Path:
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(100))
+    path.write_bytes(change(path.read_bytes()))  # type: ignore[operator]
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b[:-1], "truncated or damaged"),
+        (lambda b: b + b"x", "truncated or damaged"),
+        (lambda b: b"", "not a readable .npy"),
+        (lambda b: b"hello", "not a readable .npy"),
+        (lambda b: b[:20], "not a readable .npy"),
+        (lambda b: b.replace(b"(100,)", b"(-99,)"), "impossible shape"),
+        (lambda b: b.replace(b"(100,), }      ", b"(10**9**9,), }"), "not a readable .npy"),
+        (lambda b: b.replace(b"(100,), }     ", b"(9999999999,)}"), "truncated or damaged"),
+        (lambda b: b.replace(b"'<i8'", b"'|O8'"), "Python objects|not a readable"),
+        (lambda b: b.replace(b"'<i8'", b"'<U0'"), "impossible shape"),
+        (lambda b: b.replace(b"(100,), }" + b" " * 8, b"(0, 10**20), }   "), "not a readable"),
+        (lambda b: b.replace(b"(100,), }" + b" " * 17, b"(0, 99999999999999999999), }"), "imposs"),
+        (lambda b: b[:6] + b"\x02\0\xff\xff\xff\x7f" + b[10:], "a header of 2147483647 bytes"),
+        (lambda b: b[:6] + b"\x01\x1b" + b[8:], "unknown version"),
+        (lambda b: b.replace(b"'<i8'", b"()   "), "not a readable"),
+    ],
+)
+def test_a_damaged_array_is_one_line(tmp_path: Path, change: object, message: str) -> None:
+    with pytest.raises(ArrayError, match=message):
+        read_array(damaged(tmp_path, change))
+
+
+def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
+    class Canary:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    np.save(tmp_path / "a.npy", np.array([Canary()], dtype=object), allow_pickle=True)
+    with pytest.raises(ArrayError, match="never unpickles"):
+        read_array(tmp_path / "a.npy")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("code", "fine"),
+    [
+        *((0xD7FF, True), (0xE000, True), (0x10FFFF, True), (0xDC80, True), (0xDCFF, True)),
+        *((0xD800, False), (0xDFFF, False), (0x110000, False), (2**32 - 1, False)),
+    ],
+)
+def test_strings_of_impossible_characters_are_refused(
+    tmp_path: Path, code: int, fine: bool, order: str, mmap: bool
+) -> None:
+    codes = np.array([65, code, 0, 66, 67, 0], f"{order}u4")
+    np.save(tmp_path / "a.npy", codes.view(f"{order}U3"))
+    if fine:
+        array = read_array(tmp_path / "a.npy", mmap=mmap)
+        assert array.tolist() == ["A" + chr(code), "BC"]
+    else:
+        with pytest.raises(ArrayError, match=f"impossible character {code:#x}"):
+            read_array(tmp_path / "a.npy", mmap=mmap)
+
+
+def test_expectations_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    with pytest.raises(ArrayError, match=r"got shape \(3,\); expected an array with 2 axes"):
+        read_array(tmp_path / "a.npy", ndim=2)
+    with pytest.raises(ArrayError, match="got dtype float64; expected an array of integers"):
+        read_array(tmp_path / "a.npy", kinds="iu")
+    with pytest.raises(ArrayError, match="no such file"):
+        read_array(tmp_path / "b.npy")
