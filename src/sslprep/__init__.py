@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sslprep.data.folders import write_folders
     from sslprep.data.relocate import relocate
     from sslprep.data.voc import write_voc
+    from sslprep.evaluate.scores import scores as evaluate_scores
     from sslprep.jigsaw.generate import generate as generate_permutations
     from sslprep.jigsaw.stats import stats as permutation_stats
     from sslprep.lowshot.multilabel import draw_multilabel_samples
@@ -45,6 +46,7 @@ __all__ = [
     "draw_multilabel_samples",
     "draw_singlelabel_samples",
     "encode",
+    "evaluate_scores",
     "generate_color_bins",
     "generate_permutations",
     "inspect",
@@ -72,6 +74,7 @@ _PLACES = {
     "draw_multilabel_samples": "lowshot.multilabel:draw_multilabel_samples",
     "draw_singlelabel_samples": "lowshot.singlelabel:draw_singlelabel_samples",
     "encode": "color.encoding:encode",
+    "evaluate_scores": "evaluate.scores:scores",
     "generate_color_bins": "color.generate:generate",
     "generate_permutations": "jigsaw.generate:generate",
     "inspect": "checkpoints.inspect:inspect",

@@ -44,6 +44,7 @@ GROUPS = {
     "lowshot": "Low-shot samples of any partition.",
     "jigsaw": "Jigsaw permutation sets.",
     "color": "Colorization: colour histogram, bins and priors.",
+    "evaluate": "Features, linear SVMs, average precision and the low-shot curve.",
     "convert": "Checkpoints: Caffe2, Detectron, Detectron2, PyTorch, safetensors.",
 }
 
@@ -123,6 +124,10 @@ COMMANDS: Mapping[str, Command] = {
     "convert caffe2": Command(
         "sslprep.checkpoints.caffe2:convert_caffe2",
         "Convert a PyTorch state dict or a safetensors file back to a Caffe2 pickle.",
+    ),
+    "evaluate scores": Command(
+        "sslprep.evaluate.scores:scores",
+        "Measure average precision of predictions, by each definition in use.",
     ),
     "inspect": Command(
         "sslprep.checkpoints.inspect:inspect",

@@ -1,0 +1,1 @@
+"""Features, linear SVMs, average precision and the low-shot curve."""

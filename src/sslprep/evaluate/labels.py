@@ -1,0 +1,113 @@
+"""Labels to train on and to test against, whatever their file: always a column for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep import partition
+from sslprep.errors import ArrayError
+from sslprep.npy import read_array
+
+Labels = NDArray[np.int8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Targets:
+    """Labels of a list of images.
+
+    Attributes:
+        labels: (images, classes) int8; 1 present, 0 absent, -1 ignore.
+        classes: Names of the classes; their ids or columns where no names are known.
+        images: Names of the images, where the file has them.
+        single: Whether every image is of one class (Places, ImageNet).
+        ids: The class ids of a single-label set, one for each column.
+    """
+
+    labels: Labels
+    classes: tuple[str, ...]
+    images: tuple[str, ...] | None = None
+    single: bool = False
+    ids: tuple[int, ...] = ()
+
+
+def read_targets(path: Path) -> Targets:
+    """Read targets: `.npy` (images, classes), `.npy` (images,) of class ids, or the JSON of either.
+
+    Rows of a JSON file are its image ids sorted, columns its class names sorted.
+
+    Raises:
+        ArrayError: Not such an array; other values than 1, 0 and -1.
+        AnnotationError: Not such a JSON file.
+    """
+    if path.suffix.lower() == ".json":
+        found = partition.read_targets(path)
+        if found.labels.ndim == 1:
+            return _single(found.labels, path, tuple(found.keys))
+        return Targets(
+            labels=found.labels.astype(np.int8), classes=found.classes, images=tuple(found.keys)
+        )
+    array = read_array(path, ndim=(1, 2), kinds="iu")
+    if not array.size:
+        raise ArrayError(f"is empty, shape {array.shape}", where=path, expected="labels of images")
+    if array.ndim == 1:
+        return _single(array, path, None)
+    bad = (array != 1) & (array != 0) & (array != -1)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise ArrayError(
+            f"row {row}, column {column} holds {array[row, column]}",
+            where=path,
+            expected="1 (present), 0 (absent) or -1 (ignore)",
+        )
+    names = class_names(path, range(array.shape[1]), by_order=True)
+    return Targets(labels=array.astype(np.int8), classes=names)
+
+
+def _single(ids: NDArray[Any], path: Path, images: tuple[str, ...] | None) -> Targets:
+    present = tuple(int(n) for n in np.unique(ids))
+    if present[0] < 0:
+        raise ArrayError(
+            f"row {int(np.argmin(ids))} holds class id {present[0]}",
+            where=path,
+            expected="class ids of 0 or above",
+        )
+    return Targets(
+        labels=one_hot(ids, present),
+        classes=class_names(path, present, by_order=False),
+        images=images,
+        single=True,
+        ids=present,
+    )
+
+
+def one_hot(ids: NDArray[Any], classes: Sequence[int]) -> Labels:
+    """Turn class ids into a label matrix with a column for each of `classes`.
+
+    Example:
+        >>> one_hot(np.array([5, 3]), [3, 5]).tolist()
+        [[0, 1], [1, 0]]
+    """
+    matrix: Labels = np.equal.outer(np.asarray(ids), np.asarray(classes)).astype(np.int8)
+    return matrix
+
+
+def class_names(targets: Path, columns: Sequence[int], *, by_order: bool) -> tuple[str, ...]:
+    """Name classes from the `classes.json` beside the targets; without one by their numbers.
+
+    Args:
+        targets: The file of targets.
+        columns: Class ids, or column numbers.
+        by_order: The numbers are places in `classes.json`, not its ids.
+    """
+    names = {}
+    if (targets.parent / partition.CLASSES_FILE).is_file():
+        records = partition.read_classes(targets.parent)
+        if not by_order or len(records) == len(columns):
+            names = {n if by_order else r.id: r.name for n, r in enumerate(records)}
+    return tuple(names.get(column, str(column)) for column in columns)

@@ -1,0 +1,114 @@
+"""The command `evaluate scores`: both kinds of file, matched by name."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sslprep.errors import SslprepError
+from sslprep.evaluate.scores import scores
+
+
+@pytest.fixture
+def files(tmp_path):
+    random = np.random.default_rng(0)
+    labels = random.integers(-1, 2, (30, 3))
+    labels[:3] = 1
+    values = random.integers(0, 6, (30, 3)) / 3
+    images, classes = [f"{n:03d}" for n in range(30)], ["cat", "dog", "owl"]
+
+    def write(name, array):
+        np.save(tmp_path / f"{name}.npy", array)
+        rows = {
+            i: dict(zip(classes, r, strict=True))
+            for i, r in zip(images, array.tolist(), strict=True)
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+
+    write("targets", labels)
+    write("predictions", values)
+    return tmp_path
+
+
+def test_both_kinds_of_file_give_the_same(files):
+    from_json = scores(files / "predictions.json", files / "targets.json")
+    from_npy = scores(files / "predictions.npy", files / "targets.npy")
+    mixed = scores(files / "predictions.npy", files / "targets.json")
+    assert from_json.mean_ap == from_npy.mean_ap == mixed.mean_ap
+    assert from_json.ap["step"]["dog"] == from_npy.ap["step"]["1"]
+    assert "mean" in from_json.text()
+
+
+def test_images_are_matched_by_name_not_by_place(files):
+    rows = json.loads((files / "predictions.json").read_text())
+    backwards = {image: rows[image] for image in reversed(rows)}
+    (files / "backwards.json").write_text(json.dumps(backwards))
+    straight = scores(files / "predictions.json", files / "targets.json")
+    assert scores(files / "backwards.json", files / "targets.json") == straight
+
+
+def test_class_ids_are_targets_too(tmp_path):
+    np.save(tmp_path / "ids.npy", np.array([7, 3, 7]))
+    np.save(tmp_path / "scores.npy", np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.4]]))
+    assert scores(tmp_path / "scores.npy", tmp_path / "ids.npy").ap["envelope"] == {
+        "3": 100,
+        "7": 100,
+    }
+
+
+def remove_image(rows):
+    del rows["004"]
+
+
+def remove_class(rows):
+    del rows["004"]["dog"]
+
+
+def not_a_number(rows):
+    rows["004"]["dog"] = float("1e999")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (remove_image, "lacks 1 images ('004'"),
+        (remove_class, "image '004': lacks 1 classes ('dog'"),
+        (not_a_number, ""),
+    ],
+)
+def test_what_does_not_fit_is_named(files, change, said):
+    rows = json.loads((files / "predictions.json").read_text())
+    change(rows)
+    (files / "bad.json").write_text(json.dumps(rows))
+    with pytest.raises(SslprepError) as error:
+        scores(files / "bad.json", files / "targets.json")
+    assert said in str(error.value)
+
+
+def test_rows_must_be_as_many(files):
+    np.save(files / "short.npy", np.zeros((29, 3)))
+    with pytest.raises(SslprepError, match=r"has shape \(29, 3\); expected \(30, 3\)"):
+        scores(files / "short.npy", files / "targets.npy")
+
+
+def test_nan_is_refused_with_its_place(files):
+    values = np.zeros((30, 3))
+    values[2, 1] = np.nan
+    np.save(files / "nan.npy", values)
+    with pytest.raises(SslprepError, match="1 scores are no numbers, the first of 002, class dog"):
+        scores(files / "nan.npy", files / "targets.json")
+
+
+def test_an_array_beside_unsorted_json_is_refused(files):
+    rows = json.loads((files / "targets.json").read_text())
+    (files / "other.json").write_text(json.dumps({i: rows[i] for i in reversed(rows)}))
+    with pytest.raises(SslprepError, match="is not sorted"):
+        scores(files / "predictions.npy", files / "other.json")
+
+
+def test_a_class_without_positives_is_named(files):
+    labels = np.zeros((30, 3), int)
+    labels[0, :2] = 1
+    np.save(files / "none.npy", labels)
+    with pytest.raises(SslprepError, match="no positive of 1 of 3 classes: 2"):
+        scores(files / "predictions.npy", files / "none.npy")
