@@ -1,42 +1,49 @@
 """The command line: a table of commands, and what is the same for all of them.
 
-A command is a typed function, imported only when it is called. Parsing, help and "did you mean"
-are cyclopts'; `arrange` first brings the ways in which people write flags to one form.
+A command is a typed function, imported only when it is called. Its signature says what may be
+given; argparse splits the words, and `parameters.command` judges the values, as it does for a call
+from Python.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import inspect
 import os
 import sys
-import types
-import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 from sslprep import __version__, console
-from sslprep.errors import SslprepError
+from sslprep.errors import ArgumentError, SslprepError
+from sslprep.parameters import Parameter, from_text, parameters_of, wanted
+from sslprep.parameters import command as checked
 
 Function = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command lives, its one-line help, and the parameter that may come without a flag."""
+    """One command.
+
+    Attributes:
+        target: The module and the function in it.
+        help: What it does, the first line of its docstring.
+        shows: Whether its text is what the user asked for, and goes to standard output.
+    """
 
     target: str
     help: str
-    positional: str | None = None
+    shows: bool = False
 
     def load(self) -> Function:
         """Import the function."""
         module, name = self.target.split(":")
         function: Function = getattr(importlib.import_module(module), name)
-        return function
+        return function if hasattr(function, "renamed") else checked()(function)  # TODO: drop
 
 
 GROUPS = {
@@ -64,12 +71,11 @@ COMMANDS: Mapping[str, Command] = {
     "data check": Command(
         "sslprep.data.check:check",
         "Read every image of finished partitions and report those that are missing or damaged.",
-        positional="folder",
+        shows=True,
     ),
     "data relocate": Command(
         "sslprep.data.relocate:relocate",
         "Rewrite the path prefix of finished partitions, without touching the data set.",
-        positional="folder",
     ),
     "lowshot voc": Command(
         "sslprep.lowshot.multilabel:draw_multilabel_samples",
@@ -82,7 +88,7 @@ COMMANDS: Mapping[str, Command] = {
     "lowshot verify": Command(
         "sslprep.lowshot.verify:verify_samples",
         "Prove that low-shot samples are what their names say.",
-        positional="folder",
+        shows=True,
     ),
     "jigsaw generate": Command(
         "sslprep.jigsaw.generate:generate",
@@ -91,7 +97,7 @@ COMMANDS: Mapping[str, Command] = {
     "jigsaw stats": Command(
         "sslprep.jigsaw.stats:stats",
         "Show distances, bounds and duplicates of any permutation file.",
-        positional="file",
+        shows=True,
     ),
     "color generate": Command(
         "sslprep.color.generate:generate",
@@ -132,222 +138,339 @@ COMMANDS: Mapping[str, Command] = {
     "inspect": Command(
         "sslprep.checkpoints.inspect:inspect",
         "Show what is in a checkpoint, a `.npy` file or a manifest, without running any of it.",
-        positional="file",
+        shows=True,
     ),
     "verify": Command(
         "sslprep.manifest:verify",
         "Compare every file under a folder with the manifest that describes it.",
-        positional="folder",
+        shows=True,
     ),
     "report": Command(
         "sslprep.report.page:report",
         "Write one HTML page that shows everything made under a folder.",
-        positional="folder",
+        shows=True,
     ),
     "demo": Command(
         "sslprep.demo.walk:demo",
         "Walk through every command of the user's document on small data sets.",
-        positional="folder",
     ),
 }
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
-_COMMON = """Every command also takes --json (print the result record on standard output),
---quiet and --verbose. Flags may be written with hyphens or underscores, lists as 1,2,4 or 1 2 4."""
+_COMMON = {"--json": "json", "--quiet": "quiet", "-q": "quiet", "--verbose": "verbose"}
+_COMMON |= {"-v": "verbose", "--help": "help", "-h": "help", "--version": "version"}
+_EPILOGUE = """For every command: -q --quiet (only errors), -v --verbose, --json (the result, or the
+error, as JSON on standard output), -h --help. Lists are written 1,2,4 or 1 2 4; flags with hyphens
+or underscores, in any case."""
 
 
-def arrange(tokens: Sequence[str], function: Function, positional: str | None = None) -> list[str]:
-    """Bring a command's tokens to the one form that the parser takes.
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ArgumentError(message.removeprefix("argument "))
 
-    Flags become lower case with hyphens; a switch followed by a word (`True`, `0`…) takes that
-    word; lists are split at commas and lose their brackets; a leading value gets the flag of the
-    positional parameter.
+
+def common_flags(tokens: Sequence[str]) -> tuple[dict[str, bool], list[str]]:
+    """Take out the flags that every command has, wherever they stand.
 
     Example:
-        >>> def f(*, k_values: tuple[int, ...], nested: bool = False, folder: str = ""): ...
-        >>> arrange(["here", "--K_values=1,2", "--nested", "False"], f, "folder")
-        ['--folder', 'here', '--k-values', '1', '2', '--nested=False']
+        >>> common_flags(["verify", "--quiet", "here", "--json=false"])
+        ({'quiet': True, 'json': False}, ['verify', 'here'])
     """
-    kinds = {f"--{name.replace('_', '-')}": kind for name, kind in _kinds(function)}
+    options: dict[str, bool] = {}
+    rest = []
+    for token in tokens:
+        flag, equals, value = token.partition("=")
+        name = _COMMON.get(flag)
+        if name is None or (equals and value.lower() not in _TRUE | _FALSE):
+            rest.append(token)
+        else:
+            options[name] = value.lower() not in _FALSE
+    return options, rest
+
+
+def canonical(tokens: Sequence[str], function: Function) -> list[str]:
+    """Bring the ways in which people write flags to one form.
+
+    Flags become lower case with hyphens and today's names; a switch followed by a truth word
+    takes that word.
+
+    Example:
+        >>> from sslprep.parameters import command
+        >>> @command(renamed={"out_dir": "output"})
+        ... def f(output: str, *, nested: bool = False): ...
+        >>> canonical(["--Out_Dir=X", "--nested", "False"], f)
+        ['--output=X', '--no-nested']
+    """
+    switches = {p.flag for p in parameters_of(function) if p.form == "switch"}
+    renamed = {_flag(old): _flag(new) for old, new in getattr(function, "renamed", {}).items()}
     result: list[str] = []
-    values = [*tokens]
-    if positional and values and not values[0].startswith("-"):
-        values.insert(0, f"--{positional}")
-    while values:
-        token = values.pop(0)
-        if not token.startswith("--") or len(token) == 2:
+    left = list(tokens)
+    while left:
+        token = left.pop(0)
+        if not token.strip():
+            raise ArgumentError(
+                "an argument is blank",
+                remedy="A blank behind the backslash at a line's end ends the command there: "
+                "remove it, and what follows is read too.",
+            )
+        name, equals, value = token.partition("=")
+        if not token[2:] or not token.startswith("--"):
             result.append(token)
             continue
-        name, equals, value = token.partition("=")
-        name = name.lower().replace("_", "-")
-        if name == "--json" and "--generate-json" in kinds:
-            result.append("--generate-json=true")
-            continue
-        kind = kinds.get(name)
-        if kind == "bool":
-            if not equals and values and values[0].lower() in _TRUE | _FALSE:
-                equals, value = "=", values.pop(0)
-            result.append(f"{name}{equals}{value}")
-        elif kind == "list":
-            given = [value] if equals else []
-            while values and not _is_flag(values[0]):
-                given.append(values.pop(0))
-            parts = [part for text in given for part in text.strip("[]()").split(",")]
-            result += [name, *(part.strip() for part in parts if part.strip())]
-        elif equals:
-            result.append(f"{name}={value}")
+        name = _flag(name[2:])
+        name = renamed.get(name, name)
+        if name in switches:
+            if not equals and left and left[0].lower() in _TRUE | _FALSE:
+                value = left.pop(0)
+            if value and value.lower() not in _TRUE | _FALSE:
+                raise ArgumentError(f"{name} is {value!r}", expected="True or False")
+            result.append(f"--no-{name[2:]}" if value.lower() in _FALSE else name)
         else:
-            # A value may begin with hyphens: it belongs to the flag before it, as given.
-            result.append(name)
-            if kind == "value" and values and not values[0].startswith("-"):
-                result.append(values.pop(0))
+            result.append(f"{name}{equals}{value}")
     return result
 
 
-def _is_flag(token: str) -> bool:
-    return token.startswith("-") and not token[1:2].isdigit()
+def _flag(name: str) -> str:
+    return f"--{name.lower().replace('_', '-')}"
 
 
-def _kinds(function: Function) -> Iterator[tuple[str, Literal["bool", "list", "value"]]]:
-    """Yield each parameter of a function and how it is written on the command line."""
-    hints = typing.get_type_hints(function)
-    for name in inspect.signature(function).parameters:
-        arms = _arms(hints.get(name, str))
-        if bool in arms:
-            yield name, "bool"
-        elif any(typing.get_origin(a) is tuple and Path not in typing.get_args(a) for a in arms):
-            yield name, "list"
+def build_parser(prog: str, function: Function) -> argparse.ArgumentParser:
+    """Build the parser of one command from its signature and docstring."""
+    about, explained = _docstring(function)
+    parameters = parameters_of(function)
+    needed = [
+        p.name.upper() if p.positional else f"{p.flag} {_metavar(p)}"
+        for p in parameters
+        if p.required
+    ]
+    parser = _Parser(
+        prog,
+        usage=" ".join([prog, *needed, "[options]"]),
+        description=about,
+        epilog=_EPILOGUE,
+        add_help=False,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    for p in parameters:
+        notes = [wanted(p.hint)] if p.form != "switch" else []
+        if not p.required and p.default not in (None, False):
+            value = ",".join(map(str, p.default)) if p.form == "list" else p.default
+            notes.append(f"default: {value}")
+        text = explained.get(p.name, "")
+        more: dict[str, Any] = {"help": f"{text} [{'; '.join(notes)}]" if notes else text}
+        if p.form == "switch":
+            more["action"] = argparse.BooleanOptionalAction
         else:
-            yield name, "value"
+            more["metavar"] = _metavar(p)
+        if p.form in ("list", "pairs"):
+            more |= {"nargs": "+", "action": "extend"}
+        parser.add_argument(p.flag, **{**more, "help": more["help"].replace("%", "%%")})
+    return parser
 
 
-def _arms(hint: Any) -> tuple[Any, ...]:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return typing.get_args(hint)
-    return (hint,)
+def _docstring(function: Function) -> tuple[str, dict[str, str]]:
+    """Return what a docstring says before its sections, and of each parameter."""
+    text = inspect.getdoc(function) or ""
+    about = text.partition("\nArgs:")[0].partition("\nReturns:")[0]
+    explained: dict[str, str] = {}
+    name = ""
+    for line in text.partition("\nArgs:\n")[2].splitlines():
+        if not line.startswith("    "):
+            break
+        if line[4:5].strip():
+            name, _, line = line.strip().partition(": ")
+        explained[name] = f"{explained.get(name, '')} {line.strip()}".strip()
+    return about.strip(), explained
 
 
-def build_app(*, flowing: bool = False) -> Any:
-    """Build the parser; no command's module is imported.
+def _metavar(parameter: Parameter) -> str:
+    return parameter.name.upper().split("_")[-1]
 
-    Args:
-        flowing: For the help of one command, whose lines are those of a docstring.
+
+def parse(prog: str, command: Command, tokens: Sequence[str]) -> dict[str, Any]:
+    """Turn the words behind a command into the arguments of its function.
+
+    Raises:
+        ArgumentError: An unknown flag, a missing value, or arguments that are missing.
     """
-    from cyclopts import App
+    function = command.load()
+    parameters = parameters_of(function)
+    parser = build_parser(prog, function)
+    spaces, extras = parser.parse_known_args(canonical(tokens, function))
+    given: dict[str, Any] = vars(spaces)
+    loose = [word for word in extras if word == "-" or not word.startswith("-")]
+    for word in extras:
+        if word not in loose and word != "--":
+            raise ArgumentError(
+                f"unknown option {word}", remedy=_meant(word, [p.flag for p in parameters])
+            )
+    if not any(p.positional for p in parameters):  # TODO: goes when all commands have them
+        parameters = (replace(parameters[0], positional=True), *parameters[1:])
+    for p in parameters:
+        if p.positional and p.name not in given and loose:
+            given[p.name] = loose if p.form == "list" else loose.pop(0)
+            if p.form == "list":
+                loose = []
+    if loose:
+        raise ArgumentError(f"{loose[0]!r} is one argument too many", remedy=_help_hint(prog))
+    missing = [p for p in parameters if p.required and p.name not in given]
+    if missing:
+        names = [p.flag for p in missing]
+        raise ArgumentError(
+            f"missing {' and '.join(names)}",
+            remedy=f"For example: {parser.usage}.".replace(" [options]", ""),
+        )
+    return {p.name: _value(given[p.name], p) for p in parameters if p.name in given}
 
-    app = _app(
-        "sslprep",
-        "The input side of a self-supervised-learning benchmark.",
-        flowing=flowing,
-    )
-    groups = {name: _app(name, text, flowing=flowing) for name, text in GROUPS.items()}
-    for group in groups.values():
-        app.command(group)
+
+def _value(word: Any, parameter: Parameter) -> Any:
+    if parameter.form == "value":
+        return from_text(word, parameter.hint)
+    if parameter.form == "switch":
+        return word
+    parts = [
+        part.strip()
+        for text in word
+        for part in ([text] if os.path.lexists(text) else text.strip("[]()").split(","))
+        if part.strip()
+    ]
+    if parameter.form == "pairs":
+        return dict(part.split("=", 1) if "=" in part else (part, "") for part in parts)
+    return tuple(from_text(part, parameter.item) for part in parts)
+
+
+def _meant(word: str, known: Sequence[str]) -> str | None:
+    import difflib
+
+    close = difflib.get_close_matches(word.partition("=")[0], known, 1)
+    return f"Did you mean {close[0]}?" if close else None
+
+
+def _help_hint(prog: str) -> str:
+    return f"See {prog} --help."
+
+
+def overview(group: str = "") -> str:
+    """List the commands of a group, or all of them."""
+    lines = [f"usage: sslprep {group or 'COMMAND'} …", ""]
+    if not group:
+        lines += ["The input and output side of a self-supervised-learning benchmark.", ""]
+    previous = ""
     for path, command in COMMANDS.items():
-        first, _, second = path.partition(" ")
-        parent: App = groups[first] if second else app
-        parent.command(command.target, name=second or first, help=command.help)
-    return app
-
-
-def build_script_app(name: str, modern: str, command: Command) -> Any:
-    """Build the parser of one old script."""
-    app = _app(name, f"{command.help}\n\nToday's command is `sslprep {modern}`.", flowing=True)
-    app.default(command.load())
-    return app
-
-
-def _app(name: str, text: str, *, flowing: bool = False) -> Any:
-    from cyclopts import App, Parameter
-
-    return App(
-        name=name,
-        help=text,
-        help_epilogue=_COMMON,
-        # Markdown flows a docstring's lines together; it costs 0.1 s of imports, which the
-        # lists of commands need not pay.
-        help_format="markdown" if flowing else "plaintext",
-        version=__version__,
-        result_action="return_value",
-        suppress_keyboard_interrupt=False,
-        default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
-    )
+        first = path.partition(" ")[0]
+        if group and first != group:
+            continue
+        if first != previous and first in GROUPS:
+            lines.append(GROUPS[first])
+        lines.append(f"  {path:<20}{command.help}")
+        previous = first
+    lines += ["", "  sslprep help COMMAND, version, completion bash|zsh|fish", "", _EPILOGUE]
+    return "\n".join(lines)
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 input at fault, 2 command line, 130 interrupted."""
-    given = list(sys.argv[1:] if tokens is None else tokens)
-    for length in (1, 2):
-        command = COMMANDS.get(" ".join(given[:length]))
-        if command is not None:
-            run_command(lambda: build_app(flowing=True), given[:length], given[length:], command)
-    _exit_with(lambda: _parse_and_run(build_app(), given))
+    options, rest = common_flags(list(sys.argv[1:] if tokens is None else tokens))
+    exit_with(lambda: _dispatch(rest, options), as_json=options.get("json", False))
 
 
-def run_command(
-    build: Callable[[], Any], prefix: Sequence[str], tokens: Sequence[str], command: Command
-) -> NoReturn:
-    """Run one command of the parser that `build` makes, show its result, and exit."""
-    options = {flag: flag in tokens for flag in ("--json", "--quiet", "--verbose")}
-    console.configure(quiet=options["--quiet"], verbose=options["--verbose"])
-
-    def call() -> int:
-        rest = arrange(tokens, command.load(), command.positional)
-        result = _parse_and_run(build(), [*prefix, *(t for t in rest if t not in options)])
-        if result is None:  # --help
-            return 0
-        if not options["--quiet"]:
-            console.show(result, verbose=options["--verbose"])
-        if options["--json"]:
-            import msgspec
-
-            text = msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=2)
-            print(text.decode(), flush=True)
-        return 0 if getattr(result, "ok", True) else 1
-
-    _exit_with(call)
-
-
-def _parse_and_run(app: Any, tokens: Sequence[str]) -> Any:
-    return app(tokens, exit_on_error=False, print_error=False)
+def _dispatch(rest: list[str], options: dict[str, bool]) -> int:
+    if rest[:1] == ["help"]:
+        rest, options = rest[1:], {**options, "help": True}
+    if options.get("version") or rest[:1] == ["version"]:
+        print(__version__)
+        return 0
+    if rest[:1] == ["completion"]:
+        if rest[1:] not in (["bash"], ["zsh"], ["fish"]):
+            raise ArgumentError("completion needs a shell", expected="bash, zsh or fish")
+        importlib.import_module("sslprep.completion").show(rest[1])
+        return 0
+    for length in (2, 1):
+        name = " ".join(rest[:length])
+        if name in COMMANDS:
+            return run(f"sslprep {name}", COMMANDS[name], rest[length:], options)
+    if not rest or (rest[0] in GROUPS and not rest[1:]):
+        print(overview(*rest))
+        return 0
+    known = [name for name in COMMANDS if rest[0] not in GROUPS or name.startswith(rest[0])]
+    word = " ".join(rest[:2]) if rest[0] in GROUPS else rest[0]
+    raise ArgumentError(
+        f"unknown command {word}", remedy=_meant(word, [*known, *GROUPS]) or _help_hint("sslprep")
+    )
 
 
-def _exit_with(call: Callable[[], int | None]) -> NoReturn:
+def run(
+    prog: str,
+    command: Command,
+    tokens: Sequence[str],
+    options: Mapping[str, bool],
+    defaults: Mapping[str, Any] | None = None,
+) -> int:
+    """Run one command, show its result, and return the exit code."""
+    quiet, verbose = options.get("quiet", False), options.get("verbose", False)
+    console.configure(quiet=quiet, verbose=verbose)
+    if options.get("help"):
+        build_parser(prog, command.load()).print_help()
+        return 0
+    arguments = parse(prog, command, tokens)
+    result = command.load()(**{**(defaults or {}), **arguments})
+    if options.get("json"):
+        from sslprep.atomic import encode_json
+
+        sys.stdout.buffer.write(encode_json(result) + b"\n")
+    if not quiet:
+        to_json = options.get("json", False)
+        console.show(result, verbose=verbose, product=command.shows and not to_json)
+    sys.stdout.flush()
+    return 0 if getattr(result, "ok", True) else 1
+
+
+def exit_with(call: Callable[[], int], *, as_json: bool = False) -> NoReturn:
     """Exit with what `call` returns, or with one line and the code for its exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def stop(error: BaseException, text: str, code: int) -> NoReturn:
+        print(f"sslprep: {text}", file=sys.stderr)
+        if as_json:
+            from sslprep.atomic import encode_json
+
+            parts = {n: getattr(error, n, None) for n in ("problem", "where", "expected", "remedy")}
+            kind = type(error).__name__
+            record = {
+                "error": text.removeprefix("error: "),
+                "kind": kind,
+                **parts,
+                "exit_code": code,
+            }
+            sys.stdout.buffer.write(encode_json(record) + b"\n")
+        sys.exit(code)
+
     try:
-        sys.exit(_checked(call) or 0)
+        sys.exit(call())
+    except ArgumentError as error:
+        stop(error, f"error: {error}", 2)
     except SslprepError as error:
-        _stop(f"error: {error}", 1)
+        stop(error, f"error: {error}", 1)
     except MemoryError as error:
         reason = f" ({error})" if str(error) else ""
-        _stop(f"error: not enough memory{reason}; nothing was left half-written", 1)
-    except BrokenExecutor:
-        _stop(
+        stop(error, f"error: not enough memory{reason}; nothing was left half-written", 1)
+    except BrokenExecutor as error:
+        stop(
+            error,
             "error: a worker process was killed; nothing was left half-written. "
             "If memory ran out, use fewer --jobs.",
             1,
         )
-    except KeyboardInterrupt:
-        _stop("interrupted; nothing was left half-written", 130)
+    except KeyboardInterrupt as error:
+        kept = str(error) or "nothing was left half-written"
+        stop(error, f"interrupted; {kept}", 130)
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _stop(f"error: {place}{error.strerror or error}", 1)
-
-
-def _checked(call: Callable[[], int | None]) -> int | None:
-    """Call, and exit with code 2 where the command line is at fault."""
-    from cyclopts import CycloptsError
-
-    try:
-        return call()
-    except CycloptsError as error:
-        _stop(f"error: {' '.join(str(error).split())}", 2)
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    print(f"sslprep: {message}", file=sys.stderr)
-    sys.exit(code)
+        stop(error, f"error: {place}{error.strerror or error}", 1)

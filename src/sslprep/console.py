@@ -1,28 +1,32 @@
-"""What people see: progress bars, tables and messages, all on standard error.
+"""What people see: results, progress and messages.
 
-Library code only reports (`progress`, `logging`); whether anything is shown is the command
-line's choice, made once with `configure`.
+Library code only reports (`progress`, `logging`); whether anything is shown is the command line's
+choice, made once with `configure`. What a command was asked for goes to standard output, all else
+to standard error.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from sslprep.results import table, text_of
+
+__all__ = ["configure", "progress", "say", "show", "table"]
+
+logger = logging.getLogger(__name__)
 _people_listen = False
-_progress_wanted = False
+_MINUTE = 60.0
 
 
 def configure(*, quiet: bool = False, verbose: bool = False) -> None:
-    """Show warnings (and with `verbose` more) on standard error, and progress on a terminal."""
-    global _people_listen, _progress_wanted
+    """Show warnings (and with `verbose` more) on standard error, and progress."""
+    global _people_listen
     _people_listen = not quiet
-    _progress_wanted = sys.stderr.isatty() and not quiet
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
     logger = logging.getLogger("sslprep")
@@ -38,41 +42,40 @@ class _Formatter(logging.Formatter):
 
 @contextlib.contextmanager
 def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show a bar with rate and time left; yields `advance(n)`. Tick once per chunk.
+    """Show a bar on a terminal, elsewhere a line every minute; yields `advance(n)`.
 
     Args:
         total: How many there are, if known.
         unit: What is counted, such as `images`.
         done: How many were done before this run (a resumed one).
     """
-    if not _progress_wanted:
+    if not _people_listen:
         yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
+    elif sys.stderr.isatty():
+        from tqdm import tqdm
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f} {unit}/s" if task.speed else f"- {unit}/s")
+        with tqdm(total=total, initial=done, unit=f" {unit}", unit_scale=True) as bar:
+            yield lambda n: bar.update(n) and None
+    else:
+        yield _every_minute(total, unit, done)
 
-    bar = Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    with bar:
-        task = bar.add_task(unit, total=total, completed=done)
-        yield lambda n: bar.advance(task, n)
+
+def _every_minute(total: int | None, unit: str, done: int) -> Callable[[int], None]:
+    start = last = time.monotonic()
+    before = done
+
+    def advance(n: int) -> None:
+        nonlocal done, last
+        done += n
+        now = time.monotonic()
+        if now - last >= _MINUTE:
+            last = now
+            rate = (done - before) / (now - start)
+            of = f" of {total:,}" if total else ""
+            left = f", {(total - done) / rate / 60:,.0f} min left" if total and rate else ""
+            logger.info("%s", f"{done:,}{of} {unit}, {rate:,.0f}/s{left}")
+
+    return advance
 
 
 def say(text: str) -> None:
@@ -81,68 +84,12 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lay out a plain table; numbers go to the right.
-
-    Example:
-        >>> print(table(["class", "images"], [["cat", 12], ["horse", 3]]))
-        class  images
-        -----  ------
-        cat        12
-        horse       3
-    """
-    text = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(headers), *text]) for i in range(len(headers))]
-    right = [
-        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-        for i in range(len(headers))
-    ]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(cells, widths, right, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(headers), line(["-" * w for w in widths]), *map(line, text)])
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return "".join(c if c.isprintable() else "�" for c in text)
-
-
-def show(result: Any, *, verbose: bool = False) -> None:
+def show(result: Any, *, verbose: bool = False, product: bool = False) -> None:
     """Print a command's result for a person.
 
-    That is the record's own `text()` (with `verbose` its `full_text()`, where it has one), else
-    its fields.
+    Args:
+        result: The record.
+        verbose: Its `full_text()`, where it has one.
+        product: It is what the user asked for: to standard output.
     """
-    if verbose and hasattr(result, "full_text"):
-        text = result.full_text()
-    elif hasattr(result, "text"):
-        text = result.text()
-    else:
-        fields = [
-            (field.name.replace("_", " "), getattr(result, field.name))
-            for field in dataclasses.fields(result)
-        ]
-        text = "\n".join(
-            f"{name}: {_summary(value)}" for name, value in fields if value not in (None, ())
-        )
-    print(text, file=sys.stderr)
-
-
-def _summary(value: object) -> str:
-    if isinstance(value, tuple | list):
-        lines = [str(item) for item in value]
-        if len(lines) == 1:
-            return lines[0]
-        shown = lines[:20] + ([f"… and {len(lines) - 20} more"] if len(lines) > 20 else [])
-        return "\n  ".join(["", *shown])
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
-    return str(value) if isinstance(value, Path) else _cell(value)
+    print(text_of(result, full=verbose), file=sys.stdout if product else sys.stderr, flush=True)

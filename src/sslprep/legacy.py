@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from sslprep.cli import COMMANDS, build_script_app, run_command
+from sslprep import cli
+from sslprep.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,11 @@ class Script:
 
     Attributes:
         command: The modern command.
-        renames: Old flag to new flag, where they differ.
-        defaults: Defaults of 2019 that the modern command has changed, by flag.
+        defaults: Defaults of 2019 that the modern command has changed, by parameter.
     """
 
     command: str
-    renames: Mapping[str, str] = field(default_factory=dict)
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 SCRIPTS: Mapping[str, Script] = {
@@ -35,65 +34,53 @@ SCRIPTS: Mapping[str, Script] = {
     "create_voc_data_files": Script("data voc"),
     "create_imagenet_data_files": Script("data folders"),
     "generate_jigsaw_permutations": Script(
-        "jigsaw generate", defaults={"method": "max_avg", "ties": "reference"}
+        "jigsaw generate", {"method": "max_avg", "ties": "reference"}
     ),
-    "generate_colorization_bins_priors": Script("color generate", defaults={"grid": "fair"}),
+    "generate_colorization_bins_priors": Script("color generate", {"grid": "fair"}),
     "create_voc_low_shot_samples": Script("lowshot voc"),
     "create_voc_low_shot_challenge_samples": Script("lowshot voc"),
-    "create_places_low_shot_samples": Script(
-        "lowshot places", defaults={"skip_impossible": "true"}
-    ),
+    "create_places_low_shot_samples": Script("lowshot places", {"skip_impossible": True}),
     "pickle_jigsaw_model": Script("convert jigsaw"),
     "pickle_caffe2_detection": Script("convert detectron"),
-    "pickle_caffe2_to_pytorch": Script(
-        "convert pytorch", defaults={"bgr2rgb": "false", "keep_pretext": "true"}
-    ),
-    "pickle_pytorch_to_caffe2": Script("convert caffe2", defaults={"bgr2rgb": "false"}),
+    "pickle_caffe2_to_pytorch": Script("convert pytorch", {"bgr2rgb": False, "keep_pretext": True}),
+    "pickle_pytorch_to_caffe2": Script("convert caffe2", {"bgr2rgb": False}),
 }
 
 
-def translate(script: Script, tokens: Sequence[str]) -> list[str]:
-    """Turn an old command line into the tokens of the modern command.
-
-    The user's document prints `-- N 2000` with a stray space; it means `--N 2000`. The old
-    scripts always replaced existing files.
+def joined(tokens: Sequence[str]) -> list[str]:
+    """Join a flag that a blank has torn apart: the user's document prints `-- N 2000`.
 
     Example:
-        >>> translate(SCRIPTS["pickle_jigsaw_model"], ["--", "model_file", "m.pkl"])
-        ['--model-file', 'm.pkl', '--overwrite=true']
+        >>> joined(["--", "N", "2000"])
+        ['--N', '2000']
     """
-    joined: list[str] = []
+    result: list[str] = []
     for token in tokens:
-        if joined and joined[-1] == "--":
-            joined[-1] = f"--{token}"
+        if result and result[-1] == "--":
+            result[-1] = f"--{token}"
         else:
-            joined.append(token)
-    result = [_rename(script, token) if token.startswith("--") else token for token in joined]
-    given = {token.partition("=")[0] for token in result}
-    for name, value in {**script.defaults, "overwrite": "true"}.items():
-        flag = _flag(name)
-        if flag not in given and f"--no-{flag[2:]}" not in given:
-            result.append(f"{flag}={value}")
+            result.append(token)
     return result
 
 
-def _rename(script: Script, token: str) -> str:
-    name, equals, value = token.partition("=")
-    flag = _flag(name.lstrip("-").lower())
-    renames = {_flag(old): _flag(new) for old, new in script.renames.items()}
-    return f"{renames.get(flag, flag)}{equals}{value}"
+def run(file: str, words: Sequence[str] | None = None) -> NoReturn:
+    """Run the script whose file this is, as the command line would, and exit.
 
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def run(file: str) -> NoReturn:
-    """Run the script whose file this is, as the command line would, and exit."""
+    The old scripts always replaced existing files.
+    """
     path = Path(file)
-    script = SCRIPTS[path.stem]
-    command = COMMANDS[script.command]
-    run_command(
-        lambda: build_script_app(path.name, script.command, command),
-        *([], translate(script, sys.argv[1:]), command),
-    )
+
+    def call() -> int:
+        if path.stem not in SCRIPTS:
+            raise ArgumentError(
+                f"{path.name} is no script of 2019", expected=f"one of {', '.join(SCRIPTS)}"
+            )
+        script = SCRIPTS[path.stem]
+        command = cli.COMMANDS[script.command]
+        defaults = {**script.defaults, "overwrite": True}
+        if options.get("help"):
+            print(f"Today's command is `sslprep {script.command}`.\n")
+        return cli.run(path.name, command, tokens, options, defaults)
+
+    options, tokens = cli.common_flags(joined(sys.argv[1:] if words is None else words))
+    cli.exit_with(call, as_json=options.get("json", False))

@@ -69,6 +69,19 @@ class Parameter:
             return "list"
         return "pairs" if dict in origins else "value"
 
+    @property
+    def item(self) -> Any:
+        """What each part of a list or a pair is."""
+        kinds = [_bare(arm) for arm in _arms(self.hint)]
+        return next(
+            (
+                typing.get_args(kind)[-(typing.get_origin(kind) is dict)]
+                for kind in kinds
+                if typing.get_args(kind)
+            ),
+            str,
+        )
+
 
 @functools.cache
 def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:

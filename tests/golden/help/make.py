@@ -1,38 +1,32 @@
 """The text of every `--help`, 100 columns wide."""
 
+import contextlib
+import io
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from sslprep import cli, legacy
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 
 
 def pages() -> dict[str, list[str]]:
     """Return the command line of each help page by the name of its golden file."""
     modern = ["", *cli.GROUPS, *cli.COMMANDS]
-    calls = {
-        " ".join(["sslprep", path]).strip(): ["-m", "sslprep", *path.split()] for path in modern
-    }
-    return calls | {name: [f"extra_scripts/{name}.py"] for name in legacy.SCRIPTS}
+    calls = {" ".join(["sslprep", path]).strip(): path.split() for path in modern}
+    return calls | {name: [name] for name in legacy.SCRIPTS}
 
 
 def page(call: list[str]) -> str:
-    """Print one page as a process does."""
-    done = subprocess.run(
-        [sys.executable, *call, "--help"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert done.stderr == ""
-    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+    """Return one page as it is printed."""
+    written = io.StringIO()
+    os.environ["COLUMNS"] = "100"
+    with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
+        if call and call[0] in legacy.SCRIPTS:
+            legacy.run(f"{call[0]}.py", ["--help"])
+        else:
+            cli.main([*call, "--help"])
+    return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
 
 
 if __name__ == "__main__":
