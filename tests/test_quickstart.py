@@ -55,6 +55,6 @@ def run_console(text: str) -> None:
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         checker = doctest.OutputChecker()
-        assert checker.check_output(wanted, done.stderr, doctest.ELLIPSIS), (
-            f"{command}\nwanted:\n{wanted}\ngot:\n{done.stderr}"
+        assert checker.check_output(wanted, done.stdout + done.stderr, doctest.ELLIPSIS), (
+            f"{command}\nwanted:\n{wanted}\ngot:\n{done.stdout}{done.stderr}"
         )
