@@ -1,68 +1,48 @@
-"""The input side of a self-supervised-learning benchmark.
+"""The input and output side of a self-supervised-learning benchmark.
 
-The names below are the command functions; each is imported when it is first used.
+The names below are the functions behind the commands, and the error that all of them raise; each
+is imported when it is first used.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if os.name != "posix":
+    raise ImportError("sslprep needs Linux or macOS; on Windows it runs in WSL.")
+
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from sslprep.checkpoints.blobs import read_checkpoint
-    from sslprep.checkpoints.caffe2 import convert_caffe2
-    from sslprep.checkpoints.detectron import convert_detectron
-    from sslprep.checkpoints.inspect import inspect
-    from sslprep.checkpoints.jigsaw import convert_jigsaw
-    from sslprep.checkpoints.pytorch import convert_pytorch
+    from sslprep.checkpoints.blobs import read_checkpoint as read_checkpoint
+    from sslprep.checkpoints.caffe2 import convert_caffe2 as convert_caffe2
+    from sslprep.checkpoints.detectron import convert_detectron as convert_detectron
+    from sslprep.checkpoints.inspect import inspect as inspect
+    from sslprep.checkpoints.jigsaw import convert_jigsaw as convert_jigsaw
+    from sslprep.checkpoints.pytorch import convert_pytorch as convert_pytorch
     from sslprep.color.bins import bins as color_bins
-    from sslprep.color.encoding import decode, encode
+    from sslprep.color.encoding import decode as decode
+    from sslprep.color.encoding import encode as encode
     from sslprep.color.generate import generate as generate_color_bins
     from sslprep.color.histogram import histogram as color_histogram
     from sslprep.data.check import check as check_images
-    from sslprep.data.coco import write_coco
-    from sslprep.data.folders import write_folders
-    from sslprep.data.relocate import relocate
-    from sslprep.data.voc import write_voc
+    from sslprep.data.coco import write_coco as write_coco
+    from sslprep.data.folders import write_folders as write_folders
+    from sslprep.data.relocate import relocate as relocate
+    from sslprep.data.voc import write_voc as write_voc
+    from sslprep.errors import SslprepError as SslprepError
     from sslprep.evaluate.scores import scores as evaluate_scores
     from sslprep.jigsaw.generate import generate as generate_permutations
     from sslprep.jigsaw.stats import stats as permutation_stats
-    from sslprep.lowshot.multilabel import draw_multilabel_samples
-    from sslprep.lowshot.singlelabel import draw_singlelabel_samples
-    from sslprep.lowshot.verify import verify_samples
-    from sslprep.manifest import verify
-    from sslprep.partition import read_partition
+    from sslprep.lowshot.multilabel import draw_multilabel_samples as draw_multilabel_samples
+    from sslprep.lowshot.singlelabel import draw_singlelabel_samples as draw_singlelabel_samples
+    from sslprep.lowshot.verify import verify_samples as verify_samples
+    from sslprep.manifest import verify as verify
+    from sslprep.partition import read_partition as read_partition
     from sslprep.report.page import report as write_report
 
-__all__ = [
-    "check_images",
-    "color_bins",
-    "color_histogram",
-    "convert_caffe2",
-    "convert_detectron",
-    "convert_jigsaw",
-    "convert_pytorch",
-    "decode",
-    "draw_multilabel_samples",
-    "draw_singlelabel_samples",
-    "encode",
-    "evaluate_scores",
-    "generate_color_bins",
-    "generate_permutations",
-    "inspect",
-    "permutation_stats",
-    "read_checkpoint",
-    "read_partition",
-    "relocate",
-    "verify",
-    "verify_samples",
-    "write_coco",
-    "write_folders",
-    "write_report",
-    "write_voc",
-]
-
 _PLACES = {
+    "SslprepError": "errors:SslprepError",
     "check_images": "data.check:check",
     "color_bins": "color.bins:bins",
     "color_histogram": "color.histogram:histogram",
@@ -90,9 +70,11 @@ _PLACES = {
     "write_voc": "data.voc:write_voc",
 }
 
+__all__ = [*_PLACES]  # noqa: PLE0604 - all of them strings
+
 
 def __getattr__(name: str) -> Any:
-    """Import a public function when it is first used."""
+    """Import a public name when it is first used."""
     if name not in _PLACES:
         raise AttributeError(f"module 'sslprep' has no attribute {name!r}")
     module, _, attribute = _PLACES[name].partition(":")
@@ -100,5 +82,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names with the module's own."""
-    return sorted({*globals(), *_PLACES})
+    """List the public names."""
+    return ["__version__", *_PLACES]

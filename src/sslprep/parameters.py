@@ -141,7 +141,7 @@ def check(value: Any, parameter: Parameter) -> Any:
     """
     try:
         return _as(value, parameter.hint)
-    except (ValueError, TypeError, RuntimeError, msgspec.ValidationError):
+    except _REFUSALS:
         shown = repr(value) if isinstance(value, str) else str(value)
         raise ArgumentError(
             f"{parameter.flag} is {shown if len(shown) <= 80 else f'{shown[:77]}…'}",
@@ -181,8 +181,7 @@ def wanted(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(filter(None, [", ".join(map(str, inner[:-1])), str(inner[-1])]))
     if origin is tuple:
-        several = "" if inner[-1] is Ellipsis else f"{len(inner)} values, each "
-        return several + wanted(inner[0])
+        return wanted(inner[0]) if inner[-1] is Ellipsis else " and ".join(map(wanted, inner))
     words = _WORDS.get(origin or kind, f"a {getattr(kind, '__name__', kind)}")
     limits = [note for note in getattr(arms[0], "__metadata__", ()) if isinstance(note, Meta)]
     said = [
@@ -194,6 +193,8 @@ def wanted(hint: Any) -> str:
     return f"{words}, {' and '.join(said)}" if said else words
 
 
+_REFUSALS = (ValueError, TypeError, RuntimeError, msgspec.ValidationError)
+"""What `_as` raises; RuntimeError is a `~user` that is not there."""
 _WORDS = {
     bool: "True or False",
     int: "a whole number",
@@ -216,7 +217,7 @@ def _as(value: Any, hint: Any) -> Any:
         if value is None and type(None) in arms:
             return None
         for arm in arms:
-            with contextlib.suppress(ValueError, TypeError, msgspec.ValidationError):
+            with contextlib.suppress(*_REFUSALS):
                 if arm is not type(None):
                     return _as(value, arm)
         raise ValueError(value)

@@ -8,11 +8,13 @@ import pytest
 
 import sslprep
 from sslprep.cli import COMMANDS
+from sslprep.errors import SslprepError
 
 
 @pytest.mark.parametrize("name", sorted(sslprep._PLACES))
-def test_every_public_name_is_a_function(name: str) -> None:
-    assert inspect.isfunction(getattr(sslprep, name))
+def test_every_public_name_is_one_of_ours(name: str) -> None:
+    found = getattr(sslprep, name)
+    assert inspect.isfunction(found) or found is SslprepError
     assert name in dir(sslprep)
 
 
@@ -31,3 +33,14 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sslprep, sys; print([m for m in ('numpy', 'cv2', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_nothing_else_is_shown() -> None:
+    assert set(dir(sslprep)) == {"__version__", *sslprep.__all__}
+
+
+def test_windows_is_told_in_one_sentence() -> None:
+    code = "import os; os.name = 'nt'; import sslprep"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last == "ImportError: sslprep needs Linux or macOS; on Windows it runs in WSL."
