@@ -124,7 +124,7 @@ def rewrite_as_text(source: str, out: str) -> None:
 
 def ours_read(source: str) -> None:
     """Read every weight: without a use of them, views of the file would cost nothing."""
-    from sslprep.checkpoints.blobs import read_checkpoint
+    from sslprep.checkpoints.open import read_checkpoint
 
     for array in read_checkpoint(Path(source)).blobs.values():
         np.sum(array)
@@ -138,7 +138,8 @@ def plain_read(source: str) -> None:
 
 
 def ours_write(source: str, out: str) -> None:
-    from sslprep.checkpoints.blobs import read_checkpoint, save_pickle
+    from sslprep.checkpoints.open import read_checkpoint
+    from sslprep.checkpoints.pickling import save_pickle
     from sslprep.files import OutputSet
 
     blobs = read_checkpoint(Path(source)).blobs

@@ -14,11 +14,11 @@ if os.name != "posix":
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from sslprep.checkpoints.blobs import read_checkpoint as read_checkpoint
     from sslprep.checkpoints.caffe2 import convert_caffe2 as convert_caffe2
     from sslprep.checkpoints.detectron import convert_detectron as convert_detectron
     from sslprep.checkpoints.inspect import inspect as inspect
     from sslprep.checkpoints.jigsaw import convert_jigsaw as convert_jigsaw
+    from sslprep.checkpoints.open import read_checkpoint as read_checkpoint
     from sslprep.checkpoints.pytorch import convert_pytorch as convert_pytorch
     from sslprep.color.bins import bins as color_bins
     from sslprep.color.encoding import decode as decode
@@ -59,8 +59,8 @@ _PLACES = {
     "generate_permutations": "jigsaw.generate:generate",
     "inspect": "checkpoints.inspect:inspect",
     "permutation_stats": "jigsaw.stats:stats",
-    "read_checkpoint": "checkpoints.blobs:read_checkpoint",
     "read_partition": "partition:read_partition",
+    "read_checkpoint": "checkpoints.open:read_checkpoint",
     "relocate": "data.relocate:relocate",
     "verify": "manifest:verify",
     "verify_samples": "lowshot.verify:verify_samples",

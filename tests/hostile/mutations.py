@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sslprep.checkpoints.blobs import read_checkpoint
+from sslprep.checkpoints.open import read_checkpoint
 from sslprep.checkpoints.pickling import write_pickle
 from sslprep.errors import SslprepError
 

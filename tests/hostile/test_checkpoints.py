@@ -122,7 +122,7 @@ def test_attack_is_real(name: str, tmp_path: Path) -> None:
 
 
 def test_refusal_names_file_offset_and_global(tmp_path: Path) -> None:
-    from sslprep.checkpoints.blobs import read_checkpoint
+    from sslprep.checkpoints.open import read_checkpoint
     from sslprep.errors import UnsafeFileError
 
     path = tmp_path / "model.pkl"

@@ -49,8 +49,8 @@ def reset_peak() -> None:
 
 def outcome(path: Path) -> dict[str, object]:
     """Read one file as every command does, and say how it ended."""
-    from sslprep.checkpoints.blobs import read_checkpoint
     from sslprep.checkpoints.inspect import inspect
+    from sslprep.checkpoints.open import read_checkpoint
     from sslprep.errors import SslprepError
 
     texts: list[str] = []

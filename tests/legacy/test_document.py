@@ -142,7 +142,7 @@ def test_low_shot_samples(outputs: Path, k: int, sample: int) -> None:
 
 
 def test_detectron_model(outputs: Path) -> None:
-    from sslprep.checkpoints.blobs import read_checkpoint
+    from sslprep.checkpoints.open import read_checkpoint
 
     blobs = read_checkpoint(outputs / "detection_model.pkl").blobs
     assert "conv1_w" in blobs

@@ -1,6 +1,6 @@
 """Arrays as they lie in a checkpoint file: known by shape, type and place, read only on demand.
 
-A `MappedFile` is the file; a `Span` is a string in it, as it stands or in one of the codings in
+A `MappedFile` is the file; a `Span` is a string in it, as it stands or in one of the encodings in
 which picklers write bytes; a `StoredArray` is an array over a span or over a PyTorch storage.
 Nothing here is built from what a file claims until the claim has been compared with what the
 file holds, so memory is bounded by the file's size.
@@ -14,16 +14,15 @@ import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.checkpoints.opcodes import refuse
 from sslprep.errors import CheckpointError, UnsafeFileError
 from sslprep.files import reading
 
-Coding = Literal["raw", "utf-8", "escaped", "raw-unicode-escape"]
+Encoding = Literal["raw", "utf-8", "escaped", "raw-unicode-escape"]
 
 _CHUNK = 1 << 18
 _MAX_TEXT = 1 << 20
@@ -33,9 +32,39 @@ _LONGEST_ESCAPE = {"escaped": 4, "raw-unicode-escape": 10}
 
 DTYPES = {
     code: np.dtype(code)
-    for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
+    for code in (
+        "f2",
+        "f4",
+        "f8",
+        "i1",
+        "i2",
+        "i4",
+        "i8",
+        "u1",
+        "u2",
+        "u4",
+        "u8",
+        "b1",
+        "c8",
+        "c16",
+    )
 }
 """The types of which arrays may be: plain numbers. No objects, structures, strings or times."""
+FLOAT8 = frozenset(
+    {"float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"}
+)
+
+
+def refuse(position: int, problem: str, advice: str = "") -> NoReturn:
+    """Raise the error of every refusal; the caller that knows the file adds its name."""
+    remedy = f"{advice} Nothing was loaded.".lstrip()
+    raise UnsafeFileError(problem, where=f"byte {position}", remedy=remedy)
+
+
+def shown(text: object, limit: int = 60) -> str:
+    """Return a name out of a file as messages show it: short, whatever it is."""
+    whole = str(text)
+    return whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
 
 
 class MappedFile:
@@ -50,7 +79,7 @@ class MappedFile:
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def forget(self, start: int, stop: int) -> None:
-        """Give the memory of a part that was copied back; it can still be read."""
+        """Let the system take back the memory of a part that was decoded; it can be read again."""
         first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
         length = stop // mmap.PAGESIZE * mmap.PAGESIZE - first
         if length > 0 and hasattr(mmap, "MADV_DONTNEED"):
@@ -59,23 +88,23 @@ class MappedFile:
 
 
 class Span:
-    """A string of a pickle, still in the file: bytes `start` to `stop`, in some coding."""
+    """A string of a pickle, still in the file: bytes `start` to `stop`, in some encoding."""
 
-    __slots__ = ("_decoded", "coding", "file", "start", "stop")
+    __slots__ = ("_decoded", "encoding", "file", "start", "stop")
 
-    def __init__(self, file: MappedFile, start: int, stop: int, coding: Coding) -> None:
+    def __init__(self, file: MappedFile, start: int, stop: int, encoding: Encoding) -> None:
         self.file = file
         self.start = start
         self.stop = stop
-        self.coding = coding
+        self.encoding = encoding
         self._decoded: NDArray[np.uint8] | None = None
 
     def can_hold(self, nbytes: int) -> bool:
         """Whether `nbytes` bytes may come out; certain for raw strings, else a bound."""
         length = len(self)
-        if self.coding == "raw":
+        if self.encoding == "raw":
             return length == nbytes
-        return nbytes <= length <= nbytes * _LONGEST_ESCAPE.get(self.coding, 2)
+        return nbytes <= length <= nbytes * _LONGEST_ESCAPE.get(self.encoding, 2)
 
     def data(self, nbytes: int) -> NDArray[np.uint8]:
         """Return the `nbytes` bytes that the string stands for, decoded once however often asked.
@@ -83,7 +112,7 @@ class Span:
         Raises:
             UnsafeFileError: The string stands for another number of bytes, or is malformed.
         """
-        if self.coding == "raw" and len(self) == nbytes:
+        if self.encoding == "raw" and len(self) == nbytes:
             return np.frombuffer(self.file.bytes, np.uint8, nbytes, self.start)
         if self._decoded is None and self.can_hold(nbytes):
             self._decoded = self._decode(nbytes)
@@ -94,15 +123,18 @@ class Span:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def text(self, limit: int = _MAX_TEXT) -> str:
-        """Return a string of at most `limit` bytes as text (settings in YAML and the like)."""
-        if len(self) > limit:
-            refuse(self.start, f"a text of {len(self):,} bytes")
+    def text(self) -> str | None:
+        """Return the string as text (settings in YAML and the like); `None` above 1 MB."""
+        if len(self) > _MAX_TEXT:
+            return None
         raw = self.file.bytes[self.start : self.stop]
-        if self.coding == "escaped":
-            raw = codecs.escape_decode(raw)[0]
-        latin1 = self.coding in ("raw", "escaped")
-        return str(raw, "latin1" if latin1 else self.coding, "replace")
+        if self.encoding == "escaped":
+            try:
+                raw = codecs.escape_decode(raw)[0]
+            except ValueError as error:
+                refuse(self.start, f"a string with a malformed escape ({error})")
+        latin1 = self.encoding in ("raw", "escaped")
+        return str(raw, "latin1" if latin1 else self.encoding, "replace")
 
     def _decode(self, nbytes: int) -> NDArray[np.uint8]:
         out = np.empty(nbytes, np.uint8)
@@ -115,7 +147,7 @@ class Span:
                 filled += len(part)
         except ValueError as error:  # UnicodeError is one
             raise UnsafeFileError(
-                f"a string that is not {self.coding} latin1 ({error})",
+                f"a string that is not {self.encoding} latin1 ({error})",
                 where=f"byte {self.start}",
                 remedy="Nothing was loaded.",
             ) from error
@@ -129,23 +161,23 @@ class Span:
             stop = min(start + _CHUNK, self.stop)
             if stop < self.stop:
                 stop = self._before_cut(start, stop)
-            if self.coding == "escaped":
+            if self.encoding == "escaped":
                 yield codecs.escape_decode(view[start:stop])[0]
             else:
-                yield str(view[start:stop], self.coding).encode("latin1")
+                yield str(view[start:stop], self.encoding).encode("latin1")
             self.file.forget(start, stop)
             start = stop
 
     def _before_cut(self, start: int, stop: int) -> int:
         """Move `stop` before a character or an escape that it would cut in two."""
-        if self.coding == "utf-8":
+        if self.encoding == "utf-8":
             # A byte 10xxxxxx continues a character; more than three of them is not UTF-8.
             return next(
                 (n for n in range(stop, stop - 4, -1) if self.file.bytes[n] >> 6 != 2), stop
             )
         piece = self.file.bytes[start:stop]  # begins between two escapes
         last = piece.rfind(b"\\")
-        if last < 0 or len(piece) - last >= _LONGEST_ESCAPE[self.coding]:
+        if last < 0 or len(piece) - last >= _LONGEST_ESCAPE[self.encoding]:
             return stop
         run = last + 1 - len(piece[: last + 1].rstrip(b"\\"))
         # A backslash after an odd number of them is the second half of a pair.
@@ -162,9 +194,15 @@ class StoredArray:
         data: Its bytes. Their number must be what shape, type and strides ask for.
         fortran: The first axis varies fastest.
         strides: Steps between neighbours along each axis, in elements; PyTorch has them.
+        kind: A type that NumPy lacks: `bfloat16` (dtype u2) or one of `FLOAT8` (dtype u1).
+
+    Attributes:
+        dtype: Of the array that `load` gives; bfloat16 is widened to float32.
+        type: The file's own type: `float32`, `bfloat16`, `float8_e5m2`, …
     """
 
-    __slots__ = ("_data", "_held", "_loaded", "_strides", "dtype", "fortran", "position", "shape")
+    __slots__ = ("_data", "_held", "_loaded", "_raw", "_strides", "dtype", "fortran", "position",
+                 "shape", "type")  # fmt: skip
 
     def __init__(
         self,
@@ -175,11 +213,14 @@ class StoredArray:
         *,
         fortran: bool = False,
         strides: tuple[int, ...] | None = None,
+        kind: str | None = None,
     ) -> None:
         self.position = position
         self.shape = shape
-        self.dtype = dtype
+        self.dtype = np.dtype(np.float32) if kind == "bfloat16" else dtype
+        self.type = kind or dtype.name
         self.fortran = fortran
+        self._raw = dtype
         self._data = data
         self._strides = strides
         self._loaded: NDArray[Any] | None = None
@@ -201,37 +242,38 @@ class StoredArray:
         return elements(self.shape) * self.dtype.itemsize
 
     def load(self) -> NDArray[Any]:
-        """Return the array: read-only, in this machine's byte order, a view where it can be one."""
+        """Return the array: read-only, in this machine's byte order, a view where it can be one.
+
+        Raises:
+            UnsafeFileError: Its bytes are damaged.
+            CheckpointError: NumPy has no such type and no wider one was meant: float8.
+        """
+        if self.type in FLOAT8:
+            raise CheckpointError(
+                f"an array of type {self.type}",
+                where=f"byte {self.position}",
+                expected="float32, float64, float16 or bfloat16",
+                remedy="Convert it in PyTorch, with the scales that belong to it.",
+            )
         if self._loaded is None:
             data = self._data
             if isinstance(data, Span):
                 flat = data.data(self._held)
             else:
                 flat = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-            array = flat.view(self.dtype)
+            array = flat.view(self._raw)
             if self._strides is None:
                 array = array.reshape(self.shape, order="F" if self.fortran else "C")
             else:
-                steps = [step * self.dtype.itemsize for step in self._strides]
+                steps = [step * self._raw.itemsize for step in self._strides]
                 array = np.lib.stride_tricks.as_strided(array, self.shape, steps)
+            if self.type == "bfloat16":  # the upper half of a float32
+                wide = array.astype(np.uint32)
+                wide <<= 16
+                array = wide.view(np.float32)
             self._loaded = array.astype(self.dtype.newbyteorder("="), copy=False)
             self._loaded.flags.writeable = False
         return self._loaded
-
-    def parts(self, handle: BinaryIO, size: int = 4 << 20) -> Iterator[NDArray[np.uint8]]:
-        """Yield the bytes in the order of the file, read from `handle` into one small buffer."""
-        data = self._data
-        if not (isinstance(data, Span) and data.coding == "raw"):
-            order: Literal["C", "F"] = "F" if self.fortran else "C"
-            yield self.load().reshape(-1, order=order).view(np.uint8)
-            return
-        buffer = np.empty(min(size, len(data)), np.uint8)
-        handle.seek(data.start)
-        for start in range(0, len(data), size):
-            part = buffer[: len(data) - start]
-            if handle.readinto(part.data) != part.size:  # type: ignore[attr-defined]
-                refuse(data.start + start, "the file became shorter while it was read")
-            yield part
 
 
 def elements(shape: tuple[int, ...]) -> int:
@@ -268,3 +310,12 @@ def check_shape(shape: object, position: int) -> tuple[int, ...]:
     if elements(tuple(max(n, 1) for n in shape)) > _MAX_ELEMENTS:
         refuse(position, f"an array of shape {shape}, more than there can be")
     return shape
+
+
+def check_strides(strides: object, position: int) -> tuple[int, ...]:
+    """Return `strides` if they are steps; that they stay in the storage is for `extent` to say."""
+    if not isinstance(strides, tuple) or len(strides) > _MAX_AXES:
+        refuse(position, f"a tensor whose strides are not a tuple of at most {_MAX_AXES} steps")
+    if any(type(n) is not int or not 0 <= n <= _MAX_ELEMENTS for n in strides):
+        refuse(position, "a tensor whose strides are not steps")
+    return strides

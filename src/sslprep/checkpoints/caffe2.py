@@ -25,8 +25,9 @@ from sslprep.checkpoints.account import (
 )
 from sslprep.checkpoints.architecture import find_trunk
 from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.blobs import Contents, open_checkpoint, save_pickle
 from sslprep.checkpoints.names import parse_caffe2, parse_torch
+from sslprep.checkpoints.open import Contents, open_checkpoint
+from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.pytorch import Order
 from sslprep.checkpoints.source import (
     Source,

@@ -18,7 +18,7 @@ from sslprep.checkpoints.account import (
 )
 from sslprep.checkpoints.affine import Arrays, Converted, refuse_broken_norms, to_affine
 from sslprep.checkpoints.architecture import Trunk
-from sslprep.checkpoints.blobs import save_pickle
+from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.picture import check_choice
 from sslprep.checkpoints.source import (
     MARK,

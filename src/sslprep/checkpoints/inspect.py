@@ -9,8 +9,8 @@ from pathlib import Path
 from sslprep import console, manifest
 from sslprep.checkpoints.arraykind import describe_array
 from sslprep.checkpoints.arrays import StoredArray, elements
-from sslprep.checkpoints.blobs import Contents, holds_objects, open_checkpoint
 from sslprep.checkpoints.modelkind import describe_model
+from sslprep.checkpoints.open import Contents, holds_objects, open_checkpoint
 from sslprep.errors import ArrayError, CheckpointError, ManifestError
 from sslprep.files import MANIFEST_SUFFIX, read_array, reading
 
@@ -100,7 +100,7 @@ def _checkpoint_facts(contents: Contents) -> dict[str, object]:
         text = str(value)
         facts[f"beside the blobs: {name}"] = text if len(text) <= 80 else f"{text[:80]}…"
     if contents.unread:
-        facts["not read"] = ", ".join(contents.unread)
+        facts["not read"] = ", ".join(".".join(key) for key in contents.unread)
     return facts
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sslprep import manifest
 from sslprep.checkpoints.account import ConversionResult, counts, log_whole, short_table
 from sslprep.checkpoints.architecture import NORM_PARAMS
-from sslprep.checkpoints.blobs import save_pickle
+from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.source import (
     MARK,
     Source,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sslprep.checkpoints.architecture import BLOCKS, Trunk, find_trunk
 from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.blobs import Contents
 from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, parse_torch
+from sslprep.checkpoints.open import Contents
 from sslprep.checkpoints.towers import towers_of
 from sslprep.errors import CheckpointError
 

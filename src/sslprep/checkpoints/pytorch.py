@@ -18,6 +18,7 @@ from sslprep.checkpoints.account import (
 )
 from sslprep.checkpoints.architecture import BLOCKS, Arch, Trunk
 from sslprep.checkpoints.picture import check_choice
+from sslprep.checkpoints.safetensorsfile import save_safetensors
 from sslprep.checkpoints.source import (
     Source,
     as_float32,
@@ -30,7 +31,7 @@ from sslprep.checkpoints.source import (
     read_source,
 )
 from sslprep.checkpoints.statedict import StateDict, to_state_dict
-from sslprep.checkpoints.statefile import save_safetensors, save_torch
+from sslprep.checkpoints.torchfile import save_torch
 from sslprep.errors import CheckpointError
 from sslprep.files import MANIFEST_SUFFIX, OutputSet
 

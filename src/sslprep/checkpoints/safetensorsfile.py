@@ -1,17 +1,30 @@
 """`.safetensors` files: a JSON table of names, types, shapes and places, then the raw numbers.
 
 The header is checked in full before anything is made of it, and arrays are views of the mapped
-file. Format: https://huggingface.co/docs/safetensors, "Format".
+file. Format: https://huggingface.co/docs/safetensors, "Format". The library's own NumPy functions
+know no bfloat16 and no float8, and write metadata in another order in every process.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
+from numpy.typing import NDArray
 
-from sslprep.checkpoints.arrays import DTYPES, MappedFile, Span, StoredArray, check_shape
-from sslprep.checkpoints.opcodes import refuse
+from sslprep.checkpoints.arrays import (
+    DTYPES,
+    MappedFile,
+    Span,
+    StoredArray,
+    check_shape,
+    refuse,
+    shown,
+)
+from sslprep.checkpoints.pickling import plain_array, raw_bytes
+from sslprep.files import OutputSet
 
 _MAX_HEADER = 16 << 20
 _MAX_TENSORS = 50_000
@@ -19,8 +32,15 @@ _CODES = {
     "F64": "f8", "F32": "f4", "F16": "f2",
     "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
     "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1",
-    "BOOL": "b1",
+    "BOOL": "b1", "C64": "c8",
 }  # fmt: skip
+_WIDER = {
+    "BF16": ("u2", "bfloat16"),
+    "F8_E4M3": ("u1", "float8_e4m3fn"),
+    "F8_E5M2": ("u1", "float8_e5m2"),
+    "F8_E8M0": ("u1", "float8_e8m0fnu"),
+}
+_WRITTEN = {code: name for name, code in _CODES.items() if code in ("f8", "f4", "f2", "i8", "i4")}
 
 
 class _Entry(msgspec.Struct):
@@ -64,15 +84,42 @@ def read_safetensors(file: MappedFile) -> tuple[dict[str, StoredArray], dict[str
     expected = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
         start, stop = entry.data_offsets
-        if entry.dtype not in _CODES:
-            refuse(8, f"{name[:60]!r} of type {entry.dtype[:20]!r}, which NumPy does not have")
+        code, kind = _WIDER.get(entry.dtype, (_CODES.get(entry.dtype), None))
+        if code is None:
+            refuse(8, f"{shown(name)!r} of the unknown type {shown(entry.dtype, 20)!r}")
         if start != expected or not start <= stop <= file.size - begin:
-            refuse(8, f"{name[:60]!r} at bytes {start:,} to {stop:,}, with a gap or beyond the end")
+            refuse(
+                8, f"{shown(name)!r} at bytes {start:,} to {stop:,}, with a gap or beyond the end"
+            )
         expected = stop
         shape = check_shape(tuple(entry.shape), 8)
         span = Span(file, begin + start, begin + stop, "raw")
-        dtype = DTYPES[_CODES[entry.dtype]].newbyteorder("<")
-        arrays[name] = StoredArray(8, shape, dtype, span)
+        arrays[name] = StoredArray(8, shape, DTYPES[code].newbyteorder("<"), span, kind=kind)
     if expected != file.size - begin:
         refuse(begin + expected, "bytes that belong to no tensor")
     return {name: arrays[name] for name in entries}, metadata
+
+
+def save_safetensors(
+    out: OutputSet, name: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        CheckpointError: Numbers of a type that state dicts do not hold.
+    """
+    arrays = {key: plain_array(key, array, _WRITTEN) for key, array in tensors.items()}
+    # The widest type first, so that each begins at a multiple of its size.
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    start = 0
+    for key, array in ordered:
+        code, end = _WRITTEN[array.dtype.str[1:]], start + array.nbytes
+        header[key] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
+        start = end
+    text = msgspec.json.encode(header)
+    text += b" " * (-len(text) % 8)
+    with out.create(name) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, array in ordered:
+            file.write(raw_bytes(array))

@@ -30,8 +30,8 @@ from sslprep.checkpoints.architecture import (
     missing_blobs,
 )
 from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.blobs import Contents, open_checkpoint
 from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, parse_torch
+from sslprep.checkpoints.open import Contents, open_checkpoint
 from sslprep.checkpoints.towers import TowerChoice, choose_tower, tower_distances, towers_of
 from sslprep.errors import CheckpointError, SslprepError
 

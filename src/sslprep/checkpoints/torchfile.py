@@ -1,55 +1,120 @@
-"""PyTorch checkpoint files, read without PyTorch and without its unpickler.
+"""PyTorch checkpoint files, read and written without PyTorch and without its unpickler.
 
-Since 1.6 a file is a zip archive of `data.pkl` and one uncompressed record per storage; before,
-it was five pickles followed by the storages. Both are read by the machine of `unpickle` with a
-closed table of the names that a state dict needs. `torch.load(weights_only=True)` would refuse
-code as well, but not a 1 KB file that asks for 100 GB, and importing PyTorch alone takes more
-memory than this reader may. Formats: `torch/serialization.py` and APPNOTE.TXT of PKWARE.
+Since 1.6 a file is a zip archive of `data.pkl` and one uncompressed record per storage (here
+container `zip`); before, it was five pickles followed by the storages (`legacy`), which every
+version reads. Both are read by the machine of `unpickle` with a closed table of the names that a
+state dict needs. `torch.load(weights_only=True)` would refuse code as well, but not a 1 KB file
+that asks for 100 GB, and importing PyTorch alone takes more than a whole conversion.
+Format: `torch/serialization.py`.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sslprep.checkpoints.archive import zip_records
 from sslprep.checkpoints.arrays import (
     DTYPES,
+    FLOAT8,
     MappedFile,
     Span,
     StoredArray,
     check_shape,
+    check_strides,
     extent,
+    refuse,
+    shown,
 )
-from sslprep.checkpoints.opcodes import refuse
-from sslprep.checkpoints.standins import NUMPY, Standin, Vocabulary
+from sslprep.checkpoints.globals import NUMPY, InertClass, Stub, Vocabulary
+from sslprep.checkpoints.pickling import Global, Pickler, plain_array, raw_bytes
 from sslprep.checkpoints.unpickle import read_pickle
+from sslprep.errors import CheckpointError
+from sslprep.files import OutputSet
+
+Container = Literal["zip", "legacy"]
+Tensors = Mapping[str, NDArray[Any]]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-"""The integer that a file of the old format begins with, as a pickle of its own."""
+"""The integer that a file of the old container begins with, as a pickle of its own."""
 LEGACY_START = re.compile(
     rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL
 )
 _LEGACY_VERSION = 1001
 _STORAGES = {
-    "DoubleStorage": "f8",
-    "FloatStorage": "f4",
-    "HalfStorage": "f2",
-    "LongStorage": "i8",
-    "IntStorage": "i4",
-    "ShortStorage": "i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "b1",
+    "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": "bfloat16",
+    "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1",
+    "ByteStorage": "u1", "BoolStorage": "b1",
+    "ComplexFloatStorage": "c8", "ComplexDoubleStorage": "c16",
+}  # fmt: skip
+_WRITTEN = {
+    code: name for name, code in _STORAGES.items() if code in ("f8", "f4", "f2", "i8", "i4")
 }
+_NEWER = {"uint16": "u2", "uint32": "u4", "uint64": "u8", **dict.fromkeys(FLOAT8, "u1")}
+"""Types that have no storage class of their own: `_rebuild_tensor_v3` names them."""
+_MAX_RECORDS = 50_000
+_MAX_DIRECTORY = 4 << 20
+_LOCAL_HEADER = 30
+_ENCRYPTED = 1
+_ALIGNMENT = 64
+
+
+class _Tail:
+    """The file as `zipfile` reads its directory: in one piece, which must not be a large one."""
+
+    def __init__(self, file: MappedFile) -> None:
+        self._file = file
+        self.seek, self.tell = file.bytes.seek, file.bytes.tell
+        self.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            size = self._file.size - self.tell()
+        if size > _MAX_DIRECTORY:
+            refuse(self.tell(), f"a zip directory of {size:,} bytes")
+        return self._file.bytes.read(size)
+
+
+def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
+    """Return first byte and length of each record of a zip archive by its name.
+
+    Raises:
+        UnsafeFileError: A damaged directory; a record that is compressed or encrypted, so that it
+            could unfold to more than its place in the file; one beyond the file.
+    """
+    try:
+        infos = zipfile.ZipFile(_Tail(file)).infolist()  # type: ignore[call-overload]
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, OverflowError) as error:
+        refuse(file.size, f"a truncated or damaged zip archive ({error})", "Fetch it again.")
+    if len(infos) > _MAX_RECORDS:
+        refuse(file.size, f"a zip archive of {len(infos):,} records")
+    records: dict[str, tuple[int, int]] = {}
+    for info in infos:
+        name, at = info.filename, info.header_offset
+        packed = info.compress_type or info.compress_size != info.file_size
+        if packed or info.flag_bits & _ENCRYPTED:
+            refuse(max(at, 0), f"record {shown(name)!r} is compressed or encrypted")
+        if name in records:
+            refuse(max(at, 0), f"record {shown(name)!r} a second time")
+        local = file.bytes[at : at + _LOCAL_HEADER] if at >= 0 else b""
+        first = at + len(local) + int.from_bytes(local[26:28], "little")
+        first += int.from_bytes(local[28:30], "little")
+        if local[:4] != b"PK\x03\x04" or first + info.file_size > file.size:
+            refuse(max(at, 0), f"record {shown(name)!r} beyond the end of the file")
+        records[name] = (first, info.file_size)
+    return records
 
 
 @dataclass(frozen=True, eq=False)
-class _StorageType(Standin):
+class _StorageType(Stub):
     code: str = ""
 
 
@@ -60,10 +125,11 @@ class _Storage:
     dtype: np.dtype[Any]
     count: int
     start: int
+    kind: str | None = None
 
 
 class _Storages:
-    """Where the storages of one file are, and the stand-ins that make arrays of them.
+    """Where the storages of one file are, and the stubs that make arrays of them.
 
     Args:
         file: The file.
@@ -77,10 +143,17 @@ class _Storages:
         self.sizes: dict[str, int] = {}
         self.vocabulary: Vocabulary = {
             **NUMPY,
-            ("torch._utils", "_rebuild_tensor_v2"): Standin(self._tensor),
-            ("torch._utils", "_rebuild_tensor"): Standin(self._tensor),
-            ("torch._utils", "_rebuild_parameter"): Standin(_parameter),
+            ("torch._utils", "_rebuild_tensor_v2"): Stub(self._tensor),
+            ("torch._utils", "_rebuild_tensor"): Stub(self._tensor),
+            ("torch._utils", "_rebuild_tensor_v3"): Stub(self._newer_tensor),
+            ("torch._utils", "_rebuild_parameter"): Stub(_parameter),
+            ("torch._utils", "_rebuild_parameter_with_state"): Stub(_parameter),
+            ("torch._tensor", "_rebuild_from_type_v2"): Stub(_of_subclass),
+            ("torch", "Tensor"): Stub(),
+            ("torch.nn.parameter", "Parameter"): Stub(),
             **{("torch", name): _StorageType(code=code) for name, code in _STORAGES.items()},
+            ("torch.storage", "UntypedStorage"): _StorageType(code="u1"),
+            **{("torch", name): InertClass(kind=f"torch.{name}") for name in _NEWER},
         }
 
     def storage(self, value: Any, position: int) -> _Storage:
@@ -97,23 +170,25 @@ class _Storages:
             refuse(position, "a persistent id that is not a storage")
         if len(value) == 6 and value[5] is not None:
             refuse(position, "a storage that is a view of another (PyTorch before 0.4)")
-        key, dtype, count = value[2], DTYPES[value[1].code].newbyteorder("<"), value[4]
+        key, code, count = value[2], value[1].code, value[4]
+        kind = code if code == "bfloat16" else None
+        dtype = DTYPES["u2" if kind else code].newbyteorder("<")
         if self._places is None:
             if self.sizes.setdefault(key, dtype.itemsize) != dtype.itemsize:
-                refuse(position, f"storage {key!r} with two types")
-            return _Storage(dtype, count, 0)
+                refuse(position, f"storage {shown(key)!r} with two types")
+            return _Storage(dtype, count, 0, kind)
         if key not in self._places:
-            refuse(position, f"storage {key!r}, which is not in the file")
+            refuse(position, f"storage {shown(key)!r}, which is not in the file")
         start, length = self._places[key]
         if length != count * dtype.itemsize:
-            refuse(position, f"storage {key!r} of {count:,} {dtype} with {length:,} bytes")
-        return _Storage(dtype, count, start)
+            refuse(position, f"storage {shown(key)!r} of {count:,} {dtype} with {length:,} bytes")
+        return _Storage(dtype, count, start, kind)
 
     def _tensor(self, args: tuple[Any, ...], position: int) -> StoredArray | None:
         if not 4 <= len(args) <= 7 or not isinstance(args[0], _Storage):
             refuse(position, "a tensor that is not (storage, offset, shape, strides, …)")
         storage, offset = args[:2]
-        shape, strides = check_shape(args[2], position), check_shape(args[3], position)
+        shape, strides = check_shape(args[2], position), check_strides(args[3], position)
         if type(offset) is not int or offset < 0 or len(shape) != len(strides):
             refuse(position, "a tensor with an impossible offset or strides")
         reach = extent(shape, strides)
@@ -123,29 +198,57 @@ class _Storages:
             return None
         first = storage.start + offset * storage.dtype.itemsize
         span = Span(self._file, first, first + reach * storage.dtype.itemsize, "raw")
-        return StoredArray(position, shape, storage.dtype, span, strides=strides)
+        return StoredArray(position, shape, storage.dtype, span, strides=strides, kind=storage.kind)
+
+    def _newer_tensor(self, args: tuple[Any, ...], position: int) -> StoredArray | None:
+        """Build (untyped storage, offset, shape, strides, requires grad, hooks, type)."""
+        if not 7 <= len(args) <= 8 or not isinstance(args[0], _Storage):
+            refuse(position, "a tensor that is not (storage, offset, shape, strides, …, type)")
+        name = args[6].kind.removeprefix("torch.") if isinstance(args[6], InertClass) else ""
+        if name not in _NEWER or args[0].dtype != np.uint8:
+            refuse(position, "a tensor of a type that is not on the list")
+        dtype = DTYPES[_NEWER[name]].newbyteorder("<")
+        bytes_ = args[0]
+        kind = name if name in FLOAT8 else None
+        typed = _Storage(dtype, bytes_.count // dtype.itemsize, bytes_.start, kind)
+        return self._tensor((typed, *args[1:4]), position)
 
 
 def _parameter(args: tuple[Any, ...], position: int) -> StoredArray | None:
-    if not 1 <= len(args) <= 3 or not (args[0] is None or isinstance(args[0], StoredArray)):
+    if not 1 <= len(args) <= 4 or not (args[0] is None or isinstance(args[0], StoredArray)):
         refuse(position, "a parameter that is not a tensor")
     return args[0]
 
 
+def _of_subclass(args: tuple[Any, ...], position: int) -> Any:
+    """Build (function, type, its arguments, state): a tensor with attributes, which are left."""
+    if len(args) != 4 or not isinstance(args[0], Stub) or not isinstance(args[2], tuple):
+        refuse(position, "a tensor that is not (function, type, arguments, state)")
+    if args[0].build is None:
+        refuse(position, "calls a global that is not to be called")
+    return args[0].build(args[2], position)
+
+
 def read_zip(file: MappedFile) -> Any:
-    """Read a checkpoint in PyTorch's zip format.
+    """Read a checkpoint in PyTorch's zip container.
 
     Returns:
         Its value; tensors are `StoredArray`.
 
     Raises:
         UnsafeFileError: Not such a file, damaged, or it names what a state dict does not need.
+        CheckpointError: It is TorchScript.
     """
     records = zip_records(file)
     pickles = [name for name in records if name.split("/")[1:] == ["data.pkl"]]
     if len(pickles) != 1:
         refuse(0, "a zip archive without one data.pkl, so not a PyTorch checkpoint")
     folder = pickles[0].split("/")[0]
+    if f"{folder}/constants.pkl" in records:
+        raise CheckpointError(
+            "is a TorchScript archive: a program, not a state dict",
+            remedy="In PyTorch, torch.save(torch.jit.load(…).state_dict(), …) makes one of it.",
+        )
     if (order := records.get(f"{folder}/byteorder")) is not None:
         start, length = order
         if file.bytes[start : start + min(length, 16)] != b"little":
@@ -169,12 +272,12 @@ def read_zip(file: MappedFile) -> Any:
 
 
 def read_legacy(file: MappedFile) -> Any:
-    """Read a checkpoint in PyTorch's format of before 1.6, as `read_zip` does."""
+    """Read a checkpoint in PyTorch's container of before 1.6, as `read_zip` does."""
     magic, position = read_pickle(file)
     version, position = read_pickle(file, position)
     system, begin = read_pickle(file, position)
     if magic != LEGACY_MAGIC or version != _LEGACY_VERSION or not isinstance(system, dict):
-        refuse(position, "not PyTorch's old format")
+        refuse(position, "not PyTorch's old container")
     if system.get("little_endian") is not True:
         refuse(position, "a checkpoint in big-endian byte order")
     # The storages stand behind the pickle and do not say their type: once over it for the types.
@@ -195,15 +298,108 @@ def _legacy_places(
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         if key not in sizes or key in places:
-            refuse(position, f"storage {key!r}, which no tensor names, or twice")
+            refuse(position, f"storage {shown(key)!r}, which no tensor names, or twice")
         if position + 8 > file.size:
             refuse(position, "the file ends before its storages; it is truncated")
         length = struct.unpack_from("<q", file.bytes, position)[0] * sizes[key]
         position += 8
         if not 0 <= length <= file.size - position:
-            refuse(position, f"storage {key!r} of {length:,} bytes where fewer are left")
+            refuse(position, f"storage {shown(key)!r} of {length:,} bytes where fewer are left")
         places[key] = (position, length)
         position += length
     if position != file.size:
         refuse(position, f"{file.size - position:,} bytes after the last storage")
     return places
+
+
+class _Stored:
+    """A storage to be written: pickled as its persistent id."""
+
+    def __init__(self, key: int, array: NDArray[Any], view: tuple[None, ...]) -> None:
+        kind = Global("torch", _WRITTEN[array.dtype.str[1:]])
+        self.id = ("storage", kind, str(key), "cpu", array.size, *view)
+
+
+class _StatePickler(Pickler):
+    """Tensors as `torch.save` pickles them; text stays text, as PyTorch's unpickler wants it."""
+
+    def __init__(self, file: BinaryIO, container: Container) -> None:
+        super().__init__(file)
+        self._count = 0
+        self._view = () if container == "zip" else (None,)
+
+    def persistent_id(self, value: Any) -> Any:
+        """Return what stands for a storage in the pickle."""
+        return value.id if isinstance(value, _Stored) else None
+
+    def _tensor(self, array: NDArray[Any]) -> None:
+        storage = _Stored(self._count, array, self._view)
+        strides = tuple(step // array.itemsize for step in array.strides)
+        self._count += 1
+        arguments: tuple[Any, ...] = (storage, 0, array.shape, strides, False, OrderedDict())
+        self.save_reduce(_REBUILD, arguments)
+
+    kinds: ClassVar[tuple[type, ...]] = (*Pickler.kinds, _Stored)
+    dispatch: ClassVar[dict[Any, Any]] = {
+        **Pickler.dispatch,
+        str: Pickler.save_str,
+        np.ndarray: _tensor,
+    }
+
+
+_REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
+
+
+def save_torch(
+    out: OutputSet, name: str, tensors: Tensors, *, container: Container = "zip"
+) -> None:
+    """Write `{'state_dict': OrderedDict}` as `torch.save` would.
+
+    Args:
+        out: The output set.
+        name: The file in it.
+        tensors: Arrays by name.
+        container: `zip`, which PyTorch reads since 1.6; `legacy`, which every version reads.
+
+    Raises:
+        CheckpointError: Numbers of a type that state dicts do not hold.
+    """
+    arrays = OrderedDict((key, plain_array(key, a, _WRITTEN)) for key, a in tensors.items())
+    with out.create(name) as file:
+        if container == "zip":
+            _write_zip(file, arrays)
+        else:
+            _write_legacy(file, arrays)
+
+
+def _write_zip(file: BinaryIO, arrays: OrderedDict[str, NDArray[Any]]) -> None:
+    names = io.BytesIO()
+    _StatePickler(names, "zip").dump({"state_dict": arrays})
+    storages = {f"data/{i}": raw_bytes(array) for i, array in enumerate(arrays.values())}
+    records: dict[str, Any] = {
+        "data.pkl": names.getvalue(),
+        "byteorder": b"little",
+        **storages,
+        "version": b"3\n",
+    }
+    with zipfile.ZipFile(file, "w") as archive:
+        for record, content in records.items():
+            info = zipfile.ZipInfo(f"archive/{record}")  # of 1980: no time of writing
+            begin = archive.fp.tell() + _LOCAL_HEADER + len(info.filename) + 4  # type: ignore[union-attr]
+            padding = -begin % _ALIGNMENT
+            info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
+            archive.writestr(info, content)
+
+
+def _write_legacy(file: BinaryIO, arrays: OrderedDict[str, NDArray[Any]]) -> None:
+    system = {
+        "protocol_version": _LEGACY_VERSION,
+        "little_endian": True,
+        "type_sizes": {"short": 2, "int": 4, "long": 4},
+    }
+    keys = [str(index) for index in range(len(arrays))]
+    for value in (LEGACY_MAGIC, _LEGACY_VERSION, system, {"state_dict": arrays}, keys):
+        _StatePickler(file, "legacy").dump(value)
+    for array in arrays.values():
+        file.write(struct.pack("<q", array.size))
+        file.write(raw_bytes(array))

@@ -1,38 +1,61 @@
-"""Read a pickle without Python's `pickle`: nothing that a file names is ever imported or called.
+"""Read a pickle without importing or calling anything that it names.
 
-A pickle is a program for a small stack machine. This is such a machine with a closed list of
-opcodes (`opcodes`), in which a global is never looked up: it is a `Standin` from a table of
-ours, and "calling" it runs a few lines of this package on checked arguments. `numpy.ndarray`,
-`numpy.dtype` and `_reconstruct` are no exception: NumPy's own, fed with a hostile state, read
-and write outside their memory. Arrays come out as `StoredArray`, still in the file.
-
-Each opcode takes a bounded amount of memory, no value is printed, hashed or compared in depth,
-and nothing recurses: lists that contain themselves are as harmless as any.
+The stack machine is `pickle._Unpickler`, CPython's own in Python, with a closed list of opcodes. A
+global is never looked up: it is a `Stub` from a table of ours, and "calling" it runs a few lines
+of this package on checked arguments. Long strings stay in the file, so memory is bounded by it.
 """
 
 from __future__ import annotations
 
 import codecs
+import pickle
+import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from sslprep.checkpoints import opcodes as op
-from sslprep.checkpoints.arrays import MappedFile, Span
-from sslprep.checkpoints.opcodes import Argument, Text, refuse
-from sslprep.checkpoints.standins import (
+from sslprep.checkpoints.arrays import MappedFile, Span, refuse
+from sslprep.checkpoints.globals import (
+    INERT_CALL,
     NUMPY,
+    Bin,
+    Inert,
+    InertClass,
     PickledType,
-    Standin,
+    Stub,
     UnbuiltArray,
     Vocabulary,
     built_array,
+    find_global,
     is_latin1,
     kind_of,
     set_item,
 )
+from sslprep.errors import UnsafeFileError
 
 MAX_TEXT = 128
 """Bytes of a string that becomes a Python one at once; a longer one stays in the file."""
+MAX_OPCODES = 500_000
+MAX_MARKS = 64
+_MAX_LINE = 256
+_MAX_LONG = 16
+_AGAIN = "Fetch it again."
+
+_OPCODES = (
+    # What all picklers write.
+    *("PROTO", "FRAME", "STOP", "MARK", "GET", "BINGET", "LONG_BINGET"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+    # Numbers and strings.
+    *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2"),
+    *("LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    # Containers.
+    *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
+    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_SET", "ADDITEMS", "FROZENSET"),
+    # Globals, which find_class answers with stubs, and what is made of them.
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID", "NEWOBJ", "NEWOBJ_EX"),
+)
+"""All that is read. No INST, OBJ, EXT or PERSID, and nothing that only a person writes."""
 
 
 def read_pickle(
@@ -43,249 +66,270 @@ def read_pickle(
     vocabulary: Vocabulary = NUMPY,
     persistent: Callable[[Any, int], Any] | None = None,
 ) -> tuple[Any, int]:
-    """Read one pickle of a file.
-
-    The opcode stream and the globals that it names are looked over first; only then does the
-    machine run.
-
-    Args:
-        file: The file.
-        start: Where the pickle begins.
-        stop: Where it must end at the latest; by default the end of the file.
-        vocabulary: The globals that it may name.
-        persistent: What a persistent id stands for; without it the pickle may have none.
-
-    Returns:
-        The value, in which arrays are `StoredArray` and long strings `Span`, and the position
-        after the pickle.
+    """Read one pickle of a file; return its value and the position after it.
 
     Raises:
         UnsafeFileError: The pickle names or does anything that is not on the lists, is damaged,
             or claims more than the file holds. The position is named, the file is not.
     """
-    machine = _Machine(file, vocabulary, persistent)
-    allow = persistent is not None
-    end = len(file.bytes) if stop is None else stop
-    for position, code, argument in op.walk(file.bytes, start, end, persistent_ids=allow):
-        if code == op.GLOBAL:
-            machine.standin(argument, position)
-    for position, code, argument in op.walk(file.bytes, start, end, persistent_ids=allow):
-        machine.step(position, code, argument)
-    return machine.result(position), position + 1
+    machine = _Machine(file, start, file.size if stop is None else stop, vocabulary, persistent)
+    return machine.run(), machine.at
 
 
-class _Machine:
-    """The stack, the marks and the memo, and what each opcode does to them."""
+_Unpickler: Any = pickle._Unpickler
+
+
+class _Machine(_Unpickler):  # type: ignore[misc]
+    dispatch: ClassVar[dict[int, Callable[[Any], object]]] = {
+        code: step
+        for code, step in _Unpickler.dispatch.items()
+        if code in {getattr(pickle, name)[0] for name in _OPCODES}
+    }
 
     def __init__(
         self,
         file: MappedFile,
+        start: int,
+        end: int,
         vocabulary: Vocabulary,
         persistent: Callable[[Any, int], Any] | None,
     ) -> None:
-        self._file = file
-        self._vocabulary = vocabulary
-        self._persistent = persistent
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
-        self._memo: dict[int, Any] = {}
-        self._steps: dict[int, Callable[[Any, int], None]] = {
-            op.PROTO: self._nothing,
-            op.FRAME: self._nothing,
-            op.STOP: self._nothing,
-            op.MARK: self._mark,
-            op.NONE: self._push,
-            op.NEWTRUE: lambda _, __: self._stack.append(True),
-            op.NEWFALSE: lambda _, __: self._stack.append(False),
-            **dict.fromkeys((op.INT, op.BININT, op.BININT1, op.BININT2), self._push),
-            **dict.fromkeys((op.LONG, op.LONG1, op.LONG4, op.FLOAT, op.BINFLOAT), self._push),
-            op.STRING: self._escaped,
-            op.BINSTRING: self._string,
-            op.SHORT_BINSTRING: self._string,
-            op.UNICODE: self._escaped_unicode,
-            **dict.fromkeys((op.BINUNICODE, op.SHORT_BINUNICODE, op.BINUNICODE8), self._unicode),
-            **dict.fromkeys(
-                (op.BINBYTES, op.SHORT_BINBYTES, op.BINBYTES8, op.BYTEARRAY8), self._bytes
-            ),
-            op.EMPTY_LIST: lambda _, __: self._stack.append([]),
-            op.LIST: lambda _, position: self._stack.append(self._to_mark(position)),
-            op.APPEND: lambda _, position: self._extend([self._pop(position)], position),
-            op.APPENDS: lambda _, position: self._extend(self._to_mark(position), position),
-            op.EMPTY_DICT: lambda _, __: self._stack.append({}),
-            op.DICT: self._dict,
-            op.SETITEM: lambda _, position: self._update(self._several(2, position), position),
-            op.SETITEMS: lambda _, position: self._update(self._to_mark(position), position),
-            op.EMPTY_TUPLE: lambda _, __: self._stack.append(()),
-            op.TUPLE: lambda _, position: self._stack.append(tuple(self._to_mark(position))),
-            op.TUPLE1: lambda _, position: self._stack.append(tuple(self._several(1, position))),
-            op.TUPLE2: lambda _, position: self._stack.append(tuple(self._several(2, position))),
-            op.TUPLE3: lambda _, position: self._stack.append(tuple(self._several(3, position))),
-            **dict.fromkeys((op.GET, op.BINGET, op.LONG_BINGET), self._get),
-            **dict.fromkeys((op.PUT, op.BINPUT, op.LONG_BINPUT), self._put),
-            op.MEMOIZE: lambda _, position: self._put(len(self._memo), position),
-            op.GLOBAL: lambda name, at: self._stack.append(self.standin(name, at)),
-            op.STACK_GLOBAL: self._stack_global,
-            op.REDUCE: self._reduce,
-            op.BUILD: self._build,
-            op.BINPERSID: self._persistent_id,
-        }
+        self.file, self.at, self.end, self.position = file, start, end, start
+        self.vocabulary, self.persistent, self.bin = vocabulary, persistent, Bin()
+        super().__init__(self, encoding="latin1")
 
-    def step(self, position: int, code: int, argument: Argument) -> None:
-        self._steps[code](argument, position)
+    def run(self) -> Any:
+        self.stack: list[Any] = []
+        self.metastack: list[list[Any]] = []
+        self.append = self.stack.append
+        self.count = 0
+        try:
+            while True:
+                self.position = self.at
+                code = self.read(1)[0]
+                self.count += 1
+                if self.count > MAX_OPCODES:
+                    refuse(self.position, f"more than {MAX_OPCODES:,} opcodes")
+                step = self.dispatch.get(code)
+                if step is None:
+                    names = (n for n, v in vars(pickle).items() if v == bytes([code]))
+                    name = next(names, "unknown")
+                    refuse(self.position, f"opcode 0x{code:02x} ({name}) is not on the allowlist")
+                step(self)
+        except pickle._Stop as stopped:  # type: ignore[attr-defined]
+            if self.stack or self.metastack:
+                refuse(self.position, "the pickle leaves more than one value")
+            return stopped.value
+        except UnsafeFileError:
+            raise
+        except IndexError:
+            refuse(self.position, "takes from an empty stack")
+        except (pickle.UnpicklingError, KeyError, OverflowError, ValueError) as error:
+            refuse(self.position, f"a damaged pickle ({error})")
 
-    def result(self, position: int) -> Any:
-        value = self._pop(position)
-        if self._stack or self._marks:
-            refuse(position, "the pickle leaves more than one value")
-        return value
+    # The file, as pickle sees it.
 
-    def standin(self, name: Any, position: int) -> Standin:
-        found = self._vocabulary.get(name)
-        if found is None:
-            refuse(position, f"refers to {name[0]}.{name[1]}, which is not on the allowlist")
-        return found
+    def read(self, size: int) -> bytes:
+        return self.file.bytes[self._skip(size) : self.at]
 
-    def _nothing(self, _: Any, __: int) -> None:
-        pass
+    def _skip(self, size: int) -> int:
+        """Go over `size` bytes; return where they begin."""
+        left = self.end - self.at
+        if not left:
+            refuse(self.position, "the file ends within the pickle; it is truncated", _AGAIN)
+        if not 0 <= size <= left:
+            refuse(
+                self.position, f"a length of {size:,} bytes where {left:,} are left (truncated?)"
+            )
+        self.at += size
+        return self.at - size
 
-    def _mark(self, _: Any, __: int) -> None:
-        self._marks.append(len(self._stack))
+    def readline(self, limit: int = _MAX_LINE) -> bytes:
+        newline = self.file.bytes.find(b"\n", self.at, min(self.end, self.at + limit))
+        if newline < 0:
+            refuse(self.position, f"a line without an end in {limit:,} bytes")
+        return self.read(newline + 1 - self.at)
 
-    def _push(self, value: Any, _: int) -> None:
-        self._stack.append(value)
+    # Strings: short ones become Python's, long ones stay where they are.
 
-    def _pop(self, position: int) -> Any:
-        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
-            refuse(position, "takes from an empty stack")
-        return self._stack.pop()
+    def _text(self, size: int, encoding: Any, *, as_bytes: bool = False) -> None:
+        start = self._skip(size)
+        if size <= MAX_TEXT:
+            raw = self.file.bytes[start : self.at]
+            if as_bytes:
+                return self.append(raw)
+            if encoding == "escaped":
+                raw, encoding = codecs.escape_decode(raw)[0], "latin1"
+            text = raw.decode("latin1" if encoding == "raw" else encoding)
+            if is_latin1(text):  # wider characters take up to four times their place
+                return self.append(text)
+        return self.append(Span(self.file, start, self.at, encoding))
 
-    def _several(self, count: int, position: int) -> list[Any]:
-        values = [self._pop(position) for _ in range(count)]
-        values.reverse()
-        return values
+    def _line_text(self, encoding: Any, quotes: int) -> None:
+        newline = self.file.bytes.find(b"\n", self.at, self.end)
+        if newline < 0:
+            refuse(self.position, "a string line without an end; the file is truncated")
+        if quotes:
+            first, last = self.file.bytes[self.at], self.file.bytes[newline - 1]
+            if newline - self.at < 2 or first != last or first not in b"'\"":
+                refuse(self.position, "a string without its quotes")
+        self.at += quotes
+        self._text(newline - quotes - self.at, encoding)
+        self.at = newline + 1
 
-    def _to_mark(self, _: int) -> list[Any]:
-        at = self._marks.pop()  # the walk has counted the marks
-        values = self._stack[at:]
-        del self._stack[at:]
-        return values
-
-    def _top(self, position: int) -> Any:
-        value = self._pop(position)
-        self._stack.append(value)
-        return value
-
-    # Strings. Short ones become Python's; `latin1` is how Python 2's are read everywhere.
-
-    def _string(self, text: Text, _: int) -> None:
-        if text.stop - text.start <= MAX_TEXT:
-            self._stack.append(self._file.bytes[text.start : text.stop].decode("latin1"))
-        else:
-            self._stack.append(Span(self._file, text.start, text.stop, "raw"))
-
-    def _bytes(self, text: Text, _: int) -> None:
-        if text.stop - text.start <= MAX_TEXT:
-            self._stack.append(self._file.bytes[text.start : text.stop])
-        else:
-            self._stack.append(Span(self._file, text.start, text.stop, "raw"))
-
-    def _escaped(self, text: Text, position: int) -> None:
-        span = Span(self._file, text.start, text.stop, "escaped")
-        if text.stop - text.start <= MAX_TEXT:
-            raw = self._file.bytes[text.start : text.stop]
-            try:
-                decoded = codecs.escape_decode(raw)[0]
-            except ValueError:
-                refuse(position, "a string with a malformed escape")
-            self._stack.append(decoded.decode("latin1"))
-        else:
-            self._stack.append(span)
-
-    def _unicode(self, text: Text, position: int) -> None:
-        self._stack.append(self._text(text, "utf-8", position))
-
-    def _escaped_unicode(self, text: Text, position: int) -> None:
-        self._stack.append(self._text(text, "raw-unicode-escape", position))
-
-    def _text(self, text: Text, coding: Any, position: int) -> str | Span:
-        if text.stop - text.start <= MAX_TEXT:
-            try:
-                decoded = self._file.bytes[text.start : text.stop].decode(coding)
-            except UnicodeDecodeError:
-                refuse(position, f"a string that is not {coding}")
-            # Wider characters take up to four times their place in the file.
-            if decoded.isascii() or is_latin1(decoded):
-                return decoded
-        return Span(self._file, text.start, text.stop, coding)
+    def _long(self, size: int) -> None:
+        if not 0 <= size <= _MAX_LONG:
+            refuse(self.position, f"an integer of {size:,} bytes; at most {_MAX_LONG} are read")
+        self.append(int.from_bytes(self.read(size), "little", signed=True))
 
     # Containers and the memo.
 
-    def _extend(self, values: list[Any], position: int) -> None:
-        target = self._top(position)
+    def load_mark(self) -> None:
+        super().load_mark()
+        if len(self.metastack) > MAX_MARKS:
+            refuse(self.position, f"nested deeper than {MAX_MARKS}")
+
+    def _extend(self, values: list[Any]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, Inert):
+            return self._throw(target, values)
         if not isinstance(target, list):
-            refuse(position, f"appends to {kind_of(target)}")
-        target.extend(values)
+            refuse(self.position, f"appends to {kind_of(target)}")
+        return target.extend(values)
 
-    def _update(self, values: list[Any], position: int) -> None:
-        target = self._top(position)
+    def _update(self, values: list[Any]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, Inert):
+            return self._throw(target, values)
         if not isinstance(target, dict) or len(values) % 2:
-            refuse(position, f"sets items of {kind_of(target)}")
-        for i in range(0, len(values), 2):
-            set_item(target, values[i], values[i + 1], position)
+            refuse(self.position, f"sets items of {kind_of(target)}")
+        for key, value in zip(values[::2], values[1::2], strict=True):
+            set_item(target, key, value, self.position)
+        return None
 
-    def _dict(self, _: Any, position: int) -> None:
-        values = self._to_mark(position)
-        self._stack.append({})
-        self._update(values, position)
+    def _dict(self) -> None:
+        values = self.pop_mark()
+        self.append({})
+        self._update(values)
 
-    def _get(self, index: int, position: int) -> None:
-        if index not in self._memo:
-            refuse(position, f"memo index {index} was never stored")
-        self._stack.append(self._memo[index])
+    def _pops(self, count: int) -> list[Any]:
+        values = self.stack[-count:]
+        del self.stack[-count:]
+        if len(values) < count:
+            refuse(self.position, "takes from an empty stack")
+        return values
 
-    def _put(self, index: int, position: int) -> None:
-        value = self._top(position)
+    def _put(self, index: int) -> None:
+        if not 0 <= index <= self.count:
+            refuse(self.position, f"memo index {index} after {self.count} opcodes (a sparse memo)")
+        value = self.stack[-1]
         if isinstance(value, UnbuiltArray) and value.places is not None:
             value.places.append(index)
-        self._memo[index] = value
+        self.memo[index] = value
 
     # Globals, and what is built from them.
 
-    def _stack_global(self, _: Any, position: int) -> None:
-        module, name = self._several(2, position)
-        if not isinstance(module, str) or not isinstance(name, str):
-            refuse(position, "a global whose name is not a short text")
-        self._stack.append(self.standin((module, name), position))
+    def find_class(self, module: str, name: str) -> Stub:
+        # With nothing on the stack yet, the whole file is one object of this class.
+        whole = self.persistent is not None and not self.stack and not self.metastack
+        return find_global(self.vocabulary, module, name, self.position, whole=whole)
 
-    def _reduce(self, _: Any, position: int) -> None:
-        called, args = self._several(2, position)
-        if not isinstance(called, Standin) or called.build is None:
-            refuse(position, f"calls {kind_of(called)} that is not to be called")
+    def load_reduce(self) -> None:
+        called, args = self._pops(2)
         if not isinstance(args, tuple):
-            refuse(position, "a call without a tuple of arguments")
-        self._stack.append(called.build(args, position))
+            refuse(self.position, "a call without a tuple of arguments")
+        if called is INERT_CALL and args and isinstance(args[0], InertClass | Inert):
+            self._inert(args[0], args)
+        elif isinstance(called, InertClass):
+            self._inert(called, args)
+        elif isinstance(called, Stub) and called.build is not None:
+            self.append(called.build(args, self.position))
+        else:
+            refuse(self.position, f"calls {kind_of(called)} that is not to be called")
 
-    def _build(self, _: Any, position: int) -> None:
-        target, state = self._several(2, position)
+    def _newobj(self, count: int) -> None:
+        called, *args = self._pops(count)
+        if not isinstance(called, InertClass):
+            refuse(self.position, f"makes an instance of {kind_of(called)}")
+        self._inert(called, args)
+
+    def _inert(self, made: InertClass | Inert, args: Any) -> None:
+        self.append(Inert(made.kind, self.bin.throw(args, self.position)))
+
+    def _throw(self, target: Inert, state: Any) -> None:
+        target.arrays += self.bin.throw(state, self.position)
+
+    def load_build(self) -> None:
+        target, state = self._pops(2)
         if isinstance(target, UnbuiltArray):
             if target.places is None:
-                refuse(position, "sets the state of an array a second time")
-            built = built_array(state, position)
+                refuse(self.position, "sets the state of an array a second time")
+            built = built_array(state, self.position)
             for index in target.places:
-                if self._memo[index] is target:
-                    self._memo[index] = built
+                if self.memo[index] is target:
+                    self.memo[index] = built
             target.places = None
             target = built
         elif isinstance(target, PickledType):
             if not isinstance(state, tuple) or len(state) < 2 or state[1] not in tuple("<>=|"):
-                refuse(position, "a dtype with a state that NumPy never writes")
+                refuse(self.position, "a dtype with a state that NumPy never writes")
             target.order = state[1]
-        elif not (isinstance(target, dict) and self._persistent is not None):
+        elif isinstance(target, Inert):
+            self._throw(target, state)
+        elif not (isinstance(target, dict) and self.persistent is not None):
             # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers.
-            refuse(position, f"sets the state of {kind_of(target)}")
-        self._stack.append(target)
+            refuse(self.position, f"sets the state of {kind_of(target)}")
+        self.append(target)
 
-    def _persistent_id(self, _: Any, position: int) -> None:
-        if self._persistent is None:  # the walk has refused it
-            refuse(position, "a persistent id")
-        self._stack.append(self._persistent(self._pop(position), position))
+    def persistent_load(self, pid: Any) -> Any:
+        if self.persistent is None:
+            refuse(self.position, "a persistent id is not on the allowlist")
+        return self.persistent(pid, self.position)
+
+    def _number(self, form: str) -> int:
+        return int(struct.unpack(form, self.read(struct.calcsize(form)))[0])
+
+    def _proto(self) -> None:
+        if (version := self.read(1)[0]) > pickle.HIGHEST_PROTOCOL:
+            refuse(self.position, f"pickle protocol {version}; at most 5 is read")
+
+    def _frame(self) -> None:
+        if (size := self._number("<Q")) > self.end - self.at:
+            refuse(self.position, f"a frame of {size:,} bytes where fewer are left")
+
+
+_STEPS: dict[str, Callable[[_Machine], object]] = {
+    "PROTO": _Machine._proto,
+    "FRAME": _Machine._frame,
+    "STRING": lambda m: m._line_text("escaped", 1),
+    "UNICODE": lambda m: m._line_text("raw-unicode-escape", 0),
+    "BINSTRING": lambda m: m._text(m._number("<i"), "raw"),
+    "SHORT_BINSTRING": lambda m: m._text(m._number("<B"), "raw"),
+    "BINUNICODE": lambda m: m._text(m._number("<I"), "utf-8"),
+    "SHORT_BINUNICODE": lambda m: m._text(m._number("<B"), "utf-8"),
+    "BINUNICODE8": lambda m: m._text(m._number("<Q"), "utf-8"),
+    "BINBYTES": lambda m: m._text(m._number("<I"), "raw", as_bytes=True),
+    "SHORT_BINBYTES": lambda m: m._text(m._number("<B"), "raw", as_bytes=True),
+    "BINBYTES8": lambda m: m._text(m._number("<Q"), "raw", as_bytes=True),
+    "BYTEARRAY8": lambda m: m._text(m._number("<Q"), "raw", as_bytes=True),
+    "LONG1": lambda m: m._long(m._number("<B")),
+    "LONG4": lambda m: m._long(m._number("<i")),
+    "APPEND": lambda m: m._extend(m._pops(1)),
+    "APPENDS": lambda m: m._extend(m.pop_mark()),
+    "DICT": _Machine._dict,
+    "SETITEM": lambda m: m._update(m._pops(2)),
+    "SETITEMS": lambda m: m._update(m.pop_mark()),
+    "PUT": lambda m: m._put(int(m.readline()[:-1])),
+    "BINPUT": lambda m: m._put(m._number("<B")),
+    "LONG_BINPUT": lambda m: m._put(m._number("<I")),
+    "MEMOIZE": lambda m: m._put(len(m.memo)),
+    "MARK": _Machine.load_mark,
+    "REDUCE": _Machine.load_reduce,
+    "BUILD": _Machine.load_build,
+    "NEWOBJ": lambda m: m._newobj(2),
+    "NEWOBJ_EX": lambda m: m._newobj(3),
+    "EMPTY_SET": lambda m: m.append(Inert("set")),
+    "ADDITEMS": lambda m: m._extend(m.pop_mark()),
+    "FROZENSET": lambda m: m._inert(Inert("frozenset"), m.pop_mark()),
+}
+_Machine.dispatch |= {getattr(pickle, name)[0]: step for name, step in _STEPS.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.blobs import Contents, open_checkpoint
+from sslprep.checkpoints.open import Contents, open_checkpoint
 from sslprep.errors import SslprepError
 from sslprep.report.collect import regular_file
 from sslprep.report.pictures import Picture, pixels

@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sslprep.checkpoints.blobs import (
-    compare_written,
+from sslprep.checkpoints.open import (
     open_checkpoint,
     read_checkpoint,
-    save_pickle,
 )
-from sslprep.checkpoints.pickling import write_pickle
-from sslprep.errors import CheckpointError, OutputError, UnsafeFileError
+from sslprep.checkpoints.pickling import save_pickle, write_pickle
+from sslprep.errors import CheckpointError, UnsafeFileError
 from sslprep.files import OutputSet
 
 RNG = np.random.default_rng(0)
@@ -95,7 +93,7 @@ def test_settings_beside_the_blobs_are_kept_and_arrays_there_are_named(tmp_path:
     path.write_bytes(pickle.dumps(value, protocol=2))
     found = read_checkpoint(path)
     assert found.extra == {"marker": {"std": [0.225, 0.224]}}
-    assert found.unread == ("other",)
+    assert found.unread == ("other.a",)
 
 
 torch_variants = pytest.mark.parametrize("new_format", [True, False], ids=["zip", "legacy"])
@@ -158,7 +156,7 @@ def test_finds_the_state_dict_where_it_is_nested(
         "weight", "bias", "running_mean", "running_var", "num_batches_tracked",
     }  # fmt: skip
     assert found.extra == {"epoch": 3}
-    assert found.unread == ("optimizer",)
+    assert found.unread == ("optimizer.state.0.momentum_buffer",)
 
 
 def test_reads_safetensors_as_its_library_does(tmp_path: Path) -> None:
@@ -179,7 +177,7 @@ def test_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules.update(torch=None, safetensors=None)\n"
         "from pathlib import Path\n"
-        "from sslprep.checkpoints.blobs import read_checkpoint\n"
+        "from sslprep.checkpoints.open import read_checkpoint\n"
         "print(read_checkpoint(Path(sys.argv[1])).blobs['a'].sum())"
     )
     done = subprocess.run(
@@ -205,11 +203,10 @@ def test_folder(tmp_path: Path) -> None:
     ("value", "message"),
     [
         ([1, 2], "holds a list; expected a checkpoint: a dict of named arrays"),
-        ({"a": 1}, "holds no array at the top level; expected a checkpoint"),
-        ({"blobs": {"a": 1}}, "holds no array under blobs; expected a checkpoint"),
-        ({"blobs": {"a": np.ones(2), "b": [1]}}, "blob b is a list; expected an array or a number"),
-        ({"blobs": {"a": np.ones(2), 3: 1}}, "a blob has the number 3 for a name"),
-        ({"blobs": {"a": np.ones(2), "b": "x" * 999}}, "blob b is a text; expected an array"),
+        ({"a": 1}, "holds no array; expected a checkpoint"),
+        ({"blobs": {"a": [1], "b": {}}}, "holds no array; expected a checkpoint"),
+        (np.ones(2), "holds a bare array; expected a checkpoint"),
+        ("x" * 999, "holds a text; expected a checkpoint"),
     ],
 )
 def test_what_is_no_checkpoint_is_said(value: Any, message: str, tmp_path: Path) -> None:
@@ -225,8 +222,15 @@ def test_what_is_no_checkpoint_is_said(value: Any, message: str, tmp_path: Path)
     ("data", "message"),
     [
         (b"\x1f\x8b\x08\x00", "is compressed with gzip. Decompress it first."),
-        (b"version https://git-lfs.github.com/spec/v1\n", "It is a pointer of Git LFS"),
-        (b"<html>", "is of no format that is known here"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "is a pointer of Git LFS: fetch the file",
+        ),
+        (b"\n<!DOCTYPE html><html>", "is a web page, saved where the download of a file was meant"),
+        (b"<HTML>", "is a web page"),
+        (b'{"a": 1}', "is a JSON text"),
+        (b"\x89HDF\r\n", "is an HDF5 file (Keras)"),
+        (b"hello", "is of no format that is known here (it begins with b'hello')"),
     ],
 )
 def test_other_files_are_recognised(data: bytes, message: str, tmp_path: Path) -> None:
@@ -333,7 +337,6 @@ def test_writes_arrays_whatever_their_memory_order(array: Any, tmp_path: Path) -
         ({"a": np.array([None])}, "an array of type object"),
         ({"a": np.array(["x"])}, "an array of type <U1"),
         ({"a": {1}}, "a value of type set"),
-        ({"a": 1 << 200}, "more than 128 bits"),
     ],
 )
 def test_refuses_what_a_checkpoint_never_holds(value: Any, message: str) -> None:
@@ -347,7 +350,7 @@ def test_refuses_an_array_longer_than_a_string_can_be() -> None:
         pickled({"a": huge})
 
 
-def test_save_pickle_writes_and_compares(tmp_path: Path) -> None:
+def test_save_pickle_writes_what_is_read(tmp_path: Path) -> None:
     with OutputSet(tmp_path, ["m.pkl"], manifests=["m.pkl.manifest.json"]) as out:
         save_pickle(out, "m.pkl", {"blobs": BLOBS, "cfg": "x" * 300})
         out.commit()
@@ -360,52 +363,6 @@ def test_save_pickle_names_the_file_that_cannot_be_written(tmp_path: Path) -> No
         pytest.raises(CheckpointError, match=r"m\.pkl: an array of type object"),
     ):
         save_pickle(out, "m.pkl", {"a": np.array([None])})
-
-
-def flip(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-def test_any_flipped_bit_of_the_weights_is_found(tmp_path: Path) -> None:
-    value = {"blobs": BLOBS}
-    data = pickled(value)
-    weights = BLOBS["conv1_w"].tobytes()
-    start = data.index(weights)
-    path = tmp_path / "m.pkl"
-    path.write_bytes(data)
-    compare_written(path, value)
-    for at in (start, start + 1000, start + len(weights) - 1):
-        path.write_bytes(flip(data, at))
-        with pytest.raises(OutputError, match="reads back differently: conv1_w"):
-            compare_written(path, value)
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ({"a": np.ones(2, np.float32)}, {"a": np.ones(2)}),
-        ({"a": np.ones((1, 2))}, {"a": np.ones(2)}),
-        ({"a": np.ones(2)}, {"a": np.ones(2), "b": 1}),
-        ({"a": 1}, {"a": True}),
-        ({"a": 0.0}, {"a": -0.0}),
-        ({"a": "x" * 300}, {"a": "y" * 300}),
-        ({"a": [1]}, {"a": (1,)}),
-        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
-    ],
-)
-def test_comparison_finds_what_differs(written: Any, meant: Any, tmp_path: Path) -> None:
-    path = tmp_path / "m.pkl"
-    path.write_bytes(pickled(written))
-    compare_written(path, written)
-    with pytest.raises(OutputError, match="reads back differently"):
-        compare_written(path, meant)
-
-
-def test_longer_file_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "m.pkl"
-    path.write_bytes(pickled({"a": 1}) + b"x")
-    with pytest.raises(OutputError, match="1 bytes more than the pickle"):
-        compare_written(path, {"a": 1})
 
 
 # Memory.
@@ -421,7 +378,7 @@ def test_reading_text_arrays_takes_no_more_than_the_file(tmp_path: Path) -> None
     code = (
         "import sys, resource\n"
         "from pathlib import Path\n"
-        "from sslprep.checkpoints.blobs import read_checkpoint\n"
+        "from sslprep.checkpoints.open import read_checkpoint\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "read_checkpoint(Path(sys.argv[1])).blobs['a'].sum()\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

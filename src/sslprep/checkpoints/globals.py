@@ -1,0 +1,417 @@
+"""What the globals of a pickle stand for: a closed table of stubs.
+
+A stub is never the thing that its name says. "Calling" one runs a few lines of ours on checked
+arguments, and arrays come out as `StoredArray`, still in the file. Classes that trainers leave
+beside the weights are stubs too: their instances are `Inert`, empty whatever their state is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+
+from sslprep.checkpoints.arrays import (
+    DTYPES,
+    Span,
+    StoredArray,
+    c_strides,
+    check_shape,
+    refuse,
+    shown,
+)
+
+_INT_KEY_BITS = 64
+_MAX_KEY_PARTS = 8
+_MAX_THROWN = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Stub:
+    """What a global of a pickle stands for here.
+
+    Attributes:
+        build: Makes the value that calling the global would give, from (arguments, position);
+            `None` where a pickle names it but has no reason to call it.
+    """
+
+    build: Callable[[tuple[Any, ...], int], Any] | None = None
+
+
+Vocabulary = Mapping[tuple[str, str], Stub]
+
+
+class PickledType:
+    """A `numpy.dtype` of a pickle: a code, and the byte order that its state gives."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.order: Literal["=", "<", ">", "|"] = "="
+
+    def resolve(self, position: int) -> np.dtype[Any]:
+        """Return the NumPy type, if it is on the list of plain numbers."""
+        if self.code not in DTYPES:
+            refuse(
+                position, f"an array of type {shown(self.code, 20)!r}, which is not a plain number"
+            )
+        dtype = DTYPES[self.code]
+        return dtype if self.order == "|" else dtype.newbyteorder(self.order)
+
+
+class UnbuiltArray:
+    """What `_reconstruct` gives until BUILD fills it; where the memo holds it, `None` after."""
+
+    __slots__ = ("places",)
+
+    def __init__(self) -> None:
+        self.places: list[int] | None = []
+
+
+class Inert:
+    """An instance of a class on the list: nothing of it is kept but how many arrays it was given.
+
+    Attributes:
+        kind: Module and class, as the file names them.
+        arrays: Arrays in the arguments and states that were thrown away.
+    """
+
+    __slots__ = ("arrays", "kind")
+
+    def __init__(self, kind: str, arrays: int = 0) -> None:
+        self.kind = kind
+        self.arrays = arrays
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InertClass(Stub):
+    """A class whose instances are `Inert`."""
+
+    kind: str
+
+
+class Bin:
+    """Where arguments and states of inert values go; counts the arrays in them.
+
+    One value may be thrown away again and again, so the work of counting has an end.
+    """
+
+    def __init__(self) -> None:
+        self._left = _MAX_THROWN
+
+    def throw(self, value: Any, position: int) -> int:
+        """Return how many arrays a value holds, which then is nowhere."""
+        todo, arrays = [value], 0
+        while todo:
+            item = todo.pop()
+            self._left -= 1
+            if self._left < 0:
+                refuse(position, "values that are not read, the same ones again and again")
+            match item:
+                case StoredArray():
+                    arrays += 1
+                case list() | tuple():
+                    todo += item
+                case dict():
+                    todo += item.values()
+                case _:
+                    pass
+        return arrays
+
+
+class Boxed:
+    """The only element of a 0-d object array: how NumPy saves a dict in a `.npy` file."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def is_latin1(text: str) -> bool:
+    """Whether every character is one byte in latin1."""
+    try:
+        text.encode("latin1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is called in messages."""
+    name = type(value).__name__
+    names = {
+        "Stub": "a global",
+        "InertClass": "a class",
+        "Inert": "a value that is not read",
+        "Span": "a long string",
+        "str": "a string",
+        "StoredArray": "a finished array",
+    }
+    return names.get(name, f"a value of type {name}")
+
+
+def _octets(value: object, position: int) -> Span | bytes:
+    """Return a string of the pickle as bytes; Python 2 and NumPy both take text for latin1."""
+    if isinstance(value, Span | bytes):
+        return value
+    if not isinstance(value, str) or not is_latin1(value):
+        refuse(position, f"{kind_of(value)} in place of bytes")
+    return value.encode("latin1")
+
+
+def _reconstruct(args: tuple[Any, ...], position: int) -> UnbuiltArray:
+    if len(args) != 3 or args[0] is not NDARRAY or args[1] != (0,) or args[2] not in ("b", b"b"):
+        refuse(position, "an array constructor with arguments that NumPy never writes")
+    return UnbuiltArray()
+
+
+def _dtype(args: tuple[Any, ...], position: int) -> PickledType:
+    if not 1 <= len(args) <= 3 or not isinstance(args[0], str | bytes):
+        refuse(position, "a dtype that is not a code of a plain number")
+    code = args[0]
+    return PickledType(code.decode("latin1") if isinstance(code, bytes) else code)
+
+
+def _scalar(args: tuple[Any, ...], position: int) -> Any:
+    if len(args) != 2 or not isinstance(args[0], PickledType):
+        refuse(position, "a NumPy scalar that is not (type, bytes)")
+    dtype, data = args[0].resolve(position), _octets(args[1], position)
+    if isinstance(data, Span) or len(data) != dtype.itemsize:
+        refuse(position, f"a NumPy scalar of type {dtype} with another number of bytes")
+    return np.frombuffer(data, dtype)[0].item()
+
+
+def _frombuffer(args: tuple[Any, ...], position: int) -> StoredArray:
+    """Build (bytes, type, shape, order); order K has the axes of a transposition behind it."""
+    if not 4 <= len(args) <= 5 or not isinstance(args[1], PickledType):
+        refuse(position, "an array that is not (bytes, type, shape, order)")
+    data, dtype = _octets(args[0], position), args[1].resolve(position)
+    shape, order = check_shape(args[2], position), args[3]
+    if len(args) == 4 and order in ("C", "F"):
+        return StoredArray(position, shape, dtype, data, fortran=order == "F")
+    axes = check_shape(args[-1], position)
+    if order != "K" or sorted(axes) != list(range(len(shape))):
+        refuse(position, "an array whose order of axes is none")
+    strides = c_strides(shape)
+    return StoredArray(
+        position,
+        tuple(shape[axis] for axis in axes),
+        dtype,
+        data,
+        strides=tuple(strides[axis] for axis in axes),
+    )
+
+
+def _encode(args: tuple[Any, ...], position: int) -> Span | bytes:
+    if len(args) != 2 or args[1] not in ("latin1", "latin-1"):
+        refuse(position, "_codecs.encode to something else than latin1")
+    if isinstance(args[0], bytes) or (isinstance(args[0], Span) and args[0].encoding == "raw"):
+        refuse(position, "_codecs.encode of something that is not text")
+    return _octets(args[0], position)
+
+
+def _ordered_dict(args: tuple[Any, ...], position: int) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    if args:
+        if len(args) != 1 or not isinstance(args[0], list):
+            refuse(position, "an OrderedDict that is not made of pairs")
+        for pair in args[0]:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                refuse(position, "an OrderedDict that is not made of pairs")
+            set_item(result, pair[0], pair[1], position)
+    return result
+
+
+def _empty_bytes(args: tuple[Any, ...], position: int) -> bytes:
+    if args:
+        refuse(position, "bytes() with arguments")
+    return b""
+
+
+def set_item(target: dict[str, Any], key: Any, value: Any, position: int) -> None:
+    """Set one item under the text of its key, each once."""
+    text = _key_text(key, position)
+    if text in target and not isinstance(key, str | bytes):
+        text = f"[{text}]"  # 1 beside "1"
+    if text in target:
+        refuse(position, f"the dictionary key {shown(text)!r} a second time")
+    target[text] = value
+
+
+def _key_text(key: Any, position: int) -> str:
+    """Return a key as text: its hash has a secret in it, so nobody can choose keys that collide."""
+    match key:
+        case str():
+            text = key
+        case bytes():
+            text = key.decode("latin1")
+        case None | bool() | float():
+            text = str(key)
+        case int() if key.bit_length() <= _INT_KEY_BITS:
+            text = str(key)
+        case int():
+            refuse(position, f"a dictionary key that is an integer of over {_INT_KEY_BITS} bits")
+        case Inert() | InertClass():
+            text = key.kind
+        case tuple() if len(key) <= _MAX_KEY_PARTS and not any(isinstance(p, tuple) for p in key):
+            text = f"({', '.join(_key_text(part, position) for part in key)})"
+        case _:
+            refuse(position, f"a dictionary key that is {kind_of(key)}, not a name")
+    return text
+
+
+NDARRAY = Stub()
+
+INERT_CALL = Stub()
+"""`getattr` and `copyreg._reconstructor`, which pickles call on classes: here on inert ones."""
+
+NUMPY: Vocabulary = {
+    # NumPy 1 and Python 2 write numpy.core, NumPy 2 writes numpy._core.
+    ("numpy.core.multiarray", "_reconstruct"): Stub(_reconstruct),
+    ("numpy._core.multiarray", "_reconstruct"): Stub(_reconstruct),
+    ("numpy", "ndarray"): NDARRAY,
+    ("numpy", "dtype"): Stub(_dtype),
+    ("numpy.core.multiarray", "scalar"): Stub(_scalar),
+    ("numpy._core.multiarray", "scalar"): Stub(_scalar),
+    # Arrays in protocol 5.
+    ("numpy.core.numeric", "_frombuffer"): Stub(_frombuffer),
+    ("numpy._core.numeric", "_frombuffer"): Stub(_frombuffer),
+    # How Python 3 writes bytes in protocols 0 to 2, and empty ones.
+    ("_codecs", "encode"): Stub(_encode),
+    ("__builtin__", "bytes"): Stub(_empty_bytes),
+    ("collections", "OrderedDict"): Stub(_ordered_dict),
+    # What the classes of the list below are made with.
+    **{(module, "getattr"): INERT_CALL for module in ("builtins", "__builtin__")},
+    **{(module, "_reconstructor"): INERT_CALL for module in ("copyreg", "copy_reg")},
+    **{
+        (module, name): Stub()
+        for module in ("builtins", "__builtin__")
+        for name in ("object", "dict", "list", "tuple", "int", "float", "str", "bool")
+    },
+}
+"""All that a Caffe2 checkpoint has a reason to name, each with the reason of its existence."""
+
+
+_INERT = frozenset({
+    # Python and PyTorch
+    "Counter", "defaultdict", "Namespace", "SimpleNamespace", "Size", "device",
+    "Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath",
+    "date", "datetime", "time", "timedelta", "timezone",
+    # settings, logs and callbacks of trainers
+    "AttrDict", "AttributeDict", "CfgNode", "ConfigDict", "EasyDict", "HistoryBuffer",
+    "EarlyStopping", "ModelCheckpoint",
+    # OmegaConf pickles a DictConfig with its nodes and what it knows of them
+    "DictConfig", "ListConfig", "ContainerMetadata", "Metadata", "AnyNode", "StringNode",
+    "IntegerNode", "FloatNode", "BooleanNode", "BytesNode", "PathNode",
+    # optimizers
+    "LARS", "LARC", "LAMB", "Lamb", "SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam",
+    "Adadelta", "Adagrad", "RMSprop", "Rprop", "LBFGS", "SGD_LARC", "Optimizer", "GradScaler",
+})  # fmt: skip
+"""Classes that stand beside weights, whatever module a trainer has them in."""
+_PYTHON = ("set", "frozenset", "complex", "slice")
+_TORCH = (
+    "float64", "double", "float32", "float", "float16", "half", "bfloat16", "int64", "long",
+    "int32", "int", "int16", "short", "int8", "uint8", "bool", "complex64", "complex128",
+    "strided", "contiguous_format", "channels_last", "preserve_format",
+)  # fmt: skip
+_INERT_NAMES = frozenset(
+    {(module, name) for module in ("builtins", "__builtin__") for name in _PYTHON}
+    | {("torch", name) for name in _TORCH}
+    | {("typing", "Any")}
+)
+_MODULE = "It is or holds a pickled module; where its code is, load it and save model.state_dict()."
+_ADVICE = (
+    (
+        ("__torch__",),
+        "It is TorchScript; in PyTorch, save torch.jit.load(…).state_dict().",
+    ),
+    (
+        ("haiku", "jax", "jaxlib", "flax", "optax", "chex"),
+        "It is a checkpoint of JAX (Haiku, Flax); where those are installed, save its parameters "
+        "as a pickled dict of NumPy arrays.",
+    ),
+    (
+        (
+            "torch.nn",
+            "torchvision",
+            "timm",
+            "fairseq",
+            "transformers",
+            "__main__",
+            "models",
+            "model",
+        ),
+        _MODULE,
+    ),
+    (
+        ("torch", "apex", "pytorch_lightning", "lightning", "mmcv", "mmengine", "mmcls", "vissl"),
+        "Where its code is, save the state dict alone.",
+    ),
+    (
+        ("tensorflow", "keras", "sklearn", "pandas", "scipy"),
+        "It is no checkpoint of Caffe2 or PyTorch.",
+    ),
+)
+_LINE_ENDS = (
+    "Its line ends were changed on the way (FTP in text mode, or git's autocrlf); fetch it again "
+    "as binary."
+)
+
+
+def find_global(
+    vocabulary: Vocabulary, module: str, name: str, position: int, *, whole: bool = False
+) -> Stub:
+    """Return the stub of a global.
+
+    Args:
+        vocabulary: The globals that this kind of file needs.
+        module: Its module.
+        name: Its name there.
+        position: Where the file names it.
+        whole: Whether the file is one instance of it, rather than a dict with one in it.
+
+    Raises:
+        UnsafeFileError: It is on none of the lists.
+    """
+    found = vocabulary.get((module, name))
+    if found is None and (name in _INERT or (module, name) in _INERT_NAMES):
+        found = InertClass(kind=f"{module}.{name}")
+    if found is None:
+        _refuse_global(module, name, position, whole=whole)
+    return found
+
+
+def _refuse_global(module: str, name: str, position: int, *, whole: bool) -> NoReturn:
+    """Refuse a global by its name, with what the owner of the file can do."""
+    advice = ""
+    if name.endswith("\r") or module.endswith("\r"):
+        module, name, advice = module.rstrip("\r"), name.rstrip("\r"), _LINE_ENDS
+    for modules, text in _ADVICE:
+        if not advice and any(module == m or module.startswith(f"{m}.") for m in modules):
+            advice = text
+    if whole and not advice and name[:1].isupper():
+        advice = _MODULE
+    kind = shown(f"{module}.{name}", 120)
+    refuse(position, f"refers to {kind}, which is not on the allowlist", advice)
+
+
+def built_array(state: Any, position: int) -> StoredArray | Boxed:
+    """Return the array of a state (version, shape, dtype, is Fortran, data)."""
+    if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], PickledType):
+        refuse(position, "an array with a state that NumPy never writes")
+    _, shape, dtype, fortran, data = state
+    if dtype.code in ("O", "O8"):
+        if shape != () or not isinstance(data, list) or len(data) != 1:
+            refuse(position, "an array of Python objects")
+        return Boxed(data[0])
+    return StoredArray(
+        position,
+        check_shape(shape, position),
+        dtype.resolve(position),
+        _octets(data, position),
+        fortran=fortran in (True, 1) and type(fortran) in (bool, int),
+    )

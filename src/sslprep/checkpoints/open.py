@@ -1,0 +1,392 @@
+"""Open any checkpoint as a flat list of named arrays, whatever its format.
+
+The format is told from a file's content, never from its name. No reader runs code of the file or
+takes more memory than the file's size; see `unpickle`. Every array and every plain value of the
+file comes out under its path from the top, whatever dict or list it stands in; which of them are
+the network is for others to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray
+from sslprep.checkpoints.globals import Boxed, Inert, InertClass, PickledType, UnbuiltArray
+from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
+from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
+from sslprep.checkpoints.unpickle import read_pickle
+from sslprep.errors import CheckpointError, UnsafeFileError
+from sslprep.files import parse_array_header, reading
+
+Container = Literal["pickle", "npy", "zip", "legacy", "safetensors"]
+Format = Literal["caffe2-pickle", "caffe2-npy", "detectron2-pickle", "torch", "safetensors"]
+Key = tuple[str, ...]
+"""Where something stands in a file: the keys and list indexes from the top down to it."""
+Value = str | int | float | bool | bytes | list[Any] | None
+"""A plain value; a list holds plain values alone."""
+Blobs = dict[str, NDArray[Any] | int | float]
+"""Arrays by name; Caffe2's `model_iter` is a bare number."""
+
+_PICKLE_STARTS = b"\x80(}c]"
+"""What a pickled dict begins with: its protocol, or in protocols 0 and 1 a dict's opcodes."""
+_SPARE = 16 << 20
+_MAX_LEAVES = 200_000
+_MAX_DEPTH = 24
+_MAX_TEXTS = 16 << 20
+_MAX_ENDLESS = 4
+_ENDLESS = "values without end"
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotRead:
+    """A value that nothing is kept of: an instance of a class on the list of `globals`.
+
+    Attributes:
+        kind: Its class as the file names it, such as `argparse.Namespace`.
+        arrays: How many arrays it held.
+    """
+
+    kind: str
+    arrays: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What is in a checkpoint, before its arrays are read.
+
+    Attributes:
+        path: The file.
+        container: In which form it is; `zip` and `legacy` are PyTorch's two.
+        leaves: Every array (`StoredArray`, still in the file) and plain value, in the file's order.
+        unread: What was left in the file.
+    """
+
+    path: Path
+    container: Container
+    leaves: dict[Key, StoredArray | Value]
+    unread: dict[Key, NotRead] = field(default_factory=dict)
+
+    @cached_property
+    def arrays(self) -> dict[Key, StoredArray]:
+        """Every array."""
+        return {key: leaf for key, leaf in self.leaves.items() if isinstance(leaf, StoredArray)}
+
+    @cached_property
+    def values(self) -> dict[Key, Value]:
+        """Every plain value: settings, counters, texts."""
+        return {key: leaf for key, leaf in self.leaves.items() if not isinstance(leaf, StoredArray)}
+
+    @cached_property
+    def tables(self) -> dict[Key, int]:
+        """How many arrays each dict holds directly, for those that hold any."""
+        counts: dict[Key, int] = {}
+        for key in self.arrays:
+            counts[key[:-1]] = counts.get(key[:-1], 0) + 1
+        return counts
+
+    def table(self, at: Key) -> dict[str, StoredArray | Value]:
+        """Return what stands directly in one dict, by name."""
+        return {key[-1]: leaf for key, leaf in self.leaves.items() if key[:-1] == at}
+
+    @cached_property
+    def main(self) -> Key:
+        """The dict with the most arrays directly in it, the first of equals."""
+        return max(self.tables, key=self.tables.__getitem__)
+
+    @property
+    def root(self) -> str:
+        """`main` as text, empty at the top level."""
+        return ".".join(self.main)
+
+    @cached_property
+    def blobs(self) -> dict[str, StoredArray | int | float]:
+        """Arrays and numbers of `main` by name."""
+        found = self.table(self.main).items()
+        return {name: leaf for name, leaf in found if isinstance(leaf, StoredArray | int | float)}
+
+    @cached_property
+    def extra(self) -> dict[str, Any]:
+        """The plain values outside of `blobs`, in dicts as in the file."""
+        result: dict[str, Any] = {}
+        for key, value in self.values.items():
+            if key[:-1] == self.main and key[-1] in self.blobs:
+                continue
+            place = result
+            for part in key[:-1]:
+                place = place.setdefault(part, {})
+            place[key[-1]] = value
+        return (
+            {**result.pop("__metadata__", {}), **result}
+            if self.container == "safetensors"
+            else result
+        )
+
+    @property
+    def format(self) -> Format:
+        """The container, and what a pickle was written for."""
+        if self.container == "pickle":
+            detectron2 = self.main == ("model",) and ("__author__",) in self.leaves
+            return "detectron2-pickle" if detectron2 else "caffe2-pickle"
+        return {"npy": "caffe2-npy", "safetensors": "safetensors"}.get(self.container, "torch")  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint's arrays by name, of the dict in it that holds the most.
+
+    Arrays are in this machine's byte order and read-only. Most are views of the mapped file:
+    not always aligned, not always C-contiguous. Copy one before changing it or giving it to
+    PyTorch.
+
+    Attributes:
+        path: The file.
+        format: In which form it is.
+        root: Under which keys the arrays were found, such as `blobs`; empty at the top level.
+        blobs: Arrays, and bare numbers among them.
+        extra: Plain values beside them, in dicts as in the file.
+        unread: Where what was not read stands: values of classes, and arrays of other dicts.
+    """
+
+    path: Path
+    format: Format
+    root: str = ""
+    blobs: Blobs
+    extra: dict[str, object] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint of any supported format.
+
+    Args:
+        path: Caffe2 or Detectron `.pkl`, `.npy` with a pickled dict, Detectron2 `.pkl`,
+            PyTorch `.pth`/`.dat`, or `.safetensors`.
+
+    Raises:
+        UnsafeFileError: The file names code, claims more than it holds, or is damaged.
+        CheckpointError: No such file, or nothing in it that looks like named arrays.
+    """
+    contents = open_checkpoint(path)
+    blobs: Blobs = {}
+    try:
+        for name, blob in contents.blobs.items():
+            blobs[name] = blob.load() if isinstance(blob, StoredArray) else blob
+    except (UnsafeFileError, CheckpointError) as error:
+        raise error.at(path) from error
+    others = [key for key in contents.arrays if key[:-1] != contents.main]
+    return Checkpoint(
+        path=path,
+        format=contents.format,
+        root=contents.root,
+        blobs=blobs,
+        extra=contents.extra,
+        unread=tuple(".".join(key) for key in (*contents.unread, *others)),
+    )
+
+
+def open_checkpoint(path: Path) -> Contents:
+    """Read names, shapes and types of a checkpoint, and leave the arrays in the file.
+
+    Raises:
+        UnsafeFileError: See `read_checkpoint`.
+        CheckpointError: See `read_checkpoint`.
+    """
+    if path.is_dir():
+        raise CheckpointError("is a folder", where=path, expected="a checkpoint file")
+    file = MappedFile(path)
+    try:
+        container, tree = _read_tree(file)
+        leaves, unread = _Leaves(tree).found()
+        contents = Contents(path=path, container=container, leaves=leaves, unread=unread)
+        held = sum(array.nbytes for array in contents.arrays.values())
+        if held > 2 * file.size + _SPARE:
+            raise UnsafeFileError(
+                f"its arrays share their data so often that they make {held:,} bytes",
+                expected=f"about the {file.size:,} bytes of the file",
+                remedy="Nothing was loaded.",
+            )
+    except (UnsafeFileError, CheckpointError) as error:
+        raise error.at(path) from error
+    return contents
+
+
+def _read_tree(file: MappedFile) -> tuple[Container, Any]:
+    """Tell the container by the first bytes; return it and the top-level value."""
+    start = file.bytes[:16]
+    for magic, name in _COMPRESSED.items():
+        if start.startswith(magic):
+            raise CheckpointError(f"is compressed with {name}", remedy="Decompress it first.")
+    if start.startswith(b"PK\x03\x04"):
+        return "zip", read_zip(file)
+    if LEGACY_START.match(file.bytes[:32]):
+        return "legacy", read_legacy(file)
+    if start.startswith(b"\x93NUMPY"):
+        return "npy", _read_boxed(file)
+    if looks_like_safetensors(file):
+        arrays, metadata = read_safetensors(file)
+        return "safetensors", {**arrays, "__metadata__": metadata}
+    if start[0] not in _PICKLE_STARTS:
+        raise CheckpointError(
+            f"is {_what_else(file.bytes[:1024])}",
+            expected="a pickle, .npy with a dict, PyTorch or safetensors file",
+        )
+    return "pickle", _whole_pickle(file, 0)
+
+
+def _what_else(start: bytes) -> str:
+    """Say what a file is that is no checkpoint, by its first bytes."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS: fetch the file itself (git lfs pull)"
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "a web page, saved where the download of a file was meant"
+    if text.startswith((b"{", b"[")):
+        return "a JSON text"
+    if start.startswith(b"\x89HDF"):
+        return "an HDF5 file (Keras), which is not read here"
+    if b"ustar" in start[257:263]:
+        return "a tar archive: unpack it first"
+    return f"of no format that is known here (it begins with {start[:16]!r})"
+
+
+def _whole_pickle(file: MappedFile, start: int) -> Any:
+    value, end = read_pickle(file, start)
+    if end != file.size:
+        # `pickle.load` would ignore it, and with it whatever it is.
+        raise UnsafeFileError(
+            f"{file.size - end:,} bytes follow the end of the pickle",
+            where=f"byte {end}",
+            remedy="Nothing was loaded.",
+        )
+    return value.value if isinstance(value, Boxed) else value
+
+
+def _read_boxed(file: MappedFile) -> Any:
+    """Read a `.npy` file whose only element is a dict, pickled."""
+    dtype, shape, start = _npy_header(file.path)
+    if dtype != np.dtype(object) or shape != ():
+        raise CheckpointError(
+            f"is an array of shape {shape} and type {dtype}",
+            expected="a checkpoint: named arrays",
+        )
+    return _whole_pickle(file, start)
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether a `.npy` file holds pickled objects rather than plain values.
+
+    Raises:
+        UnsafeFileError: Its header is damaged.
+    """
+    try:
+        return _npy_header(path)[0].hasobject
+    except UnsafeFileError as error:
+        raise error.at(path) from error
+
+
+def _npy_header(path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Return type, shape and the position after the header."""
+    with reading(path, CheckpointError), open(path, "rb") as handle:
+        try:
+            shape, _, dtype = parse_array_header(handle)
+        except ValueError as error:
+            raise UnsafeFileError(
+                f"not a readable .npy header ({error!s:.100})", remedy="Nothing was loaded."
+            ) from error
+        return dtype, shape, handle.tell()
+
+
+class _EndlessError(Exception):
+    """A value holds more than can be gone through: one list may stand in itself a million times."""
+
+
+class _Leaves:
+    """The leaves of a tree of dicts and lists."""
+
+    def __init__(self, tree: Any) -> None:
+        if not isinstance(tree, dict):
+            kind = {StoredArray: "bare array", Inert: "value of a class", Span: "text", str: "text"}
+            raise CheckpointError(
+                f"holds a {kind.get(type(tree), type(tree).__name__)}",
+                expected="a checkpoint: a dict of named arrays",
+            )
+        self._leaves: dict[Key, StoredArray | Value] = {}
+        self._unread: dict[Key, NotRead] = {}
+        self._left, self._room = _MAX_LEAVES, _MAX_TEXTS
+        self._texts: dict[int, str | None] = {}
+        for name, value in tree.items():
+            self._below_top(value, (name,))
+
+    def found(self) -> tuple[dict[Key, StoredArray | Value], dict[Key, NotRead]]:
+        if not any(isinstance(leaf, StoredArray) for leaf in self._leaves.values()):
+            raise CheckpointError("holds no array", expected="a checkpoint: a dict of named arrays")
+        return self._leaves, self._unread
+
+    def _below_top(self, value: Any, key: Key) -> None:
+        """Go through one value of the top level, or leave it whole if it has no end."""
+        leaves, unread, left = len(self._leaves), len(self._unread), self._left
+        try:
+            self._walk(value, key)
+        except _EndlessError:
+            held = [self._leaves.popitem()[1] for _ in range(len(self._leaves) - leaves)]
+            endless = sum(note.kind == _ENDLESS for note in self._unread.values())
+            if any(isinstance(leaf, StoredArray) for leaf in held) or endless >= _MAX_ENDLESS:
+                raise CheckpointError(
+                    f"holds more than {_MAX_LEAVES:,} values, or dicts deeper than {_MAX_DEPTH}",
+                    expected="a checkpoint: a dict of named arrays",
+                ) from None
+            for _ in range(len(self._unread) - unread):
+                self._unread.popitem()
+            self._left = left
+            self._unread[key] = NotRead(kind=_ENDLESS)
+
+    def _walk(self, value: Any, key: Key) -> None:
+        self._left -= 1
+        if self._left < 0 or len(key) > _MAX_DEPTH:
+            raise _EndlessError
+        match value:
+            case dict():
+                for name, item in value.items():
+                    self._walk(item, (*key, name))
+            case list() | tuple() if all(isinstance(item, _PLAIN) for item in value):
+                self._left -= len(value)
+                self._leaves[key] = list(value)
+            case list() | tuple():
+                for index, item in enumerate(value):
+                    self._walk(item, (*key, str(index)))
+            case Span():
+                self._text(value, key)
+            case StoredArray() | None | bool() | int() | float() | str() | bytes():
+                self._leaves[key] = value
+            case Inert():
+                self._unread[key] = NotRead(kind=value.kind, arrays=value.arrays)
+            case InertClass():
+                self._unread[key] = NotRead(kind=value.kind)
+            case _:
+                self._unread[key] = NotRead(kind=_KINDS.get(type(value), "a class"))
+
+    def _text(self, span: Span, key: Key) -> None:
+        if id(span) not in self._texts:
+            self._room -= len(span)
+            self._texts[id(span)] = span.text() if self._room >= 0 else None
+        text = self._texts[id(span)]
+        if text is None:
+            self._unread[key] = NotRead(kind=f"a text of {len(span):,} bytes")
+        else:
+            self._leaves[key] = text
+
+
+_PLAIN = (type(None), bool, int, float, str, bytes)
+_KINDS: Mapping[type, str] = {
+    PickledType: "numpy.dtype",
+    Boxed: "an array of objects",
+    UnbuiltArray: "an unfinished array",
+}
