@@ -147,12 +147,7 @@ def write(
     parameters: Mapping[str, Any],
     inputs: Sequence[InputRecord],
     outputs: Iterable[str] | None = None,
-    seed: int | None = None,
-    generator: str | None = None,
-    counts: Mapping[str, int] | None = None,
-    warnings: Sequence[str] = (),
-    labels: Mapping[str, str] | None = None,
-    details: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> None:
     """Write the manifest `name` of `out`; call it after all files that it describes.
 
@@ -164,34 +159,25 @@ def write(
         parameters: All parameters that bear on the content.
         inputs: What it was made from.
         outputs: Names of the files that it describes; by default all written so far.
-        seed: The seed.
-        generator: The random generator.
-        counts: Numbers of things.
-        warnings: What the user was warned of.
-        labels: Meaning of label values.
-        details: What only this kind of output has.
+        more: The other fields of `Manifest`, as far as there is something to say.
     """
     written = {file.name: file for file in out.written}
-    names = list(written) if outputs is None else list(outputs)
+    names = [
+        n for n in (written if outputs is None else outputs) if not n.endswith(MANIFEST_SUFFIX)
+    ]
+    described = [
+        OutputRecord(file=n, bytes=written[n].bytes, sha256=written[n].sha256) for n in names
+    ]
     record = Manifest(
         schema=SCHEMA,
         sslprep=__version__,
         kind=kind,
         command=command,
-        parameters=msgspec.to_builtins(dict(parameters), enc_hook=str),
-        seed=seed,
-        generator=generator,
+        parameters=dict(parameters),
         inputs=list(inputs),
-        outputs=[
-            OutputRecord(file=name, bytes=written[name].bytes, sha256=written[name].sha256)
-            for name in names
-            if not name.endswith(MANIFEST_SUFFIX)
-        ],
-        counts=dict(counts or {}),
-        warnings=list(warnings),
-        labels=dict(labels or {}),
-        details=msgspec.to_builtins(dict(details or {}), enc_hook=str),
+        outputs=described,
         created=_source_date(),
+        **{field: value for field, value in more.items() if value is not None},
     )
     out.save_json(name, record)
 

@@ -36,7 +36,7 @@ def zipped(path: Path) -> bytes:
     [
         (b"\n <!doctype HTML>\n<p>quota", "a web page"),
         (b"\xef\xbb\xbf<html lang=en>", "a web page"),
-        (gzip.compress(b"{}"), "a gzip file"),
+        (gzip.compress(b"{}", mtime=0), "a gzip file"),
         (None, "a zip file"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a git-LFS pointer"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16 text"),
