@@ -948,8 +948,7 @@ def torch_zip(data: bytes, *, compress: bool = False, **records: bytes) -> bytes
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     with zipfile.ZipFile(file, "w", method) as archive:
         archive.writestr("archive/data.pkl", data)
-        archive.writestr("archive/data/0", bytes(16))
-        for name, record in records.items():
+        for name, record in ({"data/0": bytes(16)} | records).items():
             archive.writestr(f"archive/{name}", record)
     return file.getvalue()
 
@@ -1192,3 +1191,124 @@ def safetensors_deep_json(canary: str) -> bytes:
 @attack()
 def safetensors_negative(canary: str) -> bytes:
     return safetensors({"a": entry(shape=[-2, -2])})
+
+
+@attack()
+def safetensors_trailing_bytes(canary: str) -> bytes:
+    return safetensors({"a": entry()}) + b"more"
+
+
+# --- Classes that are not read ------------------------------------------------------------------
+
+BIG = b"](" + b"N" * 50_000 + b"eq\x05"
+INERT = b"cargparse\nNamespace\n"
+
+
+# What an inert class is called with runs like anything else: it must not.
+@attack(runs=True)
+def inert_called_with_a_call(canary: str) -> bytes:
+    return b"\x80\x02" + INERT + b")\x81}U\x01acos\nsystem\n(" + line(touch(canary)) + b"tRsb."
+
+
+# Its state becomes nothing, so nothing of it may be reached: getattr of an instance.
+@attack()
+def inert_reached_into(canary: str) -> bytes:
+    reach = b"c__builtin__\ngetattr\n" + INERT + b"U\x0b__globals__\x86R"
+    return b"\x80\x02" + reach + b"(U\x02ostR."
+
+
+# getattr is for inert classes alone.
+@attack()
+def getattr_of_ndarray(canary: str) -> bytes:
+    return b"\x80\x02c__builtin__\ngetattr\ncnumpy\nndarray\nU\x05dumps\x86R."
+
+
+@attack()
+def reconstructor_of_ndarray(canary: str) -> bytes:
+    return b"\x80\x02ccopy_reg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR."
+
+
+# One list thrown away a hundred thousand times: each time somebody may count it.
+@attack()
+def inert_states_repeated(canary: str) -> bytes:
+    return b"\x80\x02" + INERT + b")\x81" + BIG + b"b" + b"h\x05b" * 100_000 + b"."
+
+
+# The same through a state that doubles.
+@attack()
+def inert_state_doubling(canary: str) -> bytes:
+    bomb = b"N\x85" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))
+    return b"\x80\x02" + INERT + b")\x81" + bomb + b"b."
+
+
+# Tuples of numbers can be chosen to have one hash.
+@attack()
+def keys_of_deep_tuples(canary: str) -> bytes:
+    return b"\x80\x02}N\x85\x85\x85K\x01s."
+
+
+# A dict that stands in itself a million times, arrays and all.
+@attack()
+def dicts_doubling(canary: str) -> bytes:
+    first = b"}U\x01a" + array_pickle() + b"sq\x00"
+    rest = b"".join(b"}(U\x01ah%cU\x01bh%cuq%c" % (i, i, i + 1) for i in range(40))
+    return b"\x80\x02}U\x01x](" + first + rest + b"es."
+
+
+# One megabyte of text under many names.
+@attack(loads=True)
+def one_text_many_names(canary: str) -> bytes:
+    text = b"X" + struct.pack("<I", 1_000_000) + b"\xc3\xa9" * 500_000 + b"q\x01"
+    names = b"".join(short_unicode(f"b{i}") + b"h\x01" for i in range(50_000))
+    return b"\x80\x04}(U\x01a" + array_pickle() + short_unicode("t") + text + names + b"u."
+
+
+# Forty texts of one wide character each, four times as large in memory.
+@attack(loads=True)
+def many_wide_texts(canary: str) -> bytes:
+    text = b"X" + struct.pack("<I", 1_000_000) + b"\xf0\x9f\x98\x80" + b"a" * 999_996
+    names = b"".join(short_unicode(f"b{i}") + text for i in range(40))
+    return b"\x80\x04}(U\x01a" + array_pickle() + names + b"u."
+
+
+# A directory of hundreds of megabytes of names.
+@attack()
+def zip_directory_of_long_names(canary: str) -> bytes:
+    entry_ = b"PK\x01\x02" + bytes(24) + struct.pack("<HHH", 60_000, 0, 0) + bytes(12)
+    directory = (entry_ + b"n" * 60_000) * 400
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 400, 400, len(directory), 4, 0)
+    return b"PK\x03\x04" + directory + end
+
+
+# Encrypted records would be read as they lie.
+@attack()
+def torch_encrypted(canary: str) -> bytes:
+    data = bytearray(torch_zip(state_dict(tensor())))
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 8] |= 1
+    return bytes(data)
+
+
+# Views of one storage, forty times the file: each of them is the whole storage.
+@attack()
+def torch_one_storage_many_names(canary: str) -> bytes:
+    count = 1 << 20
+    size = b"J" + struct.pack("<i", count)
+    storage = STORAGE.replace(b"K\x04tQ", size + b"tQ")
+    item = tensor(storage=storage, shape=size + b"\x85")
+    names = b"".join(b"U\x03" + f"{i:03}".encode() + item for i in range(40))
+    return torch_zip(b"\x80\x02}(" + names + b"u.", **{"data/0": bytes(4 * count)})
+
+
+# Strides whose sum wraps around.
+@attack()
+def torch_huge_strides(canary: str) -> bytes:
+    stride = b"\x8a\x09" + b"\0" * 8 + b"\x01"
+    return torch_zip(state_dict(tensor(shape=b"K\x02\x85", strides=stride + b"\x85")))
+
+
+# A type of one byte over a storage of another.
+@attack()
+def torch_newer_type_of_unknown_size(canary: str) -> bytes:
+    item = tensor().replace(b"_rebuild_tensor_v2", b"_rebuild_tensor_v3")
+    return torch_zip(state_dict(item))

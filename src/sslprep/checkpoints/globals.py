@@ -356,10 +356,6 @@ _ADVICE = (
         "It is no checkpoint of Caffe2 or PyTorch.",
     ),
 )
-_LINE_ENDS = (
-    "Its line ends were changed on the way (FTP in text mode, or git's autocrlf); fetch it again "
-    "as binary."
-)
 
 
 def find_global(
@@ -387,14 +383,11 @@ def find_global(
 
 def _refuse_global(module: str, name: str, position: int, *, whole: bool) -> NoReturn:
     """Refuse a global by its name, with what the owner of the file can do."""
-    advice = ""
-    if name.endswith("\r") or module.endswith("\r"):
-        module, name, advice = module.rstrip("\r"), name.rstrip("\r"), _LINE_ENDS
+    advice = _MODULE if whole and name[:1].isupper() else ""
     for modules, text in _ADVICE:
-        if not advice and any(module == m or module.startswith(f"{m}.") for m in modules):
+        if any(module == m or module.startswith(f"{m}.") for m in modules):
             advice = text
-    if whole and not advice and name[:1].isupper():
-        advice = _MODULE
+            break
     kind = shown(f"{module}.{name}", 120)
     refuse(position, f"refers to {kind}, which is not on the allowlist", advice)
 

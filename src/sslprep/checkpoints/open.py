@@ -41,6 +41,11 @@ _MAX_LEAVES = 200_000
 _MAX_DEPTH = 24
 _MAX_TEXTS = 16 << 20
 _MAX_ENDLESS = 4
+_ENOUGH_LINES = 1000
+_LINE_ENDS = (
+    "Its line ends seem to have been changed on the way (FTP in text mode, git's autocrlf); fetch "
+    "it again as binary."
+)
 _ENDLESS = "values without end"
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -213,9 +218,23 @@ def open_checkpoint(path: Path) -> Contents:
                 expected=f"about the {file.size:,} bytes of the file",
                 remedy="Nothing was loaded.",
             )
-    except (UnsafeFileError, CheckpointError) as error:
+    except UnsafeFileError as error:
+        if _line_ends_changed(file):
+            error.remedy = f"{_LINE_ENDS} Nothing was loaded."
+        raise error.at(path) from error
+    except CheckpointError as error:
         raise error.at(path) from error
     return contents
+
+
+def _line_ends_changed(file: MappedFile) -> bool:
+    """Whether every newline has a carriage return before it: one in 256 has in a binary file."""
+    at, seen = -1, 0
+    while seen < _ENOUGH_LINES and (at := file.bytes.find(b"\n", at + 1)) >= 0:
+        if file.bytes[at - 1 : at] != b"\r":
+            return False
+        seen += 1
+    return seen > 0
 
 
 def _read_tree(file: MappedFile) -> tuple[Container, Any]:
@@ -321,7 +340,7 @@ class _Leaves:
         self._leaves: dict[Key, StoredArray | Value] = {}
         self._unread: dict[Key, NotRead] = {}
         self._left, self._room = _MAX_LEAVES, _MAX_TEXTS
-        self._texts: dict[int, str | None] = {}
+        self._texts: dict[Span, str | None] = {}
         for name, value in tree.items():
             self._below_top(value, (name,))
 
@@ -374,10 +393,10 @@ class _Leaves:
                 self._unread[key] = NotRead(kind=_KINDS.get(type(value), "a class"))
 
     def _text(self, span: Span, key: Key) -> None:
-        if id(span) not in self._texts:
+        if span not in self._texts:
             self._room -= len(span)
-            self._texts[id(span)] = span.text() if self._room >= 0 else None
-        text = self._texts[id(span)]
+            self._texts[span] = span.text() if self._room >= 0 else None
+        text = self._texts[span]
         if text is None:
             self._unread[key] = NotRead(kind=f"a text of {len(span):,} bytes")
         else:

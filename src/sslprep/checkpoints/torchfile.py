@@ -83,10 +83,15 @@ class _Tail:
         return self._file.bytes.read(size)
 
 
+def _is_data(name: str) -> bool:
+    return name.split("/")[1:] == ["data.pkl"]
+
+
 def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
-    """Return first byte and length of each record of a zip archive by its name.
+    """Return first byte and length of each record of a PyTorch archive by its name.
 
     Raises:
+        CheckpointError: It is TorchScript, or no archive of PyTorch's.
         UnsafeFileError: A damaged directory; a record that is compressed or encrypted, so that it
             could unfold to more than its place in the file; one beyond the file.
     """
@@ -96,6 +101,16 @@ def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
         refuse(file.size, f"a truncated or damaged zip archive ({error})", "Fetch it again.")
     if len(infos) > _MAX_RECORDS:
         refuse(file.size, f"a zip archive of {len(infos):,} records")
+    if any(info.filename.endswith("/constants.pkl") for info in infos):
+        raise CheckpointError(
+            "is a TorchScript archive: a program, not a state dict",
+            remedy="In PyTorch, torch.save(torch.jit.load(…).state_dict(), …) makes one of it.",
+        )
+    if sum(_is_data(info.filename) for info in infos) != 1:
+        raise CheckpointError(
+            "is a zip archive without one data.pkl, so not a PyTorch checkpoint",
+            remedy="Unpack it, if the checkpoint is in it.",
+        )
     records: dict[str, tuple[int, int]] = {}
     for info in infos:
         name, at = info.filename, info.header_offset
@@ -240,15 +255,7 @@ def read_zip(file: MappedFile) -> Any:
         CheckpointError: It is TorchScript.
     """
     records = zip_records(file)
-    pickles = [name for name in records if name.split("/")[1:] == ["data.pkl"]]
-    if len(pickles) != 1:
-        refuse(0, "a zip archive without one data.pkl, so not a PyTorch checkpoint")
-    folder = pickles[0].split("/")[0]
-    if f"{folder}/constants.pkl" in records:
-        raise CheckpointError(
-            "is a TorchScript archive: a program, not a state dict",
-            remedy="In PyTorch, torch.save(torch.jit.load(…).state_dict(), …) makes one of it.",
-        )
+    folder = next(name for name in records if _is_data(name)).split("/")[0]
     if (order := records.get(f"{folder}/byteorder")) is not None:
         start, length = order
         if file.bytes[start : start + min(length, 16)] != b"little":
@@ -258,7 +265,7 @@ def read_zip(file: MappedFile) -> Any:
         name.removeprefix(prefix): records[name] for name in records if name.startswith(prefix)
     }
     storages = _Storages(file, places)
-    start, length = records[pickles[0]]
+    start, length = records[f"{folder}/data.pkl"]
     value, end = read_pickle(
         file,
         start,
@@ -304,7 +311,10 @@ def _legacy_places(
         length = struct.unpack_from("<q", file.bytes, position)[0] * sizes[key]
         position += 8
         if not 0 <= length <= file.size - position:
-            refuse(position, f"storage {shown(key)!r} of {length:,} bytes where fewer are left")
+            refuse(
+                position,
+                f"storage {shown(key)!r} of {length:,} bytes where fewer are left (truncated?)",
+            )
         places[key] = (position, length)
         position += length
     if position != file.size:
