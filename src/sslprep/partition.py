@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.files import MANIFEST_SUFFIX, read_array
-from sslprep.input_files import decode_json, read_json, reading
+from sslprep.input_files import decode_json, read_json, read_text, reading
 
 Labels = NDArray[np.int32] | NDArray[np.int64]
 
@@ -147,7 +147,8 @@ def read_targets(path: Path) -> Targets:
     with reading(path, AnnotationError):
         data = path.read_bytes()
     decode_json(data, msgspec.Raw, AnnotationError, path)  # says what is wrong with it
-    found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=lambda p: _once(p, path))
+    text = read_text(path, AnnotationError)
+    found = json.loads(text, object_pairs_hook=lambda p: _once(p, path))
     expected = "{image: {class name: 1, 0 or -1}} or {image: class id}"
     if not isinstance(found, dict) or not found:
         raise AnnotationError("is another JSON, or empty", where=path, expected=expected)
