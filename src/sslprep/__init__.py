@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sslprep.evaluate.scores import scores as evaluate_scores
     from sslprep.jigsaw.generate import generate as generate_permutations
     from sslprep.jigsaw.stats import stats as permutation_stats
+    from sslprep.lowshot.identify import identify as identify_splits
     from sslprep.lowshot.multilabel import draw_multilabel_samples as draw_multilabel_samples
     from sslprep.lowshot.singlelabel import draw_singlelabel_samples as draw_singlelabel_samples
     from sslprep.lowshot.verify import verify_samples as verify_samples
@@ -57,6 +58,7 @@ _PLACES = {
     "evaluate_scores": "evaluate.scores:scores",
     "generate_color_bins": "color.generate:generate",
     "generate_permutations": "jigsaw.generate:generate",
+    "identify_splits": "lowshot.identify:identify",
     "inspect": "checkpoints.inspect:inspect",
     "permutation_stats": "jigsaw.stats:stats",
     "read_checkpoint": "checkpoints.open:read_checkpoint",

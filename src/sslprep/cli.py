@@ -81,9 +81,18 @@ COMMANDS: Mapping[str, Command] = {
         "sslprep.lowshot.multilabel:draw_multilabel_samples",
         "Draw low-shot samples of a multi-label set such as VOC2007.",
     ),
-    "lowshot places": Command(
-        "sslprep.lowshot.singlelabel:draw_singlelabel_samples",
-        "Draw low-shot samples of a single-label set such as Places-205.",
+    **{
+        # One sampler under the name of either data set, so that each one's users find it.
+        f"lowshot {name}": Command(
+            "sslprep.lowshot.singlelabel:draw_singlelabel_samples",
+            "Draw low-shot samples of a single-label set such as ImageNet or Places-205.",
+        )
+        for name in ("imagenet", "places")
+    },
+    "lowshot identify": Command(
+        "sslprep.lowshot.identify:identify",
+        "Name published splits by their content, and tell what is in any other list or sample.",
+        shows=True,
     ),
     "lowshot verify": Command(
         "sslprep.lowshot.verify:verify_samples",

@@ -67,7 +67,7 @@ def test_a_hostile_manifest_cannot_smuggle_a_command_into_the_line(write, tmp_pa
 def test_inputs_made_here_are_linked_by_their_hash(world: Path) -> None:
     found = {o.title: o for o in origins(collect(world))}
     anchors = {o.title: o.anchor for o in found.values()}
-    low_shot = found["voc07/low_shot/train_labels_lowshot"]
+    low_shot = found["voc07/low_shot/train_labels_k1"]
     [made_from] = [block for block in low_shot.blocks if block.title == "Made from"]
     links = {cell.link for row in made_from.rows for cell in row if cell.link}
     assert f"{anchors['voc07/train']}-origin" in links

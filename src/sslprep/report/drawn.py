@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sslprep.drawing.numbers import count_text
 from sslprep.errors import SslprepError
-from sslprep.lowshot import index
+from sslprep.lowshot.sample_files import Index, read_index
 from sslprep.report.blocks import Card
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note
 from sslprep.report.fields import Fields
@@ -83,7 +83,7 @@ def read_sets(card: Card, artefact: Artefact, folder: Path) -> dict[str, list[Dr
             left_out += 1
             continue
         try:
-            found = index.read(artefact.file(entry.text("index"), limit=LARGEST_JSON))
+            found = read_index(artefact.file(entry.text("index"), limit=LARGEST_JSON))
         except SslprepError as error:
             card.note(f"A sample cannot be shown. {note(error, folder)}")
             continue
@@ -103,7 +103,7 @@ def _size_of(entry: Fields) -> str:
     return f"{100 * fraction:g} % of each class" if fraction else ""
 
 
-def _drawn(size: str, found: index.Index) -> DrawnSet:
+def _drawn(size: str, found: Index) -> DrawnSet:
     rows = max(0, found.rows)
     limit = 1 << 62
     positives = {

@@ -17,7 +17,6 @@ from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, sh
 from sslprep.report.collect import Artefact, Collection
 from sslprep.report.drawn import (
     MOST_CLASSES,
-    MOST_SIZES,
     DrawnSet,
     overlap,
     places_of,
@@ -86,10 +85,10 @@ def _card(artefact: Artefact, collection: Collection) -> Card:
 
 
 def _sizes(details: Fields) -> str:
-    sizes = details.numbers("k_values")
-    if sizes:
-        return "k = " + ", ".join(f"{size:g}" for size in sizes[:MOST_SIZES])
-    return ", ".join(f"{100 * size:g} %" for size in details.numbers("fraction")[:MOST_SIZES])
+    if (k := details.whole("k")) is not None:
+        return f"k = {count_text(k)}"
+    fraction = details.number("fraction")
+    return "" if fraction is None else f"{100 * fraction:g} %"
 
 
 class _Lanes:

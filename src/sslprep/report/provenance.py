@@ -37,7 +37,7 @@ class Flags:
 
 FLAGS: Mapping[str, Flags] = {
     "data": Flags(output="--output-dir"),
-    "lowshot": Flags(output="--output-path"),
+    "lowshot": Flags(output="--output"),
     "jigsaw": Flags(output="--output-dir"),
     "color": Flags(output="--output-path"),
     "color bins": Flags(output="--output-path", input="--histogram"),

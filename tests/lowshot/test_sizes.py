@@ -1,4 +1,4 @@
-"""Sizes of samples, and whether there is enough for them."""
+"""Sizes of samples, and whether there are enough images for them."""
 
 from pathlib import Path
 
@@ -6,20 +6,24 @@ import numpy as np
 import pytest
 
 from sslprep.errors import NotEnoughError, ParameterError
-from sslprep.lowshot.shots import (
-    Population,
-    Shot,
-    possible_shots,
-    shots_of_fractions,
-    shots_of_k,
+from sslprep.lowshot.sizes import (
+    ClassCounts,
+    Size,
+    possible_sizes,
+    sizes_asked,
 )
 
 WHERE = Path("targets.npy")
 
 
+def ks(k_values: tuple[int, ...]) -> tuple[Size, ...]:
+    return sizes_asked(k_values, None, balanced=False)
+
+
 def test_sizes_ascend_whatever_the_order_given() -> None:
-    assert [shot.k for shot in shots_of_k((8, 1, 2))] == [1, 2, 8]
-    assert [shot.fraction for shot in shots_of_fractions((0.1, 0.01))] == [0.01, 0.1]
+    assert [size.k for size in ks((8, 1, 2))] == [1, 2, 8]
+    asked = sizes_asked(None, (0.1, 0.01), balanced=False)
+    assert [size.fraction for size in asked] == [0.01, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -35,38 +39,48 @@ def test_sizes_ascend_whatever_the_order_given() -> None:
     ],
 )
 def test_a_fraction_is_rounded_as_on_paper(fraction: float, positives: int, count: int) -> None:
-    assert Shot(fraction=fraction).count(positives) == count
+    assert Size(fraction=fraction).count(positives) == count
 
 
 def test_fractions_and_small_k_have_different_keys() -> None:
-    keys = {Shot(k=k).key for k in range(1, 10_000)}
-    fractions = {Shot(fraction=f / 1000).key for f in range(1, 1001)}
+    keys = {Size(k=k).key for k in range(1, 10_000)}
+    fractions = {Size(fraction=f / 1000).key for f in range(1, 1001)}
     assert len(fractions) == 1000
     assert not keys & fractions
 
 
+def test_refuses_a_size_asked_for_twice() -> None:
+    with pytest.raises(ParameterError) as error:
+        sizes_asked((4, 1, 4, 1), None, balanced=False)
+    assert str(error.value) == "--k-values repeats 1, 4; expected each number once"
+    with pytest.raises(ParameterError, match="--fraction repeats"):
+        sizes_asked(None, (0.1, 0.1), balanced=False)
+
+
+def test_refuses_sizes_that_exclude_each_other() -> None:
+    with pytest.raises(ParameterError, match="--k-values and --fraction exclude each other"):
+        sizes_asked((1,), (0.1,), balanced=False)
+    with pytest.raises(ParameterError, match="--balanced is given without --fraction"):
+        sizes_asked((1,), None, balanced=True)
+
+
 @pytest.mark.parametrize(
-    ("values", "text"),
+    ("fraction", "rows", "classes", "each"),
     [
-        ((), "--k-values is empty; expected at least one number"),
-        ((1, 0, -2), "--k-values holds 0, -2; expected 1 or more each"),
-        ((4, 1, 4, 1), "--k-values repeats 1, 4; expected each number once"),
+        (0.01, 1_281_167, 1000, (12, 811)),  # SimCLR's 1percent.txt: 12,811 images
+        (0.1, 1_281_167, 1000, (128, 116)),  # and 10percent.txt: 128,116
+        (0.29, 100, 10, (2, 9)),  # 0.29 * 100 is 28.999999999999996 in doubles
+        (0.01, 100, 10, (1, 0)),  # at least one
     ],
 )
-def test_refuses_k_that_cannot_be(values: tuple[int, ...], text: str) -> None:
-    with pytest.raises(ParameterError) as error:
-        shots_of_k(values)
-    assert str(error.value) == text
+def test_a_balanced_fraction_is_shared_out_among_classes(
+    fraction: float, rows: int, classes: int, each: tuple[int, int]
+) -> None:
+    assert Size(fraction=fraction, balanced=True).each(rows, classes) == each
 
 
-@pytest.mark.parametrize("values", [(), (0.0,), (1.5,), (-0.1,), (float("nan"),), (0.1, 0.1)])
-def test_refuses_fractions_that_cannot_be(values: tuple[float, ...]) -> None:
-    with pytest.raises(ParameterError, match="--fraction"):
-        shots_of_fractions(values)
-
-
-def population(positives: list[int], negatives: list[int] | None = None) -> Population:
-    return Population(
+def counts_of(positives: list[int], negatives: list[int] | None = None) -> ClassCounts:
+    return ClassCounts(
         ids=np.arange(len(positives)),
         positives=np.array(positives),
         names=("cat", "car", "cow")[: len(positives)],
@@ -87,17 +101,17 @@ def population(positives: list[int], negatives: list[int] | None = None) -> Popu
 def test_largest_k_is_what_every_class_allows(
     positives: list[int], negatives: list[int] | None, largest: int
 ) -> None:
-    few = population(positives, negatives)
+    few = counts_of(positives, negatives)
     assert few.largest_k == largest
-    assert not few.allows(Shot(k=largest + 1))
-    assert largest == 0 or few.allows(Shot(k=largest))
+    assert not few.allows(Size(k=largest + 1))
+    assert largest == 0 or few.allows(Size(k=largest))
 
 
 def test_the_error_names_k_class_and_limit_of_all_problems_together() -> None:
     with pytest.raises(NotEnoughError) as error:
-        possible_shots(
-            shots_of_k((1, 2, 4, 8)),
-            population([40, 3, 9], [15, 60, 60]),
+        possible_sizes(
+            ks((1, 2, 4, 8)),
+            counts_of([40, 3, 9], [15, 60, 60]),
             WHERE,
             skip_impossible=False,
         )
@@ -110,10 +124,8 @@ def test_the_error_names_k_class_and_limit_of_all_problems_together() -> None:
 
 
 def test_skipping_says_what_is_left_out() -> None:
-    shots, warnings = possible_shots(
-        shots_of_k((1, 2, 4)), population([4, 3]), WHERE, skip_impossible=True
-    )
-    assert [shot.k for shot in shots] == [1, 2]
+    sizes, warnings = possible_sizes(ks((1, 2, 4)), counts_of([4, 3]), WHERE, skip_impossible=True)
+    assert [size.k for size in sizes] == [1, 2]
     assert warnings == (
         "targets.npy: k = 4 left out: class 1 (car) has 3 images; k=4 needs 4. "
         "The largest k that works for every class is 3.",
@@ -122,16 +134,16 @@ def test_skipping_says_what_is_left_out() -> None:
 
 def test_skipping_everything_is_an_error_all_the_same() -> None:
     with pytest.raises(NotEnoughError, match=r"works for every class is 3. Lower --k-values\.$"):
-        possible_shots(shots_of_k((4,)), population([4, 3]), WHERE, skip_impossible=True)
+        possible_sizes(ks((4,)), counts_of([4, 3]), WHERE, skip_impossible=True)
     with pytest.raises(NotEnoughError, match="No k works: leave such classes out"):
-        possible_shots(shots_of_k((1,)), population([4, 0]), WHERE, skip_impossible=True)
+        possible_sizes(ks((1,)), counts_of([4, 0]), WHERE, skip_impossible=True)
 
 
 def test_many_short_classes_are_counted_not_listed() -> None:
     with pytest.raises(NotEnoughError, match="and 192 more like this"):
-        possible_shots(
-            shots_of_k((9,)),
-            Population(ids=np.arange(200), positives=np.full(200, 2)),
+        possible_sizes(
+            ks((9,)),
+            ClassCounts(ids=np.arange(200), positives=np.full(200, 2)),
             WHERE,
             skip_impossible=False,
         )
