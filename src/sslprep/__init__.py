@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sslprep.data.check import check as check_images
     from sslprep.data.coco import write_coco as write_coco
     from sslprep.data.folders import write_folders as write_folders
+    from sslprep.data.link_tree import link_tree as link_tree
+    from sslprep.data.merge import merge as merge_partitions
     from sslprep.data.relocate import relocate as relocate
     from sslprep.data.voc import write_voc as write_voc
     from sslprep.errors import SslprepError as SslprepError
@@ -60,6 +62,8 @@ _PLACES = {
     "generate_permutations": "jigsaw.generate:generate",
     "identify_splits": "lowshot.identify:identify",
     "inspect": "checkpoints.inspect:inspect",
+    "link_tree": "data.link_tree:link_tree",
+    "merge_partitions": "data.merge:merge",
     "permutation_stats": "jigsaw.stats:stats",
     "read_checkpoint": "checkpoints.open:read_checkpoint",
     "read_partition": "partition:read_partition",

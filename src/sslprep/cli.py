@@ -58,7 +58,7 @@ GROUPS = {
 COMMANDS: Mapping[str, Command] = {
     "data coco": Command(
         "sslprep.data.coco:write_coco",
-        "Write image and label files of COCO2014 from its instance annotations.",
+        "Write image and label files of COCO from its instance annotations.",
     ),
     "data voc": Command(
         "sslprep.data.voc:write_voc",
@@ -76,6 +76,14 @@ COMMANDS: Mapping[str, Command] = {
     "data relocate": Command(
         "sslprep.data.relocate:relocate",
         "Rewrite the path prefix of finished partitions, without touching the data set.",
+    ),
+    "data merge": Command(
+        "sslprep.data.merge:merge",
+        "Merge finished partitions of the same classes into one.",
+    ),
+    "data link-tree": Command(
+        "sslprep.data.link_tree:link_tree",
+        "Make class folders of links to the images of a single-label partition.",
     ),
     "lowshot voc": Command(
         "sslprep.lowshot.multilabel:draw_multilabel_samples",

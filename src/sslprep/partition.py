@@ -46,7 +46,8 @@ class Partition(NamedTuple):
     Attributes:
         images: (images,) paths as stored, dtype `<U…`, mapped from disk.
         labels: `int32 (images, classes)` of 1 present, 0 absent, -1 ignore, columns in the order
-            of `classes`; or `int64 (images,)` of class ids. Mapped from disk.
+            of `classes`; or `int64 (images,)` of class ids. Mapped from disk. Images without
+            labels have a matrix without columns.
         classes: The classes.
     """
 
@@ -104,6 +105,8 @@ def read_partition(folder: Path, name: str) -> Partition:
     """
     folder = Path(folder)
     images = read_array(folder / (name + IMAGES), ndim=1, kinds="U", mmap=True)
+    if not manifest.read(folder / (name + MANIFEST_SUFFIX)).labels:
+        return Partition(images, np.empty((len(images), 0), np.int32), ())
     labels = read_array(folder / (name + LABELS), ndim=(1, 2), kinds="i", mmap=True)
     classes = read_classes(folder)
     if len(images) != len(labels) or (labels.ndim == 2 and labels.shape[1] != len(classes)):

@@ -1,8 +1,8 @@
-"""Greedy permutation sets over all M! candidates, M ≤ 10.
+"""Greedy permutation sets over all M! candidates, M ≤ 10, in exact integers.
 
 Algorithm 1 of Noroozi and Favaro (arXiv 1603.09246): from a first permutation on, take the one that
 is farthest from those chosen, by its smallest distance (`max_min`) or its mean distance
-(`max_avg`). Distance and agreements add up to M, so in exact integers agreements are minimised; the
+(`max_avg`). Distance and agreements add up to M, so everything here minimises agreements; the
 argmin of an array in lexicographic order is the rule for ties.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.jigsaw.draws import Draws
 from sslprep.jigsaw.listing import Listing, Permutation, indicator
 
 Advance = Callable[[int], None]
@@ -53,7 +52,7 @@ def max_min(n: int, first: Permutation, advance: Advance = lambda _: None) -> ND
 def max_avg(
     n: int,
     first: Permutation,
-    draws: Draws | None = None,
+    rng: np.random.Generator | None = None,
     advance: Advance = lambda _: None,
 ) -> NDArray[np.uint8]:
     """Choose by the mean distance to those chosen.
@@ -64,7 +63,7 @@ def max_avg(
     Args:
         n: How many, at most M!.
         first: The first permutation, (M,) uint8.
-        draws: Chooses among ties; None takes the first in lexicographic order.
+        rng: Chooses among ties; None takes the first in lexicographic order.
         advance: Told how many were chosen, now and then.
 
     Returns:
@@ -89,53 +88,12 @@ def max_avg(
         listing.sums(weights, sums)
         flat = sums.reshape(-1)
         flat[places[:k]] = np.iinfo(weights.dtype).max
-        if draws is None:
+        if rng is None:
             place = int(flat.argmin())
         else:
             ties = np.flatnonzero(flat == flat.min())
-            place = int(ties[draws.below(len(ties))])
+            place = int(ties[rng.integers(len(ties))])
         chosen[k] = listing.permutation(place)
-        tick(k, n, advance)
-    return chosen
-
-
-def max_avg_in_floats(
-    n: int, first: Permutation, advance: Advance = lambda _: None
-) -> NDArray[np.uint8]:
-    """Choose by the mean distance to those chosen as a float64, as the program of 2019 did.
-
-    After every M picks that form a Latin square all candidates have the same mean distance, and
-    that program took the one whose sum of float64 distances happened to be rounded up most. To get
-    its sets, the same additions are made in the same order,
-
-        S(p) = (M - a₁)/M + (M - a₂)/M + …,  aₖ = agreements of p with the k-th pick,
-
-    and the next pick is the first in lexicographic order with the largest S/k.
-
-    Args:
-        n: How many, at most M!.
-        first: The first permutation, (M,) uint8.
-        advance: Told how many were chosen, now and then.
-
-    Returns:
-        The set, (n, M) uint8.
-
-    Example:
-        >>> max_avg_in_floats(4, np.array([0, 1, 2], dtype=np.uint8)).tolist()
-        [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1]]
-    """
-    m = len(first)
-    listing = Listing(m)
-    distances = (m - np.arange(m + 1)) / m  # by number of agreements
-    agreements = np.empty(listing.shape, dtype=np.uint8)
-    sums, step, mean = np.zeros(listing.shape), np.empty(listing.shape), np.empty(listing.shape)
-    chosen = np.empty((n, m), dtype=np.uint8)
-    chosen[0] = first
-    for k in range(1, n):
-        listing.sums(indicator(chosen[k - 1]), agreements)
-        sums += distances.take(agreements, out=step, mode="clip")
-        sums.reshape(-1)[listing.index(chosen[k - 1])] = -np.inf
-        chosen[k] = listing.permutation(int(np.divide(sums, k, out=mean).argmax()))
         tick(k, n, advance)
     return chosen
 

@@ -1,4 +1,4 @@
-"""A partition as rows: JSON lines, csv, text, Parquet, and the targets JSON.
+"""A partition as rows: JSON lines, csv, text and Parquet.
 
 All are written in batches, so that a million rows are never in memory as Python objects.
 """
@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice, repeat
-from typing import Any, BinaryIO, Literal
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import repeat
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from sslprep.errors import DatasetError, MissingExtraError
-
-Labels = NDArray[np.int32] | NDArray[np.int64]
-Format = Literal["npy", "jsonl", "csv", "txt", "parquet"]
-
-_BATCH = 16384
+from sslprep.partition import Labels, batches
 
 
 def import_pyarrow() -> Any:
@@ -34,17 +30,11 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
-def _batches(strings: Collection[str], labels: Labels) -> Iterator[tuple[list[str], list[Any]]]:
-    iterator = iter(strings)
-    for start in range(0, len(strings), _BATCH):
-        yield list(islice(iterator, _BATCH)), labels[start : start + _BATCH].tolist()
-
-
 def write(
     file: BinaryIO,
     kind: str,
     images: Collection[str],
-    labels: Labels,
+    labels: Labels | None,
     split: str,
     class_names: Sequence[str],
 ) -> None:
@@ -54,31 +44,37 @@ def write(
         file: Where to.
         kind: `jsonl`, `csv`, `txt` or `parquet`.
         images: Paths, in row order.
-        labels: `(images,)` class ids, or `(images, classes)` of 1, 0, -1.
+        labels: `(images,)` class ids, `(images, classes)` of 1, 0, -1, or `None`: there are none.
         split: Name of the partition.
         class_names: Names of the columns of `labels`.
     """
+    unlabelled = labels is None
+    if labels is None:
+        labels = np.empty((len(images), 0), np.int32)
+    name = "label" if labels.ndim == 1 else "labels"
     if kind == "parquet":
-        _write_parquet(file, images, labels, split)
+        _write_parquet(file, images, labels, split, None if unlabelled else name)
         return
     if kind == "csv":
         columns = ["label"] if labels.ndim == 1 else list(class_names)
         _check_columns(columns)
         file.write(_csv([("file_name", *columns, "split")], columns))
-    for paths, values in _batches(images, labels):
+    for paths, values in batches(images, labels):
         if kind == "csv":
             cells = ((v,) for v in values) if labels.ndim == 1 else values
             rows = ((p, *v, split) for p, v in zip(paths, cells, strict=True))
             file.write(_csv(rows, paths))
         elif kind == "jsonl":
-            name = "label" if labels.ndim == 1 else "labels"
             objects = [
-                {"file_name": p, name: v, "split": split}
+                {"file_name": p, "split": split}
+                if unlabelled
+                else {"file_name": p, name: v, "split": split}
                 for p, v in zip(paths, values, strict=True)
             ]
             file.write(msgspec.json.Encoder().encode_lines(objects))
         else:
-            lines = (f"{p} {v}\n" for p, v in zip(paths, values, strict=True))
+            labelled = zip(paths, values, strict=True)
+            lines = [f"{p}\n" for p in paths] if unlabelled else [f"{p} {v}\n" for p, v in labelled]
             file.write("".join(lines).encode())
 
 
@@ -94,8 +90,8 @@ def _csv(rows: Iterable[Sequence[object]], strings: Iterable[str]) -> bytes:
 
 
 def _check_columns(columns: Sequence[str]) -> None:
-    names = ["file_name", *columns, "split"]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(["file_name", *columns, "split"])
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise DatasetError(
             f"a class is called {twice[0]!r}, like another column of the csv file",
@@ -103,41 +99,18 @@ def _check_columns(columns: Sequence[str]) -> None:
         )
 
 
-def _write_parquet(file: BinaryIO, images: Collection[str], labels: Labels, split: str) -> None:
+def _write_parquet(
+    file: BinaryIO, images: Collection[str], labels: Labels, split: str, name: str | None
+) -> None:
     pa = import_pyarrow()
     kind = pa.int64() if labels.ndim == 1 else pa.list_(pa.int32())
-    schema = pa.schema(
-        [
-            ("file_name", pa.string()),
-            ("label" if labels.ndim == 1 else "labels", kind),
-            ("split", pa.string()),
-        ]
-    )
+    fields = [("file_name", pa.string()), ("split", pa.string())]
+    if name:
+        fields.insert(1, (name, kind))
+    schema = pa.schema(fields)
     with pa.parquet.ParquetWriter(pa.PythonFile(file, mode="w"), schema) as writer:
-        for paths, values in _batches(images, labels):
-            columns = [paths, pa.array(values, kind), list(repeat(split, len(paths)))]
+        for paths, values in batches(images, labels):
+            columns = [paths, list(repeat(split, len(paths)))]
+            if name:
+                columns.insert(1, pa.array(values, kind))
             writer.write_table(pa.table(columns, schema=schema))
-
-
-def write_targets(
-    file: BinaryIO, keys: Collection[str], labels: Labels, class_names: Sequence[str]
-) -> None:
-    """Write labels as one JSON object, one line for each image.
-
-    Args:
-        file: Where to.
-        keys: Name of each image: its id, or `class/file`.
-        labels: `(images,)` gives `{key: class id}`, `(images, classes)` gives
-            `{key: {class name: label}}`.
-        class_names: Names of the columns of `labels`.
-    """
-    encode = msgspec.json.encode
-    before = b"{\n"
-    for names, values in _batches(keys, labels):
-        rows = (
-            values if labels.ndim == 1 else [dict(zip(class_names, v, strict=True)) for v in values]
-        )
-        lines = [b"%s: %s" % (encode(k), encode(v)) for k, v in zip(names, rows, strict=True)]
-        file.write(before + b",\n".join(lines))
-        before = b",\n"
-    file.write(b"\n}\n")
