@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sslprep import console, manifest
 from sslprep.checkpoints.arraykind import describe_array
-from sslprep.checkpoints.arrays import StoredArray, elements
+from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.modelkind import describe_model
 from sslprep.checkpoints.open import Contents, holds_objects, open_checkpoint
 from sslprep.errors import ArrayError, CheckpointError, ManifestError
@@ -93,7 +94,7 @@ def _checkpoint_facts(contents: Contents) -> dict[str, object]:
     if contents.root:
         facts["arrays under"] = contents.root
     facts["blobs"] = len(contents.blobs)
-    facts["numbers"] = sum(elements(array.shape) for array in arrays)
+    facts["numbers"] = sum(math.prod(array.shape) for array in arrays)
     facts["bytes of numbers"] = sum(array.nbytes for array in arrays)
     facts.update(describe_model(contents))
     for name, value in contents.extra.items():
