@@ -91,3 +91,77 @@ def assert_same(found: Blobs, expected: Blobs) -> None:
             assert found[name].tobytes() == array.tobytes(), name
         else:
             assert found[name] == array, name
+
+
+def resnet(
+    blocks=R50, *, width=4, classes=0, channels=3, groups=1, base=None, basic=False,
+    stride_in_1x1=False, last_stride=2,
+):  # fmt: skip
+    """Return a ResNet of PyTorch's own layers with torchvision's names and rules.
+
+    Bottlenecks with the stride on the 3×3, or basic blocks; `base` is the width of a group, so
+    groups=32, base=4 is ResNeXt and base=128 a wide one. Its weights and statistics are drawn.
+    """
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, given, planes, stride):
+            super().__init__()
+            out = planes if basic else 4 * planes
+            inner = planes if basic else planes * (base or width) // width * groups
+            first, second = (stride, 1) if basic or stride_in_1x1 else (1, stride)
+            kernels = [(3, first, 1), (3, second, 1)] if basic else [
+                (1, first, 1), (3, second, groups), (1, 1, 1)]  # fmt: skip
+            sizes = [given, inner, out] if basic else [given, inner, inner, out]
+            for i, (kernel, step, split) in enumerate(kernels, 1):
+                conv = nn.Conv2d(
+                    sizes[i - 1], sizes[i], kernel, step, kernel // 2, groups=split, bias=False
+                )
+                self.add_module(f"conv{i}", conv)
+                self.add_module(f"bn{i}", nn.BatchNorm2d(sizes[i]))
+            self.count = len(kernels)
+            if stride != 1 or given != out:
+                self.downsample = nn.Sequential(
+                    nn.Conv2d(given, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+                )
+
+        def forward(self, x):
+            y = x
+            for i in range(1, self.count + 1):
+                y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
+                y = y.relu() if i < self.count else y
+            return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu()
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(channels, width, 7, 2, 3, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            given = width
+            for stage, count in enumerate(blocks):
+                planes, layer = width << stage, []
+                for i in range(count):
+                    stride = 1 if i or stage == 0 else last_stride if stage == 3 else 2
+                    layer.append(Block(given, planes, stride))
+                    given = planes if basic else 4 * planes
+                self.add_module(f"layer{stage + 1}", nn.Sequential(*layer))
+            if classes:
+                self.fc = nn.Linear(given, classes)
+
+        def forward(self, x):
+            x = nn.functional.max_pool2d(self.bn1(self.conv1(x)).relu(), 3, 2, 1)
+            for stage in range(4):
+                x = getattr(self, f"layer{stage + 1}")(x)
+            x = x.mean((2, 3))
+            return self.fc(x) if classes else x
+
+    torch.manual_seed(0)
+    net = Net()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+    return net.eval()

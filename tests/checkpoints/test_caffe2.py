@@ -87,10 +87,7 @@ def test_a_manifest_of_another_file_is_passed_over(models, tmp_path):
 def test_files_of_torch_itself_come_back(models, tmp_path):
     """As torchvision saves them: counters, Parameters, a wrapper's prefix, a nested dict."""
     torch = pytest.importorskip("torch")
-    from sslprep.checkpoints.network import PlainResNet
-
-    model = PlainResNet(width=4, classes=7)
-    state = model.state_dict()
+    state = models.resnet(classes=7).state_dict()
     assert any("num_batches_tracked" in name for name in state)
     wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
     torch.save(state, tmp_path / "a.pth")
@@ -108,9 +105,7 @@ def test_files_of_torch_itself_come_back(models, tmp_path):
 
 def test_unknown_tensors_are_an_error_unless_allowed(models, tmp_path):
     torch = pytest.importorskip("torch")
-    from sslprep.checkpoints.network import PlainResNet
-
-    state = {**PlainResNet(width=4).state_dict(), "projector.0.weight": torch.ones(2)}
+    state = {**models.resnet().state_dict(), "projector.0.weight": torch.ones(2)}
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match=r"a\.pth: projector\.0\.weight is unknown"):
         convert_caffe2(pth_model=tmp_path / "a.pth", output_model=tmp_path / "a.pkl")
@@ -128,9 +123,7 @@ def test_caffe2_names_are_an_error(models, tmp_path):
 
 def test_missing_tensors_are_an_error(models, tmp_path):
     torch = pytest.importorskip("torch")
-    from sslprep.checkpoints.network import PlainResNet
-
-    state = PlainResNet(width=4).state_dict()
+    state = models.resnet().state_dict()
     del state["layer2.1.bn2.running_var"]
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="res3_1_branch2b_bn_riv is missing"):

@@ -1,7 +1,6 @@
 """The four kinds of checkpoints at full size: names and every bit, there and back."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ def test_full_size(models, tmp_path, kind):
     (tmp_path / "d.pkl").unlink()
 
     convert_pytorch(c2_model=tmp_path / "m.pkl", output_model=tmp_path / "m.dat", keep_head=True)
-    load_strictly(kind, tmp_path / "m.dat")
+    load_strictly(models, kind, tmp_path / "m.dat")
     convert_caffe2(pth_model=tmp_path / "m.dat", output_model=tmp_path / "b.pkl")
     original = models.model_part(models.one_tower(demo.blobs(FULL[kind])))
     models.assert_same(models.blobs_of(tmp_path / "b.pkl"), original)
@@ -54,20 +53,19 @@ def test_full_size(models, tmp_path, kind):
         path.unlink()
 
 
-def load_strictly(kind, path):
+def load_strictly(models, kind, path):
     """Load a state dict into a torchvision-shaped ResNet-50, the other heads left out."""
     torch = pytest.importorskip("torch")
-    from sslprep.checkpoints.network import PlainResNet
 
     state = torch.load(path, mmap=True)["state_dict"]
     build = {
-        "jigsaw": PlainResNet,
-        "supervised": partial(PlainResNet, classes=1000),
-        "colorization": partial(PlainResNet, channels=1, strides=(1, 2, 2, 1), classes=20),
+        "jigsaw": {},
+        "supervised": {"classes": 1000},
+        "colorization": {"channels": 1, "last_stride": 1},
     }
     if kind in build:
         others = ("fc6.", "pred.", "pool5_bn.")
         trunk = {n: tensor for n, tensor in state.items() if not n.startswith(others)}
-        build[kind]().load_state_dict(trunk, strict=True)
+        models.resnet(width=64, **build[kind]).load_state_dict(trunk, strict=True)
     if kind == "supervised":
         assert len(trunk) == len(state)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sslprep.checkpoints.architecture import BLOCKS, Trunk, trunk_names
-from sslprep.checkpoints.names import BlobName, parse_caffe2, parse_torch
+from sslprep.checkpoints.names import BlobName, parse_caffe2, parse_detectron2, parse_torch
+from sslprep.checkpoints.networks import BLOCKS, resnet
 from sslprep.demo import checkpoints as demo
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"
@@ -20,8 +20,7 @@ EVERY_KIND = [
 
 def name_table(arch):
     """Return the three names of every trunk blob, a line each."""
-    trunk = Trunk(family="resnet", blocks=BLOCKS[arch], layers=(), channels=3)
-    rows = [parse_caffe2(name) for name in trunk_names(trunk)]
+    rows = [parse_caffe2(name) for name in resnet(BLOCKS[arch]).blobs]
     return "".join(f"{row}\t{row.torch()}\t{row.detectron2()}\n" for row in rows)
 
 
@@ -39,16 +38,15 @@ def test_name_table_is_a_bijection(arch):
     rows = [line.split("\t") for line in name_table(arch).splitlines()]
     for column in zip(*rows, strict=True):
         assert len(set(column)) == len(rows)
-    for caffe2, torch, _ in rows:
-        assert str(parse_torch(torch)) == caffe2
+    for caffe2, torch, detectron2 in rows:
+        assert str(parse_torch(torch)) == str(parse_detectron2(detectron2)) == caffe2
 
 
 @pytest.mark.parametrize("arch", BLOCKS)
-def test_torch_names_are_those_of_a_torchvision_shaped_model(arch):
+def test_torch_names_are_those_of_a_torchvision_shaped_model(models, arch):
     pytest.importorskip("torch")
-    from sslprep.checkpoints.network import PlainResNet
 
-    wanted = {n for n in PlainResNet(BLOCKS[arch], width=1).state_dict() if "batches" not in n}
+    wanted = {n for n in models.resnet(BLOCKS[arch], width=1).state_dict() if "batches" not in n}
     assert {line.split("\t")[1] for line in name_table(arch).splitlines()} == wanted
 
 
@@ -68,15 +66,32 @@ def test_every_real_name_is_read_and_rendered_back(model):
         ("res2_0_branch2a_w", BlobName(layer="res2_0_branch2a", param="w")),
         (
             "res4_22_branch2c_bn_s8_riv",
-            BlobName(layer="res4_22_branch2c", param="riv", norm=True, tower=8, late=True),
+            BlobName(layer="res4_22_branch2c", param="riv", norm="_bn", tower=8, late=True),
         ),
-        ("conv3_s0_bn_s", BlobName(layer="conv3", param="s", norm=True, tower=0)),
+        ("conv3_s0_bn_s", BlobName(layer="conv3", param="s", norm="_bn", tower=0)),
+        ("conv1norm_s", BlobName(layer="conv1", param="s", norm="norm")),
+        ("fc6_1_norm_riv", BlobName(layer="fc6_1", param="riv", norm="_norm")),
+        (
+            "conv1norm_s4k19_resize_bn_b",
+            BlobName(layer="conv1", param="b", norm="norm", probe="_s4k19_resize"),
+        ),
+        (
+            "res5_2_branch2c_bn_s0_s1k6_resize_bn_s",
+            BlobName(
+                layer="res5_2_branch2c",
+                param="s",
+                norm="_bn",
+                tower=0,
+                late=True,
+                probe="_s1k6_resize",
+            ),
+        ),
         (
             "fc7_s0_reshape_bn_rm",
-            BlobName(layer="fc7", param="rm", norm=True, reshape=True, tower=0),
+            BlobName(layer="fc7", param="rm", norm="_reshape_bn", tower=0),
         ),
-        ("pool5_s2_bn_b", BlobName(layer="pool5", param="b", norm=True, tower=2)),
-        ("res_conv1_bn_norm_b", BlobName(layer="res_conv1", param="b", norm=True, affine=True)),
+        ("pool5_s2_bn_b", BlobName(layer="pool5", param="b", norm="_bn", tower=2)),
+        ("res_conv1_bn_norm_b", BlobName(layer="res_conv1", param="b", norm="_bn", affine=True)),
         ("fc_c5_w_momentum", BlobName(layer="fc_c5", param="w", momentum=True)),
     ],
 )

@@ -20,21 +20,15 @@ def convert(models, tmp_path, blobs, **options):
     return torch.load(target)["state_dict"], result
 
 
-def plain(**options):
-    from sslprep.checkpoints.network import PlainResNet
-
-    return PlainResNet((3, 4, 6, 3), width=4, **options)
-
-
 @pytest.mark.parametrize("kind", ["jigsaw", "supervised"])
 def test_a_torchvision_shaped_model_loads_it_strictly(models, tmp_path, kind):
     state, _ = convert(models, tmp_path, models.small(kind))
-    plain().load_state_dict(state, strict=True)
+    models.resnet().load_state_dict(state, strict=True)
 
 
 def test_with_its_head_a_supervised_model_loads_strictly(models, tmp_path):
     state, result = convert(models, tmp_path, models.small("supervised"), keep_head=True)
-    plain(classes=10).load_state_dict(state, strict=True)
+    models.resnet(classes=10).load_state_dict(state, strict=True)
     assert state["fc.weight"].shape == (10, 128)
     assert not any("no place" in note for note in result.notes)
 
@@ -75,12 +69,14 @@ def test_colorization_has_no_order_and_says_what_torchvision_needs(models, tmp_p
     blobs = models.small("colorization")
     state, result = convert(models, tmp_path, blobs)
     assert np.array_equal(state["conv1.weight"].numpy(), blobs["conv1_w"])
-    plain(channels=1, strides=(1, 2, 2, 1)).load_state_dict(state, strict=True)
-    assert "stride 1" in result.notes[0]
-    assert "conv1 = Conv2d(1, 64" in result.notes[0]
+    models.resnet(channels=1, last_stride=1).load_state_dict(state, strict=True)
+    assert "L * 100 / 255 - 50" in result.notes[0]
+    assert "stride 1" in result.notes[1]
+    assert "conv1 = Conv2d(1, 64" in result.notes[1]
     record = manifest.read(tmp_path / "m.dat.manifest.json")
     assert record.details["channels"] is None
-    assert "stride 1" in record.details["notes"][0]
+    assert "stride 1" in record.details["notes"][1]
+    assert record.details["preprocessing"]["mean"] == [127.5]
 
 
 def test_pretext_heads_keep_their_names_as_in_2019(models, tmp_path):
@@ -110,12 +106,11 @@ def test_alexnet_has_names_of_its_own(models, tmp_path):
 
 @pytest.mark.parametrize("depth", [101, 152])
 def test_deeper_networks_are_found_from_their_blocks(models, tmp_path, depth):
-    from sslprep.checkpoints.architecture import BLOCKS
-    from sslprep.checkpoints.network import PlainResNet
+    from sslprep.checkpoints.networks import BLOCKS
 
     state, result = convert(models, tmp_path, demo.blobs(demo.ResNet(depth=depth, width=2)))
     assert result.model == f"R-{depth}"
-    PlainResNet(BLOCKS[f"R-{depth}"], width=2).load_state_dict(state, strict=True)
+    models.resnet(BLOCKS[f"R-{depth}"], width=2).load_state_dict(state, strict=True)
 
 
 def test_arch_is_checked_against_the_blocks(models, tmp_path):
@@ -135,9 +130,14 @@ def test_jigsaw_is_a_real_boolean_and_is_checked(models, tmp_path):
         convert(models, tmp_path, models.small("jigsaw"), jigsaw=False)
 
 
-def test_folded_models_are_an_error(models, tmp_path):
-    with pytest.raises(CheckpointError, match="were folded for Detectron"):
-        convert(models, tmp_path, models.folded(models.small("supervised")))
+def test_folded_models_get_norms_of_mean_0_and_variance_1_minus_eps(models, tmp_path):
+    folded = models.folded(models.small("supervised"))
+    state, _ = convert(models, tmp_path, folded, check=True)
+    assert np.array_equal(state["bn1.weight"].numpy(), folded["res_conv1_bn_s"])
+    assert np.array_equal(state["bn1.bias"].numpy(), folded["res_conv1_bn_b"])
+    assert not state["bn1.running_mean"].any()
+    assert np.array_equal(state["bn1.running_var"].numpy(), np.full(4, np.float32(1 - 1e-5)))
+    models.resnet().load_state_dict(state, strict=True)
 
 
 def test_a_bias_in_a_block_has_no_place(models, tmp_path):

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sslprep.checkpoints import norms
-from sslprep.checkpoints.account import dropped, kept, then
-from sslprep.checkpoints.architecture import Trunk, missing_blobs, trunk_names
-from sslprep.checkpoints.caffe2 import to_caffe2
+from sslprep.checkpoints import batchnorm
+from sslprep.checkpoints.layouts import find_encoder
 from sslprep.checkpoints.names import BlobName, parse_caffe2, parse_torch
+from sslprep.checkpoints.networks import resnet
 from sslprep.checkpoints.pickling import write_pickle
+from sslprep.checkpoints.preprocessing import IMAGENET_BGR, absorb_std, reverse_channels
+from sslprep.checkpoints.recognise import missing_blobs
 from sslprep.checkpoints.towers import choose_tower
 
 layers = st.one_of(
@@ -36,16 +37,15 @@ norm = st.builds(
     BlobName,
     layer=layers | st.sampled_from(["res_conv1", "pool5"]),
     param=st.sampled_from(["s", "b", "rm", "riv"]),
-    norm=st.just(value=True),
+    norm=st.just("_bn"),
     tower=st.none() | st.integers(0, 8),
     momentum=st.booleans(),
 )
 reshaped = st.builds(
     BlobName,
-    layer=st.sampled_from(["fc6", "fc7", "fc_c5"]),
+    layer=st.sampled_from(["fc6", "fc7"]),
     param=st.sampled_from(["s", "b", "rm", "riv"]),
-    norm=st.just(value=True),
-    reshape=st.just(value=True),
+    norm=st.just("_reshape_bn"),
     tower=st.none() | st.integers(0, 8),
 )
 names = linear | norm | reshaped
@@ -85,7 +85,9 @@ def test_taking_a_tower_loses_nothing_silently(chosen, data):
     texts = [str(n) for n in chosen if n.tower is not None or not towers]
     if not towers:
         return
-    choice = choose_tower(texts, data.draw(st.sampled_from(towers)))
+    choice = choose_tower(
+        {text: parse_caffe2(text) for text in texts}, data.draw(st.sampled_from(towers))
+    )
     assert [fate.blob for fate in choice.fates] == texts
     assert set(choice.sources.values()) == {f.blob for f in choice.fates if f.became is not None}
     assert all(parse_caffe2(new).tower is None for new in choice.sources)
@@ -96,7 +98,7 @@ def test_taking_a_tower_loses_nothing_silently(chosen, data):
 @given(vector(reals), vector(reals), vector(reals), vector(variances), vector(reals))
 def test_folding_leaves_the_output_unchanged_within_float32(s, b, rm, riv, x):
     """Folding batch norm leaves the network's output unchanged within float32."""
-    scale, shift = norms.fold(s, b, rm, riv)
+    scale, shift = batchnorm.fold(s, b, rm, riv)
     std = np.sqrt(riv.astype(np.float64) + 1e-5)
     exact = s.astype(np.float64) * (x - rm.astype(np.float64)) / std + b
     size = np.abs(s / std) * (np.abs(x) + np.abs(rm)) + np.abs(b)
@@ -107,7 +109,7 @@ def test_folding_leaves_the_output_unchanged_within_float32(s, b, rm, riv, x):
 @given(vector(reals), vector(reals), vector(reals), vector(variances))
 def test_folding_is_the_formula_bit_for_bit(s, b, rm, riv):
     """`s / sqrt(riv + 1e-5)`, `b - rm * s / sqrt(riv + 1e-5)`, in float32, one by one."""
-    scale, shift = norms.fold(s, b, rm, riv)
+    scale, shift = batchnorm.fold(s, b, rm, riv)
     for i in range(len(s)):
         std = np.float32(np.sqrt(np.float32(riv[i] + np.float32(1e-5))))
         assert scale[i] == np.float32(s[i] / std)
@@ -117,8 +119,8 @@ def test_folding_is_the_formula_bit_for_bit(s, b, rm, riv):
 @given(vector(reals), vector(reals), vector(reals), vector(variances), vector(reals))
 def test_two_affine_layers_equal_one(s, b, rm, riv, x):
     """`--decompose_bn` computes the same as the folded form."""
-    scale, shift = norms.fold(s, b, rm, riv)
-    first, second = norms.decompose(rm, riv)
+    scale, shift = batchnorm.fold(s, b, rm, riv)
+    first, second = batchnorm.decompose(rm, riv)
     size = np.abs(s * first) * (np.abs(x) + np.abs(rm)) + np.abs(b)
     apart = np.abs((x * first + second) * s + b - (x * scale + shift))
     assert (apart <= 2e-6 * size + 1e-30).all()
@@ -127,18 +129,18 @@ def test_two_affine_layers_equal_one(s, b, rm, riv, x):
 @given(arrays.arrays(np.float32, (2, 3, 2, 2), elements=reals))
 def test_reversing_channels_twice_is_the_identity(weights):
     """BGR to RGB and back; always contiguous, as safetensors needs it."""
-    once = norms.bgr_to_rgb(weights)
+    once = reverse_channels(weights)
     assert once.flags.c_contiguous
-    assert np.array_equal(norms.bgr_to_rgb(once), weights)
+    assert np.array_equal(reverse_channels(once), weights)
 
 
 @given(arrays.arrays(np.float32, (2, 3, 2, 2), elements=st.floats(-1, 1, width=32)))
 def test_absorbed_std_takes_detectrons_pixels(weights):
     """`(img / 255 - mean) / std` into conv1 equals `img - 255 * mean` into the absorbed one."""
     pixel = np.array([12.0, 200.0, 97.0])
-    mean, std = np.array(norms.MEAN_BGR), np.array(norms.STD_BGR)
+    mean, std = np.array([0.406, 0.456, 0.485]), np.array([0.225, 0.224, 0.229])
     ours = np.einsum("oc,c->o", weights[:, :, 0, 0].astype(float), (pixel / 255 - mean) / std)
-    absorbed = norms.absorb_std(weights)[:, :, 0, 0].astype(float)
+    absorbed = absorb_std(weights, IMAGENET_BGR)[:, :, 0, 0].astype(float)
     theirs = np.einsum("oc,c->o", absorbed, pixel - 255 * mean)
     assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
@@ -146,40 +148,20 @@ def test_absorbed_std_takes_detectrons_pixels(weights):
 @given(st.lists(st.integers(1, 40), min_size=4, max_size=4), st.data())
 def test_whatever_is_taken_away_is_missed(blocks, data):
     """Missing is an error: each blob of a trunk is needed."""
-    trunk = Trunk(family="resnet", blocks=tuple(blocks), layers=(), channels=3)
-    wanted = trunk_names(trunk)
-    gone = data.draw(st.sets(st.sampled_from(wanted), max_size=4))
-    there = {name: np.empty(0) for name in wanted if name not in gone}
-    assert set(missing_blobs(there, trunk)) == gone
+    network = resnet(blocks)
+    gone = data.draw(st.sets(st.sampled_from(network.blobs), max_size=4))
+    there = [name for name in network.blobs if name not in gone]
+    assert set(missing_blobs(network, there)) == gone
 
 
 @given(st.sampled_from(["module.", "module.encoder.", "backbone.", ""]))
 def test_a_wrappers_prefix_does_not_matter(prefix):
     """`DataParallel` puts `module.` before every name."""
-    trunk = Trunk(family="resnet", blocks=(1, 1, 1, 1), layers=(), channels=3)
-    wanted = trunk_names(trunk)
+    wanted = resnet([1, 1, 1, 1]).blobs
     torch = [f"{prefix}{parse_caffe2(name).torch()}" for name in wanted]
-    sources, fates = to_caffe2(torch, "pred")
-    assert sources == dict(zip(wanted, torch, strict=True))
-    assert all(fate.action == "renamed" for fate in fates)
-
-
-@given(st.lists(st.sampled_from("abcdef"), unique=True), st.data())
-def test_accounts_of_two_steps_join_without_loss(blobs, data):
-    """What became of every blob, over any number of steps."""
-    first = [
-        kept(name, f"{name}1") if data.draw(st.booleans()) else dropped(name, "first")
-        for name in blobs
-    ]
-    middle = [fate.became for fate in first if fate.became is not None]
-    second = [
-        kept(name, f"{name}2") if data.draw(st.booleans()) else dropped(name, "second")
-        for name in middle
-    ]
-    joined = then(first, second)
-    assert [fate.blob for fate in joined] == blobs
-    reached = {fate.became for fate in joined if fate.became is not None}
-    assert reached == {fate.became for fate in second if fate.became is not None}
+    found = find_encoder(torch)
+    assert found.prefix == prefix
+    assert [str(name) for name in found.names.values()] == wanted
 
 
 plain = arrays.arrays(

@@ -20,7 +20,6 @@ MOMENTUM = "momentum of the optimiser"
 BOOKKEEPING_REASON = "bookkeeping of the training run"
 OTHER_TOWER = "another tower"
 HEAD = "head of the pretext task or classifier"
-NOT_A_BLOB = "not an array"
 NO_SUCH_NAME = "no such name in the benchmark's networks"
 
 
@@ -53,26 +52,14 @@ def dropped(blob: str, reason: str) -> Fate:
     return Fate(blob=blob, became=None, action="dropped", reason=reason)
 
 
-def then(first: Sequence[Fate], second: Sequence[Fate]) -> list[Fate]:
-    """Join the accounts of two steps: what the first step's results became in the second.
+def unknown(blob: str, became: str | None = None) -> Fate:
+    """Return the fate of an array whose name no network has."""
+    return Fate(blob=blob, became=became, action="unknown", reason=NO_SUCH_NAME)
 
-    Example:
-        >>> a = [kept("conv1_s0_w", "conv1_w"), dropped("lr", "bookkeeping")]
-        >>> [(fate.blob, fate.became) for fate in then(a, [kept("conv1_w", "conv1.weight")])]
-        [('conv1_s0_w', 'conv1.weight'), ('lr', None)]
-    """
-    later = {fate.blob: fate for fate in second}
-    joined = []
-    for fate in first:
-        after = None if fate.became is None else later.get(fate.became)
-        if after is None:
-            joined.append(fate)
-            continue
-        action = fate.action if after.action == "kept" else after.action
-        joined.append(
-            replace(after, blob=fate.blob, action=action, reason=after.reason or fate.reason)
-        )
-    return joined
+
+def without_unknown(fates: Iterable[Fate]) -> list[Fate]:
+    """Return an account for a target that has no place for unknown arrays."""
+    return [replace(f, became=None) if f.action == "unknown" else f for f in fates]
 
 
 def refuse_unknown(fates: Iterable[Fate], *, allow_unknown: bool) -> None:
@@ -81,11 +68,11 @@ def refuse_unknown(fates: Iterable[Fate], *, allow_unknown: bool) -> None:
     Raises:
         CheckpointError: Names the first five.
     """
-    unknown = [fate.blob for fate in fates if fate.action == "unknown"]
-    if unknown and not allow_unknown:
+    found = [fate.blob for fate in fates if fate.action == "unknown"]
+    if found and not allow_unknown:
         raise CheckpointError(
-            f"{_names(unknown)} {'is' if len(unknown) == 1 else 'are'} unknown",
-            expected="names of the benchmark's networks",
+            f"{names_text(found)} {'is' if len(found) == 1 else 'are'} unknown",
+            expected="names of a network that is known here",
             remedy="Pass --allow-unknown to go on without knowing what they are.",
         )
 
@@ -98,15 +85,16 @@ def refuse_missing(missing: Sequence[str], *, allow_missing: bool) -> None:
     """
     if missing and not allow_missing:
         raise CheckpointError(
-            f"{_names(missing)} {'is' if len(missing) == 1 else 'are'} missing",
+            f"{names_text(missing)} {'is' if len(missing) == 1 else 'are'} missing",
             expected="a whole network",
             remedy="Pass --allow-missing to go on without them.",
         )
 
 
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+def names_text(names: Sequence[str], shown: int = 3) -> str:
+    """List the first names, each shortened, and count the others."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(n if len(n) <= 90 else f"{n[:89]}…" for n in names[:shown]) + more
 
 
 def counts(fates: Iterable[Fate]) -> dict[str, int]:
@@ -137,7 +125,7 @@ def short_table(fates: Iterable[Fate]) -> str:
 
 
 def log_whole(fates: Iterable[Fate]) -> None:
-    """Show the whole account to who asked for `--verbose`."""
+    """Log the whole account, one line per blob, at the level of `--verbose`."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("what became of every blob:\n%s", whole_table(fates))
 

@@ -1,146 +1,221 @@
-"""Step B: a model for Detectron (batch norms folded) or Detectron2 (batch norms as they are)."""
+"""Step B: a model for Detectron (batch norms folded) or Detectron2 (batch norms as they are).
+
+Detectron2 freezes batch norms but keeps their four parameters and adds eps itself. A folded
+model (running mean 0, variance 1) would be divided by sqrt(1 + 1e-5) at every norm: off by
+1.6e-4 at the end of a ResNet-50.
+"""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from sslprep import manifest
-from sslprep.checkpoints import detectron2, norms, proof
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from sslprep.checkpoints import batchnorm
 from sslprep.checkpoints.account import (
+    HEAD,
     ConversionResult,
     Fate,
-    counts,
-    log_whole,
-    short_table,
+    dropped,
+    kept,
+    without_unknown,
 )
-from sslprep.checkpoints.affine import Arrays, Converted, refuse_broken_norms, to_affine
-from sslprep.checkpoints.architecture import Trunk
+from sslprep.checkpoints.batchnorm import Arrays
+from sslprep.checkpoints.conversion import (
+    Conversion,
+    Converted,
+    left_out,
+    refuse_broken_norms,
+    with_statistics,
+)
 from sslprep.checkpoints.pickling import save_pickle
-from sslprep.checkpoints.picture import check_choice
-from sslprep.checkpoints.source import (
-    MARK,
-    Source,
-    as_float32,
-    check_model,
-    check_whole,
-    drop_training,
-    joined,
-    missing_warnings,
-    precision_warnings,
-    read_source,
-)
+from sslprep.checkpoints.preprocessing import Preprocessing, absorb_std, reverse_channels
+from sslprep.checkpoints.proof import Target
+from sslprep.checkpoints.source import MARK, Model, open_model, value_of
 from sslprep.errors import CheckpointError, ParameterError
-from sslprep.files import MANIFEST_SUFFIX, OutputSet
+from sslprep.parameters import NotNegative, command
 
-logger = logging.getLogger(__name__)
+AUTHOR = "sslprep"
+_DEPTHS = {"R-18": 18, "R-34": 34, "R-50": 50, "R-101": 101, "R-152": 152}
 
-Target = Literal["detectron", "detectron2"]
 
-
-def refuse_second_time(source: Source, *, absorb_std: bool) -> None:
+def refuse_second_time(model: Model, target: str, *, absorb_std: bool) -> None:
     """Check that nothing is folded or absorbed twice.
 
     Raises:
         CheckpointError: It would be.
     """
-    if absorb_std and source.mark.get("absorbed_std"):
+    if absorb_std and not model.preprocessing.divides:
+        noted = "absorbed in conv1_w already (noted in the file by sslprep)"
         raise CheckpointError(
-            "has the std absorbed in conv1_w already (noted in the file by sslprep)",
-            where=source.path,
+            f"has the std {noted}" if model.mark.get("absorbed_std") else "divides by no std",
             expected="a model whose conv1 takes (img / 255 - mean) / std",
             remedy="Use it as it is, or start from the original checkpoint.",
         )
-    if source.folded:
+    if model.folded and target == "detectron":
         raise CheckpointError(
             "has folded batch norms already (no rm and riv beside s and b)",
-            where=source.path,
             expected="a model with running means and variances",
             remedy="Use it as it is, or start from the original checkpoint.",
         )
 
 
-def settings(target: Target, trunk: Trunk, *, absorbed: bool) -> dict[str, Any]:
-    """Return what must be set in the detector's configuration, by key."""
-    if target == "detectron2":
-        return detectron2.settings(trunk, absorbed=absorbed)
-    chosen: dict[str, Any] = {"RESNETS.STRIDE_1X1": False} if trunk.family == "resnet" else {}
-    if trunk.channels == 3:
-        chosen["PIXEL_MEANS"] = [[[round(255 * value, 3) for value in norms.MEAN_BGR]]]
-    return chosen
+def to_affine(
+    model: Model, blobs: Mapping[str, NDArray[Any]], *, decompose: bool, eps: float
+) -> Converted:
+    """Replace every batch norm by an affine layer (Detectron's AffineChannel).
 
-
-def _check_choices(target: Target, *, decompose_bn: bool, keep_momentum: bool) -> None:
-    if target == "detectron2" and (decompose_bn or keep_momentum):
-        flag = "--decompose-bn" if decompose_bn else "--keep-momentum"
-        raise ParameterError(
-            f"{flag} is given with --target detectron2, whose layout has no place for it",
-            remedy=f"Leave {flag} out.",
-        )
-
-
-def _to_detectron2(blobs: Arrays, trunk: Trunk) -> Converted:
-    if trunk.family != "resnet":
-        raise CheckpointError("is an AlexNet", expected="a ResNet: Detectron2 has no AlexNet")
-    arrays, fates = detectron2.rename(blobs)
-    return Converted(arrays=arrays, fates=fates)
-
-
-def _with_unknown(
-    source: Source, converted: Converted, target: Target
-) -> tuple[dict[str, Any], list[Fate]]:
-    """Add the blobs that nobody knows, where the layout has a place for them."""
-    arrays: dict[str, Any] = dict(converted.arrays)
-    fates = []
-    for fate in source.fates:
-        if fate.action == "unknown" and fate.became is not None:
-            if target == "detectron":
-                arrays[fate.became] = source.value(fate.became)
-                fates.append(replace(fate, blob=fate.became))
+    Args:
+        model: The source.
+        blobs: Its blobs, float32.
+        decompose: Write two layers, `…_bn_norm_{s,b}` of the statistics and `…_bn_{s,b}` as
+            they are, in place of one.
+        eps: Added to the variances.
+    """
+    made = Converted()
+    arrays, fates = made.arrays, made.fates
+    for text, array in blobs.items():
+        name = model.names[text]
+        if not name.is_norm or name.momentum or name.affine:
+            arrays[text] = array
+            fates[text] = kept(text, text)
+            continue
+        norm, scale_or_shift = name.module, "s" if name.param == "riv" else "b"
+        if decompose:
+            if name.param in ("s", "b"):
+                arrays[text] = array
+                fates[text] = kept(text, text)
             else:
-                fates.append(replace(fate, blob=fate.became, became=None))
-    return arrays, fates
+                first = f"{norm}_norm_{scale_or_shift}"
+                fates[text] = Fate(blob=text, became=first, action="folded")
+            if name.param == "riv":
+                scale, shift = batchnorm.decompose(blobs[f"{norm}_rm"], array, eps)
+                arrays[f"{norm}_norm_s"], arrays[f"{norm}_norm_b"] = scale, shift
+            continue
+        became = text if name.param in ("s", "b") else f"{norm}_{scale_or_shift}"
+        fates[text] = Fate(blob=text, became=became, action="folded")
+        if name.param == "s":
+            b, rm, riv = (blobs[f"{norm}_{param}"] for param in ("b", "rm", "riv"))
+            arrays[f"{norm}_s"], arrays[f"{norm}_b"] = batchnorm.fold(array, b, rm, riv, eps)
+    return made
 
 
-def _mark(source: Source, *, absorb_std: bool) -> dict[str, Any]:
-    """Return what the file itself must say: what cannot be done a second time."""
-    mark: dict[str, Any] = dict(source.mark)
-    if absorb_std:
-        mark["absorbed_std"] = True
-    if source.choice is not None:
-        mark["tower"] = source.choice.tower
-    return mark
+def to_detectron2(model: Model, blobs: Mapping[str, NDArray[Any]]) -> Converted:
+    """Return the trunk under Detectron2's names, and what became of every blob.
+
+    Raises:
+        CheckpointError: It is no ResNet, or a blob of the trunk has no place in Detectron2's.
+    """
+    if model.network.kind != "ResNet":
+        raise CheckpointError(
+            f"is an {model.network.describe}", expected="a ResNet: Detectron2 has no AlexNet"
+        )
+    made = Converted()
+    for text, array in blobs.items():
+        name = model.parts(text)
+        target = name.detectron2()
+        if target is None and name.unit is None:
+            made.fates[text] = dropped(text, HEAD)
+            continue
+        if target is None or text == "conv1_b":
+            raise CheckpointError(f"{text} has no place in Detectron2's ResNet")
+        made.arrays[target] = array
+        made.fates[text] = kept(text, target)
+    return made
+
+
+def settings(
+    target: str, model: Model, blobs: Mapping[str, NDArray[Any]], takes: Preprocessing
+) -> dict[str, Any]:
+    """Return what must be set in the detector's configuration, by key."""
+    mean, std = ([round(v, 3) for v in values] for values in (takes.mean, takes.std))
+    if target == "detectron":
+        chosen: dict[str, Any] = {}
+        if model.network.kind == "ResNet":
+            chosen["RESNETS.STRIDE_1X1"] = model.network.stride_in_1x1
+        return chosen | ({"PIXEL_MEANS": [[mean]]} if takes.order == "BGR" else {})
+
+    def width(name: str, axis: int = 0) -> int | None:
+        return blobs[name].shape[axis] if name in blobs else None
+
+    middle, given = width("res2_0_branch2b_w"), width("res2_0_branch2b_w", 1)
+    groups = middle // given if middle and given else None
+    basic = model.network.basic
+    last = "2b" if basic else "2c"
+    chosen = {
+        "MODEL.RESNETS.DEPTH": _DEPTHS.get(model.network.arch or ""),
+        "MODEL.RESNETS.STRIDE_IN_1X1": model.network.stride_in_1x1,
+        "MODEL.RESNETS.NUM_GROUPS": groups,
+        "MODEL.RESNETS.WIDTH_PER_GROUP": None if basic or not groups else given,
+        "MODEL.RESNETS.STEM_OUT_CHANNELS": width("conv1_w"),
+        "MODEL.RESNETS.RES2_OUT_CHANNELS": width(f"res2_0_branch{last}_w"),
+        "MODEL.RESNETS.NORM": "FrozenBN" if model.caffe2 else "SyncBN",
+        "MODEL.PIXEL_MEAN": mean,
+        "MODEL.PIXEL_STD": std,
+        "INPUT.FORMAT": takes.order if takes.order in ("RGB", "BGR") else None,
+    }
+    return {key: value for key, value in chosen.items() if value is not None}
 
 
 def _notes(
-    target: Target, trunk: Trunk, chosen: dict[str, Any], *, absorbed: bool, decomposed: bool
-) -> tuple[str, ...]:
+    target: str, model: Model, chosen: Mapping[str, Any], takes: Preprocessing, *, decomposed: bool
+) -> list[str]:
     name = "Detectron2" if target == "detectron2" else "Detectron"
-    notes = [f"Set in {name}: " + ", ".join(f"{key} {value}" for key, value in chosen.items())]
-    if target == "detectron" and not absorbed and trunk.channels == 3:
+    notes = []
+    if chosen:
+        text = ", ".join(f"{key} {value}" for key, value in chosen.items())
+        notes.append(f"Set in {name}: {text}")
+    if target == "detectron2":
+        notes.append(
+            "NORM is the protocol's choice: FrozenBN for models of Caffe2's time, SyncBN is usual "
+            "for fine-tuning self-supervised ones."
+        )
+        if "MODEL.RESNETS.DEPTH" not in chosen:
+            notes.append("Detectron2 has no DEPTH for these blocks; it must be taught them.")
+    notes.append(takes.text())
+    if target == "detectron" and takes.divides and len(takes.mean) == 3:
         notes.append(
             "Detectron does not divide pixels by 255 and the std; without --absorb_std the input "
             "must be (img / 255 - mean) / std."
         )
     if decomposed:
         notes.append("Each norm is two affine layers: …_bn_norm_{s,b}, then …_bn_{s,b}.")
-    if trunk.colorization:
-        notes.append("The model takes one channel (L) and has stride 1 in res5.")
-    return tuple(notes)
+    if model.network.colorization:
+        stride = " and has stride 1 in res5" if model.network.kind == "ResNet" else ""
+        notes.append(f"The model takes one channel (L){stride}.")
+    return notes
 
 
+def _mark(model: Model, takes: Preprocessing, *, absorb_std: bool) -> dict[str, Any]:
+    """Return what the file itself must say: what cannot be done a second time or guessed."""
+    mark = {key: value for key, value in model.mark.items() if key != "channels"}
+    if absorb_std:
+        mark["absorbed_std"] = True
+    if model.choice is not None:
+        mark["tower"] = model.choice.tower
+    if takes.order == "RGB":
+        mark["channels"] = "rgb"
+    return mark
+
+
+@command(renamed={"c2_model": "model", "output_file": "output"})
 def convert_detectron(
+    model: Path,
+    output: Path,
     *,
-    c2_model: Path,
-    output_file: Path,
-    target: Target = "detectron",
+    target: Literal["detectron", "detectron2"] = "detectron",
     absorb_std: bool = False,
+    channels: Literal["rgb", "bgr"] | None = None,
     decompose_bn: bool = False,
     keep_momentum: bool = False,
-    bn_eps: float = norms.EPS,
-    tower: int = 0,
+    bn_eps: Annotated[float, Meta(ge=0)] = batchnorm.EPS,
+    tower: NotNegative | None = None,
+    branch: str | None = None,
+    prefix: str | None = None,
+    under: str | None = None,
     check: bool = False,
     picture: Path | None = None,
     allow_unknown: bool = False,
@@ -148,123 +223,115 @@ def convert_detectron(
     overwrite: bool = False,
     hash_inputs: bool = False,
 ) -> ConversionResult:
-    """Convert a Caffe2 model to a pickle that Detectron or Detectron2 takes.
+    """Convert any checkpoint to a pickle that Detectron or Detectron2 takes.
 
     For Detectron every batch norm becomes an affine layer; for Detectron2 it stays as it is.
-    A Jigsaw model's towers are reduced to one on the way. What must be set in the detector's
-    configuration is printed and stands in the manifest.
+    A Jigsaw model's towers are reduced to one on the way; of a trainer's file the encoder is
+    taken. What must be set in the detector's configuration is printed and stands in the manifest.
 
     Args:
-        c2_model: The checkpoint in Caffe2 names.
-        output_file: The pickle to write.
+        model: The checkpoint: Caffe2, PyTorch, safetensors or Detectron2, of any known layout.
+        output: The pickle to write.
         target: Whose layout and names.
         absorb_std: Divide conv1's weights by 255 times the std, for pixels `img - 255 * mean`.
+        channels: Order of conv1's input channels in the output; by default BGR for Detectron,
+            and for Detectron2 the order that the model has.
         decompose_bn: Write a batch norm as two affine layers: statistics, then scale and shift.
         keep_momentum: Keep the momentum blobs.
         bn_eps: What the batch norms add to the variance.
-        tower: The Jigsaw tower to take, where the model has towers.
+        tower: The Jigsaw tower to take, where the model has towers; the first one by default.
+        branch: Which of two encoders to take, by a part of its keys, such as `student`.
+        prefix: What stands before the encoder's names, where no layout is known.
+        under: The keys under which the encoder stands, joined by dots.
         check: Prove on a picture that the written model computes the same (needs torch).
         picture: The picture for `--check`; by default one that scikit-image brings.
-        allow_unknown: Keep blobs whose names are none of the benchmark's (Detectron), or leave
-            them out (Detectron2).
+        allow_unknown: Keep blobs whose names are none of the benchmark's (Detectron, from
+            Caffe2), or leave them out.
         allow_missing: Go on when layers are missing; a norm must be whole all the same.
         overwrite: Replace existing outputs.
         hash_inputs: Hash inputs above 1 GB too.
 
     Returns:
-        What was written, and what became of the blobs.
+        What was written, and what became of the arrays.
 
     Raises:
         CheckpointError: The model is not whole and sound, or is folded or absorbed already.
         UnsafeFileError: The file cannot be read safely.
     """
-    norms.check_eps(bn_eps)
-    _check_choices(target, decompose_bn=decompose_bn, keep_momentum=keep_momentum)
-    check_choice(check=check, picture=picture)
-    inputs = manifest.Inputs(hash_inputs=hash_inputs)
-    inputs.add_file(c2_model)
-    if picture is not None:
-        inputs.add_file(picture)
-    source = read_source(c2_model, tower=tower, allow_unknown=allow_unknown)
-    refuse_second_time(source, absorb_std=absorb_std)
-    model = source.model()
-    trunk = check_model(source, model)
-    missing = check_whole(source, model, trunk, allow_missing=allow_missing)
-    blobs, other = as_float32(source.model(momentum=keep_momentum))
-    warnings = missing_warnings(source, missing) + precision_warnings(source, other)
-    try:
-        refuse_broken_norms(blobs, missing)
-        if absorb_std:
-            if "conv1_w" not in blobs:
-                raise CheckpointError("has no conv1_w to absorb the std into")
-            blobs["conv1_w"] = norms.absorb_std(blobs["conv1_w"])
-        if target == "detectron2":
-            converted = _to_detectron2(blobs, trunk)
-        else:
-            converted = to_affine(blobs, source.names, decompose=decompose_bn, eps=bn_eps)
-    except CheckpointError as error:
-        raise error.at(c2_model) from error
-    arrays, unknown = _with_unknown(source, converted, target)
-    fates = joined(
-        source, [*drop_training(source, momentum=not keep_momentum), *converted.fates, *unknown]
-    )
-    mark = _mark(source, absorb_std=absorb_std)
-    chosen = settings(target, trunk, absorbed=absorb_std)
-    stages = None
-    if check:
-        made = proof.Target(arrays=arrays, form=target, absorbed=absorb_std)
-        stages = proof.prove(model, trunk, made, eps=bn_eps, picture=picture, missing=missing)
-    for warning in warnings:
-        logger.warning("%s", warning)
-    log_whole(fates)
-    content = detectron2.layout(arrays) if target == "detectron2" else {"blobs": arrays}
-    if mark:
-        content[MARK] = mark
-    record = output_file.name + MANIFEST_SUFFIX
-    measured = proof.measured_name(output_file)
-    with OutputSet(
-        output_file.parent,
-        [output_file.name, *([measured] if check else [])],
-        manifests=[record],
-        overwrite=overwrite,
-        also_replaces=[measured],
-    ) as out:
-        save_pickle(out, output_file.name, content)
-        manifest.write(
-            out,
-            record,
-            kind="checkpoint",
-            command="convert detectron",
-            parameters={
-                "target": target,
-                "absorb_std": absorb_std,
-                "decompose_bn": decompose_bn,
-                "keep_momentum": keep_momentum,
-                "bn_eps": bn_eps,
-                "tower": tower,
-                "allow_unknown": allow_unknown,
-                "allow_missing": allow_missing,
-            },
-            inputs=inputs.records(),
-            counts={"tensors": len(arrays), **counts(fates)},
-            warnings=warnings,
-            details={
-                "target": target,
-                "absorbed_std": absorb_std,
-                "settings": chosen,
-                **proof.record(stages, picture),
-                **source.details(trunk, fates),
-            },
+    if target == "detectron2" and (decompose_bn or keep_momentum):
+        flag = "--decompose-bn" if decompose_bn else "--keep-momentum"
+        raise ParameterError(
+            f"{flag} is given with --target detectron2, whose layout has no place for it",
+            remedy=f"Leave {flag} out.",
         )
-        proof.save_measured(out, output_file, stages)
-        out.commit()
-    return ConversionResult(
-        written=tuple(output_file.with_name(file.name) for file in out.written),
-        model=source.describe(trunk),
-        blobs=counts(fates),
-        tensors=len(arrays),
-        notes=_notes(target, trunk, chosen, absorbed=absorb_std, decomposed=decompose_bn),
-        proof=stages,
-        warnings=tuple(warnings),
-        summary=short_table(fates),
-    )
+    parameters = {
+        "target": target, "absorb_std": absorb_std, "channels": channels,
+        "decompose_bn": decompose_bn, "keep_momentum": keep_momentum, "bn_eps": bn_eps,
+        "tower": tower, "branch": branch, "prefix": prefix, "under": under,
+        "allow_unknown": allow_unknown, "allow_missing": allow_missing,
+    }  # fmt: skip
+    run = Conversion(
+        command="convert detectron", model=model, output=output, parameters=parameters,
+        check=check, picture=picture, overwrite=overwrite, hash_inputs=hash_inputs,
+    )  # fmt: skip
+    with run.open() as out:
+        source = open_model(
+            model, tower=tower, branch=branch, prefix=prefix, under=under,
+            allow_unknown=allow_unknown, allow_missing=allow_missing,
+        )  # fmt: skip
+        weights = source.weights(momentum=keep_momentum)
+        try:
+            made, takes = _converted(
+                source, weights, target, absorb=absorb_std, channels=channels,
+                decompose=decompose_bn, eps=bn_eps,
+            )  # fmt: skip
+        except CheckpointError as error:
+            raise error.at(model) from error
+        fates = source.account({**left_out(source, momentum=not keep_momentum), **made.fates})
+        if target == "detectron":
+            made.arrays |= {
+                fate.became: value_of(source.stored[fate.blob], fate.blob, model)
+                for fate in fates
+                if fate.action == "unknown" and fate.became is not None
+            }
+        else:
+            fates = without_unknown(fates)
+        content: dict[str, Any] = {"blobs": made.arrays}
+        if target == "detectron2":
+            content = {"model": made.arrays, "__author__": AUTHOR, "matching_heuristics": True}
+        if mark := _mark(source, takes, absorb_std=absorb_std):
+            content[MARK] = mark
+        chosen = settings(target, source, weights, takes)
+        return run.finish(
+            out, source, weights, fates,
+            write=lambda name: save_pickle(out, name, content),
+            tensors=len(made.arrays),
+            target=Target(
+                form="detectron2" if target == "detectron2" else "caffe2", takes=takes, eps=bn_eps
+            ),
+            notes=_notes(target, source, chosen, takes, decomposed=decompose_bn),
+            details={"target": target, "absorbed_std": absorb_std, "settings": chosen},
+            eps=bn_eps,
+        )  # fmt: skip
+
+
+def _converted(
+    source: Model, weights: Arrays, target: str, *, absorb: bool,
+    channels: Literal["rgb", "bgr"] | None, decompose: bool, eps: float,
+) -> tuple[Converted, Preprocessing]:  # fmt: skip
+    refuse_second_time(source, target, absorb_std=absorb)
+    refuse_broken_norms(source)
+    takes, blobs = source.preprocessing, dict(weights)
+    if absorb:
+        if "conv1_w" not in blobs:
+            raise CheckpointError("has no conv1_w to absorb the std into")
+        blobs["conv1_w"] = absorb_std(blobs["conv1_w"], takes)
+        takes = takes.absorbed()
+    wanted = channels or ("bgr" if target == "detectron" else takes.order)
+    if takes.order in ("RGB", "BGR") and str(wanted).upper() != takes.order:
+        if "conv1_w" in blobs:
+            blobs["conv1_w"] = reverse_channels(blobs["conv1_w"])
+        takes = takes.reversed()
+    if target == "detectron2":
+        return to_detectron2(source, with_statistics(source, blobs, eps)), takes
+    return to_affine(source, blobs, decompose=decompose, eps=eps), takes

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
-from sslprep import manifest
-from sslprep.checkpoints.account import ConversionResult, counts, log_whole, short_table
-from sslprep.checkpoints.architecture import NORM_PARAMS
+from sslprep.checkpoints.account import ConversionResult
+from sslprep.checkpoints.conversion import Conversion
 from sslprep.checkpoints.pickling import save_pickle
-from sslprep.checkpoints.source import (
-    MARK,
-    Source,
-    check_model,
-    check_whole,
-    missing_warnings,
-    read_source,
-)
-from sslprep.files import MANIFEST_SUFFIX, OutputSet
-
-logger = logging.getLogger(__name__)
+from sslprep.checkpoints.proof import Target
+from sslprep.checkpoints.source import MARK, Model, open_model, value_of
+from sslprep.parameters import NotNegative, command
 
 
-def _notes(source: Source) -> tuple[str, ...]:
+def _notes(model: Model) -> tuple[str, ...]:
     """Say how far the towers are apart: taking one is a choice that the user should know of."""
-    apart = source.distances.get("riv")
-    if source.choice is None or apart is None:
+    apart = model.distances.get("riv")
+    if model.choice is None or apart is None:
         return ()
     return (
         f"The other towers' running variances differ by up to {apart['largest_difference']:.3g} "
@@ -34,11 +24,12 @@ def _notes(source: Source) -> tuple[str, ...]:
     )
 
 
+@command(renamed={"model_file": "model", "output_file": "output"})
 def convert_jigsaw(
+    model: Path,
+    output: Path,
     *,
-    model_file: Path,
-    output_file: Path,
-    tower: int = 0,
+    tower: NotNegative | None = None,
     allow_unknown: bool = False,
     allow_missing: bool = False,
     overwrite: bool = False,
@@ -50,9 +41,9 @@ def convert_jigsaw(
     how much. Momentum and bookkeeping stay, as in the script of 2019.
 
     Args:
-        model_file: The Jigsaw checkpoint, a Caffe2 pickle.
-        output_file: The pickle to write: `{'blobs': {name: array}}`, protocol 2.
-        tower: The tower to take.
+        model: The Jigsaw checkpoint, a Caffe2 pickle.
+        output: The pickle to write: `{'blobs': {name: array}}`, protocol 2.
+        tower: The tower to take; the first one by default.
         allow_unknown: Keep blobs whose names are none of the benchmark's.
         allow_missing: Go on when the network is not whole.
         overwrite: Replace existing outputs.
@@ -66,50 +57,36 @@ def convert_jigsaw(
             or is not a whole and sound network.
         UnsafeFileError: The file cannot be read safely.
     """
-    inputs = manifest.Inputs(hash_inputs=hash_inputs)
-    inputs.add_file(model_file)
-    source = read_source(model_file, tower=tower, need_towers=True, allow_unknown=allow_unknown)
-    blobs = source.model()
-    trunk = check_model(source, blobs)
-    parts = ("s", "b") if source.folded else NORM_PARAMS
-    missing = check_whole(source, blobs, trunk, norm_params=parts, allow_missing=allow_missing)
-    warnings = missing_warnings(source, missing)
-    if source.choice is None:
-        warnings.append(f"{model_file}: convert detectron took the tower; copied as it is")
-    for warning in warnings:
-        logger.warning("%s", warning)
-    log_whole(source.fates)
-    values: dict[str, Any] = source.all_values()
-    content: dict[str, Any] = {"blobs": values}
-    if source.mark:
-        content[MARK] = source.mark
-    record = output_file.name + MANIFEST_SUFFIX
-    with OutputSet(
-        output_file.parent, [output_file.name], manifests=[record], overwrite=overwrite
-    ) as out:
-        save_pickle(out, output_file.name, content)
-        manifest.write(
-            out,
-            record,
-            kind="checkpoint",
-            command="convert jigsaw",
-            parameters={
-                "tower": tower,
-                "allow_unknown": allow_unknown,
-                "allow_missing": allow_missing,
-            },
-            inputs=inputs.records(),
-            counts={"tensors": len(values), **counts(source.fates)},
-            warnings=warnings,
-            details=source.details(trunk, source.fates),
-        )
-        out.commit()
-    return ConversionResult(
-        written=(output_file, output_file.with_name(record)),
-        model=source.describe(trunk),
-        blobs=counts(source.fates),
-        tensors=len(values),
-        notes=_notes(source),
-        warnings=tuple(warnings),
-        summary=short_table(source.fates),
-    )
+    parameters = {
+        "tower": tower,
+        "allow_unknown": allow_unknown,
+        "allow_missing": allow_missing,
+    }
+    run = Conversion(
+        command="convert jigsaw", model=model, output=output, parameters=parameters,
+        overwrite=overwrite, hash_inputs=hash_inputs,
+    )  # fmt: skip
+    with run.open() as out:
+        source = open_model(
+            model, tower=tower, need_towers=True, allow_unknown=allow_unknown,
+            allow_missing=allow_missing,
+        )  # fmt: skip
+        weights = source.weights()
+        if source.choice is None:
+            source.warn("convert detectron took the tower; copied as it is")
+        blobs = {
+            fate.became: value_of(source.stored[text], text, model)
+            for text, fate in source.fates.items()
+            if fate.became is not None
+        }
+        content: dict[str, Any] = {"blobs": blobs}
+        if source.mark:
+            content[MARK] = source.mark
+        return run.finish(
+            out, source, weights, list(source.fates.values()),
+            write=lambda name: save_pickle(out, name, content),
+            tensors=len(blobs),
+            target=Target(form="caffe2", takes=source.preprocessing),
+            notes=[*_notes(source), source.preprocessing.text()],
+            details={},
+        )  # fmt: skip

@@ -1,20 +1,23 @@
-"""Blob names: one anchored grammar, read and rendered in both directions.
+"""Blob names: one anchored grammar, read and rendered in every direction.
 
-A `BlobName` is the parts of a name. `parse_caffe2` and `parse_torch` read the parts from either
-spelling; `str(name)`, `name.torch()` and `name.detectron2()` render them. Nothing here replaces
-text inside a name, so no part is ever mistaken for another (`s2` in `res2_…`).
+A `BlobName` is the parts of a name. `parse_caffe2`, `parse_torch` and `parse_detectron2` read the
+parts from a spelling; `str(name)`, `name.torch()` and `name.detectron2()` render them. Nothing
+here replaces text inside a name, so no part is ever mistaken for another (`s2` in `res2_…`).
 
     res{stage}_{block}_branch{1|2a|2b|2c}[_bn][_s{tower}]_{w|b|s|rm|riv}[_momentum]
 
-The stem is `conv1` and its norm `res_conv1_bn`. AlexNet has `conv1…5` and `fc6…8`, with the
-tower before `_bn` (`conv3_s0_bn_s`) and `_reshape_bn` on the fully connected layers. Heads are
-`pred`, `fc_c5`, `fc6`, `pool5_bn` and their kin. `_bn_norm_s` and `_bn_norm_b` are the first of
-the two affine layers of Detectron's decomposed form.
+The stem is `conv1` and its norm `res_conv1_bn`. AlexNets have `conv1…5` and `fc6…8`, with the
+tower before the norm (`conv3_s0_bn_s`); Jigsaw's fully connected layers have `_reshape_bn`,
+colorization has `conv1norm` and `fc6_1_norm`. Heads are `pred`, `fc_c5`, `fc6`, `pool5_bn`,
+`conv1_cls` and their kin; a probe is a norm behind a pooling (`conv1_s4k19_resize_bn`: stride 4,
+kernel 19). `_bn_norm_s` and `_bn_norm_b` are the first of the two affine layers of Detectron's
+decomposed form.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, cast
@@ -30,12 +33,13 @@ STEM_NORM = "res_conv1"
 
 _CAFFE2 = re.compile(
     r"""
-    (?P<layer> res[2-5]_(?:0|[1-9][0-9]?)_branch(?:1|2[abc]) | res_conv1 | conv[1-9]
-             | fc[1-9][0-9]? | fc_[a-z]+[0-9]* | pool[1-9] | pred )
+    (?P<layer> res[2-5]_(?:0|[1-9][0-9]?)_branch(?:1|2[abc]) | res_conv1 | conv[1-9](?:_cls)?
+             | fc[1-9][0-9]?(?:_1|_cls)? | fc_[a-z]+[0-9]* | pool[1-9](?:_cls)? | pred )
     (?:_s (?P<early> 0|[1-9][0-9]? ) )?
-    (?P<reshape> _reshape )?
-    (?P<norm> _bn )?
+    (?P<norm> _reshape_bn | _bn | _?norm(?=_(?:s|b|rm|riv)(?:_momentum)?$|_s[0-9]+k) )?
     (?:_s (?P<late> 0|[1-9][0-9]? ) )?
+    (?P<probe> (?:_relu)? (?:_s[0-9]+k[0-9]+)? _resize (?=_bn_) )?
+    (?(probe) _bn )
     (?P<affine> _norm )?
     _(?P<param> w|b|s|rm|riv )
     (?P<momentum> _momentum )?
@@ -46,11 +50,22 @@ _UNIT = re.compile(r"res(?P<stage>[2-5])_(?P<block>[0-9]+)_branch(?P<branch>1|2[
 _TORCH = re.compile(
     r"""
     (?: layer(?P<layer>[1-4])\.(?P<block>0|[1-9][0-9]?)\.
-        (?: (?P<kind>conv|bn)(?P<number>[1-3]) | downsample\.(?P<down>[01]) )
+        (?: (?P<kind>conv|bn)(?P<number>[1-3]) | (?:downsample|shortcut)\.(?P<down>[01]) )
       | (?P<stem> bn1 )
-      | (?P<named> conv[1-9] | fc[1-9][0-9]? | fc\.[a-z]+[0-9]* | fc | pool[1-9] | pred )
-        (?P<reshape> _reshape )? (?P<norm> _bn )?
+      | (?P<named> conv[1-9](?:_cls)? | fc[1-9][0-9]?(?:_1|_cls)? | fc\.[a-z]+[0-9]* | fc
+                 | pool[1-9](?:_cls)? | pred )
+        (?P<norm> _reshape_bn | _bn )?
+      | (?P<probe> [a-z0-9_]+_resize )_bn
     )
+    \.(?P<param> weight|bias|running_mean|running_var )
+    """,
+    re.VERBOSE,
+)
+_DETECTRON2 = re.compile(
+    r"""
+    (?: stem\.conv1 | res(?P<stage>[2-5])\.(?P<block>0|[1-9][0-9]?)\.
+        (?: conv(?P<number>[1-3]) | shortcut ) )
+    (?P<norm> \.norm )?
     \.(?P<param> weight|bias|running_mean|running_var )
     """,
     re.VERBOSE,
@@ -85,20 +100,22 @@ class BlobName:
         layer: The layer, such as `res2_0_branch2a`, `conv1`, `res_conv1`, `fc6`, `pool5`.
         param: `w`, `b` of a layer; `s`, `b`, `rm`, `riv` of its batch norm (scale, shift,
             running mean, running variance).
-        norm: Whether it belongs to the batch norm of the layer.
-        reshape: Whether the norm is spelled `_reshape_bn` (AlexNet's fully connected layers).
+        norm: How the batch norm of the layer is spelled: `_bn`, `_reshape_bn` (Jigsaw's fully
+            connected layers), `norm`, `_norm` (colorization's AlexNet); empty for the layer.
         tower: Number of the Jigsaw tower, `None` without one.
         late: Whether the tower stands after `_bn` (ResNet) or before it (AlexNet, `pool5`).
+        probe: The pooling whose batch norm it is, such as `_s4k19_resize`; before it stands
+            what is pooled.
         affine: Whether it belongs to the first of Detectron's two affine layers (`_bn_norm_s`).
         momentum: Whether it is the optimiser's momentum of that blob.
     """
 
     layer: str
     param: Param
-    norm: bool = False
-    reshape: bool = False
+    norm: str = ""
     tower: int | None = None
     late: bool = False
+    probe: str = ""
     affine: bool = False
     momentum: bool = False
 
@@ -107,16 +124,22 @@ class BlobName:
         return f"{self.module}{affine}_{self.param}{momentum}"
 
     @property
+    def is_norm(self) -> bool:
+        """Whether it belongs to a batch norm."""
+        return bool(self.norm or self.probe)
+
+    @property
     def module(self) -> str:
         """Name of what the blob belongs to, such as `res2_0_branch1_bn_s3` or `conv1`."""
         tower = "" if self.tower is None else f"_s{self.tower}"
         early, late = ("", tower) if self.late else (tower, "")
-        return f"{self.layer}{early}{'_reshape' * self.reshape}{'_bn' * self.norm}{late}"
+        probe = f"{self.probe}_bn" if self.probe else ""
+        return f"{self.layer}{early}{self.norm}{late}{probe}"
 
     @property
     def unit(self) -> Unit | None:
         """The place in the ResNet, `None` for stem, heads and AlexNet."""
-        match = _UNIT.fullmatch(self.layer)
+        match = None if self.probe else _UNIT.fullmatch(self.layer)
         if match is None:
             return None
         branch = cast("Branch", match["branch"])
@@ -150,18 +173,21 @@ class BlobName:
         """
         if self.momentum or self.affine or self.tower is not None:
             return None
-        param = (_TORCH_NORM if self.norm else _TORCH_LINEAR)[self.param]
+        param = (_TORCH_NORM if self.is_norm else _TORCH_LINEAR)[self.param]
         unit = self.unit
         if unit is not None:
             if not self.norm and self.param != "w":
                 return None
-            return f"{_torch_place(unit, norm=self.norm)}.{param}"
+            return f"{_torch_place(unit, norm=bool(self.norm))}.{param}"
+        norm = "_bn" if self.norm in ("norm", "_norm") else self.norm
+        if self.probe:
+            return f"{self.layer}{norm}{self.probe}_bn.{param}"
         if self.layer == STEM_NORM:
             return f"bn1.{param}"
         if self.layer == classifier and not self.norm:
             return f"fc.{param}"
-        norm = ("_reshape" if self.reshape else "") + ("_bn" if self.norm else "")
-        return f"{self.layer.replace('_', '.')}{norm}.{param}"
+        layer = f"fc.{self.layer[3:]}" if self.layer.startswith("fc_") else self.layer
+        return f"{layer}{norm}.{param}"
 
     def detectron2(self) -> str | None:
         """Render Detectron2's name of a trunk blob, `None` for anything else.
@@ -176,7 +202,7 @@ class BlobName:
         if unit is not None:
             where = "shortcut" if unit.branch == "1" else f"conv{_NUMBER[unit.branch]}"
             place = f"res{unit.stage}.{unit.block}.{where}"
-        elif self.layer in (STEM_CONV, STEM_NORM):
+        elif self.layer in (STEM_CONV, STEM_NORM) and not self.probe:
             place = "stem.conv1"
         else:
             return None
@@ -199,25 +225,28 @@ def parse_caffe2(name: str) -> BlobName | None:
     Example:
         >>> parse_caffe2("conv3_s0_bn_riv").tower
         0
-        >>> parse_caffe2("res2_0_branch1_w").tower is None
-        True
+        >>> parse_caffe2("conv1_s0_s9k28_resize_bn_s").probe
+        '_s9k28_resize'
         >>> parse_caffe2("weights") is None
         True
     """
     match = _CAFFE2.fullmatch(name)
     if match is None:
         return None
-    layer, param, norm = match["layer"], match["param"], match["norm"] is not None
+    layer, param, norm, probe = match["layer"], match["param"], match["norm"] or "", match["probe"]
     early, late = match["early"], match["late"]
+    is_norm = bool(norm or probe)
     impossible = (
         (early is not None and late is not None)
-        or (late is not None and not norm)
-        or (norm and param == "w")
-        or (not norm and param not in ("w", "b"))
-        or (layer == STEM_NORM and not norm)
-        or (layer.startswith("pool") and not norm)
-        or (match["reshape"] is not None and not (norm and layer.startswith("fc")))
-        or (match["affine"] is not None and (not norm or param not in ("s", "b")))
+        or (late is not None and norm != "_bn")
+        or (is_norm and param == "w")
+        or (not is_norm and param not in ("w", "b"))
+        or (layer == STEM_NORM and norm != "_bn")
+        or (layer.startswith("pool") and not is_norm and not layer.endswith("_cls"))
+        or (norm == "_reshape_bn" and not layer.startswith("fc"))
+        or (norm == "norm" and not layer.startswith("conv"))
+        or (norm == "_norm" and not layer.endswith("_1"))
+        or (match["affine"] is not None and (not is_norm or param not in ("s", "b")))
     )
     if impossible:
         return None
@@ -226,14 +255,15 @@ def parse_caffe2(name: str) -> BlobName | None:
         layer=layer,
         param=cast("Param", param),
         norm=norm,
-        reshape=match["reshape"] is not None,
         tower=None if tower is None else int(tower),
         late=late is not None,
+        probe=probe or "",
         affine=match["affine"] is not None,
         momentum=match["momentum"] is not None,
     )
 
 
+@lru_cache(maxsize=1 << 13)
 def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
     """Read the name of a tensor in a PyTorch state dict; `None` when it is not one of ours.
 
@@ -250,27 +280,58 @@ def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
     match = _TORCH.fullmatch(name)
     if match is None:
         return None
-    norm = False
-    reshape = match["reshape"] is not None
+    norm, layer = match["norm"] or "", match["named"] or STEM_NORM
+    if match["probe"]:
+        return parse_caffe2(f"{match['probe']}_bn_{_CAFFE2_NORM[match['param']]}")
     if match["layer"]:
         branch = "1" if match["down"] else _BRANCH[match["number"]]
         layer = f"res{int(match['layer']) + 1}_{match['block']}_branch{branch}"
-        norm = match["kind"] == "bn" or match["down"] == "1"
+        norm = "_bn" if match["kind"] == "bn" or match["down"] == "1" else ""
         if not norm and match["param"] != "weight":
             return None
     elif match["stem"]:
-        layer, norm = STEM_NORM, True
-    else:
-        layer, norm = match["named"].replace(".", "_"), match["norm"] is not None
-        if layer == "fc":
-            layer = classifier
-            if norm:
-                return None
-        if layer.startswith("pool") and not norm:
+        norm = "_bn"
+    elif layer == "fc":
+        if norm:
             return None
-        if reshape and not (norm and layer.startswith("fc")):
-            return None
+        layer = classifier
+    elif layer.endswith("_1") and norm:
+        norm = "_norm"  # only colorization has these layers, and spells their norms so
     param = (_CAFFE2_NORM if norm else _CAFFE2_LINEAR).get(match["param"])
-    if param is None:
+    return None if param is None else parse_caffe2(f"{layer.replace('.', '_')}{norm}_{param}")
+
+
+@lru_cache(maxsize=1 << 13)
+def parse_detectron2(name: str) -> BlobName | None:
+    """Read the name of a tensor of Detectron2's ResNet; `None` when it is none.
+
+    Example:
+        >>> str(parse_detectron2("res2.0.shortcut.norm.weight"))
+        'res2_0_branch1_bn_s'
+    """
+    match = _DETECTRON2.fullmatch(name)
+    if match is None:
         return None
-    return BlobName(layer=layer, param=cast("Param", param), norm=norm, reshape=reshape)
+    norm = "_bn" if match["norm"] else ""
+    param = (_CAFFE2_NORM if norm else _CAFFE2_LINEAR).get(match["param"])
+    layer = STEM_NORM if norm else STEM_CONV
+    if match["stage"]:
+        branch = _BRANCH[match["number"]] if match["number"] else "1"
+        layer = f"res{match['stage']}_{match['block']}_branch{branch}"
+    return None if param is None else parse_caffe2(f"{layer}{norm}_{param}")
+
+
+def respelled(names: Mapping[str, BlobName]) -> dict[str, BlobName]:
+    """Return names read from PyTorch's spelling as their network spells them in Caffe2.
+
+    Only colorization's AlexNet has a norm on conv1, and it spells its norms `conv1norm`; in
+    PyTorch they are `conv1_bn` as in the other networks.
+    """
+    if not any(name.layer == "conv1" and name.norm for name in names.values()):
+        return dict(names)
+    return {
+        text: replace(name, norm="norm")
+        if name.norm == "_bn" and name.layer.startswith("conv")
+        else name
+        for text, name in names.items()
+    }

@@ -2,74 +2,121 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from sslprep import manifest
-from sslprep.checkpoints import norms, proof
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from sslprep.checkpoints import batchnorm
 from sslprep.checkpoints.account import (
+    HEAD,
     ConversionResult,
-    counts,
-    log_whole,
+    Fate,
+    dropped,
+    kept,
     refuse_unknown,
-    short_table,
+    without_unknown,
 )
-from sslprep.checkpoints.architecture import BLOCKS, Arch, Trunk
-from sslprep.checkpoints.picture import check_choice
+from sslprep.checkpoints.conversion import (
+    Conversion,
+    Converted,
+    left_out,
+    refuse_broken_norms,
+    with_statistics,
+)
+from sslprep.checkpoints.networks import BLOCKS, Network
+from sslprep.checkpoints.preprocessing import Preprocessing, reverse_channels
+from sslprep.checkpoints.proof import Target
 from sslprep.checkpoints.safetensorsfile import save_safetensors
-from sslprep.checkpoints.source import (
-    Source,
-    as_float32,
-    check_model,
-    check_whole,
-    drop_training,
-    joined,
-    missing_warnings,
-    precision_warnings,
-    read_source,
-)
-from sslprep.checkpoints.statedict import StateDict, to_state_dict
+from sslprep.checkpoints.source import Model, open_model
 from sslprep.checkpoints.torchfile import save_torch
 from sslprep.errors import CheckpointError
-from sslprep.files import MANIFEST_SUFFIX, OutputSet
-
-logger = logging.getLogger(__name__)
+from sslprep.parameters import NotNegative, command
 
 Order = Literal["rgb", "bgr"]
+Arch = Literal["R-18", "R-34", "R-50", "R-101", "R-152"]
 
 
-def channel_order(channels: Order | None, bgr2rgb: bool | None) -> Order:
-    """Return the order of the written conv1: `channels` where given, else what `bgr2rgb` says.
+@dataclass(kw_only=True)
+class StateDict(Converted):
+    """A model with PyTorch names, in the order of the forward pass.
 
-    Example:
-        >>> channel_order(None, None), channel_order(None, False), channel_order("rgb", False)
-        ('rgb', 'bgr', 'rgb')
+    Attributes:
+        classifier: The Caffe2 head that became `fc`.
+        other_heads: Heads that are kept and that torchvision's models have no place for.
     """
-    if channels is not None:
-        return channels
-    return "bgr" if bgr2rgb is False else "rgb"
+
+    classifier: str | None = None
+    other_heads: dict[str, None] = field(default_factory=dict)
 
 
-def check_arch(arch: Arch | None, trunk: Trunk) -> None:
+def to_state_dict(
+    model: Model, blobs: Mapping[str, NDArray[Any]], *, keep_head: bool, keep_pretext: bool
+) -> StateDict:
+    """Give the blobs of one tower their PyTorch names.
+
+    Args:
+        model: The source.
+        blobs: Float32, batch norms with their statistics.
+        keep_head: Keep the heads; the classifier on the trunk's last features becomes `fc`.
+        keep_pretext: Keep the heads whose names have no `pred`, as the script of 2019 did.
+
+    Raises:
+        CheckpointError: Two blobs have one name in PyTorch.
+    """
+    made = StateDict(classifier=find_classifier(model.network) if keep_head else None)
+    places = model.network.modules
+    names = {text: model.parts(text) for text in blobs}
+    in_order = sorted(blobs, key=lambda text: places.get(names[text].module, len(places)))
+    for text in in_order:
+        name = names[text]
+        head = name.module not in places and not (name.unit or text == "conv1_b")
+        if head and not (keep_head or (keep_pretext and "pred" not in name.layer)):
+            made.fates[text] = dropped(text, HEAD)
+            continue
+        target = name.torch(classifier=made.classifier)
+        if target is None or (model.network.kind == "ResNet" and text == "conv1_b"):
+            reason = f"no place in a {model.network.describe}"
+            made.fates[text] = Fate(blob=text, became=None, action="unknown", reason=reason)
+            continue
+        if target in made.arrays:
+            raise CheckpointError(f"{text} and another blob would both become {target}")
+        made.arrays[target] = blobs[text]
+        made.fates[text] = kept(text, target)
+        if head and name.layer != made.classifier:
+            made.other_heads[target.rpartition(".")[0]] = None
+    return made
+
+
+def find_classifier(network: Network) -> str | None:
+    """Return the head that takes the last features themselves and so can be torchvision's `fc`.
+
+    Behind a batch norm (`pool5_bn`) it cannot: torchvision's ResNet would leave the norm out.
+    """
+    return next((n.name for n in network.layers if n.op == "fc" and n.takes == ("pool5",)
+                 and network.kind == "ResNet"), None)  # fmt: skip
+
+
+def check_arch(arch: Arch | None, network: Network) -> None:
     """Check the architecture that the user names against the blocks that are there.
 
     Raises:
-        CheckpointError: They differ.
+        CheckpointError: They differ, or the blocks are those of no published ResNet.
     """
-    if arch is None:
-        if trunk.arch is None:
-            choices = ", ".join(f"{name} ({_dashes(blocks)})" for name, blocks in BLOCKS.items())
-            raise CheckpointError(
-                f"has {_dashes(trunk.blocks)} blocks in res2 to res5", expected=f"one of {choices}"
-            )
-        return
-    if trunk.arch != arch:
-        found = trunk.arch or f"{_dashes(trunk.blocks)} blocks"
+    if network.arch is None and arch is None:
+        choices = ", ".join(f"{name} ({_dashes(blocks)})" for name, blocks in BLOCKS.items())
+        raise CheckpointError(
+            f"has {_dashes(network.blocks)} blocks in res2 to res5", expected=f"one of {choices}"
+        )
+    if arch is not None and network.arch != arch:
+        found = network.arch or f"{_dashes(network.blocks)} blocks"
+        wanted = f"{_dashes(BLOCKS[arch])} blocks in res2 to res5 for " if arch in BLOCKS else ""
         raise CheckpointError(
             f"is {found}, not {arch}",
-            expected=f"{_dashes(BLOCKS[arch])} blocks in res2 to res5 for --arch {arch}",
+            expected=f"{wanted}--arch {arch}",
             remedy="Leave --arch out: it is found from the blobs.",
         )
 
@@ -78,83 +125,88 @@ def _dashes(blocks: tuple[int, ...]) -> str:
     return "-".join(map(str, blocks))
 
 
-def check_jigsaw(jigsaw: bool | None, source: Source) -> None:
+def check_jigsaw(jigsaw: bool | None, model: Model) -> None:
     """Check what the user says about towers against what is there.
 
     Raises:
         CheckpointError: They differ.
     """
-    if jigsaw is True and source.choice is None and "tower" not in source.mark:
+    if jigsaw is True and model.choice is None and "tower" not in model.mark:
         raise CheckpointError(
             "has no towers",
-            where=source.path,
             expected="a Jigsaw model for --jigsaw True",
             remedy="Leave --jigsaw out: towers are found from the blobs.",
         )
-    if jigsaw is False and source.choice is not None:
+    if jigsaw is False and model.choice is not None:
         raise CheckpointError(
-            f"has {len(source.choice.towers)} towers",
-            where=source.path,
+            f"has {len(model.choice.towers)} towers",
             expected="a model without towers for --jigsaw False",
             remedy="Leave --jigsaw out: towers are found from the blobs.",
         )
 
 
-def _metadata(trunk: Trunk, made: StateDict, order: Order | None) -> dict[str, str]:
+def _metadata(model: Model, made: StateDict, order: str | None) -> dict[str, str]:
     """Return what a safetensors file says about itself; all values are texts."""
     found = {
         "format": "pt",
-        "source": "caffe2",
-        "arch": trunk.arch,
+        "source": "caffe2" if model.caffe2 else None,
+        "arch": model.network.arch,
         "channels": order,
         "classifier": made.classifier,
     }
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _notes(trunk: Trunk, made: StateDict, order: Order) -> tuple[str, ...]:
-    notes = []
-    if trunk.colorization:
+def _notes(model: Model, made: StateDict, takes: Preprocessing) -> list[str]:
+    network = model.network
+    notes = [takes.text()]
+    if takes.order == "BGR":
+        notes[0] += " That is BGR as in Caffe2; --channels rgb would make it torchvision's RGB."
+    if network.kind != "ResNet":
+        notes.append(
+            "torchvision's AlexNet is another network; the names are in the documentation."
+        )
+    elif network.colorization:
         notes.append(
             "A colorization model takes one channel (L), so it has no channel order. "
             "torchvision's resnet50 needs conv1 = Conv2d(1, 64, 7, 2, 3, bias=False) and stride 1 "
             "in layer4 (layer4[0].conv2 and layer4[0].downsample[0])."
         )
-    elif order == "rgb":
+    elif model.channels != 3:
+        notes.append(f"torchvision's ResNet needs conv1 for {model.channels} channels.")
+    if network.stride_in_1x1:
         notes.append(
-            "conv1 takes RGB, (x / 255 - mean) / std with mean 0.485 0.456 0.406 and std "
-            "0.229 0.224 0.225, as torchvision's models do."
+            "The stride of layer2 to layer4 stands in the first 1×1 convolution: in torchvision's "
+            "ResNet, swap the strides of conv1 and conv2 in layer2[0], layer3[0] and layer4[0]."
         )
-    else:
+    if made.other_heads and network.kind == "ResNet":
+        heads = list(made.other_heads)
+        shown = ", ".join(heads[:8]) + (f" and {len(heads) - 8} more" if len(heads) > 8 else "")
         notes.append(
-            "conv1 takes BGR as in Caffe2; --channels rgb would make it torchvision's RGB."
-        )
-    if trunk.family == "alexnet":
-        notes.append(
-            "torchvision's AlexNet is another network; the names are in the documentation."
-        )
-    elif made.other_heads:
-        heads = made.other_heads
-        notes.append(
-            f"{', '.join(heads)} {'has' if len(heads) == 1 else 'have'} no place in "
+            f"{shown} {'has' if len(heads) == 1 else 'have'} no place in "
             "torchvision's ResNet: load with strict=False, or build these heads."
         )
-    return tuple(notes)
+    return notes
 
 
+@command(renamed={"c2_model": "model", "output_model": "output"})
 def convert_pytorch(
+    model: Path,
+    output: Path,
     *,
-    c2_model: Path,
-    output_model: Path,
     format: Literal["torch", "safetensors"] = "torch",
+    container: Literal["zip", "legacy"] = "zip",
     jigsaw: bool | None = None,
-    tower: int = 0,
+    tower: NotNegative | None = None,
     arch: Arch | None = None,
     channels: Order | None = None,
     bgr2rgb: bool | None = None,
     keep_head: bool = False,
     keep_pretext: bool = False,
-    bn_eps: float = norms.EPS,
+    branch: str | None = None,
+    prefix: str | None = None,
+    under: str | None = None,
+    bn_eps: Annotated[float, Meta(ge=0)] = batchnorm.EPS,
     check: bool = False,
     picture: Path | None = None,
     allow_unknown: bool = False,
@@ -162,138 +214,96 @@ def convert_pytorch(
     overwrite: bool = False,
     hash_inputs: bool = False,
 ) -> ConversionResult:
-    """Convert a Caffe2 model to a PyTorch state dict or a safetensors file.
+    """Convert any checkpoint to a PyTorch state dict or a safetensors file.
 
     Names are torchvision's. Neither format needs PyTorch to be written.
 
     Args:
-        c2_model: The checkpoint in Caffe2 names.
-        output_model: The file to write (`.dat`, `.pth`, `.safetensors`).
+        model: The checkpoint: Caffe2, Detectron, Detectron2, PyTorch or safetensors, of any
+            known layout.
+        output: The file to write (`.dat`, `.pth`, `.safetensors`).
         format: `torch` writes `{'state_dict': …}` for torch.load, `safetensors` a safetensors file.
+        container: Of a torch file: `zip` is read by torch 1.6 and later, `legacy` by every torch.
         jigsaw: Whether the model has Jigsaw towers; found from the blobs when left out.
-        tower: The Jigsaw tower to take, where the model has towers.
+        tower: The Jigsaw tower to take, where the model has towers; the first one by default.
         arch: The architecture; found from the blobs when left out, else checked against them.
         channels: Order of conv1's input channels: `rgb` (the default, as torchvision's users
             feed it) or `bgr` (as Caffe2 has it).
         bgr2rgb: The word of 2019 for the same: true is `rgb`, false is `bgr`. `--channels` wins.
         keep_head: Keep the heads; a classifier on the last features becomes `fc`.
-        keep_pretext: Keep the heads other than `pred` under their own names.
-        bn_eps: What the model's batch norms add to the variance; only `--check` uses it.
+        keep_pretext: Keep the heads whose names have no `pred` under their own names.
+        branch: Which of two encoders to take, by a part of its keys, such as `student`.
+        prefix: What stands before the encoder's names, where no layout is known.
+        under: The keys under which the encoder stands, joined by dots.
+        bn_eps: What the model's batch norms add to the variance, for `--check` and for norms
+            that were folded.
         check: Prove on a picture that the written model computes the same (needs torch).
         picture: The picture for `--check`; by default one that scikit-image brings.
-        allow_unknown: Leave out blobs whose names are none of the benchmark's.
+        allow_unknown: Leave out arrays whose names are none of the network's.
         allow_missing: Go on when the network is not whole.
         overwrite: Replace existing outputs.
         hash_inputs: Hash inputs above 1 GB too.
 
     Returns:
-        What was written, and what became of the blobs.
+        What was written, and what became of the arrays.
 
     Raises:
         CheckpointError: The model is not the architecture, or not whole and sound.
         UnsafeFileError: The file cannot be read safely.
     """
-    norms.check_eps(bn_eps)
-    check_choice(check=check, picture=picture)
-    inputs = manifest.Inputs(hash_inputs=hash_inputs)
-    inputs.add_file(c2_model)
-    if picture is not None:
-        inputs.add_file(picture)
-    source = read_source(c2_model, tower=tower, allow_unknown=allow_unknown)
-    check_jigsaw(jigsaw, source)
-    if source.folded:
-        raise CheckpointError(
-            "has batch norms that were folded for Detectron (no rm and riv)",
-            where=c2_model,
-            expected="running means and variances, which PyTorch's batch norm needs",
-            remedy="Convert the original checkpoint.",
-        )
-    model = source.model()
-    trunk = check_model(source, model)
-    missing = check_whole(source, model, trunk, allow_missing=allow_missing)
-    blobs, other = as_float32(model)
-    warnings = missing_warnings(source, missing) + precision_warnings(source, other)
-    order = channel_order(channels, bgr2rgb)
-    try:
-        check_arch(arch, trunk)
-        made = to_state_dict(
-            blobs, source.names, trunk, keep_head=keep_head, keep_pretext=keep_pretext
-        )
-        refuse_unknown(made.fates, allow_unknown=allow_unknown)
-    except CheckpointError as error:
-        raise error.at(c2_model) from error
-    if trunk.channels == 3 and order == "rgb":
-        made.tensors["conv1.weight"] = norms.bgr_to_rgb(made.tensors["conv1.weight"])
-    unknown = [
-        replace(fate, blob=fate.became, became=None)
-        for fate in source.fates
-        if fate.action == "unknown" and fate.became is not None
-    ]
-    fates = joined(source, [*drop_training(source), *made.fates, *unknown])
-    notes = _notes(trunk, made, order)
-    stages = None
-    if check:
-        target = proof.Target(
-            arrays=made.tensors, form="torch", order=order, classifier=made.classifier, eps=bn_eps
-        )
-        stages = proof.prove(model, trunk, target, eps=bn_eps, picture=picture, missing=missing)
-    for warning in warnings:
-        logger.warning("%s", warning)
-    log_whole(fates)
-    record = output_model.name + MANIFEST_SUFFIX
-    conv1_order = order if trunk.channels == 3 else None
-    measured = proof.measured_name(output_model)
-    with OutputSet(
-        output_model.parent,
-        [output_model.name, *([measured] if check else [])],
-        manifests=[record],
-        overwrite=overwrite,
-        also_replaces=[measured],
-    ) as out:
-        if format == "safetensors":
-            save_safetensors(
-                out, output_model.name, made.tensors, _metadata(trunk, made, conv1_order)
-            )
-        else:
-            save_torch(out, output_model.name, made.tensors)
-        manifest.write(
-            out,
-            record,
-            kind="checkpoint",
-            command="convert pytorch",
-            parameters={
-                "format": format,
-                "jigsaw": jigsaw,
-                "tower": tower,
-                "arch": arch,
-                "channels": order,
-                "keep_head": keep_head,
-                "keep_pretext": keep_pretext,
-                "bn_eps": bn_eps,
-                "allow_unknown": allow_unknown,
-                "allow_missing": allow_missing,
-            },
-            inputs=inputs.records(),
-            counts={"tensors": len(made.tensors), **counts(fates)},
-            warnings=warnings,
+    order: Order = channels or ("bgr" if bgr2rgb is False else "rgb")
+    parameters = {
+        "format": format, "container": container, "jigsaw": jigsaw, "tower": tower, "arch": arch,
+        "channels": order, "keep_head": keep_head, "keep_pretext": keep_pretext, "branch": branch,
+        "prefix": prefix, "under": under, "bn_eps": bn_eps, "allow_unknown": allow_unknown,
+        "allow_missing": allow_missing,
+    }  # fmt: skip
+    run = Conversion(
+        command="convert pytorch", model=model, output=output, parameters=parameters,
+        check=check, picture=picture, overwrite=overwrite, hash_inputs=hash_inputs,
+    )  # fmt: skip
+    with run.open() as out:
+        source = open_model(
+            model, tower=tower, branch=branch, prefix=prefix, under=under,
+            allow_unknown=allow_unknown, allow_missing=allow_missing,
+        )  # fmt: skip
+        weights = source.weights()
+        try:
+            check_jigsaw(jigsaw, source)
+            check_arch(arch, source.network)
+            if source.folded:
+                refuse_broken_norms(source)
+            blobs = with_statistics(source, weights, bn_eps)
+            made = to_state_dict(source, blobs, keep_head=keep_head, keep_pretext=keep_pretext)
+            refuse_unknown(made.fates.values(), allow_unknown=allow_unknown)
+        except CheckpointError as error:
+            raise error.at(model) from error
+        takes = source.preprocessing
+        if takes.order in ("RGB", "BGR") and takes.order.lower() != order:
+            if "conv1.weight" in made.arrays:
+                made.arrays["conv1.weight"] = reverse_channels(made.arrays["conv1.weight"])
+            takes = takes.reversed()
+        conv1_order = order if takes.order in ("RGB", "BGR") else None
+        fates = without_unknown(source.account({**left_out(source), **made.fates}))
+        notes = _notes(source, made, takes)
+
+        def write(name: str) -> None:
+            if format == "safetensors":
+                save_safetensors(out, name, made.arrays, _metadata(source, made, conv1_order))
+            else:
+                save_torch(out, name, made.arrays, container=container)
+
+        return run.finish(
+            out, source, weights, fates,
+            write=write,
+            tensors=len(made.arrays),
+            target=Target(form=format, takes=takes, classifier=made.classifier, eps=bn_eps),
+            notes=notes,
             details={
                 "format": format,
                 "channels": conv1_order,
                 "classifier": made.classifier,
-                "notes": list(notes),
-                **proof.record(stages, picture),
-                **source.details(trunk, fates),
+                "notes": notes,
             },
-        )
-        proof.save_measured(out, output_model, stages)
-        out.commit()
-    return ConversionResult(
-        written=tuple(output_model.with_name(file.name) for file in out.written),
-        model=source.describe(trunk),
-        blobs=counts(fates),
-        tensors=len(made.tensors),
-        notes=notes,
-        proof=stages,
-        warnings=tuple(warnings),
-        summary=short_table(fates),
-    )
+            eps=bn_eps,
+        )  # fmt: skip

@@ -1,117 +1,214 @@
-"""One model on its way from a file to another: read, one tower taken, every blob accounted for."""
+"""One model on its way from a file to another: opened, recognised, every array accounted for.
+
+Here any file of a known layout becomes a network in Caffe2 names of one tower. The commands
+render those names for their target and say what became of each; `Model.account` joins the two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX
+from sslprep.checkpoints import preprocessing
 from sslprep.checkpoints.account import (
-    BOOKKEEPING_REASON,
-    MOMENTUM,
-    NO_SUCH_NAME,
     Fate,
-    dropped,
     kept,
     refuse_missing,
     refuse_unknown,
-    then,
-)
-from sslprep.checkpoints.architecture import (
-    NORM_PARAMS,
-    Trunk,
-    check_shapes,
-    check_values,
-    find_trunk,
-    missing_blobs,
+    unknown,
 )
 from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, parse_torch
+from sslprep.checkpoints.layouts import Encoder, account_beside, find_encoder
+from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, respelled
+from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.open import Contents, open_checkpoint
+from sslprep.checkpoints.preprocessing import Preprocessing
+from sslprep.checkpoints.recognise import (
+    check_shapes,
+    check_values,
+    missing_blobs,
+    raise_together,
+    recognise,
+)
 from sslprep.checkpoints.towers import TowerChoice, choose_tower, tower_distances, towers_of
-from sslprep.errors import CheckpointError, SslprepError
+from sslprep.errors import CheckpointError, ManifestError, SslprepError
+from sslprep.input_files import sha256_of
+
+logger = logging.getLogger(__name__)
 
 MARK = "sslprep"
-"""Top-level key beside `blobs` that says what was done to them; readers of 2019 pass it over."""
+"""Top-level key beside the blobs that says what was done to them; others' readers pass it over."""
 
-Stored = StoredArray | int | float
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(kw_only=True)
-class Source:
-    """A model in Caffe2 names, of one tower, whose arrays are still in the file.
+class Model:
+    """A network in Caffe2 names, of one tower, whose arrays are still in the file.
 
     Attributes:
         path: The file.
-        stored: What the file holds, by the name that it has once a tower is taken.
-        names: The parts of those names; bookkeeping and unknown ones are not in it.
-        fates: What has become so far of every blob of the file.
+        network: What it is.
+        preprocessing: What it takes.
+        encoder: Where in the file it stands.
+        names: The parts of each of its names; momentum too.
+        fates: By what each array of the file is called there, what became of it so far: its
+            Caffe2 name, or why it is left out. In the file's order.
+        stored: The arrays and numbers themselves, by what they are called in the file.
         mark: What sslprep noted in the file when it wrote it.
+        facts: What sslprep noted in the file's metadata or the manifest beside it.
         choice: The tower taken, `None` where the file has no towers.
         distances: How far the other towers' norms are from those taken.
+        missing: Blobs that the network lacks, with the user's leave.
+        warnings: What may be wrong.
     """
 
     path: Path
-    stored: dict[str, Stored]
+    network: Network
+    preprocessing: Preprocessing
+    encoder: Encoder
     names: dict[str, BlobName]
-    fates: list[Fate]
+    fates: dict[str, Fate]
+    stored: Mapping[str, Any]
     mark: dict[str, Any]
+    facts: Mapping[str, Any]
     choice: TowerChoice | None = None
     distances: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def caffe2(self) -> bool:
+        """Whether the file has Caffe2's names."""
+        return self.encoder.naming == "caffe2"
 
     @property
     def folded(self) -> bool:
         """Whether the batch norms are affine layers already, as Detectron wants them."""
-        norms = [name for name in self.names.values() if name.norm and not name.momentum]
-        return bool(norms) and not any(name.param in ("rm", "riv") for name in norms)
+        return _folded(self.names)
 
-    def load(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """Read arrays; most are views of the file.
+    @property
+    def channels(self) -> int:
+        """How many channels conv1 takes."""
+        return len(self.preprocessing.mean)
 
-        Raises:
-            CheckpointError: One of them is a bare number.
-        """
-        arrays = {}
-        for name in names:
-            stored = self.stored[name]
-            if not isinstance(stored, StoredArray):
-                raise CheckpointError(
-                    f"{name} is the number {stored}, not an array", where=self.path
-                )
-            arrays[name] = load(stored, self.path)
-        return arrays
-
-    def model(self, *, momentum: bool = False) -> dict[str, NDArray[Any]]:
-        """Read the blobs of the model, with or without the momentum."""
-        wanted = [text for text, name in self.names.items() if momentum or not name.momentum]
-        return self.load(wanted)
-
-    def value(self, name: str) -> NDArray[Any] | int | float:
-        """Read one array or bare number."""
-        value = self.stored[name]
-        return load(value, self.path) if isinstance(value, StoredArray) else value
-
-    def all_values(self) -> dict[str, NDArray[Any] | int | float]:
-        """Read everything, bare numbers included."""
-        return {name: self.value(name) for name in self.stored}
-
-    def describe(self, trunk: Trunk) -> str:
-        """Say what the source is, such as `R-50, Jigsaw with 9 towers`."""
+    @property
+    def describe(self) -> str:
+        """What it is, such as `R-50, Jigsaw with 9 towers` or `R-50 (MoCo v1/v2, DenseCL)`."""
+        text = self.network.describe
         if self.choice is not None:
             count = len(self.choice.towers)
-            return f"{trunk.describe}, Jigsaw with {count} tower{'s' if count > 1 else ''}"
-        return f"{trunk.describe}, colorization" if trunk.colorization else trunk.describe
+            return f"{text}, Jigsaw with {count} tower{'s' if count > 1 else ''}"
+        if self.network.colorization:
+            return f"{text}, colorization"
+        layout = self.encoder.layout
+        return text if self.caffe2 or layout is None or not layout.encoder else (
+            f"{text} ({layout.name})"
+        )  # fmt: skip
 
-    def details(self, trunk: Trunk, fates: Iterable[Fate]) -> dict[str, Any]:
+    def parts(self, name: str) -> BlobName:
+        """Return the parts of a Caffe2 name, also of a norm's that the file does not hold."""
+        found = self.names.get(name) or parse_caffe2(name)
+        if found is None:
+            raise CheckpointError(f"{name} is no name of a blob")
+        return found
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of one array by its Caffe2 name; a bare number has none."""
+        return tuple(getattr(self.stored[self.sources[name]], "shape", ()))
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """What each of its blobs is called in the file."""
+        return {f.became: text for text, f in self.fates.items() if f.became is not None}
+
+    def load(self, name: str) -> NDArray[Any]:
+        """Read one array by its Caffe2 name; most are views of the file.
+
+        Raises:
+            CheckpointError: It is a bare number, or of a type that no network is trained in.
+        """
+        text = self.sources[name]
+        return _load(self.stored[text], text, self.path)
+
+    def weights(self, *, momentum: bool = False) -> Arrays:
+        """Read the blobs of the model as float32, and check their values.
+
+        Raises:
+            CheckpointError: Weights are no floats, not finite, or variances are negative.
+        """
+        sources = self.sources
+        wanted = [text for text, name in self.names.items() if momentum or not name.momentum]
+        arrays, other, problems = {}, [], []
+        for name in wanted:
+            array = _load(self.stored[sources[name]], sources[name], self.path)
+            if array.dtype.kind != "f":
+                problems.append(f"{sources[name]} holds {array.dtype}, not floats")
+                continue
+            if array.dtype != np.float32:
+                other.append(sources[name])
+            with np.errstate(over="ignore"):
+                arrays[name] = np.asarray(array, dtype=np.float32)
+        try:
+            raise_together(problems, remedy="No network is trained in these.")
+            model = {n: a for n, a in arrays.items() if not self.names[n].momentum}
+            dead = check_values(model)
+        except CheckpointError as error:
+            raise error.at(self.path) from error
+        if other:
+            self.warn(f"{len(other)} blobs were not float32, the first {other[0]}")
+        if dead:
+            count = sum(int((arrays[name] == 0).sum()) for name in dead)
+            self.warn(f"{count} variances are 0 (dead filters), the first in {dead[0]}")
+        return arrays
+
+    def warn(self, text: str) -> None:
+        """Note what may be wrong with the file, once."""
+        warning = f"{self.path}: {text}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def account(self, outcomes: Mapping[str, Fate]) -> list[Fate]:
+        """Return what became of every array of the file.
+
+        Args:
+            outcomes: By Caffe2 name, what the target made of it.
+        """
+        whole = []
+        for text, fate in self.fates.items():
+            after = None if fate.became is None else outcomes.get(fate.became)
+            if after is None:
+                whole.append(replace(fate, blob=text))
+                continue
+            action = after.action
+            if action == "kept":
+                action = "kept" if after.became == text else "renamed"
+            reason = after.reason or fate.reason
+            whole.append(Fate(blob=text, became=after.became, action=action, reason=reason))
+        return whole
+
+    def details(self, fates: Iterable[Fate]) -> dict[str, Any]:
         """Return what every manifest of a conversion holds under `details`."""
+        layout = self.encoder.layout
         record: dict[str, Any] = {
-            "model": self.describe(trunk),
-            "arch": trunk.arch,
-            "input_channels": trunk.channels,
+            "model": self.describe,
+            "arch": self.network.arch,
+            "input_channels": self.channels,
+            "source": {
+                "names": self.encoder.naming,
+                "prefix": self.encoder.prefix,
+                "layout": None if self.caffe2 or layout is None else layout.name,
+                "preprocessing": self.preprocessing.record(),
+            },
         }
         if self.choice is not None:
             record["towers"] = {
@@ -126,80 +223,144 @@ class Source:
         return record
 
 
-def load(stored: StoredArray, path: Path) -> NDArray[Any]:
-    """Read one array; an error names the file."""
+def _folded(names: Mapping[str, BlobName]) -> bool:
+    norms = [name for name in names.values() if name.is_norm and not name.momentum]
+    return bool(norms) and not any(name.param in ("rm", "riv") for name in norms)
+
+
+def value_of(stored: Any, name: str, path: Path) -> Any:
+    """Return an array, read from the file, or a bare number as it is."""
+    return _load(stored, name, path) if isinstance(stored, StoredArray) else stored
+
+
+def _load(stored: Any, name: str, path: Path) -> NDArray[Any]:
+    if not isinstance(stored, StoredArray):
+        raise CheckpointError(f"{name} is the number {stored}, not an array", where=path)
     try:
         return stored.load()
     except SslprepError as error:
         raise error.at(path) from error
 
 
-def read_source(
-    path: Path, *, tower: int = 0, need_towers: bool = False, allow_unknown: bool = False
-) -> Source:
-    """Open a checkpoint in Caffe2 names and take one tower where it has several.
+def open_model(
+    path: Path, *, tower: int | None = None, need_towers: bool = False, branch: str | None = None,
+    prefix: str | None = None, under: str | None = None, allow_unknown: bool = False,
+    allow_missing: bool = False,
+) -> Model:  # fmt: skip
+    """Open a checkpoint, find its network and take one tower where it has several.
 
     Args:
-        path: The file.
-        tower: The tower to take.
+        path: Any file of a known layout.
+        tower: The tower to take; by default 0 where there are towers.
         need_towers: Whether a file without towers is an error. One whose towers `convert
             detectron` took is none: both orders of the two commands must work.
-        allow_unknown: Whether names that the grammar does not know are no error.
+        branch: Which of two encoders, by a part of its path, such as `student`.
+        prefix: What stands before the encoder's names.
+        under: The keys under which it stands.
+        allow_unknown: Whether arrays that no rule knows are no error.
+        allow_missing: Whether a network may lack blobs.
 
     Raises:
         UnsafeFileError: The file cannot be read safely.
-        CheckpointError: It is no model in Caffe2 names, lacks the tower, or has unknown blobs.
+        CheckpointError: No network that is supported, or not a whole and sound one.
     """
     contents = open_checkpoint(path)
     try:
-        _check_spelling(contents)
-        return _take(contents, tower, need_towers=need_towers, allow_unknown=allow_unknown)
+        model = find_model(
+            contents, tower=tower, need_towers=need_towers, branch=branch, prefix=prefix,
+            under=under,
+        )  # fmt: skip
+        refuse_unknown(model.fates.values(), allow_unknown=allow_unknown)
+        _check(model, allow_missing=allow_missing)
     except CheckpointError as error:
         raise error.at(path) from error
+    return model
 
 
-def _check_spelling(contents: Contents) -> None:
-    if contents.format == "detectron2-pickle":
-        raise CheckpointError(
-            "is written for Detectron2 already", remedy="Convert the Caffe2 model it was made from."
-        )
-    known = sum(parse_caffe2(name) is not None for name in contents.blobs)
-    torch = sum(parse_torch(name) is not None for name in contents.blobs)
-    if torch > known:
-        raise CheckpointError(
-            "has PyTorch names (such as layer1.0.conv1.weight)",
-            expected="Caffe2 names (such as res2_0_branch2a_w)",
-            remedy="Bring it back first: sslprep convert caffe2.",
-        )
+def find_model(
+    contents: Contents, *, tower: int | None = None, need_towers: bool = False,
+    branch: str | None = None, prefix: str | None = None, under: str | None = None,
+) -> Model:  # fmt: skip
+    """Find the network of an opened file, whole or not, and account for every array.
 
-
-def _take(contents: Contents, tower: int, *, need_towers: bool, allow_unknown: bool) -> Source:
+    Raises:
+        CheckpointError: No network that is supported.
+    """
+    stored: dict[str, Any] = {".".join(key): value for key, value in contents.arrays.items()}
+    if len(stored) < len(contents.arrays):
+        raise CheckpointError("has two arrays of one name in different dicts")
+    encoder = find_encoder(stored, branch=branch, prefix=prefix, under=under)
+    facts = noted(contents)
     mark = _read_mark(contents.extra.get(MARK))
-    stored: dict[str, Stored] = dict(contents.blobs)
-    choice = None
-    distances: dict[str, dict[str, Any]] = {}
-    if towers_of(stored) or (need_towers and "tower" not in mark):
-        choice = choose_tower(stored, tower, allow_unknown=allow_unknown)
-        distances = tower_distances(_tower_arrays(stored, contents.path), choice)
-        fates = choice.fates
-        stored = {new: stored[old] for new, old in choice.sources.items()}
-    else:
-        fates = [_as_is(name) for name in stored]
-        refuse_unknown(fates, allow_unknown=allow_unknown)
-        if tower != mark.get("tower", 0):
-            raise CheckpointError(
-                f"has no towers, so no tower {tower} to take",
-                remedy="Take it from the original Jigsaw model, or leave --tower out.",
-            )
-    return Source(
-        path=contents.path,
-        stored=stored,
-        names={t: n for t in stored if (n := parse_caffe2(t)) is not None},
-        fates=fates,
-        mark=mark,
-        choice=choice,
-        distances=distances,
-    )
+    names = _respelled(encoder, facts)
+    fates = account_beside(stored, encoder)
+    names = {path: name for path, name in names.items() if path not in fates}
+    root = _root(contents, encoder)
+    if encoder.naming == "caffe2":
+        # Caffe2 notes its iteration as a bare number among the blobs.
+        for text in BOOKKEEPING:
+            for key, value in contents.values.items():
+                if key[-1] == text and isinstance(value, int | float):
+                    stored[".".join(key)] = value
+        for path in stored:
+            if path.removeprefix(encoder.prefix) in BOOKKEEPING:
+                fates[path] = kept(path, path)
+    shown = {path: path.removeprefix(root) for path in stored}
+    choice, distances = _tower(stored, names, shown, mark, tower, need_towers=need_towers)
+    whole: dict[str, Fate] = {}
+    chosen = {} if choice is None else {f.blob: f for f in choice.fates}
+    taken: dict[str, BlobName] = {}
+    for path in stored:
+        text = shown[path]
+        name = names.get(path)
+        if name is None:
+            fate = fates.get(path) or unknown(path)
+            whole[text] = replace(fate, blob=text, became=fate.became and text)
+            continue
+        single = name.without_tower()
+        whole[text] = fate = chosen.get(text, Fate(blob=text, became=str(single), action="kept"))
+        if fate.became is not None:
+            if fate.became in taken:
+                raise CheckpointError(
+                    f"{text} and another array would both become {fate.became}",
+                    remedy="The file mixes two models; choose with --prefix or --under.",
+                )
+            taken[fate.became] = single
+    values = {shown[path]: value for path, value in stored.items()}
+    shapes = {
+        fate.became: values[text].shape
+        for text, fate in whole.items()
+        if fate.became in taken and not taken[fate.became].momentum
+        and isinstance(values[text], StoredArray)
+    }  # fmt: skip
+    network, takes = _recognise(contents, encoder, shapes, facts, mark)
+    return Model(
+        path=contents.path, network=network, preprocessing=takes, encoder=encoder, names=taken,
+        fates=whole, stored=values, mark=mark, facts=facts, choice=choice, distances=distances,
+    )  # fmt: skip
+
+
+def _root(contents: Contents, encoder: Encoder) -> str:
+    """Return the path of the dict that holds the encoder's arrays, with a dot behind it."""
+    first = next(iter(encoder.names))
+    key = next(key for key in contents.arrays if ".".join(key) == first)
+    return "".join(f"{part}." for part in key[:-1])
+
+
+def _respelled(encoder: Encoder, facts: Mapping[str, Any]) -> dict[str, BlobName]:
+    """Return the encoder's names as the network that they come from spells them in Caffe2."""
+    names = dict(encoder.names)
+    if encoder.naming == "caffe2":
+        return names
+    classifier = facts.get("classifier")
+    if isinstance(classifier, str) and parse_caffe2(f"{classifier}_w") is not None:
+        names = {
+            path: replace(name, layer=classifier)
+            if name.layer == "pred" and path.removeprefix(encoder.prefix).startswith("fc.")
+            else name
+            for path, name in names.items()
+        }
+    return respelled(names)
 
 
 def _read_mark(found: object) -> dict[str, Any]:
@@ -210,95 +371,107 @@ def _read_mark(found: object) -> dict[str, Any]:
             mark["absorbed_std"] = True
         if type(found.get("tower")) is int:
             mark["tower"] = found["tower"]
+        if found.get("channels") == "rgb":
+            mark["channels"] = "rgb"
     return mark
 
 
-def _as_is(name: str) -> Fate:
-    if name in BOOKKEEPING or parse_caffe2(name) is not None:
-        return kept(name, name)
-    return Fate(blob=name, became=name, action="unknown", reason=NO_SUCH_NAME)
+def noted(contents: Contents) -> Mapping[str, Any]:
+    """Look up what sslprep noted when it wrote a file: in the file, or in the manifest beside it.
 
-
-def _tower_arrays(stored: Mapping[str, Stored], path: Path) -> dict[str, NDArray[Any]]:
-    """Read the norms of all towers: small arrays, a few megabytes together."""
-    arrays = {}
-    for text, value in stored.items():
-        name = parse_caffe2(text)
-        if name is None or not name.norm or name.momentum or name.tower is None:
-            continue
-        if isinstance(value, StoredArray) and len(value.shape) == 1:
-            arrays[text] = load(value, path)
-    return arrays
-
-
-def check_model(source: Source, blobs: Mapping[str, NDArray[Any]]) -> Trunk:
-    """Check values and shapes of a model; return its trunk.
-
-    Raises:
-        CheckpointError: Names the blobs that are wrong, and the file.
+    A manifest counts only when the file is still the one that it describes.
     """
-    try:
-        trunk = find_trunk(blobs)
-        check_shapes(blobs, trunk)
-        check_values(blobs)
-    except CheckpointError as error:
-        raise error.at(source.path) from error
-    return trunk
+    metadata = contents.extra.get("__metadata__", contents.extra)
+    if isinstance(metadata, dict) and metadata.get("source") == "caffe2":
+        return metadata
+    path = contents.path
+    beside = path.with_name(path.name + MANIFEST_SUFFIX)
+    if beside.is_file():
+        try:
+            record = manifest.read(beside)
+        except ManifestError as error:
+            logger.warning("%s; it is passed over", error)
+            return {}
+        hashes = {output.file: output.sha256 for output in record.outputs}
+        if hashes.get(path.name) == sha256_of(path):
+            return record.details
+    return {}
 
 
-def check_whole(
-    source: Source,
-    blobs: Mapping[str, NDArray[Any]],
-    trunk: Trunk,
-    *,
-    norm_params: Iterable[str] = NORM_PARAMS,
-    allow_missing: bool = False,
-) -> list[str]:
-    """Check that no blob of the network is missing; return those that are, where allowed.
-
-    Raises:
-        CheckpointError: Names the blobs and the file.
-    """
-    missing = missing_blobs(blobs, trunk, norm_params=norm_params)
-    try:
-        refuse_missing(missing, allow_missing=allow_missing)
-    except CheckpointError as error:
-        raise error.at(source.path) from error
-    return missing
-
-
-def missing_warnings(source: Source, missing: Sequence[str]) -> list[str]:
-    """Return the warning about blobs that are missing with the user's leave."""
-    if not missing:
-        return []
-    return [f"{source.path}: {len(missing)} blobs are missing, the first {missing[0]}"]
+def _tower(
+    stored: Mapping[str, Any], names: Mapping[str, BlobName], shown: Mapping[str, str],
+    mark: Mapping[str, Any], tower: int | None, *, need_towers: bool,
+) -> tuple[TowerChoice | None, dict[str, dict[str, Any]]]:  # fmt: skip
+    if towers_of(names.values()) or (need_towers and "tower" not in mark):
+        named = {shown[path]: name for path, name in names.items()}
+        choice = choose_tower(named, tower or 0)
+        norms = {
+            shown[path]: stored[path].load()
+            for path, name in names.items()
+            if name.is_norm and not name.momentum and name.tower is not None
+            and isinstance(stored[path], StoredArray) and stored[path].dtype.kind == "f"
+        }  # fmt: skip
+        return choice, tower_distances(norms, named, choice)
+    if tower is not None and tower != mark.get("tower"):
+        raise CheckpointError(
+            f"has no towers, so no tower {tower} to take",
+            remedy="Take it from the original Jigsaw model, or leave --tower out.",
+        )
+    return None, {}
 
 
-def drop_training(source: Source, *, momentum: bool = True) -> list[Fate]:
-    """Return the fates of what belongs to the training run, for `then`."""
-    fates = []
-    for text in source.stored:
-        name = source.names.get(text)
-        if text in BOOKKEEPING:
-            fates.append(dropped(text, BOOKKEEPING_REASON))
-        elif momentum and name is not None and name.momentum:
-            fates.append(dropped(text, MOMENTUM))
-    return fates
+_BGR_AUTHORS = ("Caffe2", MARK)
 
 
-def as_float32(blobs: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Return the blobs as float32, and the names of those that were of another precision."""
-    other = [name for name, array in blobs.items() if array.dtype != np.float32]
-    return {n: np.asarray(a, dtype=np.float32) for n, a in blobs.items()}, other
+def _recognise(
+    contents: Contents, encoder: Encoder, shapes: Mapping[str, tuple[int, ...]],
+    facts: Mapping[str, Any], mark: Mapping[str, Any],
+) -> tuple[Network, Preprocessing]:  # fmt: skip
+    """Return the network and what it takes, from shapes and from who wrote the file."""
+    inside = [path[len(encoder.prefix) :] for path in encoder.names]
+    msra = any("_bn_gamma" in name or name.startswith("fc1000_") for name in inside)
+    from_caffe2 = (
+        encoder.naming == "caffe2"
+        or facts.get("source") == "caffe2"
+        or ("towers" in facts or "colorization" in str(facts.get("model", "")))
+    )
+    stride_in_1x1 = msra or facts.get("stride_in_1x1") is True
+    conv1 = shapes.get("conv1_w", ())
+    channels = conv1[1] if len(conv1) == 4 else 3
+    network = recognise(shapes, caffe2=from_caffe2, stride_in_1x1=stride_in_1x1)
+    if channels != 3:
+        return network, (
+            preprocessing.LIGHTNESS if network.colorization else preprocessing.unknown(channels)
+        )
+    takes = preprocessing.IMAGENET_BGR
+    author = str(contents.values.get(("__author__",), ""))
+    if msra or network.kind == "CaffeNet":
+        takes = preprocessing.CAFFENET
+    elif encoder.naming == "detectron2" and author in _BGR_AUTHORS:
+        takes = takes.reversed() if mark.get("channels") == "rgb" else takes
+    elif encoder.naming == "detectron2" or (author and author not in _BGR_AUTHORS):
+        takes = preprocessing.IMAGENET_RGB
+    elif encoder.naming != "caffe2":
+        takes = encoder.layout.preprocessing if encoder.layout else preprocessing.IMAGENET_RGB
+        takes = takes.reversed() if facts.get("channels") == "bgr" else takes
+    if mark.get("absorbed_std"):
+        takes = takes.absorbed()
+    return network, takes
 
 
-def joined(source: Source, later: Iterable[Fate]) -> list[Fate]:
-    """Return the whole account: from each blob of the file to what it became."""
-    return then(source.fates, list(later))
-
-
-def precision_warnings(source: Source, other: Sequence[str]) -> list[str]:
-    """Return the warning about blobs that were brought to float32."""
-    if not other:
-        return []
-    return [f"{source.path}: {len(other)} blobs were not float32, the first {other[0]}"]
+def _check(model: Model, *, allow_missing: bool) -> None:
+    shapes = {name: model.shape(name) for name in model.names}
+    check_shapes(model.network, shapes, model.channels)
+    missing = missing_blobs(model.network, model.names, folded=model.folded)
+    present = {n.module for n in model.names.values() if n.is_norm and not n.momentum}
+    parts = ("s", "b") if model.folded else ("s", "b", "rm", "riv")
+    missing += [
+        text for module in sorted(present) for param in parts
+        if (text := f"{module}_{param}") not in model.names and text not in missing
+    ]  # fmt: skip
+    refuse_missing(missing, allow_missing=allow_missing)
+    model.missing = missing
+    if missing:
+        model.warnings.append(
+            f"{model.path}: {len(missing)} blobs are missing, the first {missing[0]}"
+        )

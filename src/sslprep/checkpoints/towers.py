@@ -13,15 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.checkpoints.account import (
-    NO_SUCH_NAME,
-    OTHER_TOWER,
-    Fate,
-    dropped,
-    kept,
-    refuse_unknown,
-)
-from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2
+from sslprep.checkpoints.account import OTHER_TOWER, Fate, dropped, kept
+from sslprep.checkpoints.names import BlobName
 from sslprep.errors import CheckpointError
 
 
@@ -42,43 +35,31 @@ class TowerChoice:
     fates: list[Fate]
 
 
-def towers_of(names: Iterable[str]) -> tuple[int, ...]:
-    """Return the numbers of the towers that the names mention, ascending.
-
-    Example:
-        >>> towers_of(["res2_0_branch1_bn_s0_b", "res2_0_branch1_bn_s1_b", "fc_pred_w"])
-        (0, 1)
-        >>> towers_of(["res2_0_branch1_bn_s"])
-        ()
-    """
-    parsed = (parse_caffe2(name) for name in names)
-    return tuple(sorted({n.tower for n in parsed if n is not None and n.tower is not None}))
+def towers_of(names: Iterable[BlobName]) -> tuple[int, ...]:
+    """Return the numbers of the towers that names mention, ascending."""
+    return tuple(sorted({name.tower for name in names if name.tower is not None}))
 
 
-def choose_tower(
-    names: Iterable[str], tower: int = 0, *, allow_unknown: bool = False
-) -> TowerChoice:
+def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> TowerChoice:
     """Work out which blobs make the model of one tower, and under which names.
 
     Args:
-        names: All names of the file.
+        names: The parts of every name of the file.
         tower: The tower to take.
-        allow_unknown: Keep blobs whose names the grammar does not know, as they are.
 
     Returns:
         The choice; every name is accounted for.
 
     Raises:
-        CheckpointError: No towers, no such tower, unknown names, or two blobs with one name.
+        CheckpointError: No towers, no such tower, or two blobs with one name.
 
     Example:
-        >>> choice = choose_tower(["conv1_s0_w", "res_conv1_bn_s0_b", "res_conv1_bn_s1_b"], 1)
-        >>> choice.sources
+        >>> from sslprep.checkpoints.names import parse_caffe2
+        >>> texts = ["conv1_s0_w", "res_conv1_bn_s0_b", "res_conv1_bn_s1_b"]
+        >>> choose_tower({text: parse_caffe2(text) for text in texts}, 1).sources
         {'conv1_w': 'conv1_s0_w', 'res_conv1_bn_b': 'res_conv1_bn_s1_b'}
     """
-    names = list(names)
-    parsed = {text: parse_caffe2(text) for text in names}
-    towers = towers_of(names)
+    towers = towers_of(names.values())
     if not towers:
         raise CheckpointError(
             "has no towers (no blob has a part such as _s0), so it is not a Jigsaw model or its "
@@ -92,13 +73,13 @@ def choose_tower(
             expected=f"--tower from {', '.join(map(str, towers))}",
         )
     owners: dict[BlobName, set[int]] = {}
-    for name in parsed.values():
-        if name is not None and name.tower is not None:
+    for name in names.values():
+        if name.tower is not None:
             owners.setdefault(name.without_tower(), set()).add(name.tower)
     sources: dict[str, str] = {}
     fates = []
-    for text, name in parsed.items():
-        fate = _fate(text, name, tower, owners)
+    for text, name in names.items():
+        fate = _fate(text, name, tower, owners, len(towers))
         fates.append(fate)
         if fate.became is not None:
             if fate.became in sources:
@@ -108,35 +89,32 @@ def choose_tower(
                     remedy="The file mixes two models; take the original.",
                 )
             sources[fate.became] = text
-    refuse_unknown(fates, allow_unknown=allow_unknown)
     return TowerChoice(tower=tower, towers=towers, sources=sources, fates=fates)
 
 
 def _fate(
-    text: str, name: BlobName | None, tower: int, owners: Mapping[BlobName, set[int]]
+    text: str, name: BlobName, tower: int, owners: Mapping[BlobName, set[int]], count: int
 ) -> Fate:
-    if name is None:
-        if text in BOOKKEEPING:
-            return kept(text, text)
-        return Fate(blob=text, became=text, action="unknown", reason=NO_SUCH_NAME)
     if name.tower is None:
         return kept(text, text)
     single = name.without_tower()
-    having = owners[single]
-    # What one tower alone has is shared by all of them.
-    if name.tower == tower or len(having) == 1:
-        shared = "shared by the towers" if len(having) == 1 else f"tower {tower}"
-        return kept(text, str(single), shared)
+    # What one tower alone has is shared by all of them; a trunk's norm never is, and where the
+    # others lack a part of it the file is damaged.
+    own_norm = count > 1 and name.is_norm and not name.layer.startswith(("fc", "pool", "pred"))
+    shared = len(owners[single]) == 1 and not own_norm
+    if name.tower == tower or shared:
+        return kept(text, str(single), "shared by the towers" if shared else f"tower {tower}")
     return dropped(text, OTHER_TOWER)
 
 
 def tower_distances(
-    arrays: Mapping[str, NDArray[Any]], choice: TowerChoice
+    arrays: Mapping[str, NDArray[Any]], names: Mapping[str, BlobName], choice: TowerChoice
 ) -> dict[str, dict[str, Any]]:
     """Measure how far the batch norms of the other towers are from those of the chosen one.
 
     Args:
-        arrays: The blobs under their names in the file.
+        arrays: The norms under their names in the file.
+        names: The parts of the names.
         choice: The tower taken.
 
     Returns:
@@ -146,14 +124,17 @@ def tower_distances(
     chosen = {new: old for new, old in choice.sources.items() if old != new}
     found: dict[str, dict[str, Any]] = {}
     for fate in choice.fates:
-        name = parse_caffe2(fate.blob)
-        if fate.reason != OTHER_TOWER or name is None or not name.norm or name.momentum:
-            continue
+        name = names[fate.blob]
         ours = chosen.get(str(name.without_tower()))
-        if ours is None or arrays[ours].shape != arrays[fate.blob].shape:
+        if (
+            fate.reason != OTHER_TOWER
+            or ours is None
+            or ours not in arrays
+            or fate.blob not in arrays
+        ):
             continue
         base = arrays[ours]
-        if not base.size:
+        if base.shape != arrays[fate.blob].shape or not base.size:
             continue
         apart = float(np.abs(arrays[fate.blob] - base).max())
         largest = float(np.abs(base).max())

@@ -1,0 +1,207 @@
+"""What the four conversions have in common: outputs, proof, manifest, result."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
+from sslprep.checkpoints import proof
+from sslprep.checkpoints.account import (
+    MOMENTUM,
+    ConversionResult,
+    Fate,
+    counts,
+    dropped,
+    log_whole,
+    short_table,
+)
+from sslprep.checkpoints.batchnorm import EPS, Arrays, unfold
+from sslprep.checkpoints.names import BOOKKEEPING
+from sslprep.checkpoints.picture import check_choice
+from sslprep.checkpoints.recognise import raise_together
+from sslprep.checkpoints.source import Model
+from sslprep.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Converted:
+    """A model for its target: arrays by name, and what became of each Caffe2 blob."""
+
+    arrays: dict[str, Any] = field(default_factory=dict)
+    fates: dict[str, Fate] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Conversion:
+    """One run of a conversion.
+
+    Args:
+        command: The command, as the manifest names it.
+        model: The checkpoint to convert.
+        output: The file to write.
+        parameters: All parameters that bear on the content.
+        check: Whether to prove the written file.
+        picture: The picture of the proof.
+        overwrite: Whether to replace existing outputs.
+        hash_inputs: Whether to hash inputs above 1 GB too.
+    """
+
+    command: str
+    model: Path
+    output: Path
+    parameters: Mapping[str, Any]
+    check: bool = False
+    picture: Path | None = None
+    overwrite: bool = False
+    hash_inputs: bool = False
+
+    def open(self) -> OutputSet:
+        """Open the outputs; the caller reads nothing before."""
+        check_choice(check=self.check, picture=self.picture)
+        self._inputs = manifest.Inputs(hash_inputs=self.hash_inputs)
+        measured = proof.measured_name(self.output)
+        out = OutputSet(
+            self.output.parent,
+            [self.output.name, *([measured] if self.check else [])],
+            manifests=[self.output.name + MANIFEST_SUFFIX],
+            overwrite=self.overwrite,
+            also_replaces=[measured],
+        )
+        try:
+            self._inputs.add_file(self.model)
+            if self.picture is not None:
+                self._inputs.add_file(self.picture)
+        except BaseException:
+            out.close()
+            raise
+        return out
+
+    def finish(
+        self,
+        out: OutputSet,
+        model: Model,
+        weights: Arrays,
+        fates: Sequence[Fate],
+        *,
+        write: Callable[[str], None],
+        tensors: int,
+        target: proof.Target,
+        notes: Sequence[str],
+        details: Mapping[str, Any],
+        eps: float = EPS,
+    ) -> ConversionResult:
+        """Write the file, prove it where that was asked for, and describe it.
+
+        Args:
+            out: The opened outputs.
+            model: The source.
+            weights: Its blobs.
+            fates: What became of every array of it.
+            write: Writes the file under a name.
+            tensors: How many arrays are in the file.
+            target: How the file is to be used.
+            notes: What its user must know or set.
+            details: For the manifest.
+            eps: What the source's batch norms add to the variance.
+        """
+        write(self.output.name)
+        stages = None
+        if self.check:
+            part = out.part(self.output.name)
+            try:
+                stages = proof.prove(
+                    model, weights, target, part, fates=fates, eps=eps, picture=self.picture
+                )
+            except CheckpointError as error:
+                raise error.at(self.model) from error
+        for warning in model.warnings:
+            logger.warning("%s", warning)
+        log_whole(fates)
+        manifest.write(
+            out,
+            self.output.name + MANIFEST_SUFFIX,
+            kind="checkpoint",
+            command=self.command,
+            parameters=self.parameters,
+            inputs=self._inputs.records(),
+            counts={"tensors": tensors, **counts(fates)},
+            warnings=model.warnings,
+            details={
+                "preprocessing": target.takes.record(),
+                "stride_in_1x1": model.network.stride_in_1x1,
+                **details,
+                **proof.record(stages, self.picture),
+                **model.details(fates),
+            },
+        )
+        proof.save_measured(out, self.output, stages)
+        out.commit()
+        return ConversionResult(
+            written=tuple(self.output.with_name(file.name) for file in out.written),
+            model=model.describe,
+            blobs=counts(fates),
+            tensors=tensors,
+            notes=tuple(notes),
+            proof=stages,
+            warnings=tuple(model.warnings),
+            summary=short_table(fates),
+        )
+
+
+def left_out(model: Model, *, momentum: bool = True) -> dict[str, Fate]:
+    """Return the fates of what belongs to the training run."""
+    fates = {}
+    for text, fate in model.fates.items():
+        if fate.became is None:
+            continue
+        if fate.became in BOOKKEEPING:
+            fates[fate.became] = dropped(text, "bookkeeping of the training run")
+        elif momentum and (name := model.names.get(fate.became)) is not None and name.momentum:
+            fates[fate.became] = dropped(text, MOMENTUM)
+    return fates
+
+
+def refuse_broken_norms(model: Model) -> None:
+    """Check that no norm lacks a part: it cannot be folded, whatever the user allows.
+
+    Raises:
+        CheckpointError: Names the missing blobs.
+    """
+    present = {name.module for name in model.names.values() if name.is_norm}
+    broken = [text for text in model.missing if text.rpartition("_")[0] in present]
+    raise_together(
+        [f"{name} is missing, without which its norm cannot be computed" for name in broken],
+        remedy="Take a complete checkpoint.",
+    )
+
+
+def with_statistics(model: Model, blobs: Mapping[str, Any], eps: float) -> Arrays:
+    """Return blobs whose batch norms have all four parts, also where they were folded.
+
+    An affine layer becomes a norm of mean 0 and variance 1 - eps; two affine layers become one.
+    """
+    if not model.folded:
+        return dict(blobs)
+    whole: Arrays = {}
+    for text, array in blobs.items():
+        name = model.names[text]
+        if not name.is_norm or name.momentum:
+            whole[text] = array
+            continue
+        norm = name.module
+        if name.affine or name.param != "s":
+            continue
+        shift = blobs[f"{norm}_b"]
+        if f"{norm}_norm_s" in blobs:
+            shift = array * blobs[f"{norm}_norm_b"] + shift
+            array = array * blobs[f"{norm}_norm_s"]
+        parts = unfold(array, shift, eps)
+        whole |= {f"{norm}_{param}": part for param, part in parts.items()}
+    return whole

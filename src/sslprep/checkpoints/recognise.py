@@ -1,0 +1,329 @@
+"""Which network a file holds: found from names, checked by shapes, or named and not supported.
+
+Widths are never assumed: a convolution must take what the one before it gives. So a model of
+any width is checked as strictly as the published one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.checkpoints.names import BlobName, parse_caffe2
+from sslprep.checkpoints.networks import Kind, Layer, Network, alexnet, resnet
+from sslprep.errors import CheckpointError
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+SUPPORTED = (
+    "a ResNet with 7×7 stem and batch norms (any depth, width, groups, input channels), or one of "
+    "the benchmark's AlexNets"
+)
+_CLASSIFIERS = ("pred", "fc1", "fc_c5", "pool5_cls")
+_FC8 = ("fc8", "fc8_cls", "pred")
+
+
+def recognise(shapes: Shapes, *, caffe2: bool = True, stride_in_1x1: bool = False) -> Network:
+    """Find out which network blobs of one tower belong to.
+
+    Args:
+        shapes: Shape by Caffe2 name; momentum and bookkeeping left out.
+        caffe2: Whether the file is Caffe2's. Only there does one input channel mean lightness,
+            and stride 1 in the last stage.
+        stride_in_1x1: Whether a ResNet's strides stand in its 1×1 convolutions.
+
+    Raises:
+        CheckpointError: None of those that are supported; says which where it can.
+    """
+    names = {text: name for text in shapes if (name := parse_caffe2(text)) is not None}
+    if any(name.unit is not None for name in names.values()):
+        return _resnet(shapes, names, caffe2=caffe2, stride_in_1x1=stride_in_1x1)
+    kernels = [shapes.get(f"conv{i}_w", ())[2:] for i in (1, 2)]
+    if any(name.layer == "conv3" for name in names.values()) and (
+        kernels[0] == (11, 11) or kernels[1] == (5, 5)
+    ):
+        return _alexnet(shapes, names)
+    raise CheckpointError(f"is {describe(shapes)}", expected=SUPPORTED)
+
+
+def _resnet(
+    shapes: Shapes, names: Mapping[str, BlobName], *, caffe2: bool, stride_in_1x1: bool
+) -> Network:
+    units = [unit for name in names.values() if (unit := name.unit) is not None]
+    blocks = tuple(
+        1 + max((u.block for u in units if u.stage == stage), default=-1) for stage in range(2, 6)
+    )
+    if problem := _other_resnet(shapes, names):
+        raise CheckpointError(f"is {problem}", expected=SUPPORTED)
+    basic = not any(unit.branch == "2c" for unit in units)
+    colorization = caffe2 and shapes.get("conv1_w", ())[1:2] == (1,)
+    last = "2b" if basic else "2c"
+    features = {shapes[t][0] for t, n in names.items()
+                if n.unit and n.unit.stage == 5 and n.unit.branch == last and n.param == "w"
+                and shapes[t]}  # fmt: skip
+    layers = {name.layer for name in names.values()}
+    probes = any(name.probe for name in names.values()) or any(
+        layer.endswith("_cls") and layer != "pool5_cls" for layer in layers
+    )
+    classifier = None if probes else _classifier(shapes, names, features)
+    pool5_bn = any(n.layer == "pool5" and n.norm for n in names.values()) or (
+        classifier in ("fc_c5", "pool5_cls") or (colorization and classifier == "pred")
+    )
+    return resnet(
+        blocks, basic=basic, colorization=colorization, stride_in_1x1=stride_in_1x1,
+        probes=probes, classifier=classifier, pool5_bn=pool5_bn,
+    )  # fmt: skip
+
+
+def _classifier(
+    shapes: Shapes, names: Mapping[str, BlobName], features: Iterable[int]
+) -> str | None:
+    """Return the head that takes the last features; of several the one that is known."""
+    fitting = [
+        name.layer
+        for text, name in names.items()
+        if name.param == "w" and name.layer.startswith(("fc", "pred", "pool5_cls"))
+        and len(shapes[text]) == 2 and shapes[text][1] in features
+    ]  # fmt: skip
+    for layer in _CLASSIFIERS:
+        lacks_weights = f"{layer}_b" in shapes and f"{layer}_w" not in shapes
+        if layer in fitting or lacks_weights:
+            return layer
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _alexnet(shapes: Shapes, names: Mapping[str, BlobName]) -> Network:
+    layers = {name.layer for name in names.values()}
+    norms = {name.norm for name in names.values() if name.norm and name.layer != "pool5"}
+    kind: Kind = "CaffeNet"
+    if norms & {"norm", "_norm"} or "fc6_1" in layers:
+        kind = "AlexNet colorization"
+    elif norms:
+        kind = "AlexNet Jigsaw"
+    probes = any(n.probe for n in names.values()) or bool(layers & {"fc_c1", "fc_pool5"})
+    last = "_1" if kind == "AlexNet colorization" else ""
+    given = shapes.get("conv5_w", (0,))[0] or 1
+    takes = shapes.get("fc6_w", (0, 36 * given))[1:2]
+    if takes and takes[0] != 36 * given and takes[0] % given == 0:
+        # fc6 of a pretext model takes the features of several towers side by side.
+        return alexnet(kind, fc=0, probes=probes)
+    classifier = next((layer for layer in _FC8 if layer in layers), None)
+    fc = 2 if classifier or f"fc7{last}" in layers else int(f"fc6{last}" in layers)
+    return alexnet(kind, probes=probes, fc=fc, classifier=None if probes else classifier)
+
+
+def _other_resnet(shapes: Shapes, names: Mapping[str, BlobName]) -> str | None:
+    """Name a ResNet of another kind."""
+    if any(len(shape) == 5 for shape in shapes.values()):
+        return "an R(2+1)D or other 3D ResNet (convolutions over time)"
+    stem = shapes.get("conv1_w")
+    if stem is not None and len(stem) == 4 and stem[2:] == (3, 3):
+        return "a ResNet with the 3×3 stem of CIFAR"
+    norms = [n for n in names.values() if n.is_norm and n.unit is not None]
+    convs = {n.layer for n in names.values() if n.unit is not None and n.param == "w"}
+    if convs and not norms:
+        return "a ResNet without batch norms"
+    return None
+
+
+def describe(shapes: Shapes) -> str:
+    """Name a network from the paths and shapes of its arrays, as far as they tell.
+
+    Example:
+        >>> describe({"patch_embed.proj.weight": (384, 3, 16, 16), "blocks.0.attn.qkv.weight": ()})
+        'a ViT of width 384, depth 1, patch 16'
+        >>> describe({"a.weight": (2, 2)})
+        'an unknown network (1 array: a.weight)'
+    """
+    for name, test in _OTHERS:
+        if (found := test(shapes)) is not None:
+            return f"{name}{found}"
+    first = ", ".join(list(shapes)[:3])
+    count = f"{len(shapes)} array{'s' * (len(shapes) != 1)}"
+    return f"an unknown network ({count}: {first[:120]}{', …' * (len(shapes) > 3)})"
+
+
+def _some(pattern: str, suffix: str = "") -> Callable[[Shapes], str | None]:
+    found = re.compile(pattern)
+    return lambda shapes: suffix if any(found.search(path) for path in shapes) else None
+
+
+def _vit(shapes: Shapes) -> str | None:
+    patch = re.compile(r"patch_embed(?:dings)?\.proj(?:ection)?\.weight$|conv_proj\.weight$")
+    shape = next((s for p, s in shapes.items() if patch.search(p) and len(s) == 4), None)
+    if shape is None:
+        return None
+    depth = re.compile(r"(?:blocks|layers?)\.(?:encoder_layer_)?([0-9]+)\.")
+    blocks = {int(m[1]) for path in shapes if (m := depth.search(path))}
+    return f" of width {shape[0]}, depth {len(blocks)}, patch {shape[2]}"
+
+
+def _shaped(**wanted: tuple[int | None, ...]) -> Callable[[Shapes], str | None]:
+    """Return a test for convolutions of some shapes, in which `None` stands for any length."""
+
+    def fits(shape: Shape, want: tuple[int | None, ...]) -> bool:
+        return len(shape) == len(want) and all(
+            w in (None, n) for n, w in zip(shape, want, strict=True)
+        )
+
+    def test(shapes: Shapes) -> str | None:
+        for layer, want in wanted.items():
+            tails = (f"{layer}_w", f"{layer}.weight")
+            if not any(p.endswith(tails) and fits(s, want) for p, s in shapes.items()):
+                return None
+        return ""
+
+    return test
+
+
+def _vgg(shapes: Shapes) -> str | None:
+    numbered = re.compile(r"features\.[0-9]+\.weight$")
+    convs = [s for path, s in shapes.items() if numbered.search(path) and len(s) == 4]
+    return "" if len(convs) >= 8 and all(s[2:] == (3, 3) for s in convs) else None
+
+
+_OTHERS: tuple[tuple[str, Callable[[Shapes], str | None]], ...] = (
+    ("a Swin transformer", _some(r"relative_position_bias_table$")),
+    ("a ViT", _vit),
+    ("an SE-ResNet (squeeze and excitation)", _some(r"layer1\.0\.se(?:_module|_layer)?\.")),
+    ("a ResNet with a deep stem (ResNet-C or -D)", _some(r"(?:conv1|stem)\.0\.weight$")),
+    ("torchvision's AlexNet", _shaped(**{"features.0": (64, 3, 11, 11)})),
+    ("a VGG", _vgg),
+    ("a DenseNet", _some(r"denseblock1\.denselayer1\.")),
+    ("a MobileNet or EfficientNet", _some(r"(?:features|blocks)\.1\.(?:0\.)?conv(?:_dw)?\.")),
+    ("LeNet", _shaped(conv1=(None, None, 5, 5), conv2=(None, None, 5, 5))),
+    ("MTCNN's P-Net", _shaped(conv1=(10, 3, 3, 3), conv2=(16, 10, 3, 3), conv3=(32, 16, 3, 3))),
+    ("a Haiku or Flax model", _some(r"/~/|(?:^|[./])params[./].*kernel$")),
+)  # fmt: skip
+"""Networks that are named and not converted."""
+
+
+def check_shapes(network: Network, shapes: Shapes, channels: int) -> None:
+    """Check that every layer takes what the ones before it give.
+
+    Raises:
+        CheckpointError: Names up to three blobs with the shape they have and should have.
+    """
+    problems: list[str] = []
+    side = network.size
+    given: dict[str, tuple[int | None, int]] = {"data": (channels, side)}
+    for layer in network.layers:
+        width, side = given[layer.takes[0]]
+        for name, wanted in _wanted(layer, width, side, shapes):
+            shape = shapes.get(name)
+            if shape is not None and not _fits(shape, wanted):
+                problems.append(f"{name} has shape {shape}, not {_text(wanted)}")
+        if layer.op in ("conv", "fc"):
+            weights = shapes.get(f"{layer.name}_w", ())
+            width = weights[0] if len(weights) == (4 if layer.op == "conv" else 2) else None
+        if layer.op == "add":
+            other = given[layer.takes[1]][0]
+            if width is not None and other is not None and width != other:
+                last = layer.takes[0].removesuffix("_bn")
+                problems.append(
+                    f"{last}_w has shape {shapes[f'{last}_w']}, not {_text((other, ...))}"
+                )
+            width = other if width is None else width
+        if layer.op in ("conv", "max", "average"):
+            side = (side + 2 * layer.pad - layer.kernel) // layer.stride + 1
+        given[layer.name] = (width, 1 if layer.op in ("mean", "fc") else side)
+    raise_together(problems, remedy="The file is not the network that its names say.")
+
+
+_Wanted = tuple[Any, ...]
+
+
+def _wanted(
+    layer: Layer, width: int | None, side: int, shapes: Shapes
+) -> Iterator[tuple[str, _Wanted]]:
+    """Yield each blob of a layer and its shape; `None` is any length, a set is a choice."""
+    weights = shapes.get(f"{layer.name}_w", ())
+    out = weights[0] if weights else None
+    if layer.op == "norm":
+        yield from ((name, (width,)) for name in layer.blobs)
+        return
+    if layer.op == "conv":
+        takes: Any = width
+        if width is not None and layer.grouped:
+            takes = {width // n for n in range(1, width + 1) if width % n == 0}
+            if layer.grouped > 1:
+                takes = {width, width // layer.grouped}
+        yield f"{layer.name}_w", (None, takes, layer.kernel, layer.kernel)
+    elif layer.op == "fc":
+        yield f"{layer.name}_w", (None, None if width is None else width * side * side)
+    if f"{layer.name}_b" in layer.blobs:
+        yield f"{layer.name}_b", (out,)
+
+
+def _fits(shape: Shape, wanted: _Wanted) -> bool:
+    return len(shape) == len(wanted) and all(
+        length > 0 if want is None else length in want if isinstance(want, set) else length == want
+        for length, want in zip(shape, wanted, strict=True)
+    )
+
+
+def _text(wanted: _Wanted) -> str:
+    def one(want: Any) -> str:
+        if isinstance(want, set):
+            return " or ".join(str(n) for n in sorted(want, reverse=True)[:3])
+        return "any" if want is None else "…" if want is ... else str(want)
+
+    return f"({', '.join(map(one, wanted))}{',' * (len(wanted) == 1)})"
+
+
+def missing_blobs(network: Network, names: Iterable[str], *, folded: bool = False) -> list[str]:
+    """List what a network lacks; folded norms need scale and shift alone."""
+    present = set(names)
+    return [
+        name
+        for name in network.blobs
+        if name not in present and not (folded and name.endswith(("_rm", "_riv")))
+    ]
+
+
+def check_values(blobs: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Check float32 weights for NaN and infinity, and variances for what no square root has.
+
+    Returns:
+        Blobs with variances of exactly 0, which training gives a dead filter.
+
+    Raises:
+        CheckpointError: Names up to three blobs that are wrong, and why.
+    """
+    problems, dead = [], []
+    for text, array in blobs.items():
+        if not _all_finite(array):
+            bad = int(array.size - np.isfinite(array).sum())
+            problems.append(f"{text} holds {bad:,} values that are NaN or infinite in float32")
+        elif text.endswith("_riv") and array.size and not array.min() > 0:
+            if array.min() < 0:
+                count = int((array < 0).sum())
+                problems.append(
+                    f"{text} holds {count:,} negative variances (smallest {array.min():g})"
+                )
+            else:
+                dead.append(text)
+    raise_together(problems, remedy="The checkpoint is damaged or diverged; take another one.")
+    return dead
+
+
+def _all_finite(array: NDArray[Any]) -> bool:
+    # A sum is one fast pass, and not finite whenever a term is not; it may overflow by itself.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+
+
+def raise_together(problems: list[str], *, remedy: str) -> None:
+    """Report problems of one kind together, the first three in full.
+
+    Raises:
+        CheckpointError: There is at least one.
+    """
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError("; ".join(problems[:3]) + more, remedy=remedy)

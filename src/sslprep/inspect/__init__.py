@@ -1,0 +1,1 @@
+"""What is in any file of this program or of the benchmark."""

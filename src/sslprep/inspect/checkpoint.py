@@ -1,0 +1,137 @@
+"""Say what network a checkpoint holds: what `convert` would take, by the same recogniser."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from sslprep.checkpoints.arrays import StoredArray, elements
+from sslprep.checkpoints.names import BOOKKEEPING
+from sslprep.checkpoints.open import Contents
+from sslprep.checkpoints.recognise import check_shapes, describe
+from sslprep.checkpoints.source import Model, find_model
+from sslprep.errors import CheckpointError
+
+
+def checkpoint_facts(contents: Contents) -> dict[str, object]:
+    """Return facts about a checkpoint by their names, in the order in which to show them."""
+    facts: dict[str, object] = {"format": contents.format}
+    if contents.root:
+        facts["arrays under"] = contents.root
+    facts["blobs"] = len(contents.blobs)
+    arrays = contents.arrays.values()
+    if len(contents.arrays) > sum(isinstance(b, StoredArray) for b in contents.blobs.values()):
+        facts["arrays in the whole file"] = len(contents.arrays)
+    facts["numbers"] = sum(elements(array.shape) for array in arrays)
+    facts["bytes of numbers"] = sum(array.nbytes for array in arrays)
+    other = Counter(array.type for array in arrays if array.type != "float32")
+    if other:
+        facts["types beside float32"] = ", ".join(f"{n} {count}" for n, count in other.items())
+    facts |= network_facts(contents)
+    for name, value in contents.extra.items():
+        text = str(value)
+        facts[f"beside the blobs: {name}"] = text if len(text) <= 80 else f"{text[:80]}…"
+    if contents.unread:
+        facts["not read"] = ", ".join(
+            f"{'.'.join(key)} ({left.kind})" for key, left in contents.unread.items()
+        )
+    return facts
+
+
+def network_facts(contents: Contents) -> dict[str, object]:
+    """Return what the network is, or that it is unknown and what is supported."""
+    try:
+        model = find_model(contents)
+        shapes = {name: model.shape(name) for name in model.names}
+        check_shapes(model.network, shapes, model.channels)
+    except CheckpointError as error:
+        shapes = {".".join(key): array.shape for key, array in contents.arrays.items()}
+        named = describe(shapes)
+        if "unknown" not in named:
+            return {"network": named, "supported": "named, not converted"}
+        return {"network": "unknown", "why": str(error)}
+    facts: dict[str, object] = {"network": model.network.describe, "kind": _kind(model)}
+    layout = model.encoder.layout
+    if not model.caffe2 and layout is not None:
+        facts["layout"] = f"{layout.name}, encoder under {model.encoder.prefix or 'the top level'}"
+    if model.choice is not None:
+        facts["towers"] = len(model.choice.towers)
+    facts["norms"] = _norms(model)
+    heads = [
+        f"{text} {model.shape(text)}"
+        for text, name in model.names.items()
+        if name.param == "w" and name.module not in model.network.modules and not name.momentum
+    ]
+    if heads:
+        facts["heads"] = ", ".join(heads)
+    if momentum := sum(name.momentum for name in model.names.values()):
+        facts["momentum blobs"] = momentum
+    for name in sorted(BOOKKEEPING):
+        if isinstance(value := model.stored.get(name), int | float):
+            facts[name] = value
+    for fate_action, label in (("dropped", "left out"), ("unknown", "unknown arrays")):
+        reasons: dict[Any, list[str]] = {}
+        for fate in model.fates.values():
+            if fate.action == fate_action and fate.became not in model.names:
+                reasons.setdefault(fate.reason, []).append(fate.blob)
+        if reasons and not (model.choice is not None and fate_action == "dropped"):
+            facts[label] = "; ".join(f"{len(b)} {why} ({b[0]})" for why, b in reasons.items())
+    facts["channel order"] = channel_order(model)
+    facts["input"] = model.preprocessing.text()
+    return facts
+
+
+def _kind(model: Model) -> str:
+    network, choice = model.network, model.choice
+    if choice is not None and len(choice.towers) > 1:
+        return f"Jigsaw with {len(choice.towers)} towers"
+    if choice is not None:
+        return f"one tower (s{choice.towers[0]}) of a Jigsaw model"
+    if network.colorization:
+        return "colorization (conv1 takes one channel, L)"
+    heads = [layer for layer in network.layers if layer.head and layer.op == "fc"]
+    if len(heads) > 1:
+        return f"linear classifiers behind {len(heads)} layers"
+    if heads and f"{heads[0].name}_w" in model.names:
+        count = model.shape(f"{heads[0].name}_w")[0]
+        return f"classifier of {count:,} classes (supervised, or Jigsaw's)"
+    return f"trunk for {model.channels}-channel images" if model.channels != 3 else (
+        "trunk for three-channel images"
+    )  # fmt: skip
+
+
+def _norms(model: Model) -> str:
+    norms = [name for name in model.names.values() if name.is_norm and not name.momentum]
+    if any(name.affine for name in norms):
+        return "two affine layers each (Detectron, --decompose_bn)"
+    if any(name.param == "riv" for name in norms):
+        return "batch norm with running statistics"
+    return "folded into scale and shift (Detectron)" if norms else "none"
+
+
+def channel_order(model: Model) -> str:
+    """Say in which order the network takes the colours, and how sure that is."""
+    order = model.preprocessing.order
+    if order == "L":
+        return "none: conv1 takes one channel (L)"
+    if order is None:
+        return f"unknown: conv1 takes {model.channels} channels"
+    if model.facts.get("channels") in ("rgb", "bgr"):
+        return f"{order} (says the file or its manifest)"
+    layout = model.encoder.layout
+    if not model.caffe2 and layout is not None and layout.encoder:
+        return f"{order} (as {layout.name} trains)"
+    return f"{order} (a guess from the format){_energies(model)}"
+
+
+def _energies(model: Model) -> str:
+    """Return the share of each input channel in the energy of conv1, for those who can read it."""
+    if "conv1_w" not in model.names:
+        return ""
+    weights = np.asarray(model.load("conv1_w"), np.float64)
+    energy = np.square(weights).sum(axis=(0, 2, 3))
+    if not np.isfinite(energy).all() or not energy.sum() > 0:
+        return ""
+    return "; energy of conv1 by channel " + ", ".join(f"{e:.0%}" for e in energy / energy.sum())
