@@ -137,3 +137,34 @@ def class_ap(
         kept = labels != -1
         scores, positive = scores[kept], positive[kept]
     return 100 * DEFINITIONS[definition](scores, positive)
+
+
+class TestLabels:
+    """Labels of a test set, made ready for many measurements.
+
+    Args:
+        labels: (images, classes); 1 present, 0 absent, -1 ignore. Every class has a positive.
+        ignored_is_negative: Count ignored images as absent, not leave them out.
+    """
+
+    __test__ = False  # not what pytest takes it for
+
+    def __init__(self, labels: NDArray[Any], *, ignored_is_negative: bool = False) -> None:
+        self.kept: list[slice | NDArray[np.intp]] = []
+        self.positive: list[NDArray[np.bool_]] = []
+        for column in labels.T:
+            ignored = column == -1
+            whole = ignored_is_negative or not ignored.any()
+            self.kept.append(slice(None) if whole else np.flatnonzero(~ignored))
+            self.positive.append((column == 1)[self.kept[-1]])
+
+    def ap(self, scores: NDArray[Any], place: int, definition: Definition) -> float:
+        """Return the average precision of one class in percent.
+
+        Args:
+            scores: (images,).
+            place: Column of the class.
+            definition: Which of the definitions.
+        """
+        kept = scores[self.kept[place]]
+        return 100 * DEFINITIONS[definition](kept, self.positive[place])

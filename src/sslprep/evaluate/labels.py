@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import partition
-from sslprep.errors import ArrayError
+from sslprep.errors import AnnotationError, ArrayError
 from sslprep.npy import read_array
 
 Labels = NDArray[np.int8]
@@ -25,6 +26,7 @@ class Targets:
         labels: (images, classes) int8; 1 present, 0 absent, -1 ignore.
         classes: Names of the classes; their ids or columns where no names are known.
         images: Names of the images, where the file has them.
+        named: Whether `classes` are names, not numbers.
         single: Whether every image is of one class (Places, ImageNet).
         ids: The class ids of a single-label set, one for each column.
     """
@@ -32,14 +34,20 @@ class Targets:
     labels: Labels
     classes: tuple[str, ...]
     images: tuple[str, ...] | None = None
+    named: bool = False
     single: bool = False
     ids: tuple[int, ...] = ()
 
 
-def read_targets(path: Path) -> Targets:
+def read_targets(path: Path, *, in_order: bool = False) -> Targets:
     """Read targets: `.npy` (images, classes), `.npy` (images,) of class ids, or the JSON of either.
 
     Rows of a JSON file are its image ids sorted, columns its class names sorted.
+
+    Args:
+        path: The file.
+        in_order: The rows are to be matched with those of an array by place alone, so that a
+            JSON file of another order than ours must be refused.
 
     Raises:
         ArrayError: Not such an array; other values than 1, 0 and -1.
@@ -49,8 +57,13 @@ def read_targets(path: Path) -> Targets:
         found = partition.read_targets(path)
         if found.labels.ndim == 1:
             return _single(found.labels, path, tuple(found.keys))
+        if in_order:
+            _refuse_unsorted(path)
         return Targets(
-            labels=found.labels.astype(np.int8), classes=found.classes, images=tuple(found.keys)
+            labels=found.labels.astype(np.int8),
+            classes=found.classes,
+            images=tuple(found.keys),
+            named=True,
         )
     array = read_array(path, ndim=(1, 2), kinds="iu")
     if not array.size:
@@ -65,8 +78,21 @@ def read_targets(path: Path) -> Targets:
             where=path,
             expected="1 (present), 0 (absent) or -1 (ignore)",
         )
-    names = class_names(path, range(array.shape[1]), by_order=True)
-    return Targets(labels=array.astype(np.int8), classes=names)
+    columns = range(array.shape[1])
+    names = class_names(path, columns, by_order=True)
+    named = names != tuple(map(str, columns))
+    return Targets(labels=array.astype(np.int8), classes=names, named=named)
+
+
+def _refuse_unsorted(path: Path) -> None:
+    order = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+    columns = list(next(iter(order.values())))
+    if list(order) != sorted(order) or columns != sorted(columns):
+        raise AnnotationError(
+            "is not sorted by image and class, and the file beside it names neither",
+            where=path,
+            expected="JSON in both, or .npy in both",
+        )
 
 
 def _single(ids: NDArray[Any], path: Path, images: tuple[str, ...] | None) -> Targets:
@@ -111,3 +137,15 @@ def class_names(targets: Path, columns: Sequence[int], *, by_order: bool) -> tup
         if not by_order or len(records) == len(columns):
             names = {n if by_order else r.id: r.name for n, r in enumerate(records)}
     return tuple(names.get(column, str(column)) for column in columns)
+
+
+def refuse_empty_classes(targets: Targets, path: Path) -> None:
+    """Refuse classes of which the test set has no positive: they have no average precision."""
+    empty = [targets.classes[n] for n in np.flatnonzero(~(targets.labels == 1).any(axis=0))]
+    if empty:
+        raise ArrayError(
+            f"has no positive of {len(empty)} of {len(targets.classes)} classes: "
+            f"{', '.join(empty[:8])}{', …' if len(empty) > 8 else ''}",
+            where=path,
+            expected="at least one of every class, else it has no average precision",
+        )

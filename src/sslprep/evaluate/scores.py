@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import AnnotationError, ArrayError
 from sslprep.evaluate.average_precision import Definition, class_ap
-from sslprep.evaluate.labels import Targets, read_targets
+from sslprep.evaluate.labels import Targets, read_targets, refuse_empty_classes
 from sslprep.input_files import read_json
 from sslprep.npy import read_array
 from sslprep.parameters import command
@@ -44,7 +43,6 @@ def read_predictions(path: Path, targets_path: Path, targets: Targets) -> NDArra
     if path.suffix.lower() == ".json":
         scores = _read_json(path, targets_path, targets)
     else:
-        _refuse_unsorted(path, targets_path, targets)
         scores = read_array(path, ndim=2, kinds="fiu").astype(np.float64)
         if scores.shape != targets.labels.shape:
             raise ArrayError(
@@ -94,20 +92,6 @@ def _compare(
         parts += [f"has {len(extra):,} other {what} ({extra[0]!r}…)"] if extra else []
         raise AnnotationError(
             " and ".join(parts), where=where, expected=f"the {len(wanted):,} of {targets_path}"
-        )
-
-
-def _refuse_unsorted(path: Path, targets_path: Path, targets: Targets) -> None:
-    """Refuse an array beside JSON targets whose order in the file is not that of our rows."""
-    if targets.images is None or targets.single:
-        return
-    order = msgspec.json.decode(targets_path.read_bytes(), type=dict[str, dict[str, Any]])
-    columns = list(next(iter(order.values())))
-    if list(order) != sorted(order) or columns != sorted(columns):
-        raise ArrayError(
-            f"does not say which images its rows are, and {targets_path} is not sorted",
-            where=path,
-            expected="predictions as JSON {image: {class: score}}, or targets as .npy",
         )
 
 
@@ -164,7 +148,7 @@ def scores(predictions: Path, targets: Path) -> Scores:
         >>> scores(folder / "scores.npy", folder / "labels.npy").mean_ap["envelope"]
         83.33333333333333
     """
-    true = read_targets(targets)
+    true = read_targets(targets, in_order=predictions.suffix.lower() != ".json")
     given = read_predictions(predictions, targets, true)
     refuse_empty_classes(true, targets)
     ap: dict[Column, dict[str, float]] = {
@@ -179,15 +163,3 @@ def scores(predictions: Path, targets: Path) -> Scores:
         mean_ap={column: float(np.mean(list(of.values()))) for column, of in ap.items()},
         ap=ap,
     )
-
-
-def refuse_empty_classes(targets: Targets, path: Path) -> None:
-    """Refuse classes of which the test set has no positive: they have no average precision."""
-    empty = [targets.classes[n] for n in np.flatnonzero(~(targets.labels == 1).any(axis=0))]
-    if empty:
-        raise ArrayError(
-            f"has no positive of {len(empty)} of {len(targets.classes)} classes: "
-            f"{', '.join(empty[:8])}{', …' if len(empty) > 8 else ''}",
-            where=path,
-            expected="at least one of every class, else it has no average precision",
-        )
