@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sslprep.data.relocate import relocate as relocate
     from sslprep.data.voc import write_voc as write_voc
     from sslprep.errors import SslprepError as SslprepError
+    from sslprep.evaluate.features import write_features as write_features
     from sslprep.evaluate.scores import scores as evaluate_scores
     from sslprep.inspect.command import inspect as inspect
     from sslprep.jigsaw.generate import generate as generate_permutations
@@ -65,6 +66,7 @@ _PLACES = {
     "verify": "manifest:verify",
     "verify_samples": "lowshot.verify:verify_samples",
     "write_coco": "data.coco:write_coco",
+    "write_features": "evaluate.features:write_features",
     "write_folders": "data.folders:write_folders",
     "write_report": "report.page:report",
     "write_voc": "data.voc:write_voc",

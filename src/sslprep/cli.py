@@ -131,9 +131,14 @@ COMMANDS: Mapping[str, Command] = {
         "sslprep.checkpoints.caffe2:convert_caffe2",
         "Convert any checkpoint to a Caffe2 pickle.",
     ),
+    "evaluate features": Command(
+        "sslprep.evaluate.features:write_features",
+        "Compute features of images, one array a layer, as the benchmark does.",
+    ),
     "evaluate scores": Command(
         "sslprep.evaluate.scores:scores",
         "Measure average precision of predictions, by each definition in use.",
+        shows=True,
     ),
     "inspect": Command(
         "sslprep.inspect.command:inspect",

@@ -1,0 +1,214 @@
+"""Features against a slow oracle in float64, and runs that were killed."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from sslprep.checkpoints.forward_numpy import forward
+from sslprep.checkpoints.networks import resnet
+from sslprep.checkpoints.preprocessing import CAFFENET, IMAGENET_BGR, IMAGENET_RGB, LIGHTNESS
+from sslprep.errors import SslprepError
+from sslprep.evaluate import features, finished_rows
+from sslprep.evaluate.features import EPS, Extractor, choose_layers, write_features
+from sslprep.evaluate.picture_input import make_input
+from sslprep.manifest import verify
+
+pytest.importorskip("torch")
+
+# Goyal et al. 2019: kernel, stride, padding and dims of real widths, by network and layer.
+POOLED = {
+    "ResNet": {
+        "conv1": (10, 10, 4, 64, 9216),
+        "res2": (16, 8, 0, 256, 9216),
+        "res3": (13, 5, 0, 512, 8192),
+        "res4": (8, 3, 0, 1024, 9216),
+        "res5": (6, 1, 0, 2048, 8192),
+    },
+    "CaffeNet": {
+        "conv1": (19, 4, 0, 96, 9600),
+        "conv2": (12, 3, 0, 256, 9216),
+        "conv3": (9, 1, 0, 384, 9600),
+        "conv4": (9, 1, 0, 384, 9600),
+        "conv5": (8, 1, 0, 256, 9216),
+    },
+    "AlexNet Jigsaw": {
+        "conv1": (28, 9, 0, 96, 9600),
+        "conv2": (24, 6, 0, 256, 9216),
+        "conv3": (14, 3, 0, 384, 9600),
+        "conv4": (14, 3, 0, 384, 9600),
+        "conv5": (16, 2, 0, 256, 9216),
+    },
+}
+POOLED["AlexNet colorization"] = POOLED["CaffeNet"]
+POOLED["ResNet colorization"] = {**POOLED["ResNet"], "res5": (12, 2, 0, 2048, 8192)}
+
+
+def plain_pool(values, kernel, stride, pad):
+    """Average over windows; what lies outside the map is not counted."""
+    height, width = values.shape[1:]
+    rows = []
+    for top in range(-pad, height + pad - kernel + 1, stride):
+        for left in range(-pad, width + pad - kernel + 1, stride):
+            window = values[:, max(0, top) : top + kernel, max(0, left) : left + kernel]
+            rows.append(window.mean(axis=(1, 2)))
+    return np.stack(rows, axis=1).reshape(-1)  # channel first
+
+
+def test_every_layer_equals_the_slow_oracle(network, drawn_blobs):
+    blobs = drawn_blobs(network)
+    kind = network.kind
+    table = POOLED["ResNet colorization" if kind == "ResNet" and network.colorization else kind]
+    shape = (1 if network.colorization else 3, network.size, network.size)
+    picture = np.random.default_rng(1).normal(size=shape)
+    stages = forward(network, blobs, picture, eps=EPS)
+    assert choose_layers(network, tuple(table)) == list(table)
+    found = Extractor(network, blobs, list(table), "goyal")(picture[None].astype(np.float32))
+    means = Extractor(network, blobs, list(table), "global")(picture[None].astype(np.float32))
+    for layer, (kernel, stride, pad, channels, dims) in table.items():
+        expected = plain_pool(stages[layer], kernel, stride, pad)
+        assert found[layer].shape == (1, dims // channels * len(stages[layer])), layer
+        assert np.abs(found[layer][0] - expected).max() <= 1e-5 * np.abs(expected).max(), layer
+        mean = stages[layer].mean(axis=(1, 2))
+        assert np.abs(means[layer][0] - mean).max() <= 1e-5 * np.abs(mean).max(), layer
+
+
+def plain_resize(image, height, width):
+    """Bilinear, pixel centres at halves, edges repeated, no antialias."""
+    result = np.empty((height, width, image.shape[2]))
+    for y in range(height):
+        v = min(max((y + 0.5) * image.shape[0] / height - 0.5, 0), image.shape[0] - 1)
+        for x in range(width):
+            u = min(max((x + 0.5) * image.shape[1] / width - 0.5, 0), image.shape[1] - 1)
+            top, left = int(v), int(u)
+            down, right = min(top + 1, image.shape[0] - 1), min(left + 1, image.shape[1] - 1)
+            a, b = v - top, u - left
+            result[y, x] = (1 - a) * ((1 - b) * image[top, left] + b * image[top, right]) + a * (
+                (1 - b) * image[down, left] + b * image[down, right]
+            )
+    return result
+
+
+@pytest.mark.parametrize("size", [(256, 300), (90, 130)])
+@pytest.mark.parametrize(
+    "taken", [IMAGENET_BGR, IMAGENET_RGB, CAFFENET, LIGHTNESS], ids=["BGR", "RGB", "CaffeNet", "L"]
+)
+def test_the_input_equals_the_slow_oracle(size, taken):
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    pixels = picture.astype(np.float64)
+    if taken.order == "L":
+        pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)[:, :, :1] * 100.0 / 255 - 50
+    height, width = size
+    if min(size) != 256:
+        longer = 256 * max(size) // min(size)
+        height, width = (256, longer) if height < width else (longer, 256)
+        pixels = plain_resize(pixels, height, width)
+    pixels = plain_resize(pixels, 224, 224)
+    if taken.order != "L":
+        mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
+        pixels = (
+            pixels - 255 * np.array(mean)
+            if taken is CAFFENET
+            else (
+                (pixels / 255 - (mean if taken.order == "BGR" else 0))
+                / (std if taken.order == "BGR" else 1)
+            )
+        )
+        if taken.order == "RGB":
+            pixels = (pixels[:, :, ::-1] - mean[::-1]) / std[::-1]
+    found = make_input(picture, taken, 224)
+    assert found.dtype == np.float32
+    expected = pixels.transpose(2, 0, 1)
+    assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
+
+
+@pytest.fixture
+def run(photos, tmp_path, drawn_blobs, write_checkpoint):
+    network = resnet((1, 1, 1, 1)).without_heads()
+    checkpoint = write_checkpoint(tmp_path / "small.pkl", drawn_blobs(network))
+
+    def write(output="out", **changed):
+        options = {"layers": ("conv1", "res5"), "root": photos, "batch_size": 2, "jobs": 1}
+        return write_features(
+            tmp_path / "train_images.npy", checkpoint, tmp_path / output, **{**options, **changed}
+        )
+
+    return write
+
+
+def test_writes_an_array_for_each_layer(run, tmp_path):
+    written = run()
+    assert [p.name for p in written.written] == [
+        "train_conv1_features.npy",
+        "train_res5_features.npy",
+    ]
+    array = np.load(tmp_path / "out" / "train_res5_features.npy")
+    assert array.dtype == np.float32
+    assert array.shape == (7, written.dims["res5"])
+    assert verify(tmp_path / "out").ok
+    record = json.loads((tmp_path / "out" / "train_features.manifest.json").read_text())
+    assert record["details"]["files"]["train_res5_features.npy"]["checkpoint"] == "small"
+    assert record["inputs"][0]["sha256"]
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def files_of(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_processes_and_this_process_give_the_same_bytes(run, tmp_path):
+    run()
+    run("two", jobs=2)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "two")
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3])
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(run, tmp_path, monkeypatch, batches):
+    run("whole")
+    monkeypatch.setattr(finished_rows, "BLOCK", 2)
+    whole, count = Extractor.__call__, 0
+
+    def killed(self, inputs):
+        nonlocal count
+        count += 1
+        if count > batches:
+            raise KeyboardInterrupt
+        return whole(self, inputs)
+
+    monkeypatch.setattr(Extractor, "__call__", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert not list((tmp_path / "out").glob("*.npy"))
+    computed = []
+    monkeypatch.setattr(
+        Extractor, "__call__", lambda self, x: computed.append(len(x)) or whole(self, x)
+    )
+    run()
+    assert sum(computed) == 7 - 2 * batches
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+def test_another_run_does_not_go_on_with_these_rows(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(finished_rows, "BLOCK", 2)
+    monkeypatch.setattr(features, "_write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run()
+    monkeypatch.undo()
+    run(pooling="global")
+    assert np.load(tmp_path / "out" / "train_res5_features.npy").shape == (7, 4)
+
+
+def test_every_unreadable_image_is_named(run, photos, tmp_path):
+    (photos / "2.jpg").unlink()
+    (photos / "4.jpg").write_bytes(b"<html>")
+    with pytest.raises(SslprepError) as error:
+        run()
+    assert "2 of 7 images cannot be read: row 2, " in str(error.value)
+    assert "2.jpg: missing; row 4, " in str(error.value)
+    assert not list((tmp_path / "out").glob("*.npy"))
+
+
+def test_layers_must_be_the_networks(run):
+    with pytest.raises(SslprepError, match=r"--layers names res6; expected layers of .*res2, res3"):
+        run(layers=("res6",))
