@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format golden docs bench campaign dist clean
+.PHONY: help setup demo test check format golden docs bench campaign mutants audit dist clean
 
 help:  ## List these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -45,6 +45,14 @@ bench: $(STAMP)  ## Measure every system against a plain implementation and the 
 
 campaign: $(STAMP)  ## The long fault campaign; prints the table of docs/reliability.md
 	$(BIN)/python -m tests.faults.campaign
+
+mutants: $(STAMP)  ## Plant small errors and see whether a test notices (MINUTES=20)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group audit
+	$(BIN)/python -m tests.mutants.run --minutes $(or $(MINUTES),20)
+
+audit: $(STAMP)  ## Look up known vulnerabilities of what is installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group audit
+	$(BIN)/pip-audit --skip-editable
 
 dist: $(STAMP)  ## Build wheel and sdist
 	$(BIN)/python -m build

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sslprep.data.check import check as check_images
     from sslprep.data.coco import write_coco as write_coco
     from sslprep.data.folders import write_folders as write_folders
+    from sslprep.data.link_tree import link_tree as link_tree
+    from sslprep.data.merge import merge as merge_partitions
     from sslprep.data.relocate import relocate as relocate
     from sslprep.data.voc import write_voc as write_voc
     from sslprep.errors import SslprepError as SslprepError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from sslprep.inspect.command import inspect as inspect
     from sslprep.jigsaw.generate import generate as generate_permutations
     from sslprep.jigsaw.stats import stats as permutation_stats
+    from sslprep.lowshot.identify import identify as identify_splits
     from sslprep.lowshot.multilabel import draw_multilabel_samples as draw_multilabel_samples
     from sslprep.lowshot.singlelabel import draw_singlelabel_samples as draw_singlelabel_samples
     from sslprep.lowshot.verify import verify_samples as verify_samples
@@ -58,7 +61,10 @@ _PLACES = {
     "evaluate_scores": "evaluate.scores:scores",
     "generate_color_bins": "color.generate:generate",
     "generate_permutations": "jigsaw.generate:generate",
+    "identify_splits": "lowshot.identify:identify",
     "inspect": "inspect.command:inspect",
+    "link_tree": "data.link_tree:link_tree",
+    "merge_partitions": "data.merge:merge",
     "permutation_stats": "jigsaw.stats:stats",
     "read_checkpoint": "checkpoints.open:read_checkpoint",
     "read_partition": "partition:read_partition",

@@ -58,7 +58,7 @@ GROUPS = {
 COMMANDS: Mapping[str, Command] = {
     "data coco": Command(
         "sslprep.data.coco:write_coco",
-        "Write image and label files of COCO2014 from its instance annotations.",
+        "Write image and label files of COCO from its instance annotations.",
     ),
     "data voc": Command(
         "sslprep.data.voc:write_voc",
@@ -77,13 +77,30 @@ COMMANDS: Mapping[str, Command] = {
         "sslprep.data.relocate:relocate",
         "Rewrite the path prefix of finished partitions, without touching the data set.",
     ),
+    "data merge": Command(
+        "sslprep.data.merge:merge",
+        "Merge finished partitions of the same classes into one.",
+    ),
+    "data link-tree": Command(
+        "sslprep.data.link_tree:link_tree",
+        "Make class folders of links to the images of a single-label partition.",
+    ),
     "lowshot voc": Command(
         "sslprep.lowshot.multilabel:draw_multilabel_samples",
         "Draw low-shot samples of a multi-label set such as VOC2007.",
     ),
-    "lowshot places": Command(
-        "sslprep.lowshot.singlelabel:draw_singlelabel_samples",
-        "Draw low-shot samples of a single-label set such as Places-205.",
+    **{
+        # One sampler under the name of either data set, so that each one's users find it.
+        f"lowshot {name}": Command(
+            "sslprep.lowshot.singlelabel:draw_singlelabel_samples",
+            "Draw low-shot samples of a single-label set such as ImageNet or Places-205.",
+        )
+        for name in ("imagenet", "places")
+    },
+    "lowshot identify": Command(
+        "sslprep.lowshot.identify:identify",
+        "Name published splits by their content, and tell what is in any other list or sample.",
+        shows=True,
     ),
     "lowshot verify": Command(
         "sslprep.lowshot.verify:verify_samples",

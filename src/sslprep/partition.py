@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.files import MANIFEST_SUFFIX, read_array
-from sslprep.input_files import decode_json, read_json, reading
+from sslprep.input_files import decode_json, read_json, read_text, reading
 
 Labels = NDArray[np.int32] | NDArray[np.int64]
 
@@ -46,7 +46,8 @@ class Partition(NamedTuple):
     Attributes:
         images: (images,) paths as stored, dtype `<U…`, mapped from disk.
         labels: `int32 (images, classes)` of 1 present, 0 absent, -1 ignore, columns in the order
-            of `classes`; or `int64 (images,)` of class ids. Mapped from disk.
+            of `classes`; or `int64 (images,)` of class ids. Mapped from disk. Images without
+            labels have a matrix without columns.
         classes: The classes.
     """
 
@@ -104,6 +105,8 @@ def read_partition(folder: Path, name: str) -> Partition:
     """
     folder = Path(folder)
     images = read_array(folder / (name + IMAGES), ndim=1, kinds="U", mmap=True)
+    if not manifest.read(folder / (name + MANIFEST_SUFFIX)).labels:
+        return Partition(images, np.empty((len(images), 0), np.int32), ())
     labels = read_array(folder / (name + LABELS), ndim=(1, 2), kinds="i", mmap=True)
     classes = read_classes(folder)
     if len(images) != len(labels) or (labels.ndim == 2 and labels.shape[1] != len(classes)):
@@ -147,7 +150,8 @@ def read_targets(path: Path) -> Targets:
     with reading(path, AnnotationError):
         data = path.read_bytes()
     decode_json(data, msgspec.Raw, AnnotationError, path)  # says what is wrong with it
-    found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=lambda p: _once(p, path))
+    text = read_text(path, AnnotationError)
+    found = json.loads(text, object_pairs_hook=lambda p: _once(p, path))
     expected = "{image: {class name: 1, 0 or -1}} or {image: class id}"
     if not isinstance(found, dict) or not found:
         raise AnnotationError("is another JSON, or empty", where=path, expected=expected)

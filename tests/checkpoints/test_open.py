@@ -221,22 +221,17 @@ def test_what_is_no_checkpoint_is_said(value: Any, message: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\x1f\x8b\x08\x00", "is compressed with gzip. Decompress it first."),
-        (
-            b"version https://git-lfs.github.com/spec/v1\n",
-            "is a pointer of Git LFS: fetch the file",
-        ),
-        (b"\n<!DOCTYPE html><html>", "is a web page, saved where the download of a file was meant"),
-        (b"<HTML>", "is a web page"),
-        (b'{"a": 1}', "is a JSON text"),
-        (b"\x89HDF\r\n", "is an HDF5 file (Keras)"),
+        (b"\x1f\x8b\x08\x00", "is a gzip file; expected a pickle"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Run git lfs pull."),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"<HTML><head>", "is a web page"),
         (b"hello", "is of no format that is known here (it begins with b'hello')"),
     ],
 )
 def test_other_files_are_recognised(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"expected|compressed") as caught:
+    with pytest.raises(CheckpointError, match="expected") as caught:
         read_checkpoint(path)
     assert message in str(caught.value)
 

@@ -45,8 +45,10 @@ def coco(tmp_path: Path) -> Path:
     )
     (folder / "instances_train2014.json").write_text(json.dumps(train))
     (folder / "instances_val2014.json").write_text(json.dumps(val))
-    for name in ("train", "val"):
+    for name, images in (("train", "abc"), ("val", ["v0", "v1", "v2", "v3"])):
         (tmp_path / name).mkdir()
+        for image in images:
+            (tmp_path / name / f"{image}.jpg").touch()
     return tmp_path
 
 

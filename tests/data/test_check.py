@@ -12,7 +12,6 @@ from PIL import Image
 from sslprep import manifest
 from sslprep.data.check import check, inspect_image
 from sslprep.data.folders import write_folders
-from sslprep.errors import OutputError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(NOISE)
@@ -101,6 +100,7 @@ def test_reports_and_changes_nothing(made: Path, jobs: int) -> None:
         "missing": 1,
         "unreadable": 1,
         "truncated": 0,
+        "extraneous": 0,
         "suffix": 0,
         "mode": 1,
     }
@@ -124,11 +124,11 @@ def test_gray_images_are_no_failure(made: Path, tmp_path: Path) -> None:
     assert result.counts["mode"] == 1
 
 
-def test_existing_report_is_kept_unless_overwritten(made: Path, tmp_path: Path) -> None:
+def test_can_be_run_again_without_a_flag(made: Path, tmp_path: Path) -> None:
     check(folder=made, jobs=1)
-    with pytest.raises(OutputError, match="exists already"):
-        check(folder=made, jobs=1)
-    check(folder=made, jobs=1, overwrite=True)
+    PICTURE.save(tmp_path / "set" / "train" / "a" / "2.jpg")
+    check(folder=made, jobs=1)
+    assert json.loads((made / "train.check.json").read_text())["counts"]["unreadable"] == 0
     check(folder=made, jobs=1, output_dir=tmp_path / "reports")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sslprep import manifest
 from sslprep.data.coco import write_coco
-from sslprep.data.writing import PartitionsWritten
+from sslprep.data.write_partitions import PartitionsWritten
 from sslprep.errors import AnnotationError, DatasetError, OutputError, ParameterError
 
 
@@ -108,11 +108,11 @@ def test_two_entries_of_one_file_name_share_a_row(coco: Path) -> None:
 )
 def test_counts_only_valid_annotations(coco: Path, change: dict, counts: bool) -> None:  # type: ignore[type-arg]
     def replace(data: dict) -> None:  # type: ignore[type-arg]
-        data["annotations"] = [data["annotations"][0] | change]
+        data["annotations"] = [data["annotations"][0] | change, data["annotations"][1]]
 
     edit(coco / "annotations" / "instances_train2014.json", replace)
     write(coco, partitions=("train",))
-    assert labels(coco, "train") == [[0, 0], [0, 0], [0, int(counts)]]
+    assert labels(coco, "train") == [[1, 0], [0, 0], [0, int(counts)]]
 
 
 def test_missing_minival_is_one_warning(coco: Path) -> None:

@@ -11,7 +11,6 @@ from sslprep.drawing.gamut import lab_to_srgb
 from sslprep.drawing.numbers import power_texts, share_text, size_text
 from sslprep.drawing.shades import shades
 from sslprep.drawing.svg import Drawing, clean
-from sslprep.report.blocks import Card, Figure, Table, fit
 
 NAMES = {"title": "t", "description": "d", "x_label": "x", "y_label": "y"}
 
@@ -120,31 +119,3 @@ def test_lab_matches_known_colours() -> None:
         (0, 0, 0): (0, 0, 0),
     }.items():
         assert np.abs(lab_to_srgb(lightness, [a, b]).astype(int) - colour).max() <= 1
-
-
-def figure(title: str, size: int, rank: int) -> Figure:
-    drawing = Drawing(1, 1, title="x" * size)
-    return Figure(title=title, body=drawing, rank=rank)
-
-
-def test_what_matters_most_stays_when_there_is_no_room() -> None:
-    first, second = Card(anchor="a", title="a"), Card(anchor="b", title="b")
-    first.blocks += [figure("late", 1000, 2), figure("early", 1000, 0)]
-    second.blocks += [figure("big", 9000, 1), figure("small", 100, 1)]
-    fit([first, second], 4500)
-    assert [block.title for block in first.blocks] == ["early"]
-    assert [block.title for block in second.blocks] == ["small"]
-    assert "“late” is left out: the page would become too large." in first.notes
-
-
-def test_notes_are_limited() -> None:
-    card = Card(anchor="a", title="a")
-    for i in range(100):
-        card.note(f"note {i}")
-        card.note(f"note {i}")
-    assert len(card.notes) == 13
-    assert card.notes[-1] == "… and more"
-
-
-def test_an_empty_table_has_a_weight() -> None:
-    assert Table(title="t", columns=[], rows=[]).weight > 0

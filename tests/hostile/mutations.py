@@ -4,6 +4,8 @@
 hook, and says how many loaded, how many were refused, and the peak of memory.
 """
 
+import argparse
+import importlib
 import io
 import pickle
 import random
@@ -13,10 +15,10 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -56,7 +58,19 @@ def seeds() -> dict[str, bytes]:
     boxed = io.BytesIO()
     np.save(boxed, np.array(blobs, object), allow_pickle=True)
     files |= {"ours": ours.getvalue(), "npy": boxed.getvalue()}
+    files |= {f"beside_{n}": pickle.dumps({"w": blobs, **_beside()}, protocol=n) for n in (0, 2, 4)}
     return files | _torch_files() | {"safetensors": _safetensors()}
+
+
+def _beside() -> dict[str, object]:
+    """Return what trainers leave beside the weights."""
+    return {
+        "args": argparse.Namespace(lr=0.1, path=PurePosixPath("a/b"), betas=(0.9, 0.999)),
+        "counts": Counter("aab"),
+        "losses": defaultdict(list, {"train": [np.ones(2, np.float32)]}),
+        "names": {"a", "b"},
+        "state": {94690683019600: {"step": 1}, None: 2, (1, "a"): 3, 2.5: True},
+    }
 
 
 def _state() -> bytes:
@@ -65,20 +79,29 @@ def _state() -> bytes:
         b"ctorch._utils\n_rebuild_tensor_v2\n(%sK\x00K\x02K\x03\x86K\x03K\x01\x86\x89"
         b"ccollections\nOrderedDict\n)RtR"
     )
-    return b"\x80\x02}(U\x01a" + tensor % (storage + b"Q") + b"U\x05epochK\x03u."
+    wide = storage.replace(b"Float", b"BFloat16").replace(b"U\x010", b"U\x011")
+    return (
+        b"\x80\x02}(U\x01a" + tensor % (storage + b"Q") + b"U\x01b" + tensor % (wide + b"Q")
+        + b"U\x05epochK\x03U\x04argsctorch\nSize\nK\x01K\x02\x86\x85RU\x05dtypectorch\nhalf\nu."
+    )  # fmt: skip
 
 
 def _torch_files() -> dict[str, bytes]:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        for name, data in (("data.pkl", _state()), ("byteorder", b"little"), ("data/0", bytes(24))):
+        for name, data in (
+            ("data.pkl", _state()),
+            ("byteorder", b"little"),
+            ("data/0", bytes(24)),
+            ("data/1", bytes(12)),
+        ):
             # A fixed date, so that the file is the same in every run.
             archive.writestr(zipfile.ZipInfo(f"archive/{name}", (1980, 1, 1, 0, 0, 0)), data)
     system = b"\x80\x02}(U\x10protocol_versionM\xe9\x03U\rlittle_endian\x88u."
     legacy = (
         b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + b"\x80\x02M\xe9\x03." + system
-        + _state().replace(b"K\x06tQ", b"K\x06NtQ") + b"\x80\x02]U\x010a."
-        + struct.pack("<q", 6) + bytes(24)
+        + _state().replace(b"K\x06tQ", b"K\x06NtQ") + b"\x80\x02](U\x010U\x011e."
+        + struct.pack("<q", 6) + bytes(24) + struct.pack("<q", 6) + bytes(12)
     )  # fmt: skip
     return {"torch_zip": file.getvalue(), "torch_legacy": legacy}
 
@@ -149,6 +172,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         campaign(200, seed=0, folder=Path(name))  # imports done
         "".encode("unicode_escape")  # the codec of our own messages
+        importlib.import_module("unicodedata")  # of Python's compiler, for names in .npy headers
         sys.addaudithook(lambda event, args: seen.append(event) if event in FORBIDDEN else None)
         start = time.perf_counter()
         ends = campaign(count, seed=1, folder=Path(name))

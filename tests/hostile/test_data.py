@@ -38,15 +38,18 @@ def with_bbox(bbox: str) -> str:
 COCO = {
     # attack: (the file, what the one line must say)
     "empty": ("", "is empty"),
-    "not JSON": ("<html>", "not JSON"),
+    "not JSON": ("<html>", "is a web page"),
     "truncated": (coco_text()[:-30], "ends in the middle"),
-    "a list": ("[]", "got a list; expected object"),
+    "a list": ("[]", "got []; expected an object"),
     "no images": ('{"annotations": [], "categories": []}', 'has no "images"'),
     "no annotations": ('{"images": [], "categories": []}', 'has no "annotations"'),
     "no categories": ('{"images": [], "annotations": []}', 'has no "categories"'),
     "no image at all": (coco_text(images="", annotations=""), "has no image"),
     "no category at all": (coco_text(annotations="", categories=""), "$.categories: is empty"),
-    "three numbers": (with_bbox("[1, 1, 5]"), "$.annotations[0].bbox: got 3 numbers; expected 4"),
+    "three numbers": (
+        with_bbox("[1, 1, 5]"),
+        "$.annotations[0].bbox: got [1, 1, 5]; expected a list of length 4",
+    ),
     "NaN": (with_bbox("[1, NaN, 5, 5]"), "$.annotations[0].bbox[1]: got NaN"),
     "Infinity": (with_bbox("[1, 1, 5, -Infinity]"), "$.annotations[0].bbox[3]: got -Infinity"),
     "huge number": (with_bbox("[1, 1, 5, 1e999]"), "$.annotations[0].bbox[3]"),
@@ -70,7 +73,10 @@ COCO = {
         "a second category called cat",
     ),
     "id beyond 64 bits": (coco_text(images=IMAGE.replace("1", "9" * 40)), "$.images[0].id"),
-    "id is text": (coco_text(images=IMAGE.replace("1", '"1"')), "$.images[0].id: got a string"),
+    "id is text": (
+        coco_text(images=IMAGE.replace("1", '"1"')),
+        '$.images[0].id: got "1"; expected a whole number',
+    ),
     "path out of the folder": (coco_text(images=IMAGE.replace("a.jpg", "../../a")), "file_name"),
     "absolute path": (coco_text(images=IMAGE.replace("a.jpg", "/etc/passwd")), "file_name"),
     "NUL in a name": (coco_text(images=IMAGE.replace("a.jpg", "a\\u0000")), "file_name"),
@@ -80,7 +86,7 @@ COCO = {
     "nested too deeply": ('{"x": ' + "[" * 200_000, "JSON|nested|ends"),
     "line break in a name": (
         coco_text(categories=CATEGORY.replace("1", '"a\\nb"')),
-        "got a string",
+        'got "a\\nb"; expected a whole number',
     ),
 }
 
@@ -229,7 +235,7 @@ def test_killed_run_leaves_no_file_under_a_final_name(tmp_path: Path) -> None:
     """kill -9 while the images are being written, by way of a name list that never ends."""
     make_set(tmp_path / "set")
     program = (
-        "import sys, time, pathlib, sslprep.data.writing as w\n"
+        "import sys, time, pathlib, sslprep.data.write_partitions as w\n"
         "old = w.write_strings\n"
         "def slow(*args, **options):\n"
         "    old(*args, **options)\n"

@@ -42,8 +42,8 @@ def refused(call: Callable[[], object]) -> str:
 
 def voc(**options: Any) -> str:
     parameters: dict[str, Any] = {
-        "targets_data_file": Path("t.npy"),
-        "output_path": Path("out"),
+        "targets": Path("t.npy"),
+        "output": Path("out"),
         "k_values": (1,),
         **options,
     }
@@ -52,9 +52,9 @@ def voc(**options: Any) -> str:
 
 def places(**options: Any) -> str:
     parameters: dict[str, Any] = {
-        "images_data_file": Path("i.npy"),
-        "targets_data_file": Path("t.npy"),
-        "output_path": Path("out"),
+        "images": Path("i.npy"),
+        "targets": Path("t.npy"),
+        "output": Path("out"),
         "k_values": (1,),
         **options,
     }
@@ -126,18 +126,18 @@ def test_bad_image_lists(array: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not readable JSON"),
-        ("{", "not readable JSON"),
-        ('{"a": {"x": NaN}}', "image 'a', class 'x' holds NaN; expected 1 (present)"),
-        ("[" * 100_000, "not readable JSON"),  # deeper than the parser goes
-        ("[]", "is another JSON; expected {image id: {class name: label}}"),
-        ('{"n01/a.jpg": 3}', "is another JSON"),  # the single-label form
-        ("{}", "holds no images or no classes"),
-        ('{"a": {}}', "holds no images or no classes"),
+        ("", "is empty; expected JSON"),
+        ("{", "ends in the middle, after 1 bytes"),
+        ('{"a": {"x": NaN}}', "not JSON at"),
+        ("[" * 100_000, "nested too deeply"),  # deeper than the parser goes
+        ("[]", "is another JSON, or empty; expected {image: {class name: 1, 0 or -1}}"),
+        ('{"n01/a.jpg": 3}', "holds one class id for each image"),  # the single-label form
+        ("{}", "is another JSON, or empty"),
+        ('{"a": {}}', "image 'a' has {}"),
         ('{"a": {"x": 1}, "a": {"x": 0}}', "names 'a' twice"),
         ('{"a": {"x": 1, "x": 0}}', "names 'x' twice"),
-        ('{"a": {"x": 1, "y": 0}, "b": {"x": 1}}', "image 'b' lacks 'y'"),
-        ('{"a": {"x": 1}, "b": {"x": 1, "z": 1}}', "image 'b' also has 'z'"),
+        ('{"a": {"x": 1, "y": 0}, "b": {"x": 1}}', "image 'b' "),
+        ('{"a": {"x": 1}, "b": {"x": 1, "z": 1}}', "image 'b' "),
         ('{"a": {"x": 2}}', "image 'a', class 'x' holds 2; expected 1 (present), 0 (absent)"),
         ('{"a": {"x": true}}', "holds true"),
         ('{"a": {"x": 1.0}}', "holds 1.0"),
@@ -148,22 +148,24 @@ def test_bad_image_lists(array: Any, text: str) -> None:
 )
 def test_bad_json(text: str, message: str) -> None:
     Path("t.json").write_text(text)
-    assert message in voc(targets_data_file=Path("t.json"))
+    assert message in voc(targets=Path("t.json"))
 
 
 def test_json_that_is_no_text() -> None:
     Path("t.json").write_bytes(b'{"\xff": {"x": 1}}')
-    assert "not readable JSON" in voc(targets_data_file=Path("t.json"))
+    assert "t.json, line 1: holds the byte 0xff; expected text in UTF-8" in voc(
+        targets=Path("t.json")
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"k_values": (0,)}, "--k-values holds 0; expected 1 or more each"),
-        ({"k_values": (-1, 2)}, "--k-values holds -1"),
+        ({"k_values": (0,)}, "--k-values is (0,); expected a whole number, 1 or more"),
+        ({"k_values": (-1, 2)}, "--k-values is (-1, 2)"),
         ({"k_values": (2, 2)}, "--k-values repeats 2"),
-        ({"k_values": ()}, "--k-values is empty"),
-        ({"num_samples": 0}, "--num-samples is 0; expected 1 or more"),
+        ({"k_values": ()}, "--k-values is ()"),
+        ({"num_samples": 0}, "--num-samples is 0; expected a whole number, 1 or more"),
         ({"seed": -1}, "--seed is -1"),
         ({"k_values": (10**30,)}, "needs 1000000000000000000000000000000"),
     ],
@@ -192,7 +194,7 @@ def test_missing_truncated_and_lying_files() -> None:
 def test_a_name_that_is_only_dots_names_no_samples() -> None:
     np.save("t.npy", GOOD)
     Path("t.npy").rename(".npy")
-    assert "nothing before its first dot" in voc(targets_data_file=Path(".npy"))
+    assert "nothing before its first dot" in voc(targets=Path(".npy"))
 
 
 def test_class_names_cannot_break_the_one_line_of_an_error() -> None:
@@ -205,13 +207,13 @@ def test_class_names_cannot_break_the_one_line_of_an_error() -> None:
 def test_an_output_folder_that_is_a_file() -> None:
     np.save("t.npy", GOOD)
     Path("file").touch()
-    assert "cannot write" in voc(output_path=Path("file"))
+    assert "cannot write" in voc(output=Path("file"))
 
 
 @pytest.mark.parametrize("name", ["t_sample1_k1.npy", "t_images_sample1_k1.npy"])
 def test_verify_never_unpickles(name: str) -> None:
     np.save(name, np.array([[Bomb()]], object), allow_pickle=True)
-    result = verify_samples(folder=Path())
+    result = verify_samples(Path())
     assert not result.ok
     assert not Path("BOOM").exists()
 
@@ -223,7 +225,7 @@ def test_verify_never_unpickles(name: str) -> None:
         "t_labels_sample1_k1.npy",
         "t_sample1_k1.json",
         "t_sample1_k1_index.json",
-        "t_lowshot.manifest.json",
+        "t_k1.manifest.json",
         "t_sample1_fraction0.5.npy",
     ],
 )
@@ -231,7 +233,7 @@ def test_verify_never_unpickles(name: str) -> None:
 def test_verify_reports_junk_and_goes_on(name: str, data: bytes) -> None:
     np.save("good_sample1_k1.npy", np.array([[1, 0], [0, 1]]))
     Path(name).write_bytes(data)
-    result = verify_samples(folder=Path())
+    result = verify_samples(Path())
     assert not result.ok
     assert all("\n" not in text for text in result.problems)
     assert any(sample.file.name == "good_sample1_k1.npy" for sample in result.samples)
@@ -254,19 +256,17 @@ def test_verify_reports_junk_and_goes_on(name: str, data: bytes) -> None:
 def test_names_that_are_none_are_passed_over(name: str) -> None:
     Path(name).touch()
     with pytest.raises(SslprepError, match="holds no low-shot samples"):
-        verify_samples(folder=Path())
+        verify_samples(Path())
 
 
 def test_a_manifest_cannot_point_outside_its_folder() -> None:
     np.save("t.npy", GOOD)
-    draw_multilabel_samples(
-        targets_data_file=Path("t.npy"), output_path=Path("out"), k_values=(1,), num_samples=1
-    )
-    path = Path("out/t_lowshot.manifest.json")
+    draw_multilabel_samples(targets=Path("t.npy"), output=Path("out"), k_values=(1,), num_samples=1)
+    path = Path("out/t_k1.manifest.json")
     record = json.loads(path.read_text())
     record["outputs"].append({"file": "../t.npy", "bytes": 1, "sha256": "0"})
     path.write_text(json.dumps(record))
-    result = verify_samples(folder=Path("out"))
+    result = verify_samples(Path("out"))
     assert result.problems == (f"{path}: names '../t.npy', not a file beside it",)
 
 
@@ -276,18 +276,16 @@ def test_a_manifest_cannot_point_outside_its_folder() -> None:
         {"seed": -1},
         {"seed": 2**63, "generator": "other"},
         {"parameters": {}},
-        {"parameters": {"targets_data_file": 7, "nested": "x"}},
-        {"parameters": {"targets_data_file": "\0", "nested": False}},
-        {"parameters": {"targets_data_file": "/dev/zero", "nested": False}},
+        {"parameters": {"targets": 7, "nested": "x"}},
+        {"parameters": {"targets": "\0", "nested": False}},
+        {"parameters": {"targets": "/dev/zero", "nested": False}},
         {"inputs": []},
     ],
 )
 def test_a_manifest_is_not_trusted(change: dict[str, Any]) -> None:
     np.save("t.npy", GOOD)
-    draw_multilabel_samples(
-        targets_data_file=Path("t.npy"), output_path=Path("out"), k_values=(1,), num_samples=1
-    )
-    path = Path("out/t_lowshot.manifest.json")
+    draw_multilabel_samples(targets=Path("t.npy"), output=Path("out"), k_values=(1,), num_samples=1)
+    path = Path("out/t_k1.manifest.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    result = verify_samples(folder=Path("out"))
+    result = verify_samples(Path("out"))
     assert result.samples[0].redrawn is not True

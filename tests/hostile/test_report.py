@@ -15,7 +15,7 @@ from PIL import Image
 
 from sslprep.report import partitions, pictures
 from sslprep.report.page import report
-from sslprep.report.tally import tally
+from sslprep.report.partitions import tally
 
 KINDS = (
     *("partition", "lowshot", "permutations", "color-histogram", "color-bins", "checkpoint"),
@@ -223,7 +223,7 @@ def test_a_photo_that_cannot_be_shown_says_so_in_its_place(
         photo.write_bytes(content)
     save_partition(tmp_path, [str(photo)])
     text = page_of(tmp_path)
-    assert "None of 1 sample photos can be shown. photo.jpg: " in text
+    assert "None of 1 photos of t can be shown. photo.jpg: " in text
     assert "<img" not in text
 
 
@@ -233,7 +233,7 @@ def test_a_photo_that_cannot_be_shown_says_so_in_its_place(
 def test_a_path_to_something_else_than_a_photo_is_not_shown(tmp_path: Path, path: str) -> None:
     save_partition(tmp_path, [path])
     text = page_of(tmp_path)
-    assert "None of 1 sample photos can be shown." in text
+    assert "None of 1 photos of t can be shown." in text
     assert "root:" not in text
 
 
@@ -267,7 +267,7 @@ def test_many_classes_do_not_fill_the_page(tmp_path: Path) -> None:
     details = {"classes": names, "images_per_class": list(range(22_000))}
     put(tmp_path, "t", counts={"images": 9}, details=details)
     text = page_of(tmp_path)
-    assert "The 15 largest and the 15 smallest of 22,000 classes." in text
+    assert "The 15 largest and the 15 smallest of 22,000." in text
     assert len(text) < 100_000
 
 
@@ -339,14 +339,14 @@ def test_a_folder_that_may_not_be_read_is_a_note(tmp_path: Path) -> None:
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     put(tmp_path, "t", counts={"images": 1})
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert page_of(tmp_path).count('class="card"') == 1
+    assert page_of(tmp_path).count("<article") == 1
 
 
 def test_a_matrix_larger_than_the_limit_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.tile(np.array([[1, 0], [0, -1]], np.int32), (5000, 1))
     found = tally(labels, 2, most=6400)
     assert found.images == 10_000
-    assert 2_000 < found.rows < 10_000
+    assert found.rows == 6400 // 2
     assert found.present.tolist() == [found.rows // 2, 0]
 
 

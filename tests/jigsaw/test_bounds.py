@@ -1,67 +1,54 @@
-"""The bounds, found again: linear programs from scratch, and exhaustive search where it can be."""
+"""The bounds, proven: certificates in integers, and exhaustive search where it can be."""
 
 import itertools
+import json
 import math
+import runpy
 from fractions import Fraction
-from functools import cache
+from pathlib import Path
 
-import numpy as np
 import pytest
-from scipy.optimize import linprog
 
 from sslprep.jigsaw.bounds import (
     _BY_LINEAR_PROGRAMMING,
+    _size_bounds,
     largest_mean,
     largest_minimum,
     largest_size,
 )
 
-
-def partitions(n, largest=None):
-    if n == 0:
-        yield ()
-    for part in range(min(n, largest or n), 0, -1):
-        for rest in partitions(n - part, part):
-            yield (part, *rest)
+HERE = Path(__file__).parent
+MAKER = runpy.run_path(str(HERE / "make_certificates.py"))
+CERTIFICATES = json.loads((HERE / "certificates.json").read_text())
+character, partitions = MAKER["character"], MAKER["partitions"]
 
 
-@cache
-def character(shape, cycles):
-    """Character of S_n by the rule of Murnaghan and Nakayama, on beta numbers."""
-    if not cycles:
-        return 1
-    beta = [part + len(shape) - 1 - i for i, part in enumerate(shape)]
-    total = 0
-    for b in beta:
-        moved = b - cycles[0]
-        if moved >= 0 and moved not in beta:
-            height = sum(moved < x < b for x in beta)
-            fresh = sorted({*beta} - {b} | {moved}, reverse=True)
-            rest = tuple(x - (len(shape) - 1 - i) for i, x in enumerate(fresh))
-            total += (-1) ** height * character(rest, cycles[1:])
-    return total
+@pytest.mark.parametrize(("pair", "size"), _BY_LINEAR_PROGRAMMING.items())
+def test_certificate_proves_the_bound_in_integers(pair, size):
+    weights = CERTIFICATES["{} {}".format(*pair)]
+    assert all(isinstance(a, int) and a > 0 for a in weights.values())
+    assert MAKER["bound_of"](*pair, weights) == size
 
 
-def linear_program(m, distance):
-    """Delsarte: largest 1 + Σ aₖ, a ≥ 0 on classes moving ≥ distance points, all transforms ≥ 0."""
+def test_certificate_of_less_distance_proves_nothing():
+    weights = CERTIFICATES["9 6"]
+    assert (MAKER["bound_of"](9, 5, weights) or math.inf) > 1962
+
+
+@pytest.mark.parametrize("m", [3, 6, 9])
+def test_characters_are_orthogonal_and_whole(m):
+    """Σ χ(a)·χ(b) over all characters is the order of a's centraliser for a = b, else 0."""
     shapes = list(partitions(m))
-    classes = [c for c in shapes if m - c.count(1) >= distance]
-    degrees = [character(s, (1,) * m) for s in shapes]
-    table = [[character(s, c) / d for c in classes] for s, d in zip(shapes, degrees, strict=True)]
-    answer = linprog(-np.ones(len(classes)), A_ub=-np.array(table), b_ub=np.ones(len(shapes)))
-    assert answer.success
-    return 1 - answer.fun
-
-
-@pytest.mark.parametrize("m", [4, 5, 6, 7, 8, 9, 10])
-def test_sizes_are_those_of_the_linear_program(m):
-    for distance in range(2, m + 1):
-        assert math.floor(linear_program(m, distance) + 1e-6) == largest_size(m, distance)
+    for a, b in itertools.combinations_with_replacement(shapes, 2):
+        total = sum(character(s, a) * character(s, b) for s in shapes)
+        centraliser = math.prod(k ** a.count(k) * math.factorial(a.count(k)) for k in set(a))
+        assert total == (centraliser if a == b else 0)
 
 
 def test_every_exception_is_below_the_counting_bound():
     for (m, d), size in _BY_LINEAR_PROGRAMMING.items():
         assert size < math.factorial(m) // math.factorial(d - 1)
+        assert largest_size(m, d) == size
 
 
 @pytest.mark.parametrize(
@@ -98,7 +85,22 @@ def test_largest_mean_is_that_of_the_best_set_of_three_tiles():
         assert best == largest_mean(n, 3)
 
 
-def test_reasons_name_their_source():
+@pytest.mark.parametrize(("m", "distance"), [(5, 3), (6, 5), (7, 4), (7, 7)])
+def test_spheres_hold_what_differs_in_less_than_half_the_distance(m, distance):
+    ball = sum(
+        2 * sum(x != y for x, y in zip(p, range(m), strict=True)) < distance
+        for p in itertools.permutations(range(m))
+    )
+    found = {why: size for size, why in _size_bounds(m, distance)}
+    assert found[f"{m}!/{ball}: sphere packing"] == math.factorial(m) // ball
+
+
+def test_ten_thousand_of_nine_need_only_sphere_packing():
+    assert "at most 9807" in largest_minimum(10000, 9).reason
+    assert "9!/37: sphere packing" in largest_minimum(10000, 9).reason
+
+
+def test_reasons_name_the_plainest_argument_that_does():
     assert "Tarnanen" in largest_minimum(2000, 9).reason
     assert "9!/7!" in largest_minimum(100, 9).reason
     assert "differ in at most 9 places" in largest_minimum(5, 9).reason

@@ -4,12 +4,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sslprep.jigsaw import codes, distances
+from sslprep.jigsaw import distances
 from sslprep.jigsaw.distances import (
-    coset_group,
     counts_table,
     duplicate_rows,
-    histogram_by_cosets,
     histogram_by_pairs,
     histogram_by_positions,
     mean_distance,
@@ -45,33 +43,6 @@ def test_blocks_meet_every_pair_once(monkeypatch):
         monkeypatch.setattr(distances, "_TILE_ROWS", height)
         monkeypatch.setattr(distances, "_TILE_COLUMNS", width)
         assert histogram_by_pairs(rows) == expected
-
-
-@pytest.mark.parametrize(("n", "m"), [(8, 4), (18, 9), (701, 9), (2003, 9), (485, 16), (77, 25)])
-def test_sets_in_cosets_are_counted_by_their_first_rows(n, m):
-    rows = codes.generate(n, m, rng=np.random.default_rng(1))
-    assert coset_group(rows) is not None
-    done = []
-    assert histogram_by_cosets(rows, done.append) == histogram_by_pairs(rows)
-    assert sum(done) == n
-    twice = np.concatenate([rows[: n // m * m], rows])  # with duplicates, and still in cosets
-    assert histogram_by_cosets(twice) == histogram_by_pairs(twice)
-
-
-def test_only_sets_in_cosets_of_a_group_are_taken_for_such():
-    rows = codes.generate(90, 9, rng=np.random.default_rng(1))
-    for at in (1, 9, 10, 40, 89):
-        changed = rows.copy()
-        changed[at] = changed[at][[1, 0, *range(2, 9)]]
-        assert coset_group(changed) is None
-    assert coset_group(rows[1:]) is None
-    assert coset_group(rows[:9]) is None
-    # A Latin square that is no group, and rows that T makes of their first.
-    square = np.array([[0, 1, 2, 3, 4], [1, 0, 3, 4, 2], [2, 3, 4, 0, 1], [3, 4, 1, 2, 0],
-                       [4, 2, 0, 1, 3]], dtype=np.uint8)  # fmt: skip
-    first = np.array([[2, 0, 1, 4, 3]], dtype=np.uint8)
-    assert coset_group(np.concatenate([square, first[0][square]])) is None
-    assert coset_group(np.repeat(square[:1], 10, axis=0)) is None
 
 
 def test_large_sets_of_few_tiles_are_counted_by_positions(monkeypatch):
@@ -115,3 +86,9 @@ def test_progress_counts_every_row():
     done = []
     measure(random_set(300, 9), done.append)
     assert sum(done) == 300
+
+
+def test_identity_row_is_found():
+    rows = np.array([[1, 0, 2], [0, 1, 2]], dtype=np.uint8)
+    assert measure(rows).identity == 1
+    assert measure(rows[:1]).identity is None

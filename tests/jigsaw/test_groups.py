@@ -1,11 +1,13 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from sslprep.jigsaw import groups
-from sslprep.jigsaw.fields import MODULI, field
+from sslprep.jigsaw.groups import FIELDS, field
 
 
-@pytest.mark.parametrize("order", MODULI)
+@pytest.mark.parametrize("order", FIELDS)
 def test_field_tables_obey_the_axioms(order):
     f = field(order)
     every = np.arange(order)
@@ -24,7 +26,7 @@ def test_field_tables_obey_the_axioms(order):
     assert (f.multiply[every[1:], f.inverse[1:]] == 1).all()
 
 
-@pytest.mark.parametrize("order", MODULI)
+@pytest.mark.parametrize("order", FIELDS)
 def test_frobenius_is_an_automorphism(order):
     f = field(order)
     x = f.frobenius
@@ -36,7 +38,10 @@ def test_frobenius_is_an_automorphism(order):
     ("group", "order"),
     [
         (groups.projective_line(field(8)), 504),
-        (groups.general_linear_plane(3), 48),
+        (groups.general_linear(2, 3), 48),
+        (groups.general_linear(3, 2), 168),
+        (groups.mathieu(11), 7920),
+        (groups.mathieu(12), 95040),
         (groups.projective_line(field(25)), 15600),
     ],
 )
@@ -58,3 +63,20 @@ def test_full_cycle_is_regular():
     powers = groups.powers_of_a_full_cycle(groups.projective_line(field(8)))
     assert (np.sort(powers, axis=0) == np.arange(9)[:, None]).all()
     assert (np.sort(powers, axis=1) == np.arange(9)).all()
+
+
+def test_latin_square_is_found_among_the_rows():
+    rows = groups.mathieu(12)
+    square = groups.latin_square(rows)
+    assert (np.sort(square, axis=0) == np.arange(12)[:, None]).all()
+    assert set(map(bytes, square)) <= set(map(bytes, rows))
+    with pytest.raises(ValueError, match="no Latin square"):
+        groups.latin_square(np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2]], dtype=np.uint8))
+
+
+def test_evens_are_half_of_all():
+    every = np.array(list(itertools.permutations(range(5))), dtype=np.uint8)
+    even = groups.evens(every)
+    assert len(even) == 60
+    signs = [round(np.linalg.det(np.eye(5)[row])) for row in even.tolist()]
+    assert signs == [1] * 60

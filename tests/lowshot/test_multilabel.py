@@ -13,7 +13,7 @@ from sslprep import manifest
 from sslprep.errors import ArrayError, NotEnoughError, OutputError
 from sslprep.lowshot.multilabel import draw_multilabel_samples
 
-NAMES = ("cat", "car", "cow", "dog")
+NAMES = ("car", "cat", "cow", "dog")
 Matrix = NDArray[np.int32]
 
 
@@ -40,13 +40,13 @@ def as_json(path: Path, labels: Matrix) -> Path:
 
 def draw(targets: Path, out: Path, **options: object) -> dict[str, bytes]:
     options = {"k_values": (1, 2, 4), "num_samples": 2, **options}
-    draw_multilabel_samples(targets_data_file=targets, output_path=out, **options)  # type: ignore[arg-type]
+    draw_multilabel_samples(targets=targets, output=out, **options)  # type: ignore[arg-type]
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
 def test_names_dtype_and_shape(targets: Path, tmp_path: Path) -> None:
     files = draw(targets, tmp_path / "out")
-    assert set(files) == {"train_targets_lowshot.manifest.json"} | {
+    assert set(files) == {f"train_targets_k{k}.manifest.json" for k in (1, 2, 4)} | {
         f"train_targets_sample{s}_k{k}{end}"
         for s in (1, 2)
         for k in (1, 2, 4)
@@ -71,10 +71,10 @@ def test_every_class_has_k_positives_and_its_negatives_of_the_full_targets(
 
 def test_the_published_defaults(targets: Path, tmp_path: Path) -> None:
     np.save(targets, make_labels(2000))
-    result = draw_multilabel_samples(targets_data_file=targets, output_path=tmp_path / "out")
+    result = draw_multilabel_samples(targets=targets, output=tmp_path / "out")
     assert result.sizes == (1, 2, 4, 8, 16, 32, 64, 96)
     assert result.samples == 5
-    assert len(result.written) == 8 * 5 * 2 + 1
+    assert len(result.written) == 8 * (5 * 2 + 1)
     assert result.text().startswith(
         "5 samples each of k = 1, 2, 4, 8, 16, 32, 64, 96, seed 0, from 2,000 rows of 4 classes"
     )
@@ -109,15 +109,58 @@ def test_json_targets_give_json_samples_of_the_same_draw(targets: Path, tmp_path
             assert np.array_equal(matrix, np.load(tmp_path / "json" / name))
 
 
-def test_json_classes_may_stand_in_another_order_per_image(targets: Path, tmp_path: Path) -> None:
+def test_json_is_read_by_key_whatever_its_order(targets: Path, tmp_path: Path) -> None:
+    """Rows are the sorted ids, as in `train_images.npy` and the 2019 scripts."""
+    labels = np.load(targets)
+    source = as_json(targets.with_suffix(".json"), labels)
+    images = [*json.loads(source.read_text()).items()]
+    random = np.random.default_rng(1)
+    mixed = {
+        id_: dict([*row.items()][i] for i in random.permutation(4))
+        for id_, row in (images[i] for i in random.permutation(len(images)))
+    }
+    shuffled = targets.with_name("s.json")
+    shuffled.write_text(json.dumps(mixed))
+    files = draw(shuffled, tmp_path / "s")
+    arrays = draw(targets, tmp_path / "npy")
+    for name in arrays:
+        if name.endswith(".npy"):
+            assert files[name.replace("train_targets", "s")] == arrays[name]
+    index = json.loads(files["s_sample1_k4_index.json"])
+    assert [c["name"] for c in index["classes"]] == list(NAMES)
+    for column, of_class in enumerate(index["classes"]):
+        for row in of_class["positives"]:
+            assert labels[row, column] == 1
+            assert mixed[index["images"][str(row)]][NAMES[column]] == 1
+
+
+def test_an_image_list_that_contradicts_json_is_refused(targets: Path, tmp_path: Path) -> None:
     source = as_json(targets.with_suffix(".json"), np.load(targets))
-    images = json.loads(source.read_text())
-    (first_id, first_row), *others = images.items()
-    mixed = {first_id: first_row, **{i: dict(reversed(row.items())) for i, row in others}}
-    source.write_text(json.dumps(mixed))
-    first = draw(as_json(targets.with_name("a.json"), np.load(targets)), tmp_path / "a")
-    second = draw(source, tmp_path / "b")
-    assert first["a_sample1_k4.npy"] == second["train_targets_sample1_k4.npy"]
+    paths = [f"/VOC/JPEGImages/{i:06d}.jpg" for i in range(200)]
+    np.save(tmp_path / "images.npy", paths)
+    files = draw(source, tmp_path / "good", images=tmp_path / "images.npy")
+    index = json.loads(files["train_targets_sample1_k1_index.json"])
+    assert all(paths[int(row)] == image for row, image in index["images"].items())
+    np.save(tmp_path / "images.npy", [*paths[:3], paths[4], paths[3], *paths[5:]])
+    with pytest.raises(
+        ArrayError, match=r"row 3 is .*000004\.jpg, and the sorted ids of .* 000003"
+    ):
+        draw(source, tmp_path / "bad", images=tmp_path / "images.npy")
+    assert not (tmp_path / "bad").exists()
+
+
+def test_marks_of_voc_itself_are_recognised(tmp_path: Path) -> None:
+    """-1 absent, 0 difficult: the numbers are those of a VOC class list."""
+    marks = np.full((300, 4), -1)
+    marks[::9] = 1
+    marks[::100] = 0
+    np.save(tmp_path / "t.npy", marks)
+    with pytest.raises(ArrayError, match=r"VOC's own lists .*numpy.choose\(marks \+ 1"):
+        draw(tmp_path / "t.npy", tmp_path / "out")
+    cured = np.choose(marks + 1, [0, -1, 1])
+    assert (cured == -1).sum() == (marks == 0).sum()
+    np.save(tmp_path / "t.npy", cured)
+    assert draw(tmp_path / "t.npy", tmp_path / "out")
 
 
 def test_index_files_hold_what_rebuilds_the_sample(targets: Path, tmp_path: Path) -> None:
@@ -149,7 +192,7 @@ def test_a_partition_of_the_data_commands_names_its_images_and_classes(tmp_path:
     assert [c["name"] for c in index["classes"]] == list(NAMES)
     assert [c["id"] for c in index["classes"]] == [0, 1, 2, 3]
     assert all(image == f"/voc/{row}.jpg" for row, image in index["images"].items())
-    record = manifest.read(tmp_path / "out" / "train_labels_lowshot.manifest.json")
+    record = manifest.read(tmp_path / "out" / "train_labels_k1.manifest.json")
     assert [Path(entry.path).name for entry in record.inputs] == [
         "train_labels.npy",
         "train_images.npy",
@@ -163,7 +206,7 @@ def test_names_that_do_not_fit_are_left_out_with_a_warning(
 ) -> None:
     (targets.parent / "classes.json").write_text(text)
     result = draw_multilabel_samples(
-        targets_data_file=targets, output_path=tmp_path / "out", k_values=(1,), num_samples=1
+        targets=targets, output=tmp_path / "out", k_values=(1,), num_samples=1
     )
     assert len(result.warnings) == 1
     assert result.warnings[0].endswith("classes stay without names")
@@ -173,16 +216,16 @@ def test_an_image_list_beside_that_does_not_fit_is_not_used(tmp_path: Path) -> N
     np.save(tmp_path / "train_labels.npy", make_labels())
     np.save(tmp_path / "train_images.npy", ["a.jpg"])
     result = draw_multilabel_samples(
-        targets_data_file=tmp_path / "train_labels.npy",
-        output_path=tmp_path / "out",
+        targets=tmp_path / "train_labels.npy",
+        output=tmp_path / "out",
         k_values=(1,),
     )
     assert "holds 1 images" in result.warnings[0]
     with pytest.raises(ArrayError, match="holds 1 images"):
         draw_multilabel_samples(
-            targets_data_file=tmp_path / "train_labels.npy",
-            images_data_file=tmp_path / "train_images.npy",
-            output_path=tmp_path / "out2",
+            targets=tmp_path / "train_labels.npy",
+            images=tmp_path / "train_images.npy",
+            output=tmp_path / "out2",
         )
 
 
@@ -196,18 +239,17 @@ def test_skip_impossible_writes_the_rest_and_says_so(
     targets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = draw_multilabel_samples(
-        targets_data_file=targets,
-        output_path=tmp_path / "out",
+        targets=targets,
+        output=tmp_path / "out",
         k_values=(1, 1000, 100),
         skip_impossible=True,
     )
     assert result.sizes == (1,)
     assert result.skipped == (100, 1000)
     assert "LEFT OUT: k = 100, 1000" in result.text()
-    record = manifest.read(result.manifest)
-    assert record.details["skipped"] == [100, 1000]
-    assert record.parameters["k_values"] == [1, 100, 1000]
-    assert list(record.warnings) == list(result.warnings)
+    record = manifest.read(result.manifests[0])
+    assert record.parameters["k_values"] == [1]
+    assert record.details["largest_k"] < 100
     warned = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert warned == list(result.warnings)
 
@@ -241,18 +283,21 @@ def test_existing_samples_are_not_replaced_unasked(targets: Path, tmp_path: Path
 
 def test_the_manifest_says_what_a_report_needs(targets: Path, tmp_path: Path) -> None:
     draw(targets, tmp_path / "out", seed=9)
-    record = manifest.read(tmp_path / "out" / "train_targets_lowshot.manifest.json")
+    record = manifest.read(tmp_path / "out" / "train_targets_k2.manifest.json")
     assert (record.kind, record.command, record.seed) == ("lowshot", "lowshot voc", 9)
-    assert record.counts == {"rows": 200, "classes": 4, "samples": 2, "sizes": 3}
+    assert record.counts == {"rows": 200, "classes": 4, "samples": 2}
     assert record.labels == {"1": "present", "0": "absent", "-1": "ignore"}
     assert record.details["multi_label"] is True
-    assert record.details["k_values"] == [1, 2, 4]
-    assert record.details["sets"][0] == {
-        "k": 1,
-        "sample": 1,
-        "files": ["train_targets_sample1_k1.npy"],
-        "index": "train_targets_sample1_k1_index.json",
-    }
+    assert (record.details["stem"], record.details["k"]) == ("train_targets", 2)
+    assert record.details["sets"] == [
+        {
+            "k": 2,
+            "sample": sample,
+            "files": [f"train_targets_sample{sample}_k2.npy"],
+            "index": f"train_targets_sample{sample}_k2_index.json",
+        }
+        for sample in (1, 2)
+    ]
     full = np.load(targets)
     assert [c["positives"] for c in record.details["classes"]] == (full == 1).sum(axis=0).tolist()
     assert [c["negatives"] for c in record.details["classes"]] == (full == 0).sum(axis=0).tolist()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 
 from sslprep import manifest
 from sslprep.errors import NotEnoughError, ParameterError
+from sslprep.lowshot.sample_files import SamplesWritten
 from sslprep.lowshot.singlelabel import draw_singlelabel_samples, group_rows
-from sslprep.lowshot.writing import SamplesWritten
 
 CLASSES = 5
 
@@ -29,16 +30,17 @@ def places(tmp_path: Path) -> Path:
 def draw(folder: Path, out: Path, **options: object) -> SamplesWritten:
     sizes = {} if "fraction" in options else {"k_values": (1, 2, 4)}
     return draw_singlelabel_samples(
-        images_data_file=folder / "train_images.npy",
-        targets_data_file=folder / "train_labels.npy",
-        output_path=out,
+        images=folder / "train_images.npy",
+        targets=folder / "train_labels.npy",
+        output=out,
         **{**sizes, "num_samples": 2, **options},  # type: ignore[arg-type]
     )
 
 
 def test_names_dtypes_and_order(places: Path, tmp_path: Path) -> None:
     result = draw(places, tmp_path / "out")
-    assert {path.name for path in result.written} == {"train_lowshot.manifest.json"} | {
+    manifests = {f"train_k{k}.manifest.json" for k in (1, 2, 4)}
+    assert {path.name for path in result.written} == manifests | {
         name
         for s in (1, 2)
         for k in (1, 2, 4)
@@ -61,9 +63,9 @@ def test_the_names_do_not_depend_on_those_of_the_input(places: Path, tmp_path: P
     (places / "train_images.npy").rename(places / "val_images.npy")
     (places / "train_labels.npy").rename(places / "val.npy")
     draw_singlelabel_samples(
-        images_data_file=places / "val_images.npy",
-        targets_data_file=places / "val.npy",
-        output_path=tmp_path / "out",
+        images=places / "val_images.npy",
+        targets=places / "val.npy",
+        output=tmp_path / "out",
         k_values=(1,),
     )
     assert (tmp_path / "out" / "train_images_sample5_k1.npy").is_file()
@@ -71,8 +73,8 @@ def test_the_names_do_not_depend_on_those_of_the_input(places: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     "labels",
-    [[0, 0, 1, 3], [3, 1, 0, 0, 1], [65_537, 5, 65_536], [2**62, 0], [4]],
-    ids=["sorted", "mixed", "above 16 bits", "huge", "one"],
+    [[0, 0, 1, 3], [3, 1, 0, 0, 1], [65_536, 5, 0, 65_535], [65_537, 5, 65_536], [2**62, 0], [4]],
+    ids=["sorted", "mixed", "17 bits", "above 16 bits", "huge", "one"],
 )
 def test_groups_are_those_of_a_plain_loop(labels: list[int]) -> None:
     groups = group_rows(np.array(labels))
@@ -117,8 +119,8 @@ def test_fractions_of_each_class(places: Path, tmp_path: Path) -> None:
     index = json.loads((tmp_path / "out" / "train_sample1_fraction0.1_index.json").read_text())
     assert index["fraction"] == 0.1
     assert "k" not in index
-    record = manifest.read(result.manifest)
-    assert record.parameters["fraction"] == [0.01, 0.1]
+    record = manifest.read(tmp_path / "out" / "train_fraction0.1.manifest.json")
+    assert (record.parameters["fraction"], record.parameters["balanced"]) == ([0.1], False)
     assert "k_values" not in record.parameters
 
 
@@ -130,6 +132,64 @@ def test_fractions_nest_like_k(places: Path, tmp_path: Path) -> None:
     ]
     assert sets[0] < sets[1] < sets[2]
     assert len(sets[2]) == 100
+
+
+def make_uneven(folder: Path) -> None:
+    """Classes 0 … 4 with 5, 15, 20, 25 and 35 images."""
+    labels = np.repeat(np.arange(CLASSES), [5, 15, 20, 25, 35])
+    np.save(folder / "train_labels.npy", labels)
+    np.save(folder / "train_images.npy", [f"{n}/{i:03d}.jpg" for i, n in enumerate(labels)])
+
+
+def test_balanced_fractions_have_the_same_number_of_every_class(
+    places: Path, tmp_path: Path
+) -> None:
+    make_uneven(places)
+    draw(places, tmp_path / "out", fraction=(0.13, 0.05), balanced=True, num_samples=9)
+    more = set()
+    for sample in range(1, 10):
+        labels = np.load(tmp_path / "out" / f"train_labels_sample{sample}_balanced0.13.npy")
+        counts = np.bincount(labels)
+        assert len(labels) == 13
+        assert sorted(counts) == [2, 2, 3, 3, 3]
+        more.add(tuple(np.flatnonzero(counts == 3)))
+    assert len(more) > 1  # which classes have one more is drawn as well
+    labels = np.load(tmp_path / "out" / "train_labels_sample1_balanced0.05.npy")
+    assert np.bincount(labels).tolist() == [1] * CLASSES
+    index = json.loads((tmp_path / "out" / "train_sample1_balanced0.13_index.json").read_text())
+    assert (index["fraction"], index["balanced"]) == (0.13, True)
+    record = manifest.read(tmp_path / "out" / "train_balanced0.13.manifest.json")
+    assert (record.parameters["fraction"], record.parameters["balanced"]) == ([0.13], True)
+
+
+def test_balanced_fractions_nest(places: Path, tmp_path: Path) -> None:
+    make_uneven(places)
+    shares = (0.05, 0.07, 0.13, 0.14, 0.2)
+    draw(places, tmp_path / "out", fraction=shares, balanced=True, nested=True)
+    sets = [
+        set(np.load(tmp_path / "out" / f"train_images_sample1_balanced{f}.npy").tolist())
+        for f in shares
+    ]
+    assert all(small < large for small, large in pairwise(sets))
+
+
+def test_a_balanced_fraction_that_some_class_cannot_serve(places: Path, tmp_path: Path) -> None:
+    make_uneven(places)
+    with pytest.raises(NotEnoughError, match=r"class 0 has 5 images; balanced0\.3 needs 6"):
+        draw(places, tmp_path / "out", fraction=(0.1, 0.3), balanced=True)
+    result = draw(
+        places, tmp_path / "out", fraction=(0.1, 0.3), balanced=True, skip_impossible=True
+    )
+    assert (result.sizes, result.skipped) == ((0.1,), (0.3,))
+    assert "LEFT OUT: fraction = 0.3" in result.text()
+
+
+def test_one_column_of_class_ids_is_taken(places: Path, tmp_path: Path) -> None:
+    draw(places, tmp_path / "a")
+    np.save(places / "train_labels.npy", np.load(places / "train_labels.npy")[:, None])
+    draw(places, tmp_path / "b")
+    name = "train_images_sample1_k4.npy"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_k_and_fraction_exclude_each_other(places: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -12,14 +13,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sslprep.data import formats
-from sslprep.data.annotations import Instances
-from sslprep.data.listing import FolderImages, class_folder, is_image
-from sslprep.data.partition import stored_prefix
-from sslprep.data.presence import presence, select, valid_boxes
-from sslprep.data.relocate import MovedImages, as_prefix
-from sslprep.data.voc_lists import ClassList, combine, parse_list
-from sslprep.data.voc_lists import _parse_lines as parse_lines
+from sslprep.data import row_formats
+from sslprep.data.class_folders import list_images, natural
+from sslprep.data.coco_labels import (
+    REASONS,
+    Annotation,
+    Category,
+    Image,
+    Instances,
+    presence,
+    select,
+)
+from sslprep.data.image_lists import split_line
+from sslprep.data.images import Images, stored_prefix
+from sslprep.data.voc import _parse_lines as parse_lines
+from sslprep.data.voc import combine, parse_list
 from sslprep.errors import AnnotationError
 
 edges = st.sampled_from(
@@ -54,11 +62,19 @@ class TestValidAnnotations:
         )
     )
     def test_equals_the_plain_loop(self, rows: list) -> None:  # type: ignore[type-arg]
-        boxes, area, ignore, width, height = (
-            np.array(column) for column in zip(*rows, strict=True)
+        found = presence(
+            Instances(
+                images=[Image(n, f"{n:03}", w, h) for n, (*_, w, h) in enumerate(rows)],
+                annotations=[
+                    Annotation(n, 1, box, area, ignore)
+                    for n, (box, area, ignore, _, _) in enumerate(rows)
+                ],
+                categories=[Category(1, "x")],
+            )
         )
-        found = valid_boxes(boxes, area, ignore, width, height)
-        assert found.tolist() == [plain_valid(*row) for row in rows]
+        assert found.labels[:, 0].tolist() == [plain_valid(*row) for row in rows]
+        assert sum(found.uncounted.values()) == [plain_valid(*row) for row in rows].count(False)
+        assert set(found.uncounted) <= set(REASONS)
 
 
 @st.composite
@@ -144,10 +160,9 @@ list_lines = st.lists(
 
 def read(parser: object, data: bytes) -> object:
     try:
-        found: ClassList = parser(data)  # type: ignore[operator]
+        return parser(data)  # type: ignore[operator]
     except AnnotationError as error:
         return str(error)
-    return list(zip(found.ids.tolist(), found.labels.tolist(), strict=True))
 
 
 class TestVocLists:
@@ -183,31 +198,51 @@ class TestVocLists:
 class TestFolders:
     """ "Only files with an image suffix, any case; hidden files … are skipped."""
 
-    @given(st.text("aJPGpngjpeg.~", min_size=1, max_size=9))
-    def test_image_names(self, name: str) -> None:
-        suffix = Path(name).suffix.lower() if not name.endswith(".") else ""
-        plain = not name.startswith(".") and suffix[1:] in ("jpg", "jpeg", "png")
-        known = suffix[1:] in ("jpg", "jpeg", "png", "ppm", "pgm", "bmp", "tif", "tiff", "webp", "")
-        assert is_image(name) == plain or not known
+    @settings(max_examples=60, deadline=None)
+    @given(st.sets(st.text("aJPGpngjpeg.~", min_size=1, max_size=9), max_size=8))
+    def test_lists_what_the_plain_loop_lists(self, names: set[str]) -> None:
+        with tempfile.TemporaryDirectory() as place:
+            wanted = sorted(n for n in names if n not in (".", ".."))
+            for name in wanted:
+                Path(place, name).touch()
+            found = list_images(Path(place))
+            images = [
+                n
+                for n in wanted
+                if n[0] != "." and n.lower().endswith((".jpg", ".jpeg", ".png", ".jpe"))
+            ]
+            assert found.images == images
+            assert found.skipped == len(wanted) - len(images)
+
+    @given(st.lists(st.integers(0, 10**6)))
+    def test_natural_order_is_that_of_the_numbers(self, numbers: list[int]) -> None:
+        names = sorted(map(str, numbers), key=natural)
+        assert names == [str(n) for n in sorted(numbers)]
+
+
+class TestLists:
+    """ "csv quoting and `;`, tab, comma alike"."""
+
+    @settings(max_examples=200)
+    @given(
+        st.text("ab ,;'ü", min_size=1, max_size=6).map(lambda t: f"x{t}y.jpg"),
+        st.sampled_from([",", ";", "\t"]),
+        st.integers(0, 999).map(str) | st.sampled_from(["cat", "traffic light"]),
+    )
+    def test_a_quoted_line_comes_back(self, image: str, delimiter: str, label: str) -> None:
+        text = io.StringIO()
+        csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerow([image, label])
+        assert split_line(text.getvalue().strip()) == (image, label)
 
     @given(
-        st.dictionaries(
-            st.text("ab/", min_size=1, max_size=3), st.lists(st.text("xy.", min_size=1))
-        ),
-        st.booleans(),
+        st.text("ab ,;ü", min_size=1, max_size=6).map(lambda t: f"x{t}y.jpg"),
+        st.integers(0, 999).map(str),
+        st.sampled_from([" ", ",", ";", "\t", "  ", ", "]),
     )
-    def test_packed_folders_hold_what_was_put_in(
-        self, folders: dict[str, list[str]], nested: bool
+    def test_a_number_is_the_label_whatever_stands_before_it(
+        self, image: str, label: str, between: str
     ) -> None:
-        packed = tuple(class_folder(name, images) for name, images in folders.items())
-        found = FolderImages(prefix="p/", folders=packed, nested=nested)
-        expected = [
-            f"p/{name}/{image}" if nested else f"p/{image}"
-            for name, images in folders.items()
-            for image in images
-        ]
-        assert list(found) == expected
-        assert len(found) == len(expected)
+        assert split_line(f"{image}{between}{label}") == (image, label)
 
 
 paths = st.text(
@@ -225,7 +260,7 @@ class TestRows:
         labels = np.arange(math.prod(shape), dtype=np.int64).reshape(shape) % 3 - 1
         for kind in ("csv", "jsonl"):
             file = io.BytesIO()
-            formats.write(file, kind, images, labels, "train", ["a", "b"])
+            row_formats.write(file, kind, images, labels, "train", ["a", "b"])
             text = file.getvalue().decode()
             if kind == "csv":
                 rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
@@ -238,17 +273,19 @@ class TestRows:
             ]
 
 
-class TestPrefixes:
-    """ "relocate rewrites the path prefix": there and back is the identity."""
+class TestImages:
+    """Paths in groups are the paths; a root and a stored path make the path."""
 
     @given(
-        st.lists(st.text("ab/", min_size=1), min_size=1), st.sampled_from(["", "/a", "/a/b", "c"])
+        st.lists(st.tuples(st.text("ab/", max_size=3), st.lists(st.text("xy.", min_size=1)))),
     )
-    def test_there_and_back(self, names: list[str], new: str) -> None:
-        images = np.array([f"/old/{name}" for name in names])
-        there = list(MovedImages(images=images, old="/old/", new=as_prefix(new)))
-        back = MovedImages(images=np.array(there), old=as_prefix(new), new="/old/")
-        assert list(back) == images.tolist()
+    def test_groups_hold_what_was_put_in(self, groups: list[tuple[str, list[str]]]) -> None:
+        found = Images(groups)
+        expected = [prefix + name for prefix, names in groups for name in names]
+        assert list(found) == expected
+        assert len(found) == len(expected)
+        assert [found[row] for row in range(len(found))] == expected
+        assert found.width == max(map(len, expected), default=0)
 
     @pytest.mark.parametrize("root", ["/", "/a", "/a/b", "/a/b/"])
     def test_root_and_stored_path_make_the_path(self, root: str) -> None:

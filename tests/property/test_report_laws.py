@@ -3,6 +3,7 @@
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from sslprep.drawing.axes import Scale, round_ticks
 from sslprep.drawing.svg import Drawing, clean
 from sslprep.report.blocks import short
-from sslprep.report.fields import Fields
-from sslprep.report.tally import tally
+from sslprep.report.collect import Count, read_fields
+from sslprep.report.partitions import tally
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -20,20 +21,33 @@ json = st.recursive(
 )
 
 
-class TestFields:
-    """Each reader returns the kind that it promises, whatever stands there."""
+class Sample(msgspec.Struct):
+    """One field of each kind that the report reads."""
 
-    @given(json, st.text(max_size=4))
+    n: Count = 0
+    share: float | None = None
+    on: bool = False
+    name: str = ""
+    names: list[str] = []
+    inner: dict[str, Any] = {}
+
+
+class TestFields:
+    """Each field is of the kind that it promises, whatever stands there."""
+
+    @given(json, st.sampled_from(["n", "share", "on", "name", "names", "inner"]))
     def test_kinds(self, value: Any, name: str) -> None:
-        for fields in (Fields(value), Fields({name: value})):
-            assert isinstance(fields.text(name), str)
-            assert fields.whole(name) is None or type(fields.whole(name)) is int
-            number = fields.number(name)
-            assert number is None or np.isfinite(number)
-            assert all(isinstance(item, str) for item in fields.texts(name))
-            assert all(np.isfinite(item) for item in fields.numbers(name))
-            assert all(isinstance(part, Fields) for part in fields.parts(name))
-            assert all(type(n) is int for n in fields.part(name).counts().values())
+        for found in (read_fields(value, Sample), read_fields({name: value}, Sample)):
+            assert type(found.n) is int
+            assert 0 <= found.n <= 2**53
+            assert found.share is None or isinstance(found.share, float)
+            assert type(found.on) is bool
+            assert all(isinstance(text, str) for text in (found.name, *found.names))
+            assert isinstance(found.inner, dict)
+
+    @given(json)
+    def test_a_wrong_field_spoils_no_other(self, value: Any) -> None:
+        assert read_fields({"names": value, "n": 3}, Sample).n == 3
 
 
 class TestTexts:

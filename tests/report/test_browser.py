@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sslprep.report.page import report
 
 pytestmark = pytest.mark.browser
 
-WIDTHS = (360, 1600)
+WIDTHS = (360, 390, 1600)
 
 Open = Callable[..., Any]
 
@@ -62,7 +63,7 @@ def test_every_picture_has_a_size_and_every_drawing_too(opened: Open, width: int
 @pytest.mark.parametrize("width", WIDTHS)
 def test_does_not_scroll_sideways(opened: Open, width: int) -> None:
     page = opened(width=width)
-    page.eval_on_selector_all("details", "nodes => nodes.forEach(node => { node.open = true })")
+    unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
@@ -139,25 +140,31 @@ def classes_of(table: Any) -> list[str]:
     return [text.strip() for text in table.locator("tbody th").all_inner_texts()]
 
 
+def unfold(page: Any) -> None:
+    page.eval_on_selector_all("details", "nodes => nodes.forEach(node => { node.open = true })")
+
+
 def test_a_table_sorts_by_mouse_and_says_how(opened: Open) -> None:
     page = opened()
+    unfold(page)
     table = page.locator("table[data-sort]").filter(has_text="o<b>x").first
-    button = table.get_by_role("button", name="images")
+    button = table.get_by_role("button", name="train")
     button.click()
     numbers = [int(t) for t in table.locator("tbody td.number:nth-child(2)").all_inner_texts()]
     assert numbers == sorted(numbers, reverse=True)
-    head = table.locator("th", has=page.get_by_role("button", name="images"))
+    head = table.locator("th", has=page.get_by_role("button", name="train"))
     assert head.get_attribute("aria-sort") == "descending"
     button.click()
     numbers = [int(t) for t in table.locator("tbody td.number:nth-child(2)").all_inner_texts()]
     assert numbers == sorted(numbers)
     assert head.get_attribute("aria-sort") == "ascending"
     assert table.locator("[aria-sort]").count() == 1
-    assert "Sorted by images" in table.locator("xpath=ancestor::*[2]").inner_text()
+    assert "Sorted by train" in table.locator("xpath=ancestor::*[2]").inner_text()
 
 
 def test_a_table_sorts_by_keyboard(opened: Open) -> None:
     page = opened()
+    unfold(page)
     table = page.locator("table[data-sort]").filter(has_text="o<b>x").first
     button = table.get_by_role("button", name="class")
     button.focus()
@@ -180,7 +187,7 @@ def test_the_first_tab_leads_to_a_visible_link_past_the_contents(opened: Open) -
 
 def test_whatever_scrolls_can_be_reached_by_keyboard(opened: Open) -> None:
     page = opened(width=360)
-    page.eval_on_selector_all("details", "nodes => nodes.forEach(node => { node.open = true })")
+    unfold(page)
     stuck = page.eval_on_selector_all(
         "main *:not(svg, svg *)",
         """nodes => nodes.filter(n => n.scrollWidth > n.clientWidth + 1
@@ -219,6 +226,8 @@ def test_can_be_read_without_script(opened: Open) -> None:
     with_script, without = opened(), opened(java_script_enabled=False)
     text = without.locator("main").inner_text()
     assert without.get_by_role("button").count() == 0
+    tools = "nodes => nodes.forEach(node => node.remove())"
+    with_script.eval_on_selector_all("figcaption .tool, .block > .tool", tools)
     assert text.split() == with_script.locator("main").inner_text().split()
     without.locator("summary").first.click()
     assert without.locator("details[open]").count() == 1
@@ -240,6 +249,7 @@ def test_hostile_names_show_as_text_and_do_nothing(
     )
     report(folder=tmp_path)
     page = opened(tmp_path / "report.html")
+    unfold(page)
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     page.wait_for_timeout(200)
@@ -249,7 +259,7 @@ def test_hostile_names_show_as_text_and_do_nothing(
     text = page.locator("main").inner_text()
     for name in (*names, "<b>bold</b>", "<iframe src=javascript:alert(7)>"):
         assert name in text
-    shown = page.locator("table[data-sort] tbody th").all_inner_texts()
+    shown = page.locator("table[data-sort] tbody th").all_text_contents()
     assert shown == names
 
 
@@ -257,3 +267,66 @@ def test_prints_without_the_contents(opened: Open) -> None:
     page = opened()
     page.emulate_media(media="print")
     assert not page.get_by_role("navigation").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1600])
+def test_axe_finds_nothing(opened: Open, width: int, scheme: str) -> None:
+    """axe-core: names for screen readers, contrast, structure; with everything unfolded."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = opened(width=width, color_scheme=scheme)
+    unfold(page)
+    found = axe.Axe().run(page).response["violations"]
+    nodes = [(v["id"], node["html"][:120]) for v in found for node in v["nodes"][:3]]
+    assert nodes == [], nodes
+
+
+def test_the_summary_fits_on_one_screen(opened: Open) -> None:
+    assert opened().locator("header.top").bounding_box()["height"] <= 900
+
+
+def test_there_is_a_way_back_on_a_telephone(opened: Open) -> None:
+    page = opened(width=390)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    link = page.get_by_role("navigation").get_by_role("link", name="Summary")
+    box = link.bounding_box()
+    assert 0 <= box["y"] < 60
+    link.click()
+    page.wait_for_function("window.scrollY < 10")
+
+
+def test_a_drawing_is_saved_as_a_file_of_its_own(opened: Open, tmp_path: Path) -> None:
+    """With its style, and with the photo that its tiles show, which stands elsewhere."""
+    page = opened()
+    for name in ("Distances of all pairs", "The first 8 permutations"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save as SVG: {name}").first.click()
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        root = ElementTree.parse(path).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "--accent" in (root.findtext("{http://www.w3.org/2000/svg}style") or "")
+        alone = opened(path)
+        assert alone.messages == []
+        assert alone.evaluate("document.querySelectorAll('svg rect, svg image').length") > 0
+
+
+def test_a_line_is_copied_as_it_stands(opened: Open) -> None:
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    unfold(page)
+    code = page.locator("#provenance .command code").first
+    page.get_by_role("button", name="Copy: The line").first.click()
+    page.wait_for_timeout(100)
+    assert page.evaluate("navigator.clipboard.readText()") == code.text_content()
+
+
+def test_a_photo_enlarges_and_closes_by_keyboard(opened: Open) -> None:
+    page = opened()
+    photo = page.locator(".gallery .enlarge img").first
+    photo.click()
+    dialog = page.get_by_role("dialog")
+    assert dialog.is_visible()
+    assert dialog.locator("img").bounding_box()["width"] > photo.bounding_box()["width"]
+    assert dialog.locator("p").inner_text() == photo.get_attribute("alt")
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()

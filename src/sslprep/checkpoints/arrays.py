@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import math
 import mmap
 import os
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import CheckpointError, UnsafeFileError
-from sslprep.files import reading
+from sslprep.input_files import reading
 
 Encoding = Literal["raw", "utf-8", "escaped", "raw-unicode-escape"]
 
@@ -30,25 +31,8 @@ _MAX_AXES = 8
 _MAX_ELEMENTS = 1 << 40
 _LONGEST_ESCAPE = {"escaped": 4, "raw-unicode-escape": 10}
 
-DTYPES = {
-    code: np.dtype(code)
-    for code in (
-        "f2",
-        "f4",
-        "f8",
-        "i1",
-        "i2",
-        "i4",
-        "i8",
-        "u1",
-        "u2",
-        "u4",
-        "u8",
-        "b1",
-        "c8",
-        "c16",
-    )
-}
+_CODES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16")
+DTYPES = {code: np.dtype(code) for code in _CODES}
 """The types of which arrays may be: plain numbers. No objects, structures, strings or times."""
 FLOAT8 = frozenset(
     {"float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"}
@@ -192,8 +176,7 @@ class StoredArray:
         shape: Lengths of its axes.
         dtype: One of `DTYPES`, in either byte order.
         data: Its bytes. Their number must be what shape, type and strides ask for.
-        fortran: The first axis varies fastest.
-        strides: Steps between neighbours along each axis, in elements; PyTorch has them.
+        strides: Steps between neighbours along each axis, in elements; `None` for C order.
         kind: A type that NumPy lacks: `bfloat16` (dtype u2) or one of `FLOAT8` (dtype u1).
 
     Attributes:
@@ -201,7 +184,7 @@ class StoredArray:
         type: The file's own type: `float32`, `bfloat16`, `float8_e5m2`, …
     """
 
-    __slots__ = ("_data", "_held", "_loaded", "_raw", "_strides", "dtype", "fortran", "position",
+    __slots__ = ("_data", "_held", "_loaded", "_raw", "_strides", "dtype", "position",
                  "shape", "type")  # fmt: skip
 
     def __init__(
@@ -211,7 +194,6 @@ class StoredArray:
         dtype: np.dtype[Any],
         data: Span | bytes,
         *,
-        fortran: bool = False,
         strides: tuple[int, ...] | None = None,
         kind: str | None = None,
     ) -> None:
@@ -219,14 +201,12 @@ class StoredArray:
         self.shape = shape
         self.dtype = np.dtype(np.float32) if kind == "bfloat16" else dtype
         self.type = kind or dtype.name
-        self.fortran = fortran
         self._raw = dtype
         self._data = data
         self._strides = strides
         self._loaded: NDArray[Any] | None = None
-        self._held = dtype.itemsize * (
-            elements(shape) if strides is None else extent(shape, strides)
-        )
+        held = math.prod(shape) if strides is None else extent(shape, strides)
+        self._held = held * dtype.itemsize
         fits = data.can_hold(self._held) if isinstance(data, Span) else len(data) == self._held
         if not fits:
             refuse(position, f"an array of shape {shape} and type {dtype} with {len(data):,} bytes")
@@ -239,7 +219,7 @@ class StoredArray:
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return elements(self.shape) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def load(self) -> NDArray[Any]:
         """Return the array: read-only, in this machine's byte order, a view where it can be one.
@@ -263,7 +243,7 @@ class StoredArray:
                 flat = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
             array = flat.view(self._raw)
             if self._strides is None:
-                array = array.reshape(self.shape, order="F" if self.fortran else "C")
+                array = array.reshape(self.shape)
             else:
                 steps = [step * self._raw.itemsize for step in self._strides]
                 array = np.lib.stride_tricks.as_strided(array, self.shape, steps)
@@ -274,14 +254,6 @@ class StoredArray:
             self._loaded = array.astype(self.dtype.newbyteorder("="), copy=False)
             self._loaded.flags.writeable = False
         return self._loaded
-
-
-def elements(shape: tuple[int, ...]) -> int:
-    """Return how many elements an array of this shape has."""
-    count = 1
-    for length in shape:
-        count *= length
-    return count
 
 
 def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
@@ -298,7 +270,7 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
         >>> c_strides((2, 3, 4))
         (12, 4, 1)
     """
-    return tuple(elements(shape[axis + 1 :]) for axis in range(len(shape)))
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def check_shape(shape: object, position: int) -> tuple[int, ...]:
@@ -307,7 +279,7 @@ def check_shape(shape: object, position: int) -> tuple[int, ...]:
         refuse(position, f"an array whose shape is not a tuple of at most {_MAX_AXES} lengths")
     if any(type(n) is not int or n < 0 for n in shape):
         refuse(position, "an array whose shape is not made of lengths")
-    if elements(tuple(max(n, 1) for n in shape)) > _MAX_ELEMENTS:
+    if math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
         refuse(position, f"an array of shape {shape}, more than there can be")
     return shape
 

@@ -25,7 +25,6 @@ from sslprep.checkpoints.arrays import (
 
 _INT_KEY_BITS = 64
 _MAX_KEY_PARTS = 8
-_MAX_THROWN = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,35 +90,6 @@ class InertClass(Stub):
     """A class whose instances are `Inert`."""
 
     kind: str
-
-
-class Bin:
-    """Where arguments and states of inert values go; counts the arrays in them.
-
-    One value may be thrown away again and again, so the work of counting has an end.
-    """
-
-    def __init__(self) -> None:
-        self._left = _MAX_THROWN
-
-    def throw(self, value: Any, position: int) -> int:
-        """Return how many arrays a value holds, which then is nowhere."""
-        todo, arrays = [value], 0
-        while todo:
-            item = todo.pop()
-            self._left -= 1
-            if self._left < 0:
-                refuse(position, "values that are not read, the same ones again and again")
-            match item:
-                case StoredArray():
-                    arrays += 1
-                case list() | tuple():
-                    todo += item
-                case dict():
-                    todo += item.values()
-                case _:
-                    pass
-        return arrays
 
 
 class Boxed:
@@ -192,18 +162,18 @@ def _frombuffer(args: tuple[Any, ...], position: int) -> StoredArray:
     data, dtype = _octets(args[0], position), args[1].resolve(position)
     shape, order = check_shape(args[2], position), args[3]
     if len(args) == 4 and order in ("C", "F"):
-        return StoredArray(position, shape, dtype, data, fortran=order == "F")
+        return StoredArray(position, shape, dtype, data, strides=_strides(shape, order == "F"))
     axes = check_shape(args[-1], position)
     if order != "K" or sorted(axes) != list(range(len(shape))):
         refuse(position, "an array whose order of axes is none")
-    strides = c_strides(shape)
-    return StoredArray(
-        position,
-        tuple(shape[axis] for axis in axes),
-        dtype,
-        data,
-        strides=tuple(strides[axis] for axis in axes),
-    )
+    strides = tuple(c_strides(shape)[axis] for axis in axes)
+    shape = tuple(shape[axis] for axis in axes)
+    return StoredArray(position, shape, dtype, data, strides=strides)
+
+
+def _strides(shape: tuple[int, ...], fortran: bool) -> tuple[int, ...] | None:
+    """Return the steps of an array whose first axis varies fastest; `None` for C order."""
+    return c_strides(shape[::-1])[::-1] if fortran else None
 
 
 def _encode(args: tuple[Any, ...], position: int) -> Span | bytes:
@@ -363,15 +333,8 @@ def find_global(
 ) -> Stub:
     """Return the stub of a global.
 
-    Args:
-        vocabulary: The globals that this kind of file needs.
-        module: Its module.
-        name: Its name there.
-        position: Where the file names it.
-        whole: Whether the file is one instance of it, rather than a dict with one in it.
-
     Raises:
-        UnsafeFileError: It is on none of the lists.
+        UnsafeFileError: It is on none of the lists. `whole`: the file is one instance of it.
     """
     found = vocabulary.get((module, name))
     if found is None and (name in _INERT or (module, name) in _INERT_NAMES):
@@ -406,5 +369,5 @@ def built_array(state: Any, position: int) -> StoredArray | Boxed:
         check_shape(shape, position),
         dtype.resolve(position),
         _octets(data, position),
-        fortran=fortran in (True, 1) and type(fortran) in (bool, int),
+        strides=_strides(shape, fortran in (True, 1) and type(fortran) in (bool, int)),
     )

@@ -8,6 +8,7 @@ the network is for others to say.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,13 +18,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray
+from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
 from sslprep.checkpoints.globals import Boxed, Inert, InertClass, PickledType, UnbuiltArray
 from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
 from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
 from sslprep.checkpoints.unpickle import read_pickle
 from sslprep.errors import CheckpointError, UnsafeFileError
-from sslprep.files import parse_array_header, reading
+from sslprep.input_files import what_it_is
+from sslprep.npy import parse_array_header
 
 Container = Literal["pickle", "npy", "zip", "legacy", "safetensors"]
 Format = Literal["caffe2-pickle", "caffe2-npy", "detectron2-pickle", "torch", "safetensors"]
@@ -41,13 +43,13 @@ _MAX_LEAVES = 200_000
 _MAX_DEPTH = 24
 _MAX_TEXTS = 16 << 20
 _MAX_ENDLESS = 4
+_LONGEST_HEADER = 1 << 16
 _ENOUGH_LINES = 1000
 _LINE_ENDS = (
     "Its line ends seem to have been changed on the way (FTP in text mode, git's autocrlf); fetch "
     "it again as binary."
 )
 _ENDLESS = "values without end"
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,11 +215,9 @@ def open_checkpoint(path: Path) -> Contents:
         contents = Contents(path=path, container=container, leaves=leaves, unread=unread)
         held = sum(array.nbytes for array in contents.arrays.values())
         if held > 2 * file.size + _SPARE:
-            raise UnsafeFileError(
-                f"its arrays share their data so often that they make {held:,} bytes",
-                expected=f"about the {file.size:,} bytes of the file",
-                remedy="Nothing was loaded.",
-            )
+            problem = f"its arrays share their data so often that they make {held:,} bytes"
+            expected = f"about the {file.size:,} bytes of the file"
+            raise UnsafeFileError(problem, expected=expected, remedy="Nothing was loaded.")
     except UnsafeFileError as error:
         if _line_ends_changed(file):
             error.remedy = f"{_LINE_ENDS} Nothing was loaded."
@@ -239,13 +239,10 @@ def _line_ends_changed(file: MappedFile) -> bool:
 
 def _read_tree(file: MappedFile) -> tuple[Container, Any]:
     """Tell the container by the first bytes; return it and the top-level value."""
-    start = file.bytes[:16]
-    for magic, name in _COMPRESSED.items():
-        if start.startswith(magic):
-            raise CheckpointError(f"is compressed with {name}", remedy="Decompress it first.")
+    start = file.bytes[:256]
     if start.startswith(b"PK\x03\x04"):
         return "zip", read_zip(file)
-    if LEGACY_START.match(file.bytes[:32]):
+    if LEGACY_START.match(start):
         return "legacy", read_legacy(file)
     if start.startswith(b"\x93NUMPY"):
         return "npy", _read_boxed(file)
@@ -253,49 +250,27 @@ def _read_tree(file: MappedFile) -> tuple[Container, Any]:
         arrays, metadata = read_safetensors(file)
         return "safetensors", {**arrays, "__metadata__": metadata}
     if start[0] not in _PICKLE_STARTS:
-        raise CheckpointError(
-            f"is {_what_else(file.bytes[:1024])}",
-            expected="a pickle, .npy with a dict, PyTorch or safetensors file",
-        )
+        unknown = f"of no format that is known here (it begins with {start[:16]!r})"
+        what, remedy = what_it_is(start) or (unknown, None)
+        expected = "a pickle, .npy with a dict, PyTorch or safetensors file"
+        raise CheckpointError(f"is {what}", expected=expected, remedy=remedy)
     return "pickle", _whole_pickle(file, 0)
-
-
-def _what_else(start: bytes) -> str:
-    """Say what a file is that is no checkpoint, by its first bytes."""
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith(b"version https://git-lfs"):
-        return "a pointer of Git LFS: fetch the file itself (git lfs pull)"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return "a web page, saved where the download of a file was meant"
-    if text.startswith((b"{", b"[")):
-        return "a JSON text"
-    if start.startswith(b"\x89HDF"):
-        return "an HDF5 file (Keras), which is not read here"
-    if b"ustar" in start[257:263]:
-        return "a tar archive: unpack it first"
-    return f"of no format that is known here (it begins with {start[:16]!r})"
 
 
 def _whole_pickle(file: MappedFile, start: int) -> Any:
     value, end = read_pickle(file, start)
     if end != file.size:
         # `pickle.load` would ignore it, and with it whatever it is.
-        raise UnsafeFileError(
-            f"{file.size - end:,} bytes follow the end of the pickle",
-            where=f"byte {end}",
-            remedy="Nothing was loaded.",
-        )
+        refuse(end, f"{file.size - end:,} bytes follow the end of the pickle")
     return value.value if isinstance(value, Boxed) else value
 
 
 def _read_boxed(file: MappedFile) -> Any:
     """Read a `.npy` file whose only element is a dict, pickled."""
-    dtype, shape, start = _npy_header(file.path)
+    dtype, shape, start = _npy_header(file)
     if dtype != np.dtype(object) or shape != ():
-        raise CheckpointError(
-            f"is an array of shape {shape} and type {dtype}",
-            expected="a checkpoint: named arrays",
-        )
+        problem = f"is an array of shape {shape} and type {dtype}"
+        raise CheckpointError(problem, expected="a checkpoint: named arrays")
     return _whole_pickle(file, start)
 
 
@@ -306,21 +281,20 @@ def holds_objects(path: Path) -> bool:
         UnsafeFileError: Its header is damaged.
     """
     try:
-        return _npy_header(path)[0].hasobject
+        return _npy_header(MappedFile(path))[0].hasobject
     except UnsafeFileError as error:
         raise error.at(path) from error
 
 
-def _npy_header(path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+def _npy_header(file: MappedFile) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     """Return type, shape and the position after the header."""
-    with reading(path, CheckpointError), open(path, "rb") as handle:
-        try:
-            shape, _, dtype = parse_array_header(handle)
-        except ValueError as error:
-            raise UnsafeFileError(
-                f"not a readable .npy header ({error!s:.100})", remedy="Nothing was loaded."
-            ) from error
-        return dtype, shape, handle.tell()
+    start = io.BytesIO(file.bytes[:_LONGEST_HEADER])
+    try:
+        shape, _, dtype = parse_array_header(start)
+    except ValueError as error:
+        problem = f"not a readable .npy header ({error!s:.100})"
+        raise UnsafeFileError(problem, remedy="Nothing was loaded.") from error
+    return dtype, shape, start.tell()
 
 
 class _EndlessError(Exception):

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.atomic import OutputSet
 from sslprep.checkpoints.arrays import DTYPES
 from sslprep.errors import CheckpointError
-from sslprep.files import OutputSet
 
 _LONGEST_STRING = (1 << 31) - 1
 

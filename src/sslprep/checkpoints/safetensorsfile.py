@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
+from sslprep.atomic import OutputSet
 from sslprep.checkpoints.arrays import (
     DTYPES,
     MappedFile,
@@ -24,7 +25,6 @@ from sslprep.checkpoints.arrays import (
     shown,
 )
 from sslprep.checkpoints.pickling import plain_array, raw_bytes
-from sslprep.files import OutputSet
 
 _MAX_HEADER = 16 << 20
 _MAX_TENSORS = 50_000

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.atomic import OutputSet
 from sslprep.checkpoints.arrays import (
     DTYPES,
     FLOAT8,
@@ -38,7 +39,6 @@ from sslprep.checkpoints.globals import NUMPY, InertClass, Stub, Vocabulary
 from sslprep.checkpoints.pickling import Global, Pickler, plain_array, raw_bytes
 from sslprep.checkpoints.unpickle import read_pickle
 from sslprep.errors import CheckpointError
-from sslprep.files import OutputSet
 
 Container = Literal["zip", "legacy"]
 Tensors = Mapping[str, NDArray[Any]]
@@ -133,29 +133,23 @@ class _StorageType(Stub):
     code: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Storage:
-    """A storage that a tensor lies in: type, number of elements, first byte in the file."""
+    """A storage that tensors lie in: its key in the file, type and number of elements."""
 
+    key: str
     dtype: np.dtype[Any]
     count: int
-    start: int
     kind: str | None = None
 
 
 class _Storages:
-    """Where the storages of one file are, and the stubs that make arrays of them.
+    """Builds tensors over the storages of one file, and tells them where these are in the end."""
 
-    Args:
-        file: The file.
-        places: First byte and length of each storage by its key; `None` while they are not
-            known: then tensors come out as `None`, and `sizes` gathers the item size of each.
-    """
-
-    def __init__(self, file: MappedFile, places: dict[str, tuple[int, int]] | None) -> None:
+    def __init__(self, file: MappedFile) -> None:
         self._file = file
-        self._places = places
-        self.sizes: dict[str, int] = {}
+        self.found: dict[str, _Storage] = {}
+        self._views: list[tuple[Span, _Storage, int]] = []
         self.vocabulary: Vocabulary = {
             **NUMPY,
             ("torch._utils", "_rebuild_tensor_v2"): Stub(self._tensor),
@@ -163,15 +157,33 @@ class _Storages:
             ("torch._utils", "_rebuild_tensor_v3"): Stub(self._newer_tensor),
             ("torch._utils", "_rebuild_parameter"): Stub(_parameter),
             ("torch._utils", "_rebuild_parameter_with_state"): Stub(_parameter),
-            ("torch._tensor", "_rebuild_from_type_v2"): Stub(_of_subclass),
-            ("torch", "Tensor"): Stub(),
-            ("torch.nn.parameter", "Parameter"): Stub(),
             **{("torch", name): _StorageType(code=code) for name, code in _STORAGES.items()},
             ("torch.storage", "UntypedStorage"): _StorageType(code="u1"),
             **{("torch", name): InertClass(kind=f"torch.{name}") for name in _NEWER},
         }
 
-    def storage(self, value: Any, position: int) -> _Storage:
+    def read(self, start: int = 0, stop: int | None = None) -> tuple[Any, int]:
+        """Read a pickle of tensors; `place` must follow."""
+        return read_pickle(
+            self._file, start, stop=stop, vocabulary=self.vocabulary, persistent=self._storage
+        )
+
+    def place(self, places: Mapping[str, tuple[int, int]]) -> None:
+        """Say where the storages are: first byte and length of each by its key.
+
+        Raises:
+            UnsafeFileError: One is missing, or of another length than the pickle says.
+        """
+        for span, storage, position in self._views:
+            if storage.key not in places:
+                refuse(position, f"storage {shown(storage.key)!r}, which is not in the file")
+            start, length = places[storage.key]
+            if length != storage.count * storage.dtype.itemsize:
+                of = f"{shown(storage.key)!r} of {storage.count:,} {storage.dtype}"
+                refuse(position, f"storage {of} with {length:,} bytes")
+            span.start, span.stop = span.start + start, span.stop + start
+
+    def _storage(self, value: Any, position: int) -> _Storage:
         """Return what a persistent id ('storage', type, key, device, elements[, view]) names."""
         if (
             not isinstance(value, tuple)
@@ -185,21 +197,14 @@ class _Storages:
             refuse(position, "a persistent id that is not a storage")
         if len(value) == 6 and value[5] is not None:
             refuse(position, "a storage that is a view of another (PyTorch before 0.4)")
-        key, code, count = value[2], value[1].code, value[4]
-        kind = code if code == "bfloat16" else None
-        dtype = DTYPES["u2" if kind else code].newbyteorder("<")
-        if self._places is None:
-            if self.sizes.setdefault(key, dtype.itemsize) != dtype.itemsize:
-                refuse(position, f"storage {shown(key)!r} with two types")
-            return _Storage(dtype, count, 0, kind)
-        if key not in self._places:
-            refuse(position, f"storage {shown(key)!r}, which is not in the file")
-        start, length = self._places[key]
-        if length != count * dtype.itemsize:
-            refuse(position, f"storage {shown(key)!r} of {count:,} {dtype} with {length:,} bytes")
-        return _Storage(dtype, count, start, kind)
+        kind = value[1].code if value[1].code == "bfloat16" else None
+        dtype = DTYPES["u2" if kind else value[1].code].newbyteorder("<")
+        storage = _Storage(value[2], dtype, value[4], kind)
+        if self.found.setdefault(storage.key, storage) != storage:
+            refuse(position, f"storage {shown(storage.key)!r} with two types")
+        return storage
 
-    def _tensor(self, args: tuple[Any, ...], position: int) -> StoredArray | None:
+    def _tensor(self, args: tuple[Any, ...], position: int) -> StoredArray:
         if not 4 <= len(args) <= 7 or not isinstance(args[0], _Storage):
             refuse(position, "a tensor that is not (storage, offset, shape, strides, …)")
         storage, offset = args[:2]
@@ -209,13 +214,12 @@ class _Storages:
         reach = extent(shape, strides)
         if offset + reach > storage.count:
             refuse(position, f"a tensor of shape {shape} that reaches beyond its storage")
-        if self._places is None:
-            return None
-        first = storage.start + offset * storage.dtype.itemsize
-        span = Span(self._file, first, first + reach * storage.dtype.itemsize, "raw")
+        size = storage.dtype.itemsize
+        span = Span(self._file, offset * size, (offset + reach) * size, "raw")
+        self._views.append((span, self.found[storage.key], position))
         return StoredArray(position, shape, storage.dtype, span, strides=strides, kind=storage.kind)
 
-    def _newer_tensor(self, args: tuple[Any, ...], position: int) -> StoredArray | None:
+    def _newer_tensor(self, args: tuple[Any, ...], position: int) -> StoredArray:
         """Build (untyped storage, offset, shape, strides, requires grad, hooks, type)."""
         if not 7 <= len(args) <= 8 or not isinstance(args[0], _Storage):
             refuse(position, "a tensor that is not (storage, offset, shape, strides, …, type)")
@@ -223,58 +227,35 @@ class _Storages:
         if name not in _NEWER or args[0].dtype != np.uint8:
             refuse(position, "a tensor of a type that is not on the list")
         dtype = DTYPES[_NEWER[name]].newbyteorder("<")
-        bytes_ = args[0]
-        kind = name if name in FLOAT8 else None
-        typed = _Storage(dtype, bytes_.count // dtype.itemsize, bytes_.start, kind)
-        return self._tensor((typed, *args[1:4]), position)
+        count, kind = args[0].count // dtype.itemsize, name if name in FLOAT8 else None
+        return self._tensor((_Storage(args[0].key, dtype, count, kind), *args[1:4]), position)
 
 
-def _parameter(args: tuple[Any, ...], position: int) -> StoredArray | None:
-    if not 1 <= len(args) <= 4 or not (args[0] is None or isinstance(args[0], StoredArray)):
+def _parameter(args: tuple[Any, ...], position: int) -> StoredArray:
+    if not 1 <= len(args) <= 4 or not isinstance(args[0], StoredArray):
         refuse(position, "a parameter that is not a tensor")
     return args[0]
 
 
-def _of_subclass(args: tuple[Any, ...], position: int) -> Any:
-    """Build (function, type, its arguments, state): a tensor with attributes, which are left."""
-    if len(args) != 4 or not isinstance(args[0], Stub) or not isinstance(args[2], tuple):
-        refuse(position, "a tensor that is not (function, type, arguments, state)")
-    if args[0].build is None:
-        refuse(position, "calls a global that is not to be called")
-    return args[0].build(args[2], position)
-
-
 def read_zip(file: MappedFile) -> Any:
-    """Read a checkpoint in PyTorch's zip container.
-
-    Returns:
-        Its value; tensors are `StoredArray`.
+    """Read a checkpoint in PyTorch's zip container; tensors are `StoredArray`.
 
     Raises:
-        UnsafeFileError: Not such a file, damaged, or it names what a state dict does not need.
-        CheckpointError: It is TorchScript.
+        UnsafeFileError: Damaged, or it names what a state dict does not need.
+        CheckpointError: It is TorchScript, or no archive of PyTorch's.
     """
     records = zip_records(file)
     folder = next(name for name in records if _is_data(name)).split("/")[0]
-    if (order := records.get(f"{folder}/byteorder")) is not None:
-        start, length = order
-        if file.bytes[start : start + min(length, 16)] != b"little":
-            refuse(start, "a checkpoint in big-endian byte order")
-    prefix = f"{folder}/data/"
-    places = {
-        name.removeprefix(prefix): records[name] for name in records if name.startswith(prefix)
-    }
-    storages = _Storages(file, places)
+    start, length = records.get(f"{folder}/byteorder", (0, 0))
+    if length and file.bytes[start : start + min(length, 16)] != b"little":
+        refuse(start, "a checkpoint in big-endian byte order")
+    storages = _Storages(file)
     start, length = records[f"{folder}/data.pkl"]
-    value, end = read_pickle(
-        file,
-        start,
-        stop=start + length,
-        vocabulary=storages.vocabulary,
-        persistent=storages.storage,
-    )
+    value, end = storages.read(start, start + length)
     if end != start + length:
         refuse(end, "more bytes after the end of the pickle")
+    prefix = f"{folder}/data/"
+    storages.place({name.removeprefix(prefix): place for name, place in records.items()})
     return value
 
 
@@ -282,41 +263,38 @@ def read_legacy(file: MappedFile) -> Any:
     """Read a checkpoint in PyTorch's container of before 1.6, as `read_zip` does."""
     magic, position = read_pickle(file)
     version, position = read_pickle(file, position)
-    system, begin = read_pickle(file, position)
+    system, position = read_pickle(file, position)
     if magic != LEGACY_MAGIC or version != _LEGACY_VERSION or not isinstance(system, dict):
         refuse(position, "not PyTorch's old container")
     if system.get("little_endian") is not True:
         refuse(position, "a checkpoint in big-endian byte order")
-    # The storages stand behind the pickle and do not say their type: once over it for the types.
-    first = _Storages(file, None)
-    _, position = read_pickle(file, begin, vocabulary=first.vocabulary, persistent=first.storage)
+    storages = _Storages(file)
+    value, position = storages.read(position)
     keys, position = read_pickle(file, position)
-    storages = _Storages(file, _legacy_places(file, keys, first.sizes, position))
-    value, _ = read_pickle(file, begin, vocabulary=storages.vocabulary, persistent=storages.storage)
+    storages.place(_legacy_places(file, keys, storages.found, position))
     return value
 
 
 def _legacy_places(
-    file: MappedFile, keys: Any, sizes: dict[str, int], position: int
+    file: MappedFile, keys: Any, storages: Mapping[str, _Storage], position: int
 ) -> dict[str, tuple[int, int]]:
     """Return where each storage is: 8 bytes of count before each, in the order of the keys."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         refuse(position, "a list of storages that is not one")
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
-        if key not in sizes or key in places:
+        if key not in storages or key in places:
             refuse(position, f"storage {shown(key)!r}, which no tensor names, or twice")
-        if position + 8 > file.size:
+        left = file.size - position - 8
+        if left < 0:
             refuse(position, "the file ends before its storages; it is truncated")
-        length = struct.unpack_from("<q", file.bytes, position)[0] * sizes[key]
-        position += 8
-        if not 0 <= length <= file.size - position:
-            refuse(
-                position,
-                f"storage {shown(key)!r} of {length:,} bytes where fewer are left (truncated?)",
-            )
-        places[key] = (position, length)
-        position += length
+        length = struct.unpack_from("<q", file.bytes, position)[0]
+        length *= storages[key].dtype.itemsize
+        if not 0 <= length <= left:
+            problem = f"storage {shown(key)!r} of {length:,} bytes where {left:,} are left"
+            refuse(position, f"{problem} (truncated?)")
+        places[key] = (position + 8, length)
+        position += 8 + length
     if position != file.size:
         refuse(position, f"{file.size - position:,} bytes after the last storage")
     return places

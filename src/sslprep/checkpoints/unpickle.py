@@ -13,11 +13,10 @@ import struct
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sslprep.checkpoints.arrays import MappedFile, Span, refuse
+from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
 from sslprep.checkpoints.globals import (
     INERT_CALL,
     NUMPY,
-    Bin,
     Inert,
     InertClass,
     PickledType,
@@ -38,24 +37,7 @@ MAX_OPCODES = 500_000
 MAX_MARKS = 64
 _MAX_LINE = 256
 _MAX_LONG = 16
-_AGAIN = "Fetch it again."
-
-_OPCODES = (
-    # What all picklers write.
-    *("PROTO", "FRAME", "STOP", "MARK", "GET", "BINGET", "LONG_BINGET"),
-    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
-    # Numbers and strings.
-    *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2"),
-    *("LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"),
-    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
-    # Containers.
-    *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
-    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_SET", "ADDITEMS", "FROZENSET"),
-    # Globals, which find_class answers with stubs, and what is made of them.
-    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID", "NEWOBJ", "NEWOBJ_EX"),
-)
-"""All that is read. No INST, OBJ, EXT or PERSID, and nothing that only a person writes."""
+_MAX_THROWN = 1_000_000
 
 
 def read_pickle(
@@ -80,11 +62,7 @@ _Unpickler: Any = pickle._Unpickler
 
 
 class _Machine(_Unpickler):  # type: ignore[misc]
-    dispatch: ClassVar[dict[int, Callable[[Any], object]]] = {
-        code: step
-        for code, step in _Unpickler.dispatch.items()
-        if code in {getattr(pickle, name)[0] for name in _OPCODES}
-    }
+    dispatch: ClassVar[dict[int, Callable[[Any], object]]]
 
     def __init__(
         self,
@@ -95,7 +73,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
         persistent: Callable[[Any, int], Any] | None,
     ) -> None:
         self.file, self.at, self.end, self.position = file, start, end, start
-        self.vocabulary, self.persistent, self.bin = vocabulary, persistent, Bin()
+        self.vocabulary, self.persistent, self.left = vocabulary, persistent, _MAX_THROWN
         super().__init__(self, encoding="latin1")
 
     def run(self) -> Any:
@@ -136,7 +114,9 @@ class _Machine(_Unpickler):  # type: ignore[misc]
         """Go over `size` bytes; return where they begin."""
         left = self.end - self.at
         if not left:
-            refuse(self.position, "the file ends within the pickle; it is truncated", _AGAIN)
+            refuse(
+                self.position, "the file ends within the pickle; it is truncated", "Fetch it again."
+            )
         if not 0 <= size <= left:
             refuse(
                 self.position, f"a length of {size:,} bytes where {left:,} are left (truncated?)"
@@ -254,10 +234,23 @@ class _Machine(_Unpickler):  # type: ignore[misc]
         self._inert(called, args)
 
     def _inert(self, made: InertClass | Inert, args: Any) -> None:
-        self.append(Inert(made.kind, self.bin.throw(args, self.position)))
+        self.append(Inert(made.kind, self._arrays_in(args)))
 
     def _throw(self, target: Inert, state: Any) -> None:
-        target.arrays += self.bin.throw(state, self.position)
+        target.arrays += self._arrays_in(state)
+
+    def _arrays_in(self, value: Any) -> int:
+        """Count the arrays of a value that is thrown away; it may be so again and again."""
+        todo, arrays = [value], 0
+        while todo:
+            item = todo.pop()
+            self.left -= 1
+            if self.left < 0:
+                refuse(self.position, "values that are not read, the same ones again and again")
+            if isinstance(item, list | tuple | dict):
+                todo += item.values() if isinstance(item, dict) else item
+            arrays += isinstance(item, StoredArray)
+        return arrays
 
     def load_build(self) -> None:
         target, state = self._pops(2)
@@ -298,6 +291,13 @@ class _Machine(_Unpickler):  # type: ignore[misc]
             refuse(self.position, f"a frame of {size:,} bytes where fewer are left")
 
 
+_OWN = (
+    *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG"),
+    *("FLOAT", "BINFLOAT", "EMPTY_LIST", "LIST", "EMPTY_DICT", "EMPTY_TUPLE", "TUPLE", "TUPLE1"),
+    *("TUPLE2", "TUPLE3", "GET", "BINGET", "LONG_BINGET", "STOP"),
+    *("GLOBAL", "STACK_GLOBAL", "BINPERSID"),  # they call `find_class` and `persistent_load`
+)
+"""Opcodes that pickle's own machine may carry out."""
 _STEPS: dict[str, Callable[[_Machine], object]] = {
     "PROTO": _Machine._proto,
     "FRAME": _Machine._frame,
@@ -332,4 +332,8 @@ _STEPS: dict[str, Callable[[_Machine], object]] = {
     "ADDITEMS": lambda m: m._extend(m.pop_mark()),
     "FROZENSET": lambda m: m._inert(Inert("frozenset"), m.pop_mark()),
 }
-_Machine.dispatch |= {getattr(pickle, name)[0]: step for name, step in _STEPS.items()}
+"""The others that are read. No INST, OBJ, EXT or PERSID, and none that only a person writes."""
+_Machine.dispatch = {
+    getattr(pickle, name)[0]: _STEPS.get(name) or _Unpickler.dispatch[getattr(pickle, name)[0]]
+    for name in (*_OWN, *_STEPS)
+}

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import stat
 import struct
+import tempfile
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from sslprep import console
-from sslprep.data.partition import FinishedPartition, find_partitions, read_partition
-from sslprep.executors import map_chunks, open_executor
-from sslprep.files import OutputSet, sha256_of
+from sslprep.atomic import OutputSet
+from sslprep.data.images import nearest
+from sslprep.executors import completed, open_executor
+from sslprep.image_files import IMAGE_FORMATS
+from sslprep.input_files import sha256_of
+from sslprep.parameters import Positive, command
+from sslprep.partition import IMAGES, Partition, find_partitions, image_root, read_partition
+from sslprep.results import result, table
 
-Problem = Literal["missing", "unreadable", "truncated", "suffix", "mode"]
+Problem = Literal["missing", "unreadable", "truncated", "extraneous", "suffix", "mode"]
 PROBLEMS: dict[Problem, str] = {
     "missing": "no such file",
     "unreadable": "not an image, or damaged",
     "truncated": "the file ends in the middle of the image",
+    "extraneous": "a JPEG with bytes that do not belong there; it reads all the same",
     "suffix": "another format than the suffix says; it reads all the same",
     "mode": "not RGB; it reads, and training converts it",
 }
 FATAL: tuple[Problem, ...] = ("missing", "unreadable", "truncated")
 
-# Formats that Pillow reads by itself. Others, such as EPS, would start a program.
-_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
-_FORMAT_OF_SUFFIX = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".ppm": "PPM",
-    ".pgm": "PPM",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".gif": "GIF",
-}
+_FORMATS = [*sorted(set(IMAGE_FORMATS.values())), "DIB", "ICO", "PCX", "SGI", "TGA"]
+"""Formats that Pillow reads by itself. Others, such as EPS, would start a program."""
 _CHUNK = 256
 
 
@@ -55,14 +53,6 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
-class _Report(msgspec.Struct):
-    partition: str
-    images: int
-    images_sha256: str
-    counts: dict[str, int]
-    findings: list[Finding]
-
-
 def inspect_image(path: Path) -> list[tuple[Problem, str]]:
     """Read one image whole and return what is wrong with it.
 
@@ -71,9 +61,10 @@ def inspect_image(path: Path) -> list[tuple[Problem, str]]:
         [('missing', 'no such file')]
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             return [("unreadable", "not a regular file")]
-        if not path.stat().st_size:
+        if not status.st_size:
             return [("unreadable", "empty")]
     except (FileNotFoundError, NotADirectoryError):
         return [("missing", "no such file")]
@@ -85,14 +76,17 @@ def inspect_image(path: Path) -> list[tuple[Problem, str]]:
 def _decode(path: Path) -> list[tuple[Problem, str]]:
     from PIL import Image, UnidentifiedImageError
 
+    extraneous = None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _captured() as said:
             warnings.simplefilter("ignore")  # odd EXIF data, large images: not our question
             with Image.open(path, formats=_FORMATS) as image:
                 kind, mode = image.format, image.mode
-                # JPEG: all data is read, but only an eighth of the pixels computed.
-                image.draft(None, (1, 1))
-                image.load()
+                if kind != "JPEG" or not _opencv_reads(path) or os.fstat(said).st_size:
+                    # JPEG: all data is read, but only an eighth of the pixels computed.
+                    image.draft(None, (1, 1))
+                    image.load()
+                extraneous = re.search(rb"\d+ extraneous bytes[ -~]*", os.pread(said, 4096, 0))
     except UnidentifiedImageError:
         return [("unreadable", "not an image")]
     except Image.DecompressionBombError as error:
@@ -113,13 +107,38 @@ def _decode(path: Path) -> list[tuple[Problem, str]]:
         cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
         return [("truncated" if cut else "unreadable", str(error) or type(error).__name__)]
     found: list[tuple[Problem, str]] = []
-    expected = _FORMAT_OF_SUFFIX.get(path.suffix.lower())
-    actual = "JPEG" if kind == "MPO" else kind  # MPO is a JPEG with further pictures after it
-    if expected is not None and actual != expected:
+    if extraneous:
+        found.append(("extraneous", extraneous[0].decode()))
+    expected = IMAGE_FORMATS.get(path.suffix.lower())
+    # MPO is a JPEG with further pictures after it, DIB a BMP without its first bytes.
+    actual = {"MPO": "JPEG", "DIB": "BMP"}.get(kind or "", kind)
+    if actual != expected:
         found.append(("suffix", f"a {actual} file"))
     if mode != "RGB":
         found.append(("mode", mode))
     return found
+
+
+@contextlib.contextmanager
+def _captured() -> Iterator[int]:
+    """Keep what decoders write on standard error from the screen; yield a file with it."""
+    with tempfile.TemporaryFile() as file:
+        before = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield file.fileno()
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+def _opencv_reads(path: Path) -> bool:
+    """Decode a JPEG by OpenCV, where it is installed: its libjpeg tells of extraneous bytes."""
+    try:
+        import cv2
+    except ImportError:
+        return False
+    return cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
 
 
 def inspect_images(rows: tuple[int, list[str]], root: Path) -> list[Finding]:
@@ -132,21 +151,23 @@ def inspect_images(rows: tuple[int, list[str]], root: Path) -> list[Finding]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@result
 class CheckResult:
     """What `check` found.
 
     Attributes:
-        images: How many images were read.
+        images: How many images the partitions list.
         counts: How many images have each problem.
         findings: All problems, in row order.
         written: The report of each partition.
+        note: What may be wrong, where images are missing.
     """
 
     images: int
     counts: dict[str, int]
     findings: tuple[Finding, ...]
     written: tuple[Path, ...]
+    note: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -156,34 +177,37 @@ class CheckResult:
     def text(self) -> str:
         """Lay out the counts, and the first images with problems."""
         rows = [(name, self.counts[name], meaning) for name, meaning in PROBLEMS.items()]
+        missing = self.counts["missing"]
         lines = [
-            f"{self.images:,} images read",
-            console.table(("problem", "images", "meaning"), rows),
+            f"{self.images:,} images listed: {self.images - missing:,} read, {missing:,} missing",
+            *([self.note] if self.note else []),
+            table(("problem", "images", "meaning"), rows),
         ]
         worst = sorted(self.findings, key=lambda f: f.problem not in FATAL)
         if worst:
             shown = [(f.problem, f.row, f.image, f.detail) for f in worst[:20]]
-            lines += ["", console.table(("problem", "row", "image", "detail"), shown)]
+            lines += ["", table(("problem", "row", "image", "detail"), shown)]
         if len(worst) > 20:
             lines.append(f"… and {len(worst) - 20:,} more")
         lines += [f"all of them: {path}" for path in self.written]
         return "\n".join(lines)
 
 
-def _chunks(part: FinishedPartition) -> Iterator[tuple[int, list[str]]]:
+def _chunks(part: Partition) -> Iterator[tuple[int, list[str]]]:
     for start in range(0, len(part.images), _CHUNK):
         yield start, part.images[start : start + _CHUNK].tolist()
 
 
+@command(renamed={"output_dir": "output"})
 def check(
-    *,
     folder: Path,
+    output: Path | None = None,
+    *,
     partitions: tuple[str, ...] | None = None,
     root: Path | None = None,
-    output_dir: Path | None = None,
-    jobs: int | None = None,
+    jobs: Positive | None = None,
     scheduler: str | None = None,
-    overwrite: bool = False,
+    overwrite: bool = False,  # noqa: ARG001
 ) -> CheckResult:
     """Read every image of finished partitions and report those that are missing or damaged.
 
@@ -191,52 +215,62 @@ def check(
 
     Args:
         folder: Folder of the partitions.
+        output: Folder for the reports; by default that of the partitions.
         partitions: Which partitions; by default all of the folder.
-        root: Folder that relative image paths start from; by default the one that the partition
-            was written relative to.
-        output_dir: Folder for the reports; by default that of the partitions.
+        root: Folder that relative image paths start from; by default where they started when
+            the partition was written, whatever the working folder is now.
         jobs: Number of processes; all cores by default.
         scheduler: Address of a Dask scheduler to work on.
-        overwrite: Replace existing reports.
+        overwrite: Not needed any more: earlier reports are replaced.
 
     Returns:
         Counts and findings; `ok` is false (exit code 1) where an image cannot be read.
 
     Raises:
         DatasetError: No finished partition.
-        OutputError: A report exists, or cannot be written.
+        OutputError: A report cannot be written.
     """
-    finished = [read_partition(folder, name) for name in find_partitions(folder, partitions)]
-    target = output_dir or folder
-    names = [f"{part.name}.check.json" for part in finished]
+    finished = {n: read_partition(folder, n) for n in find_partitions(folder, partitions)}
+    target = output or folder
+    total = sum(len(part.images) for part in finished.values())
     every: list[Finding] = []
-    with OutputSet(target, names, manifests=[], lock="check", overwrite=overwrite) as out:
+    note = None
+    names = {name: f"{name}.check.json" for name in finished}
+    with OutputSet(target, names.values(), manifests=[], lock="check", overwrite=True) as out:
         with (
-            console.progress(sum(len(part.images) for part in finished), "images") as advance,
+            console.progress(total, "images") as advance,
             open_executor(jobs, scheduler) as executor,
         ):
-            for part, name in zip(finished, names, strict=True):
-                place = root or Path(part.manifest.parameters.get("relative_to") or "")
+            for name, part in finished.items():
+                place = root.absolute() if root else image_root(folder, name)
                 findings: list[Finding] = []
-                work = partial(inspect_images, root=place.absolute())
-                for at, found in enumerate(map_chunks(work, _chunks(part), executor)):
+                work = partial(inspect_images, root=place)
+                for (_, paths), found in completed(work, _chunks(part), executor):
                     findings += found
-                    advance(min(_CHUNK, len(part.images) - at * _CHUNK))
-                digest = sha256_of(folder / f"{part.name}_images.npy")
-                report = _Report(part.name, len(part.images), digest, _count(findings), findings)
-                out.save_json(name, report)
+                    advance(len(paths))
+                findings.sort(key=lambda finding: finding.row)
+                gone = next((f.image for f in findings if f.problem == "missing"), None)
+                near = nearest(place / gone) if gone else None
+                note = note or (f"{gone} is missing; {near}" if near else None)
+                report = {
+                    "partition": name,
+                    "images": len(part.images),
+                    "images_sha256": sha256_of(folder / (name + IMAGES)),
+                    "counts": _count(findings),
+                    "findings": findings,
+                }
+                out.save_json(names[name], report)
                 every += findings
         out.commit()
     return CheckResult(
-        images=sum(len(part.images) for part in finished),
+        images=total,
         counts=_count(every),
         findings=tuple(every),
-        written=tuple(target / name for name in names),
+        written=tuple(target / name for name in names.values()),
+        note=note,
     )
 
 
 def _count(findings: list[Finding]) -> dict[str, int]:
-    counts: dict[Any, int] = dict.fromkeys(PROBLEMS, 0)
-    for finding in findings:
-        counts[finding.problem] += 1
-    return counts
+    counts = Counter(finding.problem for finding in findings)
+    return {problem: counts[problem] for problem in PROBLEMS}

@@ -1,122 +1,99 @@
-"""COCO2014: partitions from its instance annotations, minival and valminusminival derived."""
+"""COCO: partitions from its instance annotations, minival and valminusminival derived."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sslprep import manifest
-from sslprep.data.annotations import Category, read_categories, read_image_ids, read_instances
-from sslprep.data.partition import ClassRecord, Partition, check_choices, stored_prefix
-from sslprep.data.presence import Presence, align, presence, select
-from sslprep.data.writing import PartitionsWritten, write_partitions
+from sslprep.data.coco_labels import (
+    Category,
+    Presence,
+    align,
+    read_categories,
+    read_image_ids,
+    read_presence,
+    select,
+)
+from sslprep.data.images import Images, stored_prefix
+from sslprep.data.write_partitions import (
+    Format,
+    NewPartition,
+    PartitionSet,
+    PartitionsWritten,
+    check_names,
+)
 from sslprep.errors import AnnotationError, DatasetError, ParameterError
+from sslprep.parameters import command
+from sslprep.partition import ClassRecord
 
-logger = logging.getLogger(__name__)
-
-PartitionName = Literal["train", "val", "minival", "valminusminival"]
-PARTITIONS: tuple[PartitionName, ...] = ("train", "val", "minival", "valminusminival")
+PARTITIONS = ("train", "val", "minival", "valminusminival")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
     """How one partition comes about: from its own file, or from val's by image ids."""
 
-    name: PartitionName
+    name: str
     file: Path
     ids_from: Path | None = None
     inside: bool = True
 
 
-def annotation_file(folder: Path, partition: str) -> Path:
-    """Return where the annotations of a partition are."""
-    return folder / f"instances_{partition}2014.json"
-
-
 def plan(
-    folder: Path, wanted: Sequence[PartitionName], minival_ids: Path | None
-) -> tuple[list[_Source], list[PartitionName]]:
+    folder: Path, files: Mapping[str, Path], wanted: Sequence[str], minival_ids: Path | None
+) -> tuple[list[_Source], list[str]]:
     """Decide what each partition is made from; also return those that cannot be made.
 
     minival2014 is exactly the image set of val2017, and valminusminival2014 is the rest of
     val2014, so where their files are missing they follow from val's.
 
     Raises:
-        DatasetError: The file of `train` or `val` is missing.
+        DatasetError: The file of a partition that cannot be derived is missing.
     """
-    files = {name: annotation_file(folder, name) for name in PARTITIONS}
-    needed = [files[name] for name in ("train", "val") if name in wanted]
-    missing = [path.name for path in needed if not path.is_file()]
+    derivable = ("minival", "valminusminival") if folder.is_dir() else ()
+    missing = [files[n] for n in wanted if n not in derivable and not files[n].is_file()]
     if missing:
+        here = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
         raise DatasetError(
-            f"does not hold {' or '.join(missing)}",
+            f"does not hold {' or '.join(path.name for path in missing)}",
             where=folder,
-            expected="the COCO2014 instance annotations",
-            remedy="Give their folder, or choose the partitions that it has with --partitions.",
+            expected="COCO's instance annotations",
+            remedy="Choose the partitions that it has with --partitions, or name files: "
+            f"--annotations {wanted[0]}={here[0] if here else 'FILE'}.",
         )
     val2017 = folder / "instances_val2017.json"
-    ids = minival_ids or next(
-        (path for path in (files["minival"], val2017) if path.is_file()), None
-    )
+    known = [path for path in (files.get("minival"), val2017) if path and path.is_file()]
+    ids = minival_ids or next(iter(known), None)
     sources, impossible = [], []
     for name in wanted:
+        rest = files.get("valminusminival")
         if files[name].is_file():
             sources.append(_Source(name=name, file=files[name]))
-        elif files["val"].is_file() and ids:
+        elif "val" in files and files["val"].is_file() and ids:
             inside = name == "minival"
             sources.append(_Source(name=name, file=files["val"], ids_from=ids, inside=inside))
-        elif files["val"].is_file() and name == "minival" and files["valminusminival"].is_file():
-            rest = files["valminusminival"]
+        elif files["val"].is_file() and name == "minival" and rest and rest.is_file():
             sources.append(_Source(name=name, file=files["val"], ids_from=rest, inside=False))
         else:
             impossible.append(name)
     return sources, impossible
 
 
-def _not_derived(folder: Path, names: Sequence[str]) -> str:
-    files = " and ".join(annotation_file(folder, name).name for name in names)
-    return (
-        f"{' and '.join(names)} not written: {folder} has no {files}, and to derive them takes "
-        "instances_val2014.json with either instances_val2017.json or --minival-ids"
-    )
-
-
-def _prefixes(
-    sources: Sequence[_Source],
-    train_imgs_path: Path | None,
-    val_imgs_path: Path | None,
-    relative_to: Path | None,
-) -> dict[PartitionName, str]:
-    """Return what stands before the file names of each partition."""
-    prefixes: dict[PartitionName, str] = {}
-    for source in sources:
-        flag = "train" if source.name == "train" else "val"
-        folder = train_imgs_path if flag == "train" else val_imgs_path
-        if folder is None:
-            raise ParameterError(
-                f"the partition {source.name} needs --{flag}_imgs_path",
-                expected=f"the folder of the {flag}2014 images",
-            )
-        prefixes[source.name] = stored_prefix(folder, relative_to)
-    return prefixes
-
-
-def _inputs_of(source: _Source, leading: Path) -> tuple[Path, ...]:
-    """Return the files that a partition comes from; train's gives the order of the classes."""
-    paths = [source.file, source.ids_from, leading if leading.is_file() else None]
-    return tuple(dict.fromkeys(path for path in paths if path is not None))
-
-
-def _read_presence(path: Path) -> Presence:
-    """Read one annotation file; the decoded records are gone when this returns."""
-    instances = read_instances(path)
-    try:
-        return presence(instances)
-    except AnnotationError as error:
-        raise error.at(path) from error
+def _files(source: Path, year: str, annotations: Mapping[str, Path] | None) -> dict[str, Path]:
+    """Return the annotation file of each partition: those named, or those of a year."""
+    if annotations:
+        beside = {name: source / path for name, path in annotations.items()}
+        return {n: beside[n] if beside[n].is_file() else path for n, path in annotations.items()}
+    names = PARTITIONS if year == "2014" else PARTITIONS[:2]
+    if source.is_file():
+        own = source.stem.removeprefix("instances_").removesuffix(year)
+        return {own if own in names else "train": source}
+    if not source.is_dir():
+        raise DatasetError("no such folder or file", where=source, remedy="Check the path.")
+    return {name: source / f"instances_{name}{year}.json" for name in names}
 
 
 def _derive(whole: Presence, source: _Source) -> Presence:
@@ -130,32 +107,39 @@ def _derive(whole: Presence, source: _Source) -> Presence:
         raise error.at(source.ids_from) from error
 
 
+@command(renamed={"json_annotations_dir": "source", "output_dir": "output"})
 def write_coco(
+    source: Path,
+    output: Path,
     *,
-    json_annotations_dir: Path,
-    output_dir: Path,
     train_imgs_path: Path | None = None,
     val_imgs_path: Path | None = None,
-    partitions: tuple[Literal["train", "val", "minival", "valminusminival"], ...] | None = None,
+    year: Literal["2014", "2017"] = "2014",
+    annotations: dict[str, Path] | None = None,
+    partitions: tuple[str, ...] | None = None,
     minival_ids: Path | None = None,
-    format: tuple[Literal["npy", "jsonl", "csv", "txt", "parquet"], ...] = ("npy",),
+    image_level: bool = False,
+    format: tuple[Format, ...] = ("npy",),
     relative_to: Path | None = None,
     overwrite: bool = False,
     hash_inputs: bool = False,
 ) -> PartitionsWritten:
-    """Write image and label files of COCO2014 from its instance annotations.
+    """Write image and label files of COCO from its instance annotations.
 
     Args:
-        json_annotations_dir: Folder of `instances_train2014.json`, `instances_val2014.json` and,
-            where they exist, those of minival and valminusminival.
-        output_dir: Folder for the partitions; created if missing.
-        train_imgs_path: Folder of the train2014 images.
-        val_imgs_path: Folder of the val2014 images, which are also those of minival and
-            valminusminival.
-        partitions: Which partitions to write; by default all four, of which minival and
+        source: Folder of `instances_train2014.json`, `instances_val2014.json` and, where they
+            exist, those of minival and valminusminival; or one annotation file.
+        output: Folder for the partitions; created if missing.
+        train_imgs_path: Folder of the images of train.
+        val_imgs_path: Folder of the images of all other partitions.
+        year: Which files: 2014 or 2017.
+        annotations: Files in COCO's form by partition, such as `train=mine.json,val=other.json`,
+            in place of those of a year; relative to the folder or the working folder.
+        partitions: Which partitions to write; by default all, of which minival and
             valminusminival may be missing.
         minival_ids: Image ids of minival, one a line or as a JSON list. Used where
             `instances_minival2014.json` is missing; `instances_val2017.json` does as well.
+        image_level: Count annotations whether or not they have a box.
         format: Further formats of the partitions beside npy.
         relative_to: Store image paths relative to this folder.
         overwrite: Replace existing output files.
@@ -165,76 +149,91 @@ def write_coco(
         What was written, with counts by partition.
 
     Raises:
-        AnnotationError: An annotation file is malformed.
+        AnnotationError: An annotation file is malformed, or none of its annotations counts.
         DatasetError: An annotation file is missing.
         ParameterError: Choices that cannot work together.
         OutputError: The output exists, or cannot be written.
     """
-    check_choices(partitions, format, multi_label=True)
-    wanted = [name for name in PARTITIONS if partitions is None or name in partitions]
-    if not json_annotations_dir.is_dir():
-        raise DatasetError("no such folder", where=json_annotations_dir, remedy="Check the path.")
-    sources, impossible = plan(json_annotations_dir, wanted, minival_ids)
-    warnings = [_not_derived(json_annotations_dir, impossible)] if impossible else []
+    check_names(partitions)
+    files = _files(source, year, annotations)
+    if unknown := [name for name in partitions or () if name not in files]:
+        raise ParameterError(f"--partitions is {unknown[0]}", expected=" or ".join(files))
+    wanted = [name for name in files if partitions is None or name in partitions]
+    sources, impossible = plan(source, files, wanted, minival_ids)
+    warnings = []
+    if impossible:
+        warnings.append(
+            f"{' and '.join(impossible)} not written: {source} has no "
+            f"{' and '.join(files[name].name for name in impossible)}, and to derive them takes "
+            "instances_val2014.json with either instances_val2017.json or --minival-ids"
+        )
     if not sources:
         raise DatasetError(warnings[0], remedy="Add one of these, or choose other --partitions.")
-    if minival_ids and not any(source.ids_from for source in sources):
+    if minival_ids and not any(s.ids_from for s in sources):
         warnings.append(f"{minival_ids} was not used: no partition had to be derived")
-    prefixes = _prefixes(sources, train_imgs_path, val_imgs_path, relative_to)
-    folders = {p for p in (train_imgs_path, val_imgs_path) if p is not None}
-    warnings += [
-        f"{p}: no such folder; its images' paths are stored all the same"
-        for p in sorted(folders)
-        if not p.is_dir()
-    ]
-    for warning in warnings:
-        logger.warning("%s", warning)
-
-    inputs = manifest.Inputs(hash_inputs=hash_inputs)
-    leading = annotation_file(json_annotations_dir, "train")
-    for path in dict.fromkeys(p for s in sources for p in _inputs_of(s, leading)):
-        inputs.add_file(path)
-    classes: list[Category] = []
-    if leading.is_file() and "train" not in wanted:
-        classes = read_categories(leading)
-    whole: dict[Path, Presence] = {}
-    made = []
-    for source in sources:
-        if source.file not in whole:
-            whole[source.file] = _read_presence(source.file)
-        part = _derive(whole[source.file], source)
-        classes = classes or part.classes
-        try:
-            labels = align(part, classes)
-        except AnnotationError as error:
-            raise error.at(source.file) from error
-        own = source.ids_from is None
-        made.append(
-            Partition(
-                name=source.name,
-                source_split=source.file.stem.removeprefix("instances_"),
-                images=[prefixes[source.name] + name for name in part.file_names],
-                labels=labels,
-                formats=format,
-                sources=_inputs_of(source, leading),
-                details={"dataset": "COCO2014"},
-                counts={"annotations": part.annotations, "valid": part.valid} if own else {},
+    prefixes = {}
+    for name in (s.name for s in sources):
+        flag = "train" if name == "train" else "val"
+        folder = train_imgs_path if flag == "train" else val_imgs_path
+        if folder is None:
+            raise ParameterError(
+                f"the partition {name} needs --{flag}_imgs_path",
+                expected=f"the folder of its images, such as {flag}{year}",
             )
+        prefixes[name] = stored_prefix(folder, relative_to)
+    with PartitionSet(output, [s.name for s in sources], format, overwrite=overwrite) as out:
+        inputs = manifest.Inputs(hash_inputs=hash_inputs)
+        leading = files.get("train")  # its order of the classes rules
+        leading = leading if leading and leading.is_file() else None
+        used = {s.name: [p for p in (s.file, s.ids_from, leading) if p] for s in sources}
+        for path in dict.fromkeys(path for paths in used.values() for path in paths):
+            inputs.add_file(path)
+        classes: list[Category] = []
+        if leading and "train" not in wanted:
+            classes = read_categories(leading)
+        whole: dict[Path, Presence] = {}
+        made = []
+        for own in sources:
+            if own.file not in whole:
+                whole[own.file] = read_presence(own.file, image_level=image_level)
+            part = _derive(whole[own.file], own)
+            classes = classes or part.classes
+            try:
+                labels = align(part, classes)
+            except AnnotationError as error:
+                raise error.at(own.file) from error
+            uncounted = part.warning()
+            counts = {"annotations": part.annotations}
+            counts |= {f"not counted: {reason}": n for reason, n in part.uncounted.items()}
+            counts["valid"] = part.annotations - sum(part.uncounted.values())
+            made.append(
+                NewPartition(
+                    name=own.name,
+                    source_split=own.file.stem.removeprefix("instances_"),
+                    images=Images([(prefixes[own.name], part.file_names)]),
+                    labels=labels,
+                    sources=dict.fromkeys(used[own.name]),
+                    details={"dataset": f"COCO{year}"},
+                    counts=counts if own.ids_from is None else {},
+                    warnings=[f"{own.file}: {uncounted}"] if uncounted else (),
+                )
+            )
+        return out.write(
+            made,
+            classes=[ClassRecord(c.name, c.id) for c in classes],
+            command="data coco",
+            parameters={
+                "json_annotations_dir": source,
+                "train_imgs_path": train_imgs_path,
+                "val_imgs_path": val_imgs_path,
+                "year": year,
+                "annotations": annotations,
+                "partitions": partitions,
+                "minival_ids": minival_ids,
+                "image_level": image_level,
+                "relative_to": relative_to,
+            },
+            inputs=inputs,
+            warnings=warnings,
+            root=relative_to,
         )
-    return write_partitions(
-        output_dir,
-        made,
-        classes=[ClassRecord(c.name, c.id) for c in classes],
-        command="data coco",
-        parameters={
-            "json_annotations_dir": json_annotations_dir,
-            "train_imgs_path": train_imgs_path,
-            "val_imgs_path": val_imgs_path,
-            "partitions": partitions,
-            "minival_ids": minival_ids,
-            "relative_to": relative_to,
-        },
-        inputs=inputs,
-        warnings=warnings,
-        overwrite=overwrite,
-    )

@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+import os
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from sslprep import manifest
-from sslprep.data.formats import Format
-from sslprep.data.partition import (
-    FinishedPartition,
-    Partition,
-    check_unchanged,
+from sslprep.atomic import MANIFEST_SUFFIX
+from sslprep.data.images import Images
+from sslprep.data.write_partitions import Format, NewPartition, PartitionSet, PartitionsWritten
+from sslprep.errors import DatasetError, ManifestError
+from sslprep.parameters import command
+from sslprep.partition import (
+    IMAGES,
+    LABELS,
+    TARGETS,
     find_partitions,
+    image_root,
     read_partition,
+    read_targets,
 )
-from sslprep.data.writing import PartitionsWritten, write_partitions
-from sslprep.errors import DatasetError
-from sslprep.files import read_json
 
-_BATCH = 65536
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MovedImages(Collection[str]):
-    """Image paths with another prefix, put together while iterating.
-
-    Attributes:
-        images: The paths as they were, dtype `<U…`.
-        old: The prefix that each of them has, with its slash, or nothing.
-        new: What stands in its place.
-
-    Example:
-        >>> list(MovedImages(images=np.array(["/a/1.jpg"]), old="/a/", new="/b/"))
-        ['/b/1.jpg']
-    """
-
-    images: NDArray[np.str_]
-    old: str
-    new: str
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __iter__(self) -> Iterator[str]:
-        cut = len(self.old)
-        for start in range(0, len(self.images), _BATCH):
-            for path in self.images[start : start + _BATCH].tolist():
-                yield self.new + path[cut:]
-
-    def __contains__(self, path: object) -> bool:
-        return any(path == mine for mine in self)
-
-    def strangers(self) -> list[str]:
-        """Return the paths that do not begin with the old prefix."""
-        return [
-            path
-            for start in range(0, len(self.images), _BATCH)
-            for path in self.images[start : start + _BATCH].tolist()
-            if not path.startswith(self.old)
-        ]
+Prefix = Literal[""] | str
+"""A folder, or nothing for relative paths."""
 
 
 def as_prefix(folder: str) -> str:
@@ -88,54 +49,50 @@ def _made_by(record: manifest.Manifest) -> dict[str, Any]:
     }
 
 
-def _moved(
-    folder: Path, part: FinishedPartition, images: MovedImages, sources: tuple[Path, ...]
-) -> Partition:
-    """Return a partition as it was, but for its paths and how it came about."""
-    outputs = {output.file for output in part.manifest.outputs}
-    kinds: tuple[Format, ...] = get_args(Format)
-    details, counts = part.manifest.details, part.manifest.counts
-    return Partition(
-        name=part.name,
-        source_split=details["source_split"],
-        images=images,
-        labels=part.labels,
-        formats=tuple(kind for kind in kinds if f"{part.name}.{kind}" in outputs),
-        keys=_keys(folder, part) if f"{part.name}_targets.json" in outputs else None,
-        sources=sources,
-        counts=counts,
-        details={**details, "made_by": _made_by(part.manifest)},
-        warnings=tuple(part.manifest.warnings),
-    )
+def read_unchanged(folder: Path, name: str) -> manifest.Manifest:
+    """Read a partition's manifest; its files must be those that it describes.
 
-
-def _keys(folder: Path, partition: FinishedPartition) -> Collection[str]:
-    path = folder / f"{partition.name}_targets.json"
-    keys = read_json(path, dict[str, msgspec.Raw], DatasetError)
-    if len(keys) != len(partition.images):
-        raise DatasetError(
-            f"names {len(keys)} images", where=path, expected=f"{len(partition.images)}"
+    Raises:
+        ManifestError: A file differs.
+    """
+    path = folder / (name + MANIFEST_SUFFIX)
+    record = manifest.read(path)
+    if problems := manifest.changed_outputs(path, record):
+        raise ManifestError(
+            f"was changed after it was written: {problems[0]}",
+            where=path,
+            remedy="Write the partition again.",
         )
-    return keys
+    return record
 
 
+def formats_of(record: manifest.Manifest) -> tuple[Format, ...]:
+    """Return the formats that a partition was written in."""
+    written = record.parameters.get("format") or ["npy"]
+    return tuple(kind for kind in get_args(Format) if kind in written)
+
+
+@command(renamed={"output_dir": "output"})
 def relocate(
-    *,
     folder: Path,
-    old_prefix: str,
-    new_prefix: str,
+    output: Path | None = None,
+    *,
+    old_prefix: Prefix,
+    new_prefix: Prefix,
     partitions: tuple[str, ...] | None = None,
-    output_dir: Path | None = None,
     overwrite: bool = False,
 ) -> PartitionsWritten:
     """Rewrite the path prefix of finished partitions, without touching the data set.
 
+    Relative paths still start where they did, but for those that a relocation makes relative:
+    these start at the old prefix.
+
     Args:
         folder: Folder of the partitions.
+        output: Folder for the result; by default the same folder, which takes `--overwrite`.
         old_prefix: Folder that all image paths begin with now; empty for relative paths.
         new_prefix: Folder to put in its place; empty to make the paths relative.
         partitions: Which partitions; by default all of the folder.
-        output_dir: Folder for the result; by default the same folder, which takes `--overwrite`.
         overwrite: Replace existing output files.
 
     Returns:
@@ -146,29 +103,54 @@ def relocate(
         OutputError: The output exists, or cannot be written.
     """
     old, new = as_prefix(old_prefix), as_prefix(new_prefix)
-    finished = [read_partition(folder, name) for name in find_partitions(folder, partitions)]
-    inputs = manifest.Inputs(hash_inputs=True)
-    moved = []
-    for part in finished:
-        check_unchanged(folder, part.manifest)
-        images = MovedImages(images=part.images, old=old, new=new)
-        strangers = images.strangers()
-        if strangers:
-            raise DatasetError(
-                f"{len(strangers)} paths do not begin with {old}, such as {strangers[0]}",
-                where=folder / f"{part.name}_images.npy",
-                remedy="Give the folder that they all begin with as the old prefix.",
-            )
-        sources = [folder / f"{part.name}_images.npy", folder / f"{part.name}_labels.npy"]
-        for path in sources:
-            inputs.add_file(path)
-        moved.append(_moved(folder, part, images, tuple(sources)))
-    return write_partitions(
-        output_dir or folder,
-        moved,
-        classes=finished[0].classes,
-        command="data relocate",
-        parameters={"old_prefix": old_prefix, "new_prefix": new_prefix},
-        inputs=inputs,
+    names = find_partitions(folder, partitions)
+    records = {name: read_unchanged(folder, name) for name in names}
+    first = records[names[0]]
+    targets = any(output.file == names[0] + TARGETS for output in first.outputs)
+    labelled = bool(first.labels)
+    root = Path(os.path.abspath(old)) if old.startswith("/") and not new else None
+    with PartitionSet(
+        output or folder,
+        names,
+        formats_of(first),
+        targets=targets,
+        labelled=labelled,
         overwrite=overwrite,
-    )
+    ) as out:
+        inputs = manifest.Inputs(hash_inputs=True)
+        made = []
+        for name in names:
+            images, labels, classes = read_partition(folder, name)
+            paths = images.tolist()
+            if strangers := [path for path in paths if not path.startswith(old)]:
+                raise DatasetError(
+                    f"{len(strangers)} paths do not begin with {old}, such as {strangers[0]}",
+                    where=folder / (name + IMAGES),
+                    remedy="Give the folder that they all begin with as the old prefix.",
+                )
+            sources = [folder / (name + end) for end in (IMAGES, LABELS)[: 1 + labelled]]
+            for path in sources:
+                inputs.add_file(path)
+            record = records[name]
+            details = {k: v for k, v in record.details.items() if k != "root"}
+            made.append(
+                NewPartition(
+                    name=name,
+                    source_split=details["source_split"],
+                    images=Images([(new, [path[len(old) :] for path in paths])]),
+                    labels=labels if labelled else None,
+                    keys=read_targets(folder / (name + TARGETS)).keys if targets else (),
+                    sources=sources,
+                    counts=record.counts,
+                    details={**details, "made_by": _made_by(record)},
+                    warnings=[w for w in record.warnings if not w.startswith(f"{name}: ")],
+                )
+            )
+        return out.write(
+            made,
+            classes=classes,
+            command="data relocate",
+            parameters={"old_prefix": old_prefix, "new_prefix": new_prefix},
+            inputs=inputs,
+            root=root or image_root(folder, names[0]),
+        )

@@ -24,7 +24,7 @@ CHARACTER = 6.6
 """Width of a digit at the charts' font size, to keep labels apart."""
 _SMALL = 5.9
 """The same for the numbers above columns."""
-_KEY_LINE = 17
+KEY_LINE = 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +84,12 @@ class Frame:
         """Draw dashed lines and, above the chart, what each means."""
         for number, mark in enumerate(marks):
             css = f"mark{number % 2 + 1}"
-            key = top + _KEY_LINE * number
+            key = top + KEY_LINE * number
             self.drawing.line(self.x.start, key - 4, self.x.start + 22, key - 4, css=css)
             self.drawing.text(self.x.start + 28, key, mark.label, css="tick")
         for number, mark in enumerate(marks):
             x = min(max(place(mark.value), self.x.start), self.x.end)
-            above = top + _KEY_LINE * len(marks) - 10
+            above = top + KEY_LINE * len(marks) - 10
             self.drawing.line(x, above, x, self.bottom, css=f"mark{number % 2 + 1}")
 
 
@@ -116,10 +116,10 @@ def columns(
         marks: Dashed lines at positions among the columns, from 0; explained above the chart.
         log: Heights by powers of ten; columns of nothing are left out.
     """
-    drawing = Drawing(WIDTH, 218 + _KEY_LINE * len(marks), title=title, description=description)
+    drawing = Drawing(WIDTH, 218 + KEY_LINE * len(marks), title=title, description=description)
     heights = [float(c) if math.isfinite(c) else 0.0 for c in counts]
     floor = [1.0] if log else []  # a column of 1 is the least there is
-    top = TOP + _KEY_LINE * len(marks) + 10
+    top = TOP + KEY_LINE * len(marks) + 10
     y, ticks, texts = _axis([*floor, *heights], drawing.height - BOTTOM, top, log=log)
     x = Scale(-0.5, max(1, len(heights)) - 0.5, LEFT, WIDTH - RIGHT)
     frame = Frame(drawing, x, y, x_label=x_label, y_label=y_label)
@@ -187,13 +187,13 @@ def curves(
     """
     own = [line for line in series if not line.reference]
     keys = own if len(series) > 1 else []
-    rows = _legend_rows([line.name for line in keys])
-    drawing = Drawing(WIDTH, 222 + _KEY_LINE * len(rows), title=title, description=description)
+    rows = legend_rows([line.name for line in keys])
+    drawing = Drawing(WIDTH, 222 + KEY_LINE * len(rows), title=title, description=description)
     lines = [_finite(line, least if log else None) for line in series]
     ys = [v for line in lines for part in (line.y, line.low, line.high) for v in _list(part)]
     xs = [v for line in lines for v in _list(line.x)] or [0.0, 1.0]
     y, ticks, texts = _axis(
-        ys or [1.0], drawing.height - BOTTOM, TOP + _KEY_LINE * len(rows), log=log
+        ys or [1.0], drawing.height - BOTTOM, TOP + KEY_LINE * len(rows), log=log
     )
     margin = 8 + max((5.6 * len(line.name) for line in series if line.reference), default=0)
     x = Scale(min(xs), max(xs), LEFT + 4, WIDTH - RIGHT - margin, log=x_ticks is not None)
@@ -236,7 +236,8 @@ def _x_ticks(x: Scale, wanted: Sequence[float] | None) -> list[float]:
     return kept
 
 
-def _legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
+def legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
+    """Lay the names of a legend out in rows; each comes with its number, from 1."""
     rows: list[list[tuple[int, str]]] = []
     room = 0.0
     for number, name in enumerate(names, start=1):
@@ -251,7 +252,7 @@ def _legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
 
 def _legend(drawing: Drawing, rows: Sequence[Sequence[tuple[int, str]]]) -> None:
     for level, row in enumerate(rows):
-        place, y = float(LEFT), TOP - 1 + _KEY_LINE * level
+        place, y = float(LEFT), TOP - 1 + KEY_LINE * level
         for number, name in row:
             drawing.line(place, y, place + 18, y, css=f"line{number}")
             drawing.text(place + 23, y + 4, name, css="tick")

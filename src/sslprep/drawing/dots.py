@@ -6,7 +6,18 @@ import math
 from collections.abc import Sequence
 
 from sslprep.drawing.axes import Scale, powers_of_ten, round_ticks
-from sslprep.drawing.charts import BOTTOM, CHARACTER, RIGHT, TOP, WIDTH, Frame, Mark
+from sslprep.drawing.charts import (
+    BOTTOM,
+    CHARACTER,
+    KEY_LINE,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Frame,
+    Mark,
+    legend_rows,
+)
 from sslprep.drawing.numbers import power_texts, tick_text
 from sslprep.drawing.svg import Drawing
 
@@ -20,7 +31,7 @@ def dots(
     x_label: str,
     log: bool = False,
     marks: Sequence[Mark] = (),
-    row: float = 15,
+    row: float = 14,
 ) -> Drawing:
     """Draw rows of dots: William Cleveland's dot plot.
 
@@ -41,8 +52,8 @@ def dots(
         >>> drawing.__html__().count("<circle")
         2
     """
-    keys = [name for name, _ in values] if len(values) > 1 else []
-    head = TOP - 12 + 17 * (len(marks) + bool(keys))
+    rows = legend_rows([name for name, _ in values] if len(values) > 1 else [])
+    head = TOP - 12 + KEY_LINE * (len(marks) + len(rows))
     height = head + row * len(names) + BOTTOM
     drawing = Drawing(WIDTH, height, title=title, description=description)
     left = 16 + CHARACTER * min(16, max((len(name) for name in names), default=1))
@@ -60,12 +71,13 @@ def dots(
     for tick, text in zip(ticks, texts, strict=True):
         drawing.line(x(tick), head, x(tick), frame.bottom, css="grid")
         frame.x_tick(x(tick), text)
-    place = left
-    for number, name in enumerate(keys, start=1):
-        drawing.dot(place + 5, 13, 4, css=f"key{number}")
-        drawing.text(place + 13, 17, name, css="tick")
-        place += 26 + len(name) * CHARACTER
-    frame.marks(marks, x, TOP - 4 + 17 * bool(keys))
+    for level, keys in enumerate(rows):
+        place = float(LEFT)
+        for number, name in keys:
+            drawing.dot(place + 12, 13 + KEY_LINE * level, 4, css=f"key{number}")
+            drawing.text(place + 23, 17 + KEY_LINE * level, name, css="tick")
+            place += 34 + len(name) * CHARACTER
+    frame.marks(marks, x, TOP - 4 + KEY_LINE * len(rows))
     for line, name in enumerate(names):
         middle = y(line + 0.5)
         shown = name if len(name) <= 16 else f"{name[:15]}…"

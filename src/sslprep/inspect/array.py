@@ -101,7 +101,8 @@ def _permutations(array: NDArray[Any]) -> dict[str, object] | None:
         found = measure(rows)
         mean, smallest = found.mean, found.minimum
     else:
-        mean, smallest = mean_distance(counts_table(rows)), None
+        exact = mean_distance(counts_table(rows))
+        mean, smallest = None if exact is None else float(exact), None
     if mean is not None:
         facts["mean distance"] = round(float(mean), 4)
     if smallest is not None:

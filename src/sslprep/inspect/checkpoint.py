@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from sslprep.checkpoints.arrays import StoredArray, elements
+from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.names import BOOKKEEPING
 from sslprep.checkpoints.open import Contents
 from sslprep.checkpoints.recognise import check_shapes, describe
@@ -24,7 +25,7 @@ def checkpoint_facts(contents: Contents) -> dict[str, object]:
     arrays = contents.arrays.values()
     if len(contents.arrays) > sum(isinstance(b, StoredArray) for b in contents.blobs.values()):
         facts["arrays in the whole file"] = len(contents.arrays)
-    facts["numbers"] = sum(elements(array.shape) for array in arrays)
+    facts["numbers"] = sum(math.prod(array.shape) for array in arrays)
     facts["bytes of numbers"] = sum(array.nbytes for array in arrays)
     other = Counter(array.type for array in arrays if array.type != "float32")
     if other:

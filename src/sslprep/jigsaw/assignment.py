@@ -1,185 +1,167 @@
 """`max_avg` for any number of tiles, where M! candidates cannot be listed.
 
 The candidate that agrees least with those chosen is a linear assignment of values to positions,
-at the cost of the table of counts. Its dual prices turn the table into surcharges ≥ 0 that are 0
-on every optimal assignment, so the optimal candidates are the perfect matchings of a bipartite
-graph; a walk visits them in lexicographic order up to the first that is not chosen yet.
+at the cost of the table of counts. The Hungarian method turns the table into surcharges ≥ 0: what
+an assignment's surcharges add up to is what it costs above the optimum, so the optimal candidates
+are the perfect matchings of the zeros. Choosing one adds 1 to M surcharges, and from there the
+method goes on. A walk visits candidates in lexicographic order up to the first that is not chosen.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.jigsaw.greedy import Advance, tick
+from sslprep.jigsaw.draws import Draws
+from sslprep.jigsaw.greedy import Advance, silent, tick
 from sslprep.jigsaw.listing import Permutation
+
+Matching = dict[int, int]
+"""The row that holds each column; a column is a power of 2."""
 
 
 def max_avg(
-    n: int,
-    first: Permutation,
-    rng: np.random.Generator | None = None,
-    advance: Advance = lambda _: None,
+    n: int, first: Permutation, draws: Draws | None = None, advance: Advance = silent
 ) -> NDArray[np.uint8]:
-    """Choose by the mean distance to those chosen.
+    """Choose by the mean distance to those chosen, like `greedy.max_avg`.
 
-    Args:
-        n: How many, at most M!.
-        first: The first permutation, (M,) uint8.
-        rng: Takes ties in a random order of positions and values, anew for each pick; None takes
-            them in lexicographic order.
-        advance: Told how many were chosen, now and then.
-
-    Returns:
-        The set, (n, M) uint8.
+    `draws` take ties in a random order of positions and values, anew for each pick.
 
     Example:
         >>> max_avg(4, np.array([0, 1, 2], dtype=np.uint8)).tolist()
         [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1]]
     """
     m = len(first)
-    counts = np.zeros((m, m), dtype=np.int64)
+    surcharges = np.zeros((m, m), dtype=np.int64)
     positions = values = np.arange(m)
     chosen = np.empty((n, m), dtype=np.uint8)
     chosen[0] = first
     seen = {first.tobytes()}
+
+    def is_new(columns: list[int]) -> bool:
+        chosen[k, positions] = values[columns]
+        return chosen[k].tobytes() not in seen
+
     for k in range(1, n):
-        counts[np.arange(m), chosen[k - 1]] += 1
-        if rng is not None:
-            positions, values = rng.permutation(m), rng.permutation(m)
-        surcharges, optimal = _optimum(counts[np.ix_(positions, values)])
-        walk = _Walk(surcharges, chosen[k], positions, values, seen)
+        surcharges[np.arange(m), chosen[k - 1]] += 1
+        if draws is not None:
+            positions, values = draws.permutation(m), draws.permutation(m)
+        table = surcharges[np.ix_(positions, values)]
+        optimal = _matching_of_zeros(table)
+        surcharges[np.ix_(positions, values)] = table
         # All optimal ones may be chosen already; then those that cost one more, and so on.
         for surplus in itertools.count():
-            if walk.reaches(surplus, optimal):
+            if _walk(table, surplus, optimal, is_new):
                 break
         seen.add(chosen[k].tobytes())
         tick(k, n, advance)
     return chosen
 
 
-def _optimum(costs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Solve an assignment problem exactly, prices included.
+def _matching_of_zeros(surcharges: NDArray[np.int64]) -> Matching:
+    """Shift surcharges ≥ 0, in place, until their zeros hold a perfect matching; return it."""
+    allowed = _at_most(surcharges, 0)
+    matching: Matching = {}
+    for row in range(len(surcharges)):
+        while (tried := _place(row, allowed, matching, 0)) >= 0:
+            # Rows that compete for the columns tried, all of them taken: their cheapest way out.
+            columns = np.array([tried >> i & 1 for i in range(len(surcharges))], dtype=bool)
+            rows = [row, *(matching[1 << i] for i in np.flatnonzero(columns).tolist())]
+            surcharges[:, columns] += (least := surcharges[rows][:, ~columns].min())
+            surcharges[rows] -= least
+            allowed = _at_most(surcharges, 0)
+    return matching
+
+
+def _at_most(surcharges: NDArray[np.int64], budget: int) -> list[int]:
+    """Return the columns that each row may take within a budget, as bits."""
+    packed = np.packbits(surcharges <= budget, axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def _place(row: int, allowed: list[int], matching: Matching, closed: int) -> int:
+    """Give a row a column, moving others where that helps (an augmenting path).
 
     Args:
-        costs: (m, m) by row and column, below 2^53.
+        row: A row without a column.
+        allowed: Columns that each row may take, as bits.
+        matching: Changed in place, where there is a way.
+        closed: Columns that may not be used, as bits.
 
     Returns:
-        The surcharges, (m, m): every assignment's sum of surcharges is what it costs above the
-        optimum; and one optimal assignment, (m,).
+        -1, or, where there is no way, the closed columns and all those tried.
     """
-    from scipy.optimize import linear_sum_assignment
+    while options := allowed[row] & ~closed:
+        later = options >> row << row or options  # not all rows the same first: shorter paths
+        column = later & -later
+        closed |= column
+        if column in matching:
+            tried = _place(matching[column], allowed, matching, closed)
+            if tried >= 0:
+                closed = tried
+                continue
+        matching[column] = row
+        return -1
+    return closed
 
-    costs = costs - costs.min(axis=1, keepdims=True)
-    rows, columns = linear_sum_assignment(costs)
-    paid = costs[rows, columns]
-    # Prices of rows are shortest paths over exchanges: row i takes over the column of row k.
-    exchange = costs[:, columns] - paid
-    prices = np.zeros_like(paid)
-    while not np.array_equal(lower := (exchange + prices).min(axis=1), prices):
-        prices = lower
-    surcharges = costs - prices[:, None]
-    surcharges[:, columns] -= paid - prices
-    return surcharges, columns
 
+def _walk(
+    surcharges: NDArray[np.int64],
+    surplus: int,
+    optimal: Matching,
+    is_new: Callable[[list[int]], bool],
+) -> bool:
+    """Visit the assignments of one sum of surcharges in lexicographic order, up to a new one."""
+    m = len(surcharges)
+    costs: list[list[int]] = surcharges.tolist()
+    columns: list[int] = []
 
-class _Walk:
-    """Assignments of given surplus in lexicographic order, up to the first that is new.
-
-    Args:
-        surcharges: (m, m) by row and column, integers ≥ 0.
-        result: Where the permutation goes, (m,) uint8.
-        positions: The position that each row stands for.
-        values: The value that each column stands for.
-        seen: Permutations that are not new, as bytes.
-    """
-
-    def __init__(
-        self,
-        surcharges: NDArray[np.int64],
-        result: Permutation,
-        positions: NDArray[np.intp],
-        values: NDArray[np.intp],
-        seen: set[bytes],
-    ) -> None:
-        self._surcharges: list[list[int]] = surcharges.tolist()
-        self._table = surcharges
-        self._result, self._positions, self._values, self._seen = result, positions, values, seen
-        self._m = len(surcharges)
-        self._assigned = [0] * self._m
-
-    def reaches(self, surplus: int, optimal: NDArray[np.intp]) -> bool:
-        """Write the first new assignment of exactly this surplus into the result, if any."""
-        return self._search(
-            0, surplus, self._allowed(surplus), (1 << self._m) - 1, optimal.tolist()
-        )
-
-    def _allowed(self, budget: int) -> list[int]:
-        """Return the columns that each row may take within a budget, as bits."""
-        packed = np.packbits(self._table <= budget, axis=1, bitorder="little")
-        return [int.from_bytes(row.tobytes(), "little") for row in packed]
-
-    def _search(
-        self, row: int, budget: int, allowed: list[int], free: int, matching: list[int]
-    ) -> bool:
-        """Assign the rows from `row` on, given that `matching` assigns them to free columns."""
-        if row == self._m:
-            return budget == 0 and self._is_new()
-        columns = allowed[row] & free
-        while columns:
-            bit = columns & -columns
-            columns ^= bit
-            column = bit.bit_length() - 1
-            left = budget - self._surcharges[row][column]
-            if left == budget:
-                still_allowed, trial = allowed, matching.copy()
-            else:  # with less to spend some columns are closed, so look for a new matching
-                still_allowed, trial = self._allowed(left), [-1] * self._m
-            if _complete(row, column, still_allowed, free, trial):
-                self._assigned[row] = column
-                if self._search(row + 1, left, still_allowed, free ^ bit, trial):
+    def search(budget: int, allowed: list[int], taken: int, matching: Matching | None) -> bool:
+        row = len(columns)
+        if row == m:
+            return budget == 0 and is_new(columns)
+        options = allowed[row] & ~taken
+        while options:
+            column = options & -options
+            options ^= column
+            number = column.bit_length() - 1
+            left = budget - costs[row][number]
+            still, known = allowed, matching
+            if left < budget:  # with less to spend some columns are closed: match anew
+                still, known = _at_most(surcharges, left), None
+            trial = _matching_after(row, m, column, still, taken, known)
+            if trial is not None:
+                columns.append(number)
+                if search(left, still, taken | column, trial):
                     return True
+                columns.pop()
         return False
 
-    def _is_new(self) -> bool:
-        self._result[self._positions] = self._values[self._assigned]
-        return self._result.tobytes() not in self._seen
+    return search(surplus, _at_most(surcharges, surplus), 0, None if surplus else optimal)
 
 
-def _complete(row: int, column: int, allowed: list[int], free: int, matching: list[int]) -> bool:
-    """Give `column` to `row` and repair the matching of the rows after it, if that can be done.
+def _matching_after(
+    row: int, m: int, column: int, allowed: list[int], taken: int, known: Matching | None
+) -> Matching | None:
+    """Return a matching of the rows after one that takes a column, where there is any.
 
     Args:
         row: The row.
-        column: One of the free columns.
+        m: Number of rows.
+        column: One of its columns, as a bit.
         allowed: Columns that each row may take, as bits.
-        free: Columns that no row before this one has, as bits.
-        matching: Column of each row from this one on, -1 where none is known; changed in place.
+        taken: Columns of the rows before it, as bits.
+        known: A matching of this row and those after it, if one is known.
     """
-    m = len(matching)
-    owner = {matching[r]: r for r in range(row + 1, m) if matching[r] >= 0}
-    matching[row] = column
-    evicted = owner.pop(column, None)
-    if evicted is not None:
-        matching[evicted] = -1
-    closed = ~free | 1 << column
-
-    def place(r: int) -> bool:
-        nonlocal closed
-        while options := allowed[r] & ~closed:
-            bit = options & -options
-            closed |= bit
-            wanted = bit.bit_length() - 1
-            if wanted not in owner or place(owner[wanted]):
-                owner[wanted], matching[r] = r, wanted
-                return True
-        return False
-
-    for r in range(row + 1, m):
-        if matching[r] < 0:
-            closed = ~free | 1 << column
-            if not place(r):
-                return False
-    return True
+    if known is None:
+        trial, unplaced = {}, list(range(row + 1, m))
+    else:
+        trial = {c: r for c, r in known.items() if r != row}
+        unplaced = [trial.pop(column)] if column in trial else []
+    for other in unplaced:
+        if _place(other, allowed, trial, taken | column) >= 0:
+            return None
+    return trial

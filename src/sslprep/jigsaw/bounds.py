@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,11 +19,16 @@ _BY_LINEAR_PROGRAMMING = {
     (10, 5): 64800,
     (10, 6): 16941,
     (10, 7): 4699,
+    (11, 6): 158617,
+    (11, 7): 36718,
+    (12, 7): 361395,
+    (13, 8): 879527,
 }
-"""Largest size by (M, minimum distance), where below M!/(d-1)!.
+"""Largest size by (M, minimum distance), where below the other bounds and a million.
 
 Delsarte's linear program over the conjugacy classes of S_M (Tarnanen, Upper bounds on permutation
-codes via linear programming, European J. Combinatorics 20, 1999). The tests solve it again.
+codes via linear programming, European J. Combinatorics 20, 1999). Each entry has a certificate in
+tests/jigsaw/certificates.json, which proves it by integer arithmetic alone.
 """
 
 
@@ -34,13 +40,37 @@ class Bound:
     reason: str
 
 
+def _size_bounds(m: int, distance: int) -> Iterator[tuple[int, str]]:
+    """Yield bounds on the size of a set of this minimum distance, the plainest argument first."""
+    # Two members never agree in the same m - distance + 1 places.
+    yield (
+        math.factorial(m) // math.factorial(distance - 1),
+        f"{m}!/{distance - 1}!: Frankl and Deza 1977",
+    )
+    # What differs from a member in at most `radius` places is nearer to it than to any other.
+    radius = (distance - 1) // 2
+    ball = sum(math.comb(m, k) * _derangements(k) for k in range(radius + 1))
+    yield math.factorial(m) // ball, f"{m}!/{ball}: sphere packing"
+    if (m, distance) in _BY_LINEAR_PROGRAMMING:
+        yield (
+            _BY_LINEAR_PROGRAMMING[m, distance],
+            "linear programming bound: Tarnanen 1999",
+        )
+
+
+def _derangements(k: int) -> int:
+    """Return how many permutations of k things leave none in its place."""
+    return sum((-1) ** i * math.perm(k, k - i) for i in range(k + 1))
+
+
 def largest_size(m: int, distance: int) -> int:
     """Return how many permutations of m tiles can be pairwise at least `distance` apart, at most.
 
-    M!/(d-1)!: two members never agree in the same M-d+1 places (Frankl and Deza, 1977).
+    Example:
+        >>> largest_size(9, 6)
+        1962
     """
-    by_counting = math.factorial(m) // math.factorial(distance - 1)
-    return min(by_counting, _BY_LINEAR_PROGRAMMING.get((m, distance), by_counting))
+    return min(size for size, _ in _size_bounds(m, distance))
 
 
 def largest_minimum(n: int, m: int) -> Bound | None:
@@ -54,21 +84,14 @@ def largest_minimum(n: int, m: int) -> Bound | None:
     """
     if n < 2:
         return None
+    reason = f"two permutations of {m} tiles differ in at most {m} places"
     for distance in range(m, 1, -1):
-        if n <= largest_size(m, distance):
-            return Bound(value=distance, reason=_reason(m, distance))
+        against = next((found for found in _size_bounds(m, distance) if found[0] < n), None)
+        if against is None:
+            return Bound(value=distance, reason=reason)
+        size, why = against
+        reason = f"at most {size} permutations of {m} tiles are pairwise {distance} apart ({why})"
     raise ValueError(f"there are no {n} permutations of {m} tiles")
-
-
-def _reason(m: int, distance: int) -> str:
-    if distance == m:
-        return f"two permutations of {m} tiles differ in at most {m} places"
-    beyond = distance + 1
-    size = largest_size(m, beyond)
-    text = f"at most {size} permutations of {m} tiles are pairwise {beyond} apart"
-    if (m, beyond) in _BY_LINEAR_PROGRAMMING:
-        return f"{text} (linear programming bound: Tarnanen 1999)"
-    return f"{text} ({m}!/{beyond - 1}!: Frankl and Deza 1977)"
 
 
 def largest_mean(n: int, m: int) -> Fraction | None:

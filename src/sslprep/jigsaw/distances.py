@@ -6,9 +6,10 @@ that is put at position i. The distance of two rows is the number of positions w
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -30,20 +31,59 @@ class Distances:
     Attributes:
         n: Number of permutations.
         m: Number of tiles.
+        name: What a paper can call the set: tiles, size, beginning of the content hash.
+        content_sha256: SHA-256 of the rows, counted from 0, one byte an entry.
+        identity: The first row that shuffles nothing, if there is one.
         histogram: Entry d is the number of pairs at distance d, d = 0…m.
         minimum: Smallest distance of a pair; None for a single permutation.
-        mean: Mean distance of the pairs, exact; None for a single permutation.
-        minimum_bound: What the minimum cannot surpass at this size.
+        minimum_bound: What the minimum cannot surpass; None for one permutation, or more than m!.
+        mean: Mean distance of the pairs; None for a single permutation.
+        mean_exact: The same as a fraction.
         mean_bound: What the mean cannot surpass.
     """
 
     n: int
     m: int
+    name: str
+    content_sha256: str
+    identity: int | None
     histogram: tuple[int, ...]
     minimum: int | None
-    mean: Fraction | None
     minimum_bound: Bound | None
-    mean_bound: Fraction | None
+    mean: float | None
+    mean_exact: Fraction | None
+    mean_bound: float | None
+
+    def facts(self) -> dict[str, object]:
+        """Return all but the size as a manifest holds it."""
+        bound, largest = self.minimum_bound, largest_mean(self.n, self.m)
+        mean = None if self.mean is None else {"exact": str(self.mean_exact), "value": self.mean}
+        return {
+            "name": self.name,
+            "content_sha256": self.content_sha256,
+            "identity": self.identity,
+            "minimum": self.minimum,
+            "mean": mean,
+            "histogram": list(self.histogram),
+            "bounds": {
+                "minimum": None if bound is None else asdict(bound),
+                "mean": largest and {"exact": str(largest), "value": self.mean_bound},
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """Return what a person wants to know first."""
+        lines = []
+        if self.mean is not None:
+            bound = self.minimum_bound
+            most = f"no set of this size has more than {bound.value}" if bound else "N > M!"
+            lines = [
+                f"minimum distance {self.minimum} ({most})",
+                f"mean distance {self.mean:.4f} (at most {self.mean_bound:.4f})",
+            ]
+        if self.identity is not None:
+            lines.append(f"row {self.identity} shuffles nothing")
+        return [*lines, f"{self.name} (content SHA-256 {self.content_sha256})"]
 
 
 def measure(permutations: Permutations, advance: Callable[[int], None] | None = None) -> Distances:
@@ -54,21 +94,37 @@ def measure(permutations: Permutations, advance: Callable[[int], None] | None = 
         advance: Told how many rows were done, now and then.
 
     Example:
-        >>> measure(np.array([[0, 1, 2], [0, 2, 1], [1, 2, 0]], dtype=np.uint8)).histogram
-        (0, 0, 2, 1)
+        >>> found = measure(np.array([[0, 1, 2], [0, 2, 1], [1, 2, 0]], dtype=np.uint8))
+        >>> found.histogram, found.name
+        ((0, 0, 2, 1), 'jigsaw-3-3-267caec4')
     """
     n, m = permutations.shape
     histogram = pair_histogram(permutations, advance)
-    several = n <= math.factorial(m)  # a file with duplicates may hold more than there are
+    digest = content_hash(permutations)
+    unshuffled = np.flatnonzero((permutations == np.arange(m)).all(axis=1))
+    mean, mean_bound = mean_distance(counts_table(permutations)), largest_mean(n, m)
     return Distances(
         n=n,
         m=m,
+        name=f"jigsaw-{m}-{n}-{digest[:8]}",
+        content_sha256=digest,
+        identity=int(unshuffled[0]) if len(unshuffled) else None,
         histogram=tuple(histogram),
         minimum=next((d for d, pairs in enumerate(histogram) if pairs), None),
-        mean=mean_distance(counts_table(permutations)),
-        minimum_bound=largest_minimum(n, m) if several else None,
-        mean_bound=largest_mean(n, m),
+        # A file with duplicates may hold more rows than there are permutations.
+        minimum_bound=largest_minimum(n, m) if n <= math.factorial(m) else None,
+        mean=None if mean is None else float(mean),
+        mean_exact=mean,
+        mean_bound=None if mean_bound is None else float(mean_bound),
     )
+
+
+def content_hash(permutations: Permutations) -> str:
+    """Return the SHA-256 of a set: of its rows, counted from 0, one byte an entry.
+
+    The same for every dtype of a file, and for files that count from 1.
+    """
+    return hashlib.sha256(np.ascontiguousarray(permutations).tobytes()).hexdigest()
 
 
 def counts_table(permutations: Permutations) -> NDArray[np.int64]:
@@ -96,18 +152,12 @@ def pair_histogram(
 ) -> list[int]:
     """Return the number of pairs at each distance 0…M.
 
-    Takes the cheapest of three exact ways: comparing all pairs; where the set falls into cosets,
-    comparing one row of each with all; or counting, for every set of positions, the pairs that
-    agree there.
+    Takes the cheaper of two exact ways: comparing all pairs; or counting, for every set of
+    positions, the pairs that agree there.
     """
     n, m = permutations.shape
-    group = coset_group(permutations)
-    compares = n * n / 2 * m if group is None else float(n * n)
-    by_positions = 2.0**m * n * 400  # measured: a sort costs some 400 byte compares per row
-    if by_positions < compares:
+    if 2.0**m * 400 < n / 2 * m:  # measured: a sort costs some 400 byte compares per row
         return histogram_by_positions(permutations)
-    if group is not None:
-        return histogram_by_cosets(permutations, advance)
     return histogram_by_pairs(permutations, advance)
 
 
@@ -127,61 +177,6 @@ def histogram_by_pairs(
         agreeing += own // 2 + _agreements(block, columns[:, bottom:])
         if advance is not None:
             advance(bottom - top)
-    return [int(pairs) for pairs in agreeing[::-1]]
-
-
-def coset_group(permutations: Permutations) -> Permutations | None:
-    """Return the group T of positions, (M, M), if the rows come in cosets p ∘ T of M rows each.
-
-    A set that was made so is recognised by its rows alone: T is what makes the first M rows of the
-    first, every whole block of M rows must be what T makes of its first, and T must be closed.
-    """
-    n, m = permutations.shape
-    whole = n // m
-    if whole < 2:
-        return None
-    group = np.argsort(permutations[0])[permutations[:m]]
-    blocks = permutations[: whole * m].reshape(whole, m, m)
-    for part in (slice(1, 2), slice(2, None)):  # most other sets fail at once
-        if not np.array_equal(blocks[part], blocks[part, 0][:, group]):
-            return None
-    members = {row.tobytes() for row in group}
-    closed = all(row.tobytes() in members for one in group for row in one[group])
-    return group.astype(np.uint8) if closed and len(members) == m else None
-
-
-def histogram_by_cosets(
-    permutations: Permutations, advance: Callable[[int], None] | None = None
-) -> list[int]:
-    """Compare the first row of each coset p ∘ T with all rows: N² byte compares.
-
-    Rearranging the positions of both rows alike changes no distance, and the t in T only
-    exchange rows within cosets. So p ∘ t has the same distances to the set as p.
-
-    Args:
-        permutations: A set of which `coset_group` is not None.
-        advance: Told how many rows were done, now and then.
-    """
-    n, m = permutations.shape
-    whole = n // m * m
-    columns = np.ascontiguousarray(permutations.T)
-    agreeing = np.zeros(m + 1, dtype=np.int64)
-    firsts = np.ascontiguousarray(columns[:, :whole:m])
-    for top in range(0, firsts.shape[1], _TILE_ROWS):
-        block = firsts[:, top : top + _TILE_ROWS]
-        agreeing += _agreements(block, columns[:, :whole])
-        if advance is not None:
-            advance(block.shape[1] * m)
-    agreeing *= m
-    agreeing[m] -= whole  # each row with itself
-    agreeing //= 2
-    rest = columns[:, whole:]
-    agreeing += _agreements(rest, columns[:, :whole])
-    own = _agreements(rest, rest)
-    own[m] -= n - whole
-    agreeing += own // 2
-    if advance is not None:
-        advance(n - whole)
     return [int(pairs) for pairs in agreeing[::-1]]
 
 

@@ -1,27 +1,91 @@
-"""Permutation groups of few fixed points, each as the list of its elements.
+"""Permutation groups and sets of few agreements, each as the list of its elements.
 
-A group is an array (order, points) uint8: row g holds the images g(0), g(1), … Distances within
+A set is an array (order, points) uint8: row g holds the images g(0), g(1), … Distances within
 a group are counted by fixed points: g and h agree where g⁻¹h fixes a point.
+
+Points are mostly the elements of a finite field. An element of GF(p^k) is a polynomial of degree
+below k over GF(p), and is numbered by its coefficients read as digits in base p: in GF(9), a·x + b
+is 3a + b.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.jigsaw.fields import Field
-
 Permutations = NDArray[np.uint8]
 
+_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
+FIELDS = {
+    **{p: (p, (1, 0)) for p in _PRIMES},
+    4: (2, (1, 1, 1)),  # x² + x + 1
+    8: (2, (1, 0, 1, 1)),  # x³ + x + 1
+    9: (3, (1, 0, 1)),  # x² + 1
+    16: (2, (1, 0, 0, 1, 1)),  # x⁴ + x + 1
+    25: (5, (1, 0, 3)),  # x² + 3: -3 = 2 is no square in GF(5)
+    27: (3, (1, 0, 2, 1)),  # x³ + 2x + 1 has no root
+    32: (2, (1, 0, 0, 1, 0, 1)),  # x⁵ + x² + 1
+    49: (7, (1, 0, 1)),  # x² + 1: -1 is no square in GF(7)
+    64: (2, (1, 0, 0, 0, 0, 1, 1)),  # x⁶ + x + 1
+}
+"""Characteristic and irreducible polynomial (highest power first) of every field up to 64."""
 
-def translations(field: Field) -> Permutations:
-    """Return x → x + b for every b: regular, so its rows form a Latin square."""
-    return field.add
+
+@dataclass(frozen=True)
+class Field:
+    """A finite field.
+
+    Attributes:
+        p: The characteristic.
+        add: Sums, (q, q) uint8.
+        multiply: Products, (q, q) uint8.
+        inverse: x → 1/x, and 0 → 0, (q,) uint8.
+    """
+
+    p: int
+    add: Permutations
+    multiply: Permutations
+    inverse: Permutations
+
+    @property
+    def frobenius(self) -> Permutations:
+        """The map x → x^p, (q,) uint8."""
+        every = np.arange(len(self.add), dtype=np.uint8)
+        power = every
+        for _ in range(self.p - 1):
+            power = self.multiply[power, every]
+        return power
 
 
-def multiplications(field: Field) -> Permutations:
-    """Return x → a·x for every a ≠ 0; with the translations it makes up AGL(1, q)."""
-    return field.multiply[1:]
+def field(order: int) -> Field:
+    """Build the tables of one of the `FIELDS`.
+
+    Example:
+        >>> field(9).multiply[3, 3]  # x · x = -1 = 2
+        np.uint8(2)
+    """
+    p, modulus = FIELDS[order]
+    degree = len(modulus) - 1
+    powers = p ** np.arange(degree - 1, -1, -1)
+    digits = np.arange(order)[:, None] // powers % p
+    add = (digits[:, None] + digits[None]) % p @ powers
+    product = np.zeros((order, order, 2 * degree - 1), dtype=np.int64)
+    for i in range(degree):
+        for j in range(degree):
+            product[:, :, i + j] += digits[:, None, i] * digits[None, :, j]
+    for i in range(degree - 1):  # take the highest powers away, one by one
+        product[:, :, i : i + degree + 1] -= product[:, :, i, None] * np.array(modulus)
+    multiply = product[:, :, degree - 1 :] % p @ powers
+    inverse = (multiply == 1).argmax(axis=1)  # of 0: no product is 1, and argmax says 0
+    return Field(p, add.astype(np.uint8), multiply.astype(np.uint8), inverse.astype(np.uint8))
+
+
+def rotations(points: int) -> Permutations:
+    """Return x → x + b modulo the number of points."""
+    every = np.arange(points)
+    return ((every[:, None] + every) % points).astype(np.uint8)
 
 
 def projective_line(field: Field) -> Permutations:
@@ -29,7 +93,7 @@ def projective_line(field: Field) -> Permutations:
 
     Sharply 3-transitive: two elements agree in at most two points.
     """
-    q = field.order
+    q = len(field.add)
     every = np.arange(q, dtype=np.uint8)
     affine = field.add[field.multiply[1:, None, :], every[None, :, None]].reshape(-1, q)
     with_infinity = np.full((len(affine), 1), q, dtype=np.uint8)
@@ -72,7 +136,7 @@ def generated_by(generators: Permutations) -> Permutations:
     return np.frombuffer(b"".join(found), np.uint8).reshape(-1, generators.shape[1])
 
 
-def linear_maps(images: NDArray[np.uint8], p: int) -> Permutations:
+def linear_maps(images: Permutations, p: int) -> Permutations:
     """Return the linear maps of GF(p)^k that send the unit vectors to given vectors.
 
     Bijective only where the given vectors are independent.
@@ -90,12 +154,26 @@ def linear_maps(images: NDArray[np.uint8], p: int) -> Permutations:
     return maps
 
 
-def general_linear_plane(p: int) -> Permutations:
-    """Return GL(2, p) on the p² vectors of the plane."""
-    pairs = np.indices((p * p, p * p), dtype=np.uint8).reshape(2, -1).T
-    maps = linear_maps(pairs, p)
-    bijective: Permutations = maps[(np.sort(maps, axis=1) == np.arange(p * p)).all(axis=1)]
+def general_linear(k: int, p: int) -> Permutations:
+    """Return GL(k, p) on the p^k vectors, for a prime p."""
+    images = np.indices((p**k,) * k, dtype=np.uint8).reshape(k, -1).T
+    maps = linear_maps(images, p)
+    bijective: Permutations = maps[(np.sort(maps, axis=1) == np.arange(p**k)).all(axis=1)]
     return bijective
+
+
+def mathieu(points: int) -> Permutations:
+    """Return the Mathieu group M11 or M12 on its 11 or 12 points: 7,920 or 95,040 elements.
+
+    M12 is generated on GF(11) and ∞ by x + 1, -1/x and 4x² - 3x⁷ (Conway and Sloane, Sphere
+    Packings, Lattices and Groups, chapter 11); M11 is what fixes ∞.
+    """
+    every = range(11)
+    add = [*((x + 1) % 11 for x in every), 11]
+    turn = [11, *((-pow(x, -1, 11)) % 11 for x in every if x), 0]
+    mix = [*((4 * x**2 - 3 * x**7) % 11 for x in every), 11]
+    group = generated_by(np.array([add, mix, turn], dtype=np.uint8))
+    return group if points == 12 else group[group[:, 11] == 11][:, :11]
 
 
 def powers_of_a_full_cycle(group: Permutations) -> Permutations:
@@ -116,17 +194,43 @@ def contracted(group: Permutations) -> Permutations:
     """Return the group's elements with the last point taken out.
 
     Where an element sends point i to the last one, i takes over the image of the last point.
-    For PGL(2, q) with q ≡ 1 (mod 3) this costs at most 3 of the distance (Bereg, Levy and
-    Sudborough, Constructing permutation arrays from groups, 2018).
+    Of the distance this costs at most 3, and only 2 where no element of order 3 moves the last
+    point (Bereg, Levy and Sudborough, Constructing permutation arrays from groups, 2018).
     """
     last = group.shape[1] - 1
     return np.where(group[:, :-1] == last, group[:, -1:], group[:, :-1])
 
 
-def fixing_zero(permutations: Permutations) -> Permutations:
-    """Return the rows that send 0 to 0.
+def latin_square(rows: Permutations) -> Permutations:
+    """Return as many of the rows as there are points, no two of which agree anywhere.
 
-    In a set that is closed under a regular group T (p → p ∘ t), they stand for its cosets p ∘ T.
+    Args:
+        rows: The elements of a group whose squares are not rare: this is a plain search.
     """
-    stabiliser: Permutations = permutations[permutations[:, 0] == 0]
-    return stabiliser
+    points = rows.shape[1]
+
+    def extended(square: list[Permutations], rest: Permutations) -> list[Permutations] | None:
+        if len(square) == points:
+            return square
+        choices = np.bincount(rest[:, 0], minlength=points)
+        choices[[row[0] for row in square]] = len(rows) + 1  # done already
+        for row in rest[rest[:, 0] == choices.argmin()]:
+            found = extended([*square, row], rest[(rest != row).all(axis=1)])
+            if found is not None:
+                return found
+        return None
+
+    found = extended([], rows)
+    if found is None:
+        raise ValueError("no Latin square among these rows")
+    return np.array(found)
+
+
+def evens(permutations: Permutations) -> Permutations:
+    """Return the even ones among some permutations."""
+    points = permutations.shape[1]
+    odd = np.zeros(len(permutations), dtype=bool)
+    for i in range(points):
+        for j in range(i + 1, points):
+            odd ^= permutations[:, i] > permutations[:, j]
+    return permutations[~odd]

@@ -30,7 +30,6 @@ class Listing:
 
     Attributes:
         shape: (heads, tails).
-        head: Length of a head.
         sets: Number of sets of values that heads leave.
         set_of_head: Number of the set of values that each head leaves, (heads,).
     """
@@ -38,9 +37,8 @@ class Listing:
     def __init__(self, m: int) -> None:
         self.m = m
         tail = min(5, m)
-        self.head = m - tail
-        heads = list(itertools.permutations(range(m), self.head))
-        by_position = np.array(heads, dtype=np.intp).reshape(len(heads), self.head).T
+        heads = list(itertools.permutations(range(m), m - tail))
+        by_position = np.array(heads, dtype=np.intp).reshape(len(heads), m - tail).T
         self._heads = list(np.ascontiguousarray(by_position))
         sets = [list(itertools.combinations(range(m), size)) for size in range(tail + 1)]
         numbers = [{values: k for k, values in enumerate(of_size)} for of_size in sets]
@@ -95,10 +93,14 @@ class Listing:
             del left[k]
         return place
 
-    def partial_sums(self, weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the sums of weights[i, p[i]] within heads, (heads,), and tails, (sets, tails).
+    def sums(self, weights: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+        """Write the sum of weights[i, p[i]] of every permutation p into `out`, and return it.
 
         Tails grow from the end: one value of a set, followed by a tail of the rest.
+
+        Args:
+            weights: (m, m), by position and value, of the dtype of `out`, which must hold the sums.
+            out: (heads, tails).
         """
         heads = np.zeros(self.shape[0], dtype=weights.dtype)
         for i, column in enumerate(self._heads):
@@ -108,18 +110,9 @@ class Listing:
             longer = tails.take(rest, axis=0)  # (sets, size, tails of the rest)
             longer += weights[self.m - size].take(values)[:, :, None]
             tails = longer.reshape(len(values), -1)
-        return heads, tails
-
-    def sums(self, weights: NDArray[Any], out: NDArray[Any]) -> None:
-        """Write the sum of weights[i, p[i]] of every permutation p into `out`.
-
-        Args:
-            weights: (m, m), by position and value, of the dtype of `out`, which must hold the sums.
-            out: (heads, tails).
-        """
-        heads, tails = self.partial_sums(weights)
         np.take(tails, self.set_of_head, axis=0, out=out, mode="clip")
         out += heads[:, None]
+        return out
 
 
 def indicator(permutation: Permutation) -> NDArray[np.uint8]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +11,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import console, manifest
+from sslprep.atomic import OutputSet
+from sslprep.drawing.distances import distance_histogram, position_table
+from sslprep.drawing.svg import document
 from sslprep.errors import ParameterError, PermutationError
-from sslprep.files import OutputSet, read_array
-from sslprep.jigsaw.distances import MAX_TILES, counts_table, duplicate_rows, measure
-from sslprep.jigsaw.generate import describe
-from sslprep.jigsaw.plot import drawing
+from sslprep.jigsaw import codes, greedy
+from sslprep.jigsaw.distances import (
+    MAX_TILES,
+    Distances,
+    Permutations,
+    content_hash,
+    counts_table,
+    duplicate_rows,
+    measure,
+)
+from sslprep.jigsaw.draws import Draws
+from sslprep.npy import read_array
+from sslprep.parameters import command
+from sslprep.results import result, table
 
 _NAMED = 5
 """Rows that an error names."""
 
+PUBLISHED = {
+    "ccce8f5d3afd9f6637b622591cb1b10e09efd3613c5c67608a501982b54d9706": (
+        "the set of 100 published with the benchmark of 2019"
+    ),
+}
+"""Sets of others, by content hash."""
 
-@dataclass(frozen=True, kw_only=True)
-class SetStatistics:
+_COMPARED = 30
+"""First rows by which a greedy set is recognised: three Latin squares and more."""
+
+
+@result
+class SetStatistics(Distances):
     """What there is to say about a permutation file.
 
     Attributes:
         file: The file.
-        n: Number of permutations.
-        m: Number of tiles.
         counts_from: 0 or 1, the smallest value of each row.
-        minimum: Smallest distance of a pair; None for a single permutation.
-        mean: Mean distance; None for a single permutation.
-        mean_exact: The same as a fraction.
-        histogram: Entry d is the number of pairs at distance d, d = 0…M.
         duplicates: Rows that repeat an earlier one.
-        minimum_bound: No set of this size has a larger minimum; None where N > M!.
-        minimum_bound_reason: Why.
-        mean_bound: No set of this size has a larger mean.
         counts: Entry [i][v]: how often tile v (counted from 0) stands at position i.
+        recognised: Which published or canonical set this is, if it is one that is known here.
         written: The plot and its manifest, where one was asked for.
     """
 
     file: Path
-    n: int
-    m: int
     counts_from: int
-    minimum: int | None
-    mean: float | None
-    mean_exact: str | None
-    histogram: tuple[int, ...]
     duplicates: int
-    minimum_bound: int | None
-    minimum_bound_reason: str | None
-    mean_bound: float | None
     counts: tuple[tuple[int, ...], ...]
+    recognised: str | None
     written: tuple[Path, ...] = ()
 
     def text(self) -> str:
@@ -61,29 +69,26 @@ class SetStatistics:
         many = "permutation" if self.n == 1 else "permutations"
         lines = [
             f"{self.file}: {self.n:,} {many} of {self.m} tiles, counted from "
-            f"{self.counts_from}, {self.duplicates:,} duplicates"
+            f"{self.counts_from}, {self.duplicates:,} duplicates",
+            *self.lines(),
         ]
-        if self.minimum is not None:
-            bound = "none" if self.minimum_bound is None else self.minimum_bound
-            lines.append(f"minimum distance {self.minimum}, bound {bound}")
-            if self.minimum_bound_reason is not None:
-                lines[-1] += f": {self.minimum_bound_reason}"
-            lines.append(
-                f"mean distance {self.mean:.4f} = {self.mean_exact}, bound {self.mean_bound:.4f}"
-            )
-            pairs = sum(self.histogram)
+        if self.recognised is not None:
+            lines.append(f"recognised: {self.recognised}")
+        if self.minimum_bound is not None:
+            lines.append(f"the bound: {self.minimum_bound.reason}")
+        if pairs := sum(self.histogram):
             rows = [
                 [distance, count, f"{100 * count / pairs:.3f} %"]
                 for distance, count in enumerate(self.histogram)
                 if count
             ]
-            lines += ["", console.table(["distance", "pairs", "share"], rows)]
             spread = [count for row in self.counts for count in row]
-            lines += ["", f"each tile at each position: {min(spread):,} to {max(spread):,} times"]
+            lines += ["", table(["distance", "pairs", "share"], rows), ""]
+            lines.append(f"each tile at each position: {min(spread):,} to {max(spread):,} times")
         return "\n".join([*lines, *map(str, self.written)])
 
 
-def read_permutations(path: Path) -> tuple[NDArray[np.uint8], int]:
+def read_permutations(path: Path) -> tuple[Permutations, int]:
     """Read a permutation file of any integer dtype, counted from 0 or from 1.
 
     Returns:
@@ -126,9 +131,37 @@ def _shown(row: NDArray[Any]) -> str:
     return f"{text} …" if len(row) > 16 else text
 
 
+def recognise(permutations: Permutations) -> str | None:
+    """Say which known set this is, or by which greedy method it begins; None for any other.
+
+    Example:
+        >>> recognise(codes.generate(100, 9, Draws(0)))
+        'the canonical set of `jigsaw generate --n 100 --m 9`'
+    """
+    n, m = permutations.shape
+    if (known := PUBLISHED.get(content_hash(permutations))) is not None:
+        return known
+    code = codes.best(n, m)
+    if code is not None and np.array_equal(codes.generate(n, m, Draws(0)), permutations):
+        return f"the canonical set of `jigsaw generate --n {n} --m {m}`"
+    if m > 9 or not m < n <= math.factorial(m):
+        return None
+    begin = permutations[:_COMPARED]
+    for chooser, flags in (
+        (greedy.max_avg_in_floats, "max_avg --ties reference"),
+        (greedy.max_min, "max_min"),
+        (greedy.max_min_avg, "max_min_avg"),
+    ):
+        if np.array_equal(chooser(len(begin), begin[0]), begin):
+            first = ",".join(map(str, begin[0]))
+            return f"its first {len(begin)} rows are those of --method {flags} --first {first}"
+    return None
+
+
+@command()
 def stats(
-    *,
     file: Path,
+    *,
     plot: Path | None = None,
     overwrite: bool = False,
     hash_inputs: bool = False,
@@ -155,53 +188,63 @@ def stats(
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "set.npy"
         >>> np.save(path, [[0, 1, 2], [2, 0, 1], [0, 2, 1]])
-        >>> found = stats(file=path)
-        >>> found.minimum, found.mean_exact, found.histogram
+        >>> found = stats(path)
+        >>> found.minimum, str(found.mean_exact), found.histogram
         (2, '7/3', (0, 0, 2, 1))
     """
-    if plot is not None and plot.suffix.lower() != ".svg":
+    if plot is None:
+        return _measured(file)[0]
+    if plot.suffix.lower() != ".svg":
         raise ParameterError(
             f"cannot draw a {plot.suffix or 'file without an ending'}",
             where=plot,
             expected="a name that ends in .svg",
         )
-    inputs = manifest.Inputs(hash_inputs=hash_inputs)
-    inputs.add_file(file)
+    names = plot.name, f"{plot.name}.manifest.json"
+    with OutputSet(plot.parent, names[:1], manifests=names[1:], overwrite=overwrite) as out:
+        inputs = manifest.Inputs(hash_inputs=hash_inputs)
+        inputs.add_file(file)
+        found, counts = _measured(file)
+        out.save_bytes(names[0], drawing(found, counts, file.name).encode())
+        manifest.write(
+            out,
+            names[1],
+            kind="plot",
+            command="jigsaw stats",
+            parameters={},
+            inputs=inputs.records(),
+            counts={"permutations": found.n, "tiles": found.m},
+            details=found.facts(),
+        )
+        out.commit()
+    return replace(found, written=tuple(plot.parent / name for name in names))
+
+
+def _measured(file: Path) -> tuple[SetStatistics, NDArray[np.int64]]:
     permutations, base = read_permutations(file)
     with console.progress(len(permutations), "rows compared") as advance:
         distances = measure(permutations, advance)
     counts = counts_table(permutations)
-    written: tuple[Path, ...] = ()
-    if plot is not None:
-        names = plot.name, f"{plot.name}.manifest.json"
-        with OutputSet(plot.parent, names[:1], manifests=names[1:], overwrite=overwrite) as out:
-            out.save_bytes(names[0], drawing(distances, counts, file.name).encode())
-            manifest.write(
-                out,
-                names[1],
-                kind="plot",
-                command="jigsaw stats",
-                parameters={},
-                inputs=inputs.records(),
-                counts={"permutations": distances.n, "tiles": distances.m},
-                details=describe(distances),
-            )
-            out.commit()
-        written = tuple(plot.parent / name for name in names)
-    bound = distances.minimum_bound
-    return SetStatistics(
+    found = SetStatistics(
+        **vars(distances),
         file=file,
-        n=distances.n,
-        m=distances.m,
         counts_from=base,
-        minimum=distances.minimum,
-        mean=None if distances.mean is None else float(distances.mean),
-        mean_exact=None if distances.mean is None else str(distances.mean),
-        histogram=distances.histogram,
         duplicates=duplicate_rows(permutations),
-        minimum_bound=None if bound is None else bound.value,
-        minimum_bound_reason=None if bound is None else bound.reason,
-        mean_bound=None if distances.mean_bound is None else float(distances.mean_bound),
         counts=tuple(map(tuple, counts.tolist())),
-        written=written,
+        recognised=recognise(permutations),
     )
+    return found, counts
+
+
+def drawing(distances: Distances, counts: NDArray[np.int64], title: str) -> str:
+    """Draw the histogram of distances beside the bounds, and the position-value table, as SVG."""
+    bound = distances.minimum_bound
+    about = f"{distances.n:,} permutations of {distances.m} tiles"
+    if distances.mean is not None:
+        about += f", minimum distance {distances.minimum}, mean {distances.mean:.4f}"
+    histogram = distance_histogram(
+        distances.histogram,
+        minimum_bound=None if bound is None else bound.value,
+        mean_bound=distances.mean_bound,
+    )
+    return document([histogram, position_table(counts)], title=title, description=about)

@@ -6,7 +6,8 @@ Stated so that anyone can rebuild it without this program or NumPy:
    1, 2, 3"). Its key is (seed, sample). Its counter, lowest word first, is (b, k, class, role) with
    b = 1, 2, 3, …; each block b gives four 64-bit words, in order. `class` is the class id or the
    column, `role` 0 for positives and 1 for negatives. `k` is 0 for nested samples, and for a
-   fraction the 64 bits of that IEEE double.
+   fraction the 64 bits of that IEEE double (for a balanced one those of its negative). Which
+   classes of a balanced fraction have one image more is drawn among them with class 0, role 2.
 2. The rows that may be drawn are numbered 0 … m-1 in ascending order. A word w at or above
    m·floor(2^64 / m) is dropped, so that w mod m is exactly uniform; else w mod m is a position.
 3. Positions seen before are dropped. The first n that are left are the sample.
@@ -30,6 +31,7 @@ GENERATOR = (
 
 POSITIVES = 0
 NEGATIVES = 1
+ONE_MORE = 2
 
 _WORD = 1 << 64
 
@@ -74,9 +76,9 @@ class Draws:
             count: How many, n.
             of: How many rows may be drawn, m.
             sample: Number of the sample, from 1.
-            k: The k of the key; see `Shot.key`.
+            k: The k of the key; see `Size.key`.
             label: Class id, or column of the label matrix.
-            role: `POSITIVES` or `NEGATIVES`.
+            role: `POSITIVES`, `NEGATIVES` or `ONE_MORE`.
         """
         if count > of:
             raise ValueError(f"cannot draw {count} of {of}")

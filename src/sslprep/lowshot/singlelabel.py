@@ -1,33 +1,33 @@
-"""Single-label samples (Places-205, ImageNet): a short list of images, k of every class."""
+"""Single-label samples (ImageNet, Places-205): a short list of images, k of every class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep import manifest
-from sslprep.errors import ParameterError
-from sslprep.files import OutputSet
-from sslprep.lowshot.classes import class_names
-from sslprep.lowshot.draw import Draws
-from sslprep.lowshot.index import Index
-from sslprep.lowshot.sampleset import SampleSet
-from sslprep.lowshot.shots import (
-    DEFAULT_K_VALUES,
-    Population,
-    Shot,
-    check_num_samples,
-    possible_shots,
-    shots_of_fractions,
-    shots_of_k,
+from sslprep.lowshot.draw import ONE_MORE, Draws
+from sslprep.lowshot.labels import class_names, read_class_ids, read_images
+from sslprep.lowshot.sample_files import (
+    ClassRows,
+    SamplesWritten,
+    SetNames,
+    open_set,
+    write_samples,
 )
-from sslprep.lowshot.targets import read_class_ids, read_images
-from sslprep.lowshot.writing import SamplesWritten, write
+from sslprep.lowshot.sizes import ClassCounts, Size, possible_sizes, sizes_asked
+from sslprep.parameters import NotNegative, Positive, command
 
+STEM = "train"
+"""What samples are called, whatever the input is called: as in 2019."""
 LABEL_MEANING = {"n": "class id of the full targets"}
+
+Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,23 @@ def group_rows(labels: NDArray[np.int64]) -> Groups:
     return Groups(ids=ordered[starts[:-1]], rows=rows, starts=starts)
 
 
+def class_sizes(groups: Groups, draws: Draws, size: Size, sample: int) -> NDArray[np.int64]:
+    """Return how many images of each class a sample has.
+
+    Which classes of a balanced fraction have one image more is drawn as well.
+    """
+    rows = np.diff(groups.starts)
+    if not size.balanced:
+        return np.array([size.count(n) for n in rows.tolist()])
+    each, more = size.each(int(rows.sum()), len(rows))
+    counts = np.full(len(rows), each)
+    chosen = draws.positions(more, of=len(rows), sample=sample, k=size.key, label=0, role=ONE_MORE)
+    counts[chosen] += 1
+    return counts
+
+
 def draw_rows(
-    groups: Groups, draws: Draws, shot: Shot, sample: int
+    groups: Groups, draws: Draws, size: Size, sample: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw k rows (or a fraction) of every class.
 
@@ -78,66 +93,62 @@ def draw_rows(
         The drawn rows, by class id ascending and ascending within a class; and how many of each
         class.
     """
-    sizes = np.diff(groups.starts).tolist()
-    counts = np.array([shot.count(size) for size in sizes])
+    counts = class_sizes(groups, draws, size, sample)
     parts = [
-        start + draws.positions(count, of=size, sample=sample, k=shot.key, label=label)
-        for label, start, size, count in zip(
-            groups.ids.tolist(), groups.starts.tolist(), sizes, counts.tolist(), strict=False
+        start + draws.positions(count, of=has, sample=sample, k=size.key, label=label)
+        for label, start, has, count in zip(
+            groups.ids.tolist(),
+            groups.starts.tolist(),
+            np.diff(groups.starts).tolist(),
+            counts.tolist(),
+            strict=False,  # there is one more start
         )
     ]
     # Places in `rows` ascend with the class: one sort orders every class within itself.
     return groups.rows[np.sort(np.concatenate(parts))], counts
 
 
-def sizes_asked(
-    k_values: tuple[int, ...] | None, fraction: tuple[float, ...] | None
-) -> tuple[Shot, ...]:
-    """Return the sizes that `--k-values` or `--fraction` ask for; by default the published k.
-
-    Raises:
-        ParameterError: Both are given, or one holds what cannot be.
-    """
-    if k_values is not None and fraction is not None:
-        raise ParameterError(
-            "--k-values and --fraction exclude each other", expected="one of the two"
-        )
-    if fraction is not None:
-        return shots_of_fractions(fraction)
-    return shots_of_k(DEFAULT_K_VALUES if k_values is None else k_values)
-
-
+@command(
+    renamed={
+        "images_data_file": "images",
+        "targets_data_file": "targets",
+        "output_path": "output",
+    }
+)
 def draw_singlelabel_samples(
+    images: Path,
+    targets: Path,
+    output: Path,
     *,
-    images_data_file: Path,
-    targets_data_file: Path,
-    output_path: Path,
-    k_values: tuple[int, ...] | None = None,
-    num_samples: int = 5,
-    fraction: tuple[float, ...] | None = None,
+    k_values: tuple[Positive, ...] | None = None,
+    num_samples: Positive = 5,
+    fraction: tuple[Share, ...] | None = None,
+    balanced: bool = False,
     nested: bool = False,
     skip_impossible: bool = False,
-    seed: int = 0,
+    seed: NotNegative = 0,
     overwrite: bool = False,
     hash_inputs: bool = False,
 ) -> SamplesWritten:
-    """Draw low-shot samples of a single-label set such as Places-205.
+    """Draw low-shot samples of a single-label set such as ImageNet or Places-205.
 
     For each k and each sample: a list of images and their labels with k images of every class, by
     class id; the (classes - 1)·k images of the others are the negatives of each.
 
     Args:
-        images_data_file: Image list (.npy) of a partition.
-        targets_data_file: Their class ids (.npy), one for each image.
-        output_path: Folder for the samples; created if missing.
+        images: Image list (.npy) of a partition.
+        targets: Their class ids (.npy), one for each image.
+        output: Folder for the samples; created if missing.
         k_values: Images of each class; by default 1, 2, 4, 8, 16, 32, 64 and 96.
         num_samples: Independent samples of each k.
         fraction: In place of k: fractions of each class's images, such as 0.01,0.10 (rounded to
             whole images, at least one).
+        balanced: The fraction is of the whole set and every class gets the same number (some of
+            them one more), as in SimCLR's 1 % and 10 % lists of ImageNet.
         nested: Within a sample, each k holds the images of the smaller ones.
         skip_impossible: Leave out each k for which some class has too few images, with a warning.
         seed: Seed of the draw. Equal seed and labels give equal samples.
-        overwrite: Replace existing samples. Other k of the same draw stay part of the set.
+        overwrite: Replace the existing samples of these sizes. Other sizes are not touched.
         hash_inputs: Record the SHA-256 of inputs above 1 GB too.
 
     Returns:
@@ -146,7 +157,7 @@ def draw_singlelabel_samples(
     Raises:
         ArrayError: Not a list of images and a list of class ids of one length.
         NotEnoughError: Some class has too few images for a k; nothing was written.
-        ParameterError: A k, fraction or number of samples that cannot be.
+        ParameterError: Sizes that exclude each other, or one twice.
         OutputError: The samples exist already, or cannot be written.
 
     Example:
@@ -155,64 +166,70 @@ def draw_singlelabel_samples(
         >>> np.save(folder / "train_images.npy", [f"{i}.jpg" for i in range(30)])
         >>> np.save(folder / "train_labels.npy", np.arange(30) % 3)
         >>> result = draw_singlelabel_samples(
-        ...     images_data_file=folder / "train_images.npy",
-        ...     targets_data_file=folder / "train_labels.npy",
-        ...     output_path=folder / "low_shot",
+        ...     folder / "train_images.npy",
+        ...     folder / "train_labels.npy",
+        ...     folder / "low_shot",
         ...     k_values=(2,),
         ...     num_samples=1,
         ... )
         >>> np.load(folder / "low_shot" / "train_labels_sample1_k2.npy").tolist()
         [0, 0, 1, 1, 2, 2]
     """
-    shots = sizes_asked(k_values, fraction)
-    check_num_samples(num_samples)
+    sizes = sizes_asked(k_values, fraction, balanced=balanced)
     draws = Draws(seed, nested=nested)
-    inputs = manifest.Inputs(hash_inputs=hash_inputs)
-    inputs.add_file(images_data_file)
-    inputs.add_file(targets_data_file)
-    labels = read_class_ids(targets_data_file)
-    images = read_images(images_data_file, len(labels), targets_data_file)
-    groups = group_rows(labels)
-    names, warnings = class_names(targets_data_file, groups.ids.tolist(), inputs, columns=False)
-    population = Population(ids=groups.ids, positives=np.diff(groups.starts), names=names)
-    possible, skipping = possible_shots(
-        shots, population, targets_data_file, skip_impossible=skip_impossible
+    names = SetNames(
+        stem=STEM,
+        data=[(f"{STEM}_images", ".npy"), (f"{STEM}_labels", ".npy")],
+        sizes=sizes,
+        samples=num_samples,
     )
-    samples = SampleSet(
-        command="lowshot places",
-        output_path=output_path,
-        stem="train",
-        files=(("train_images", ".npy"), ("train_labels", ".npy")),
-        inputs=inputs,
-        parameters={
-            "images_data_file": images_data_file,
-            "targets_data_file": targets_data_file,
-            "num_samples": num_samples,
-            "seed": seed,
-            "nested": nested,
-            "skip_impossible": skip_impossible,
-        },
-        population=population,
-        rows=len(labels),
-        labels=LABEL_MEANING,
-        shots=possible,
-        skipped=tuple(shot for shot in shots if shot not in possible),
-        num_samples=num_samples,
-        seed=seed,
-        nested=nested,
-        warnings=(*warnings, *skipping),
-    )
+    with open_set(output, names, overwrite=overwrite) as out:
+        inputs = manifest.Inputs(hash_inputs=hash_inputs)
+        inputs.add_file(images)
+        inputs.add_file(targets)
+        labels = read_class_ids(targets)
+        paths = read_images(images, len(labels), targets)
+        groups = group_rows(labels)
+        classes, warnings = class_names(targets, groups.ids.tolist(), inputs, columns=False)
+        counts = ClassCounts(ids=groups.ids, positives=np.diff(groups.starts), names=classes)
+        possible, skipping = possible_sizes(sizes, counts, targets, skip_impossible=skip_impossible)
 
-    def save(out: OutputSet, shot: Shot, sample: int) -> Index:
-        rows, counts = draw_rows(groups, draws, shot, sample)
-        drawn = images[rows]
-        image_file, label_file = samples.data_files(shot, sample)
-        out.save_array(image_file, drawn)
-        out.save_array(label_file, np.repeat(groups.ids, counts))
-        numbers = rows.tolist()
-        ends = np.cumsum(counts).tolist()
-        of_class = [numbers[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-        named = dict(zip(numbers, drawn.tolist(), strict=True))
-        return samples.new_index(shot, sample, of_class, images=named)
+        def save(size: Size, sample: int) -> tuple[list[ClassRows], dict[int, str]]:
+            rows, of_each = draw_rows(groups, draws, size, sample)
+            drawn = paths[rows]
+            image_file, label_file = names.of_sample(size, sample)
+            out.save_array(image_file, drawn)
+            out.save_array(label_file, np.repeat(groups.ids, of_each))
+            numbers = rows.tolist()
+            ends = np.cumsum(of_each).tolist()
+            of_classes = [
+                ClassRows(
+                    id=int(id_), name=classes[n] if classes else None, positives=numbers[start:end]
+                )
+                for n, (id_, start, end) in enumerate(
+                    zip(groups.ids, [0, *ends[:-1]], ends, strict=True)
+                )
+            ]
+            return of_classes, dict(zip(numbers, drawn.tolist(), strict=True))
 
-    return write(samples, save, overwrite=overwrite)
+        return write_samples(
+            out,
+            names,
+            possible,
+            save,
+            draws=draws,
+            counts=counts,
+            rows=len(labels),
+            command="lowshot places",
+            parameters={
+                "images": images,
+                "targets": targets,
+                "num_samples": num_samples,
+                "seed": seed,
+                "nested": nested,
+            },
+            inputs=inputs,
+            labels=LABEL_MEANING,
+            warnings=warnings,
+            skipping=skipping,
+        )

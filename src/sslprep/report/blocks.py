@@ -1,11 +1,11 @@
 """What the page is made of: sections of cards, cards of figures, tables and galleries.
 
-Sections build these records; the template alone turns them into HTML, and escapes them.
+Sections build these records; the templates alone turn them into HTML, and escape them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -26,40 +26,30 @@ def short(text: str, length: int = LONGEST_NAME) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One drawing or picture with a heading and a sentence below.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """Something to look at.
 
     Attributes:
         title: Heading.
-        body: What is shown.
-        caption: What it means.
-        alt: What a picture shows, in words; a drawing brings its own.
-        css: `wide` for two columns, `pixels` for a picture enlarged pixel by pixel.
+        caption: What it means, in a sentence.
+        css: CSS classes, such as `wide` for the whole row.
         rank: How soon it goes when the page would become too large; 0 goes last.
     """
 
-    kind: ClassVar[str] = "figure"
+    kind: ClassVar[str]
     title: str
-    body: Drawing | Picture | Sequence[Drawing]
     caption: str = ""
-    alt: str = ""
     css: str = ""
     rank: int = 0
 
-    @property
-    def drawings(self) -> Sequence[Drawing]:
-        """The drawings, where it is not a picture."""
-        if isinstance(self.body, Picture):
-            return ()
-        return (self.body,) if isinstance(self.body, Drawing) else self.body
 
-    @property
-    def weight(self) -> int:
-        """About how many bytes of the page it takes."""
-        if isinstance(self.body, Picture):
-            return len(self.body.uri) + 400
-        return sum(len(drawing.__html__()) for drawing in self.drawings) + 400
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Figure(Block):
+    """One drawing or several that belong together."""
+
+    kind: ClassVar[str] = "figure"
+    drawings: Sequence[Drawing]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +58,11 @@ class Column:
 
     title: str
     kind: Literal["text", "number", "bar", "code"] = "text"
+
+
+def numbers(*titles: str) -> list[Column]:
+    """Return columns of numbers."""
+    return [Column(title=title, kind="number") for title in titles]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,42 +74,31 @@ class Cell:
         value: By what the column sorts, where that is not the text.
         parts: Lengths of the bar's parts, in percent of the column's width.
         link: Where on the page it leads.
-        css: CSS class.
     """
 
     text: str = ""
     value: float | str = ""
     parts: tuple[float, ...] = ()
     link: str = ""
-    css: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A table with a caption; `sortable` columns sort where script runs; `fold` hides it at first.
+def cells(*texts: str) -> list[Cell]:
+    """Return cells of texts alone."""
+    return [Cell(text=text) for text in texts]
 
-    The first cell of each row is the row's heading.
-    """
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table(Block):
+    """A table; the first cell of each row is the row's heading. `sortable` where script runs."""
 
     kind: ClassVar[str] = "table"
-    title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
-    caption: str = ""
     sortable: bool = False
-    fold: bool = False
-    css: str = ""
-    rank: int = 0
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes of the page it takes."""
-        cells = [cell for row in self.rows for cell in row]
-        return 600 + sum(len(c.text.encode("utf-8", "replace")) + 50 for c in cells)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
+class Photo:
     """One picture of a gallery: a thumbnail, or in its place why there is none."""
 
     picture: Picture | None
@@ -123,131 +107,105 @@ class Shot:
     problem: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gallery:
-    """Thumbnails with captions."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gallery(Block):
+    """Thumbnails with captions; they enlarge where script runs."""
 
     kind: ClassVar[str] = "gallery"
-    title: str
-    shots: Sequence[Shot]
-    caption: str = ""
-    css: str = ""
-    rank: int = 1
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes of the page it takes."""
-        return 400 + sum(
-            300 + len(shot.caption) * 2 + (len(shot.picture.uri) if shot.picture else 0)
-            for shot in self.shots
-        )
+    photos: Sequence[Photo]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lines:
-    """Plain lines: remarks, or with `code` a listing that is folded at first."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lines(Block):
+    """Plain lines: remarks, or with `code` a listing or a command."""
 
     kind: ClassVar[str] = "lines"
-    title: str
     lines: Sequence[str]
     code: bool = False
-    css: str = ""
-    rank: int = 0
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes of the page it takes."""
-        return 400 + sum(len(line.encode("utf-8", "replace")) + 12 for line in self.lines)
-
-
-Block = Figure | Table | Gallery | Lines
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """One number of a card, with what it counts."""
-
-    label: str
-    value: str
-    link: str = ""
 
 
 @dataclass(kw_only=True)
-class Holder:
-    """What blocks and notes belong to.
+class Entry:
+    """What blocks and notes stand in: a card, or a row of the provenance.
 
     Attributes:
         anchor: Its id on the page.
         title: Heading.
-        facts: Numbers that stand first.
+        facts: Numbers that stand first, by what they count.
         blocks: What is shown.
+        folded: What is shown when asked for.
         notes: What could not be shown, or what to be aware of.
     """
 
     anchor: str
     title: str
-    facts: list[Fact] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
+    folded: list[Block] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def fact(self, label: str, value: str | None) -> None:
         """Add a number, unless there is none."""
-        if value and all(fact.label != label for fact in self.facts):
-            self.facts.append(Fact(label=label, value=value))
-
-    def add(self, block: Block) -> None:
-        """Add something to show."""
-        self.blocks.append(block)
+        if value:
+            self.facts.setdefault(label, value)
 
     def note(self, text: str) -> None:
         """Add a note once; of very many the first are kept."""
-        if text in self.notes:
-            return
-        if len(self.notes) < MOST_NOTES:
+        if text not in self.notes and len(self.notes) < MOST_NOTES:
             self.notes.append(short(text, 600))
-        elif len(self.notes) == MOST_NOTES:
+        elif text not in self.notes and len(self.notes) == MOST_NOTES:
             self.notes.append("… and more")
 
 
 @dataclass(kw_only=True)
-class Card(Holder):
-    """All about one artefact; `subtitle` says in a few words what it is."""
+class Card(Entry):
+    """All about one artefact, or about several that belong together.
+
+    Attributes:
+        subtitle: In a few words what it is.
+        also: Anchors of the further artefacts that it is about.
+    """
 
     subtitle: str = ""
+    also: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
-class Section:
+class Section(Entry):
     """One part of the page.
 
     Attributes:
-        anchor: Its id on the page.
-        title: Heading.
         lead: A sentence or two on how to read it.
-        sum: What all its cards come to, such as `2,990 images`.
-        blocks: What stands before the cards, such as a comparison.
-        cards: One for each artefact.
+        sum: What all its cards come to, such as `2,990 images`; stands in the summary.
+        points: Lines for the summary.
+        cards: One for each artefact or group.
+        css: `two` for cards side by side on wide screens.
     """
 
-    anchor: str
-    title: str
     lead: str
     sum: str = ""
-    blocks: list[Block] = field(default_factory=list)
+    points: list[str] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
+    css: str = ""
 
 
-def fit(holders: Iterable[Holder], room: int) -> None:
+def fit(entries: Iterable[Entry], weights: Mapping[Block, int], room: int) -> int:
     """Keep the blocks that fit into `room` bytes: by rank, within a rank the smaller first.
 
     What goes leaves a note behind. Equal input drops equal blocks.
+
+    Returns:
+        How many blocks were left out.
     """
-    every = [(block, holder) for holder in holders for block in holder.blocks]
-    order = sorted((block.rank, block.weight, i) for i, (block, _) in enumerate(every))
+    every = [(b, where, e) for e in entries for where in (e.blocks, e.folded) for b in where]
+    order = sorted((block.rank, weights[block], i) for i, (block, _, _) in enumerate(every))
+    gone = 0
     for _, weight, i in order:
-        block, holder = every[i]
+        block, where, entry = every[i]
         if weight <= room:
             room -= weight
-        else:
-            holder.blocks = [other for other in holder.blocks if other is not block]
-            holder.note(f"“{block.title}” is left out: the page would become too large.")
+            continue
+        where.remove(block)
+        entry.note(f"“{block.title}” is left out: the page would become too large.")
+        gone += 1
+    return gone

@@ -5,30 +5,91 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.names import parse_caffe2, parse_torch
-from sslprep.drawing.numbers import count_text, size_text
+from sslprep.checkpoints.open import open_checkpoint
+from sslprep.drawing.charts import Mark
+from sslprep.drawing.dots import dots
+from sslprep.drawing.numbers import count_text, counted, size_text
 from sslprep.errors import SslprepError
-from sslprep.files import read_json
-from sslprep.report.blocks import Card, Cell, Column, Gallery, Lines, Section, Shot, Table, short
-from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note, regular_file
-from sslprep.report.fields import Fields
-from sslprep.report.filters import Opened, draw_filters, open_for_look
-from sslprep.report.photos import find_file
+from sslprep.input_files import read_json
+from sslprep.report.blocks import (
+    Block,
+    Card,
+    Cell,
+    Column,
+    Figure,
+    Gallery,
+    Lines,
+    Photo,
+    Section,
+    Table,
+    cells,
+    numbers,
+    short,
+)
+from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, Count, note, regular_file
+from sslprep.report.pictures import Picture, find_file, pixels
 
-_MOST_BLOBS = 1200
+LARGEST_CHECKPOINT = 4_000_000_000
+"""Bytes; the file is mapped, and only its names and the first filters are read."""
+
+_MOST_BLOBS, _MOST_FILTERS = 1200, 128
 _ACTIONS = ("kept", "renamed", "folded", "dropped", "unknown")
 _STAGES = ("stem", "res2", "res3", "res4", "res5", "head", "training run", "other")
+_CONV1 = re.compile(r"(?:.*\.)?(?:conv1_w|conv1(?:_s[0-9]+)?_w|conv1\.weight|stem\.conv1\.weight)")
 
 LEAD = (
     "What a conversion made of every blob of the source. Nothing is lost without a reason: each "
     "blob is kept, renamed, folded into another, or dropped for what the account says."
 )
+
+
+class Fate(msgspec.Struct):
+    """What became of one blob."""
+
+    blob: str
+    action: str
+    became: str | None = None
+    reason: str | None = None
+
+
+class _Proof(msgspec.Struct):
+    largest_relative_difference_below: float = 0
+    stages: list[str] = []
+    picture: str = ""
+
+
+class _Towers(msgspec.Struct):
+    taken: Count | None = None
+
+
+class _Details(msgspec.Struct):
+    model: str = ""
+    channels: str | None = None
+    input_channels: Count = 0
+    absorbed_std: bool = False
+    towers: _Towers | None = None
+    notes: list[str] = []
+    settings: dict[str, Any] = {}
+    proof: _Proof | None = None
+    account: list[Fate] = []
+
+
+class _Measured(msgspec.Struct):
+    largest_relative_difference: dict[str, float]
+
+
+Filters = NDArray[np.float32]
+Opened = tuple[Filters | None, str]
+"""The first filters of a checkpoint, and else why there are none."""
 
 
 def stage_of(blob: str) -> str:
@@ -55,167 +116,114 @@ def stage_of(blob: str) -> str:
 
 
 def section(collection: Collection) -> Section | None:
-    """Describe every checkpoint of the collection."""
+    """Describe every checkpoint of the collection, and compare them."""
     found = collection.of_kind("checkpoint")
     if not found:
         return None
-    result = Section(anchor="checkpoints", title="Checkpoints", lead=LEAD)
+    result = Section(anchor="checkpoints", title="Checkpoints", lead=LEAD, css="two")
+    known: dict[Path, Opened] = {}
+    rows = []
     for artefact in found:
-        card = _card(artefact, collection)
+        card = _card(artefact, collection, known)
         result.cards.append(card)
-    tensors = sum(Fields(a.manifest.counts).whole("tensors") or 0 for a in found)
-    result.sum = f"{count_text(tensors)} arrays"
+        rows.append(_row(artefact, card))
+    if len(rows) > 1:
+        titles = ("kept", "renamed", "folded", "dropped", "arrays", "size before", "after")
+        columns = [Column(title="checkpoint"), Column(title="source"), *numbers(*titles)]
+        columns.append(Column(title="checked"))
+        result.blocks.append(
+            Table(title="The conversions compared", columns=columns, rows=rows, css="wide")
+        )
+    proven = sum(row[-1].text != "–" for row in rows)
+    result.points.append(f"{counted(proven, 'model')} checked against its source by computing it")
+    result.sum = counted(sum(a.count("tensors") for a in found), "array")
     return result
 
 
-def _card(artefact: Artefact, collection: Collection) -> Card:
-    details = artefact.details
-    made = (short(details.text("model")), short(artefact.manifest.command))
-    card = Card(
-        anchor=artefact.anchor,
-        title=artefact.title,
-        subtitle=" · ".join(filter(None, made)),
-    )
-    counts = Fields(artefact.manifest.counts)
-    before, after = _source(artefact), _target(artefact, card, collection.folder)
-    tensors = counts.whole("tensors")
-    card.fact("arrays written", None if tensors is None else count_text(tensors))
+def _row(artefact: Artefact, card: Card) -> list[Cell]:
+    counts = [Cell(text=count_text(artefact.count(a)) or "–") for a in _ACTIONS[:4]]
+    tensors = artefact.count("tensors")
+    return [
+        Cell(text=artefact.title, link=artefact.anchor),
+        Cell(text=short(artefact.details(_Details).model)),
+        *counts,
+        Cell(text=count_text(tensors) if tensors else "–", value=tensors),
+        Cell(text=card.facts.get("size before", "–")),
+        Cell(text=card.facts.get("size after", "–")),
+        Cell(text=card.facts.get("checked", "–")),
+    ]
+
+
+def _card(artefact: Artefact, collection: Collection, known: dict[Path, Opened]) -> Card:
+    details = artefact.details(_Details)
+    made = filter(None, (short(details.model), short(artefact.manifest.command)))
+    card = Card(anchor=artefact.anchor, title=artefact.title, subtitle=" · ".join(made))
     sizes = [record.bytes for record in artefact.manifest.inputs if record.bytes]
-    written = sum(output.bytes for output in artefact.manifest.outputs)
+    card.fact("arrays", count_text(artefact.count("tensors")))
     card.fact("size before", size_text(sizes[0]) if sizes else None)
-    card.fact("size after", size_text(written))
-    taken = details.part("towers").whole("taken")
+    card.fact("size after", size_text(sum(o.bytes for o in artefact.manifest.outputs)))
+    taken = details.towers.taken if details.towers else None
     card.fact("tower taken", None if taken is None else str(taken))
-    card.fact("std absorbed in conv1", "yes" if details.flag("absorbed_std") else None)
-    channels = artefact.parameters.text("channels") or details.text("channels")
-    if details.whole("input_channels") != 1:
-        card.fact("channel order written", short(channels.upper(), 12))
+    card.fact("std absorbed in conv1", "yes" if details.absorbed_std else None)
+    if details.input_channels != 1:
+        channels = artefact.parameter("channels") or details.channels or ""
+        card.fact("channel order", short(channels.upper(), 12))
     for warning in artefact.manifest.warnings:
         card.note(f"Warning of the run: {warning}")
-    account = _account(details)
+    card.blocks += _filters(card, artefact, collection.folder, known)
+    card.blocks += _proof(card, artefact, details.proof, collection.folder)
+    card.blocks += _to_know(details)
+    account = [fate for fate in details.account if fate.blob]
     if account:
-        card.add(_stages(account, before))
+        card.folded += [_stages(account), _whole_account(account)]
     else:
         card.note("The manifest holds no account of the blobs.")
-    _filters(card, before, after, collection.folder)
-    _proof(card, artefact, collection.folder)
-    _settings(card, details)
-    if account:
-        card.add(_whole_account(account))
     return card
 
 
-def _source(artefact: Artefact) -> Opened:
-    if not artefact.manifest.inputs:
-        return Opened(problem="the manifest names no source")
-    text = artefact.manifest.inputs[0].path
-    try:
-        return open_for_look(find_file(text, artefact))
-    except SslprepError as error:
-        return Opened(problem=f"{text}: {error}")
-
-
-def _target(artefact: Artefact, card: Card, folder: Path) -> Opened:
-    names = [name for name in artefact.names if not name.endswith(".json")]
-    try:
-        opened = (
-            open_for_look(artefact.file(names[0]))
-            if names
-            else Opened(problem="no output is named")
-        )
-    except SslprepError as error:
-        opened = Opened(problem=str(error))
-    if opened.problem:
-        text = note(SslprepError(opened.problem), folder)
-        card.note(f"The written checkpoint cannot be read. {text}")
-    return opened
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Fate:
-    blob: str
-    became: str
-    action: str
-    reason: str
-
-
-def _account(details: Fields) -> list[_Fate]:
-    fates = []
-    for entry in details.parts("account"):
-        action = entry.text("action")
-        fate = _Fate(
-            blob=entry.text("blob"),
-            became=entry.text("became"),
-            action=action if action in _ACTIONS else "unknown",
-            reason=entry.text("reason"),
-        )
-        if fate.blob:
-            fates.append(fate)
-    return fates
-
-
-def _stages(account: Sequence[_Fate], before: Opened) -> Table:
+def _stages(account: Sequence[Fate]) -> Table:
     """Count the blobs of each stage by what became of them."""
     counts: dict[str, Counter[str]] = {}
-    sizes: Counter[str] = Counter()
     for fate in account:
-        stage = stage_of(fate.blob)
-        counts.setdefault(stage, Counter())[fate.action] += 1
-        sizes[stage] += before.bytes_of(fate.blob) or 0
+        action = fate.action if fate.action in _ACTIONS else "unknown"
+        counts.setdefault(stage_of(fate.blob), Counter())[action] += 1
     used = [action for action in _ACTIONS if any(c[action] for c in counts.values())]
     order = {stage: i for i, stage in enumerate(_STAGES)}
-    stages = sorted(counts, key=lambda s: (order.get(s, 0.5), s))
     rows = []
-    for stage in stages:
-        cells = [Cell(text=stage)]
-        for action in used:
-            number = counts[stage][action]
-            cells.append(Cell(text=count_text(number) if number else "–", value=number))
-        total = counts[stage].total()
-        cells.append(Cell(text=count_text(total), value=total))
-        if before.contents is not None:
-            cells.append(Cell(text=size_text(sizes[stage]), value=sizes[stage]))
-        rows.append(cells)
-    totals = [sum(c[action] for c in counts.values()) for action in used]
-    foot = [Cell(text="all"), *(Cell(text=count_text(n)) for n in (*totals, len(account)))]
-    if before.contents is not None:
-        foot.append(Cell(text=size_text(sizes.total())))
-    rows.append(foot)
-    heads = [Column(title="stage"), *(Column(title=action, kind="number") for action in used)]
-    heads.append(Column(title="blobs", kind="number"))
-    if before.contents is not None:
-        heads.append(Column(title="size in the source", kind="number"))
+    for stage in sorted(counts, key=lambda s: (order.get(s, 0.5), s)):
+        texts = [count_text(counts[stage][a]) if counts[stage][a] else "–" for a in used]
+        rows.append(cells(stage, *texts, count_text(counts[stage].total())))
+    totals = [count_text(sum(c[action] for c in counts.values())) for action in used]
+    rows.append(cells("all", *totals, count_text(len(account))))
     reasons = Counter(fate.reason for fate in account if fate.action == "dropped" and fate.reason)
     dropped = ", ".join(
         f"{count_text(n)} ({short(reason)})" for reason, n in reasons.most_common(5)
     )
-    caption = f"Dropped: {dropped}." if dropped else ""
     return Table(
-        title="Blobs by stage", columns=heads, rows=rows, caption=caption, css="totals broad"
+        title="Blobs by stage",
+        columns=[Column(title="stage"), *numbers(*used, "blobs")],
+        rows=rows,
+        caption=f"Dropped: {dropped}." if dropped else "",
+        css="totals",
     )
 
 
-class _Measured(msgspec.Struct):
-    largest_relative_difference: dict[str, float]
+def _proof(card: Card, artefact: Artefact, proof: _Proof | None, folder: Path) -> list[Block]:
+    """Show what `--check` measured, where it ran.
 
-
-def _proof(card: Card, artefact: Artefact, folder: Path) -> None:
-    """Show what `--check` proved, where it ran.
-
-    The manifest holds the bound, on which all machines agree; the differences, which hang on the
+    The manifest holds the limit, on which all machines agree; the differences, which hang on the
     last digits of a machine's arithmetic, stand in a file beside the model.
     """
-    proof = artefact.details.part("proof")
-    below, stages = proof.number("largest_relative_difference_below"), proof.texts("stages")
-    if below is None or not stages:
-        return
-    card.fact("proven by --check", f"{count_text(len(stages))} stages")
-    picture = short(proof.text("picture")) or "one photo"
+    if proof is None or not proof.stages or proof.largest_relative_difference_below <= 0:
+        return []
+    limit = proof.largest_relative_difference_below
+    card.fact("checked", counted(len(proof.stages), "stage"))
     text = (
-        f"On {picture}, source and converted model computed the same: in every stage the largest "
-        f"difference is below {below:g} of the stage's largest value. "
-        "The two programs share no line."
+        f"On {short(proof.picture) or 'one photo'}, the largest difference of each stage between "
+        f"source and converted model, relative to the stage's largest value: below {limit:g}. "
+        "Two separate implementations computed them."
     )
+    title = "Check: source against converted model"
     path = artefact.path.parent / f"{artefact.name}.check.json"
     try:
         file = regular_file(path, limit=LARGEST_JSON)
@@ -223,94 +231,136 @@ def _proof(card: Card, artefact: Artefact, folder: Path) -> None:
     except SslprepError as error:
         card.note(f"The measured differences cannot be shown. {note(error, folder)}")
         measured = {}
-    known = [(stage, measured[stage]) for stage in stages[:20] if stage in measured]
-    top = max([value for _, value in known if np.isfinite(value)], default=0.0) or 1.0
-    card.add(
-        Table(
-            title="Proof: source against converted model",
-            columns=[
-                Column(title="stage"),
-                Column(title="largest relative difference", kind="number"),
-                Column(title="bar", kind="bar"),
-            ],
-            rows=[
-                [
-                    Cell(text=short(stage, 20)),
-                    Cell(text=f"{value:.1e}", value=value),
-                    Cell(parts=(max(0.0, min(100.0, 100 * value / top)),)),
-                ]
-                for stage, value in known
-                if np.isfinite(value)
-            ],
-            caption=text,
-            css="bars",
-        )
-        if known
-        else Lines(title="Proof: source against converted model", lines=[text])
+    known = {s: measured[s] for s in proof.stages[:20] if np.isfinite(measured.get(s, np.inf))}
+    if not known:
+        return [Lines(title=title, lines=[text])]
+    drawing = dots(
+        [short(stage, 16) for stage in known],
+        [("", list(known.values()))],
+        title="Largest relative difference of each stage",
+        description=", ".join(f"{stage} {value:.1e}" for stage, value in known.items()),
+        x_label="largest relative difference (logarithmic)",
+        log=True,
+        marks=[Mark(value=limit, label=f"limit of --check: {limit:g}")],
     )
+    return [Figure(title=title, drawings=[drawing], caption=text)]
 
 
-def _filters(card: Card, before: Opened, after: Opened, folder: Path) -> None:
-    """Show the first filters in the source and as written, side by side."""
-    if before.problem and after.filters is not None:
-        text = note(SslprepError(before.problem), folder)
-        card.note(f"The source's filters cannot be shown. {text}")
-    shots = []
-    caption = "Grey is 0."
-    for title, opened in (("in the source", before), ("as written", after)):
-        if opened.filters is None:
+def _open(find: Any, known: dict[Path, Opened]) -> Opened:
+    """Map a checkpoint and read its first filters, each file once."""
+    try:
+        path: Path = find()
+        if path not in known:
+            contents = open_checkpoint(regular_file(path, limit=LARGEST_CHECKPOINT))
+            known[path] = _first_filters(contents.blobs), ""
+        return known[path]
+    except SslprepError as error:
+        return None, str(error)
+
+
+def _first_filters(blobs: Mapping[str, object]) -> Filters | None:
+    for name, blob in blobs.items():
+        if not (isinstance(blob, StoredArray) and _CONV1.fullmatch(name)):
             continue
-        drawn = draw_filters(opened.filters)
+        if blob.ndim == 4 and blob.shape[1] in (1, 3) and 0 < max(blob.shape[2:]) <= 16:
+            return np.asarray(blob.load(), np.float32)
+    return None
+
+
+def draw_filters(filters: Filters) -> Picture | None:
+    """Lay filters (n, 1 or 3, height, width) out as tiles; `None` if some value is not finite."""
+    filters = filters[:_MOST_FILTERS]
+    if not filters.size or not np.isfinite(filters).all():
+        return None
+    largest = float(np.abs(filters).max()) or 1.0
+    count, channels, height, width = filters.shape
+    across = min(16, max(1, round(count**0.5)))
+    down = -(-count // across)
+    sheet = np.full((down * (height + 1) + 1, across * (width + 1) + 1, 3), 128, np.uint8)
+    shown = np.clip((filters / largest + 1) * 127.5, 0, 255).round().astype(np.uint8)
+    for i, tile in enumerate(shown.transpose(0, 2, 3, 1)):
+        y, x = divmod(i, across)
+        top, left = 1 + y * (height + 1), 1 + x * (width + 1)
+        sheet[top : top + height, left : left + width] = tile if channels == 3 else tile[..., :1]
+    return pixels(sheet)
+
+
+def _filters(
+    card: Card, artefact: Artefact, folder: Path, known: dict[Path, Opened]
+) -> list[Gallery]:
+    """Show the first filters in the source and as written; once where they look alike."""
+    inputs, outputs = artefact.manifest.inputs, artefact.manifest.outputs
+    written = [output.file for output in outputs if not output.file.endswith(".json")]
+    places = {
+        "in the source": lambda: find_file(inputs[0].path if inputs else "", artefact),
+        "as written": lambda: artefact.file(written[0] if written else ""),
+    }
+    shown: dict[str, tuple[Picture, float]] = {}
+    alt = caption = ""
+    for title, find in places.items():
+        filters, problem = _open(find, known)
+        if filters is None:
+            what = "source" if title == "in the source" else "written checkpoint"
+            if problem:
+                card.note(f"The {what} cannot be read. {note(SslprepError(problem), folder)}")
+            continue
+        drawn = draw_filters(filters)
         if drawn is None:
             card.note(f"The first filters {title} hold values that are not finite.")
             continue
-        count, channels, height, width = opened.filters.shape
+        shown[title] = drawn, float(np.abs(filters).max())
+        count, channels, height, width = filters.shape
+        alt = f"{count} filters of {height} by {width} pixels and {channels} channels"
+        caption = "Grey is 0."
         if channels == 3:
             caption = "First channel as red, second as green, third as blue; grey is 0."
-        largest = float(np.abs(opened.filters).max())
-        alt = f"{count} filters of {height} by {width} pixels and {channels} channels"
-        shots.append(Shot(picture=drawn, alt=alt, caption=f"{title}, up to ±{largest:.3g}"))
-    if shots:
-        card.add(Gallery(title="First filters (conv1)", shots=shots, caption=caption, css="pair"))
-
-
-def _settings(card: Card, details: Fields) -> None:
-    """Show what the user of the checkpoint must know and set."""
-    notes = [short(text, 400) for text in details.texts("notes")[:20]]
-    if notes:
-        card.add(Lines(title="What to know", lines=notes))
-    settings = details.part("settings")
-    rows = [
-        [Cell(text=short(key)), Cell(text=short(_plain(settings.get(key)), 120))]
-        for key in settings
-    ]
-    if rows:
-        card.add(
-            Table(
-                title="What to set where it is used",
-                columns=[Column(title="key", kind="code"), Column(title="value", kind="code")],
-                rows=rows[:40],
-            )
+    if len({picture.uri for picture, _ in shown.values()}) == 1 and len(shown) == 2:
+        ends = " and ".join(
+            f"up to ±{largest:.3g} {title}" for title, (_, largest) in shown.items()
         )
+        photos = [Photo(picture=next(iter(shown.values()))[0], alt=alt, caption=ends)]
+    else:
+        photos = [
+            Photo(picture=picture, alt=alt, caption=f"{title}, up to ±{largest:.3g}")
+            for title, (picture, largest) in shown.items()
+        ]
+    if not photos:
+        return []
+    return [Gallery(title="First filters (conv1)", photos=photos, caption=caption, css="pair")]
+
+
+def _to_know(details: _Details) -> list[Block]:
+    """Show what the user of the checkpoint must know and set."""
+    blocks: list[Block] = []
+    if details.notes:
+        lines = [short(text, 400) for text in details.notes[:20]]
+        blocks.append(Lines(title="What to know", lines=lines))
+    if details.settings:
+        rows = [
+            cells(short(key), short(_plain(value), 120))
+            for key, value in [*details.settings.items()][:40]
+        ]
+        columns = [Column(title="key", kind="code"), Column(title="value", kind="code")]
+        blocks.append(Table(title="What to set where it is used", columns=columns, rows=rows))
+    return blocks
 
 
 def _plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_plain(item) for item in value[:20])
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in list(value.items())[:20])
+        return ", ".join(f"{key} {_plain(item)}" for key, item in [*value.items()][:20])
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _whole_account(account: Sequence[_Fate]) -> Lines:
+def _whole_account(account: Sequence[Fate]) -> Lines:
     """List the blobs one by one; a table would take four times the bytes."""
     lines = []
     for fate in account[:_MOST_BLOBS]:
-        arrow = f" → {short(fate.became)}" if fate.became not in ("", fate.blob) else ""
+        arrow = f" → {short(fate.became)}" if fate.became not in (None, "", fate.blob) else ""
         reason = f" ({short(fate.reason)})" if fate.reason else ""
-        lines.append(f"{fate.action:8}{short(fate.blob)}{arrow}{reason}")
-    more = len(account) - len(lines)
-    if more > 0:
-        lines.append(f"… {count_text(more)} more are in the manifest")
+        lines.append(f"{short(fate.action, 8):8}{short(fate.blob)}{arrow}{reason}")
+    if len(account) > len(lines):
+        lines.append(f"… {count_text(len(account) - len(lines))} more are in the manifest")
     title = f"All {count_text(len(account))} blobs"
-    return Lines(title=title, lines=lines, code=True, rank=3)
+    return Lines(title=title, lines=lines, code=True, css="wide", rank=3)

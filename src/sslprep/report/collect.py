@@ -8,22 +8,51 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 from numpy.typing import NDArray
 
 from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.errors import ManifestError, SslprepError
-from sslprep.files import MANIFEST_SUFFIX, read_array, reading
+from sslprep.input_files import reading
 from sslprep.manifest import InputRecord, Manifest
-from sslprep.report.fields import Fields
+from sslprep.npy import read_array
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 LARGEST_MANIFEST = 64_000_000
 LARGEST_JSON = 64_000_000
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""Beyond 2^53 a JSON number is no count of anything."""
+
+
+def read_fields(values: object, kind: type[T]) -> T:
+    """Fill a struct from a manifest's free part; what is of another type stays at its default.
+
+    A manifest is a file that someone gave us: where a number should stand there may be a list, a
+    text or nothing.
+
+    Example:
+        >>> class Details(msgspec.Struct):
+        ...     n: Count = 0
+        ...     names: list[str] = []
+        >>> read_fields({"n": "many", "names": ["a"], "other": 1}, Details)
+        Details(n=0, names=['a'])
+    """
+    known: dict[str, Any] = {}
+    for entry in msgspec.structs.fields(kind):
+        if isinstance(values, Mapping) and entry.name in values:
+            try:
+                known[entry.name] = msgspec.convert(values[entry.name], entry.type)
+            except msgspec.ValidationError:
+                continue
+    return kind(**known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +81,27 @@ class Artefact:
         """Folder and name."""
         return self.name if self.place == "." else f"{self.place}/{self.name}"
 
-    @property
-    def details(self) -> Fields:
-        """What only this kind has."""
-        return Fields(self.manifest.details)
+    def details(self, kind: type[T]) -> T:
+        """Read what only this kind of artefact has."""
+        return read_fields(self.manifest.details, kind)
 
-    @property
-    def parameters(self) -> Fields:
-        """What it was made with."""
-        return Fields(self.manifest.parameters)
+    def parameters(self, kind: type[T]) -> T:
+        """Read what it was made with."""
+        return read_fields(self.manifest.parameters, kind)
 
-    @property
-    def names(self) -> list[str]:
-        """Names of all outputs, as the manifest gives them."""
-        return [output.file for output in self.manifest.outputs]
+    def parameter(self, name: str) -> str:
+        """Return one parameter if it is a text, else an empty one."""
+        value = self.manifest.parameters.get(name)
+        return value if isinstance(value, str) else ""
+
+    def count(self, name: str) -> int:
+        """Return one of the manifest's counts, 0 where there is none."""
+        return self.manifest.counts.get(name, 0)
 
     def ending(self, *suffixes: str) -> list[str]:
-        """Return the outputs whose names end in one of `suffixes`."""
-        return [name for name in self.names if name.endswith(suffixes)]
+        """Return the names of the outputs that end in one of `suffixes`."""
+        names = [output.file for output in self.manifest.outputs]
+        return [name for name in names if name.endswith(suffixes)]
 
     def file(self, name: str, *, limit: int | None = None) -> Path:
         """Return the path of one output.
@@ -82,7 +114,7 @@ class Artefact:
         return regular_file(self.path.parent / name, limit=limit)
 
     def array(self, name: str, **checks: Any) -> NDArray[Any]:
-        """Map one `.npy` output, read-only; `checks` as in `files.read_array`.
+        """Map one `.npy` output, read-only; `checks` as in `read_array`.
 
         Raises:
             ManifestError: As for `file`.
@@ -139,25 +171,14 @@ class Collection:
             for artefact in self.artefacts:
                 for output in artefact.manifest.outputs:
                     self._by_hash.setdefault(output.sha256, []).append((artefact, output.file))
-        found = self._by_hash.get(record.sha256 or "")
-        if not found:
-            return None
         path = Path(record.path).absolute()
 
         def alike(maker: tuple[Artefact, str]) -> int:
-            parts = zip(
-                reversed(path.parts),
-                reversed((maker[0].path.absolute().parent / maker[1]).parts),
-                strict=False,
-            )
-            return len(list(takewhile(lambda pair: pair[0] == pair[1], parts)))
+            own = (maker[0].path.absolute().parent / maker[1]).parts
+            pairs = zip(reversed(path.parts), reversed(own), strict=False)
+            return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
-        return max(found, key=alike)
-
-    def relative(self, path: Path) -> str:
-        """Return a path as seen from the folder, for people."""
-        text = str(path)
-        return os.path.relpath(text, self.folder) if path.is_relative_to(self.folder) else text
+        return max(self._by_hash.get(record.sha256 or "", ()), key=alike, default=None)
 
 
 def collect(folder: Path) -> Collection:
@@ -169,22 +190,20 @@ def collect(folder: Path) -> Collection:
     if not folder.is_dir():
         raise ManifestError("no such folder", where=folder, remedy="Check the path.")
     found = Collection(folder=folder)
-    paths = _manifests(folder, found.notes)
-    for path in paths:
+    for path in _manifests(folder, found.notes):
         try:
             record = manifest.read(regular_file(path, limit=LARGEST_MANIFEST))
         except ManifestError as error:
             found.notes.append(note(error, folder))
             continue
-        if record.kind == "report":
-            continue
-        artefact = Artefact(
-            path=path,
-            place=os.path.relpath(path.parent, folder),
-            manifest=record,
-            anchor=f"artefact-{len(found.artefacts) + 1}",
-        )
-        found.artefacts.append(artefact)
+        if record.kind != "report":
+            artefact = Artefact(
+                path=path,
+                place=os.path.relpath(path.parent, folder),
+                manifest=record,
+                anchor=f"artefact-{len(found.artefacts) + 1}",
+            )
+            found.artefacts.append(artefact)
     if not found.artefacts and not found.notes:
         raise ManifestError(
             "holds no manifest",
@@ -195,8 +214,8 @@ def collect(folder: Path) -> Collection:
     return found
 
 
-def _manifests(folder: Path, notes: list[str]) -> Sequence[Path]:
-    """Return every manifest under a folder, sorted; unlike `manifest.find`, go on after a wall."""
+def _manifests(folder: Path, notes: list[str]) -> list[Path]:
+    """Return every manifest under a folder, sorted; a folder that cannot be read is a note."""
     paths: list[Path] = []
 
     def refuse(error: OSError) -> None:

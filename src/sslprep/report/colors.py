@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.color.priors import nearest_counts
 from sslprep.drawing.charts import WIDTH, Series, curves
 from sslprep.drawing.gamut import (
     DECADES,
@@ -15,16 +17,16 @@ from sslprep.drawing.gamut import (
     TOP,
     Plane,
     bin_size,
+    centres_of,
     gamut,
     lab_to_srgb,
     prior,
 )
-from sslprep.drawing.numbers import count_text, share_text
+from sslprep.drawing.numbers import count_text, counted, share_text
 from sslprep.drawing.svg import Drawing
 from sslprep.errors import ArrayError, SslprepError
 from sslprep.report.blocks import Card, Figure, Section, short
 from sslprep.report.collect import Artefact, Collection, note
-from sslprep.report.fields import Fields
 from sslprep.report.pictures import pixels
 
 KINDS = ("color-histogram", "color-bins")
@@ -35,6 +37,12 @@ LEAD = (
 )
 
 
+class _Details(msgspec.Struct):
+    points_are: str = ""
+    smooth: float | None = None
+    grid: str = ""
+
+
 def section(collection: Collection) -> Section | None:
     """Describe every histogram and every set of bins."""
     found = collection.of_kind(*KINDS)
@@ -42,32 +50,33 @@ def section(collection: Collection) -> Section | None:
         return None
     result = Section(anchor="colour", title="Colour bins and priors", lead=LEAD)
     for artefact in found:
-        card = _card(artefact, collection)
-        result.cards.append(card)
-    bins = sum(Fields(a.manifest.counts).whole("bins") or 0 for a in found)
-    result.sum = f"{count_text(bins)} bins" if bins else ""
+        result.cards.append(_card(artefact, collection))
+        if artefact.count("bins"):
+            grid = short(artefact.details(_Details).grid or artefact.parameter("grid"), 24)
+            bins = counted(artefact.count("bins"), "bin")
+            result.points.append(f"{artefact.title.rpartition('/')[0] or '.'}: {bins} ({grid})")
+    result.sum = counted(sum(a.count("bins") for a in found), "bin")
     return result
 
 
 def _card(artefact: Artefact, collection: Collection) -> Card:
     bins = artefact.manifest.kind == "color-bins"
-    parameters = artefact.parameters
-    grid = parameters.text("grid")
+    grid = artefact.details(_Details).grid or artefact.parameter("grid")
     card = Card(
         anchor=artefact.anchor,
         title=artefact.title,
         subtitle=f"grid {short(grid)}" if bins and grid else "bins" if bins else "histogram",
     )
-    for name, number in Fields(artefact.manifest.counts).counts().items():
+    for name, number in artefact.manifest.counts.items():
         if number and len(card.facts) < 6:
             card.fact(short(name.replace("_", " "), 24), count_text(number))
     for warning in artefact.manifest.warnings:
         card.note(f"Warning of the run: {warning}")
-    for name in artefact.names:
+    for name in artefact.ending(".npy"):
         try:
-            if name.startswith("ab_histogram") and name.endswith(".npy"):
+            if name.startswith("ab_histogram"):
                 _histogram(card, artefact.array(name, ndim=2, kinds="iu"))
-            elif name.startswith("pts_in_hull") and name.endswith(".npy"):
+            elif name.startswith("pts_in_hull"):
                 _bins(card, artefact, collection, name)
         except SslprepError as error:
             card.note(f"{name} cannot be shown. {note(error, collection.folder)}")
@@ -90,7 +99,6 @@ def _histogram(card: Card, table: NDArray[np.integer]) -> None:
     strength = np.where(part > 0, 90 + np.ceil(part / part.max() * 11) * 15, 0)
     picture = np.concatenate([colours, strength.astype(np.uint8)[..., None]], axis=-1)
     up = picture.transpose(1, 0, 2)[::-1]  # b upwards, a to the right
-    pixels_all = int(table.sum())
     top = np.unravel_index(int(table.argmax()), table.shape)
     scale = min(2.0, PLOT / max(up.shape[:2]))
     width, height = up.shape[1] * scale, up.shape[0] * scale
@@ -103,19 +111,13 @@ def _histogram(card: Card, table: NDArray[np.integer]) -> None:
             f"most often a {top[0] - 128}, b {top[1] - 128}."
         ),
     )
-    plot = Plane(drawing, (a[0] - 128.5, a[-1] - 127.5), (b[0] - 128.5, b[-1] - 127.5), scale)
+    plane = Plane(drawing, (a[0] - 128.5, a[-1] - 127.5), (b[0] - 128.5, b[-1] - 127.5), scale)
     drawing.image(LEFT, TOP, width, height, pixels(up).uri)
-    plot.axes()
-    card.fact("pixels", count_text(pixels_all))
+    plane.axes()
     card.fact("distinct colours (a, b)", count_text(int(np.count_nonzero(table))))
-    card.add(
-        Figure(
-            title="Colours of all pixels",
-            body=drawing,
-            caption="Stronger where more pixels have the colour (logarithm of the count).",
-        )
-    )
-    card.add(_chroma(table))
+    caption = "Stronger where more pixels have the colour (logarithm of the count)."
+    card.blocks.append(Figure(title="Colours of all pixels", drawings=[drawing], caption=caption))
+    card.blocks.append(_chroma(table))
 
 
 def _chroma(table: NDArray[np.integer]) -> Figure:
@@ -126,17 +128,15 @@ def _chroma(table: NDArray[np.integer]) -> Figure:
     share = 100 * np.cumsum(counts) / counts.sum()
     last = int(np.argmax(share >= 99.9))
     grey = share_text(float(counts[:11].sum()), float(counts.sum()))
-    return Figure(
-        title="How grey the photos are",
-        body=curves(
-            [Series(name="pixels", x=np.arange(last + 1), y=share[: last + 1])],
-            title="Share of the pixels by distance from grey",
-            description=f"{grey} of the pixels are within 10 of grey, 99.9 % within {last}.",
-            x_label="chroma: distance from grey in (a, b)",
-            y_label="pixels up to it, %",
-        ),
-        caption=f"{grey} of the pixels are within 10 of grey: why rare colours are given weight.",
+    drawing = curves(
+        [Series(name="pixels", x=np.arange(last + 1), y=share[: last + 1])],
+        title="Share of the pixels by distance from grey",
+        description=f"{grey} of the pixels are within 10 of grey, 99.9 % within {last}.",
+        x_label="chroma: distance from grey in (a, b)",
+        y_label="pixels up to it, %",
     )
+    caption = f"{grey} of the pixels are within 10 of grey: why rare colours are given weight."
+    return Figure(title="How grey the photos are", drawings=[drawing], caption=caption)
 
 
 def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> None:
@@ -147,18 +147,17 @@ def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> 
     points = np.asarray(points, float)
     if not np.isfinite(points).all() or np.abs(points).max() > 1000:
         raise ArrayError("holds values that are no colours")
+    details = artefact.details(_Details)
     tail = name.removeprefix("pts_in_hull")
     size = bin_size(points)
+    corners = details.points_are == "left edges"
     label = f"bin size {size:g}"
-    card.fact(label, f"{count_text(len(points))} bins")
-    corner = artefact.details.text("points_are") == "left edges"
-    centres = points + size / 2 if corner else points
-    where = "the files name each bin by its lower corner" if corner else "points are centres"
-    card.add(
+    where = "the files name each bin by its lower corner" if corners else "points are centres"
+    card.blocks.append(
         Figure(
             title=f"Gamut, {label}",
-            body=gamut(points, size, corners=corner, label=label),
-            caption=f"{count_text(len(points))} bins; {where}. "
+            drawings=[gamut(points, size, corners=corners, label=label)],
+            caption=f"{counted(len(points), 'bin')}; {where}. "
             "Colours outside sRGB are drawn as the nearest inside.",
         )
     )
@@ -166,27 +165,27 @@ def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> 
     if priors is None:
         return
     share = float(np.sort(priors)[::-1][: max(1, len(priors) // 10)].sum() / (priors.sum() or 1))
-    card.add(
+    card.blocks.append(
         Figure(
             title=f"Prior (logarithm), {label}",
-            body=prior(points, size, priors, corners=corner, label=label),
+            drawings=[prior(points, size, priors, corners=corners, label=label)],
             caption=f"The most frequent tenth of the bins holds {share_text(share, 1)} of the "
-            "pixels. Hollow: no pixel at all.",
+            "pixels. Hollow: no pixel.",
         )
     )
-    smoothed = bool(artefact.details.number("smooth"))
-    raw = _unsmoothed(artefact, collection, centres) if smoothed else None
-    card.add(_ranked_priors(priors, raw, label))
+    centres = centres_of(points, size, corners=corners)
+    raw = _unsmoothed(artefact, collection, centres) if details.smooth else None
+    card.blocks.append(_ranked(priors, raw, label))
     weights = _column(card, artefact, collection.folder, f"rebalance_weights{tail}", len(points))
     if weights is not None:
-        card.add(_weights(priors, weights, label))
+        card.folded.append(_weights(priors, weights, label))
 
 
 def _column(
     card: Card, artefact: Artefact, folder: Path, name: str, length: int
 ) -> NDArray[np.float64] | None:
     """Read one number for each bin; `None` where there are none or they are unsound."""
-    if name not in artefact.names:
+    if name not in artefact.ending(name):
         return None
     try:
         values = np.asarray(artefact.array(name, ndim=1, kinds="f"), float)
@@ -203,7 +202,7 @@ def _unsmoothed(
     artefact: Artefact, collection: Collection, centres: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
     """Return the priors before smoothing, from the histogram that the bins were made from."""
-    own = [n for n in artefact.names if n.startswith("ab_histogram") and n.endswith(".npy")]
+    own = [n for n in artefact.ending(".npy") if n.startswith("ab_histogram")]
     sources = [(artefact, name) for name in own]
     sources += filter(None, map(collection.maker, artefact.manifest.inputs))
     for maker, name in sources:
@@ -212,67 +211,46 @@ def _unsmoothed(
         except SslprepError:
             continue
         if table.shape == (256, 256) and table.any():
-            return _nearest_priors(table, centres)
+            counts = nearest_counts(np.asarray(table, np.int64), centres)
+            return np.asarray(counts / counts.sum(), float)
     return None
 
 
-def _nearest_priors(
-    table: NDArray[np.integer], centres: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the share of the pixels whose nearest centre each one is."""
-    from scipy.spatial import cKDTree
-
-    used = np.argwhere(table)
-    counts = table[used[:, 0], used[:, 1]].astype(float)
-    nearest = cKDTree(centres).query(used - 128)[1]
-    priors = np.bincount(nearest, weights=counts, minlength=len(centres))
-    return np.asarray(priors / priors.sum())
-
-
-def _ranked_priors(
-    priors: NDArray[np.float64], raw: NDArray[np.float64] | None, label: str
-) -> Figure:
+def _ranked(priors: NDArray[np.float64], raw: NDArray[np.float64] | None, label: str) -> Figure:
+    """Draw the priors from the most frequent bin to the rarest, before and after smoothing."""
     rank = np.arange(1, len(priors) + 1)
     order = np.argsort(-priors, kind="stable")
-    lines = [Series(name="prior as written", x=rank, y=priors[order])]
+    least = float(priors.max()) * 10.0**-DECADES
+    lines = [Series(name="as written", x=rank, y=priors[order])]
     caption = "Bins from the most frequent to the rarest."
-    if raw is not None and np.abs(raw - priors).max() > 1e-9:
-        lines = [
-            Series(name="before smoothing", x=rank, y=raw[order]),
-            Series(name="as written", x=rank, y=priors[order]),
-        ]
+    if raw is not None:
+        lines.insert(0, Series(name="before smoothing", x=rank, y=np.sort(raw)[::-1]))
         empty = int(np.count_nonzero(raw == 0))
-        caption += " Before smoothing: the share of the pixels nearest to each bin"
-        caption += f"; {count_text(empty)} bins have none." if empty else "."
-    below = int(np.count_nonzero(priors < priors.max() * 10.0**-DECADES))
+        caption += f" Before smoothing, {counted(empty, 'bin')} had no pixel." if empty else ""
+    below = int(np.count_nonzero((priors < least) & (priors > 0)))
     if below:
-        caption += f" {count_text(below)} bins are rarer than is drawn."
-    return Figure(
-        title=f"Prior by rank, {label}",
-        body=curves(
-            lines,
-            title=f"Prior of each bin by rank, {label}",
-            description=f"From {priors.max():.2g} down to {priors.min():.2g}.",
-            x_label="rank of the bin",
-            y_label="prior (powers of ten)",
-            log=True,
-            least=float(priors.max()) * 10.0**-DECADES,
-        ),
-        caption=caption,
+        caption += f" {counted(below, 'bin')} below {least:.0e} drawn on the axis."
+    drawing = curves(
+        lines,
+        title=f"Prior of each bin by rank, {label}",
+        description=f"From {priors.max():.2g} down to {priors.min():.2g}.",
+        x_label="rank of the bin",
+        y_label="prior (logarithmic)",
+        log=True,
+        least=least,
     )
+    return Figure(title=f"Prior by rank, {label}", drawings=[drawing], caption=caption)
 
 
 def _weights(priors: NDArray[np.float64], weights: NDArray[np.float64], label: str) -> Figure:
     order = np.argsort(-priors, kind="stable")
     low, high = float(weights.min()), float(weights.max())
-    return Figure(
-        title=f"Rebalancing weights, {label}",
-        body=curves(
-            [Series(name="weight", x=np.arange(1, len(weights) + 1), y=weights[order])],
-            title=f"Weight of each bin in the loss, {label}",
-            description=f"From {low:.3g} for the most frequent to {high:.3g} for the rarest.",
-            x_label="rank of the bin, by prior",
-            y_label="weight",
-        ),
-        caption=f"From {low:.3g} to {high:.3g}: rare colours count more in the loss.",
+    drawing = curves(
+        [Series(name="weight", x=np.arange(1, len(weights) + 1), y=weights[order])],
+        title=f"Weight of each bin in the loss, {label}",
+        description=f"From {low:.3g} for the most frequent to {high:.3g} for the rarest.",
+        x_label="rank of the bin, by prior",
+        y_label="weight",
     )
+    caption = f"From {low:.3g} to {high:.3g}: rare colours count more in the loss."
+    return Figure(title=f"Rebalancing weights, {label}", drawings=[drawing], caption=caption)

@@ -3,93 +3,296 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from dataclasses import dataclass
+from itertools import combinations, groupby
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.drawing.charts import WIDTH
-from sslprep.drawing.numbers import count_text
-from sslprep.drawing.shades import shades
+from sslprep.drawing.charts import WIDTH, Series, curves
+from sslprep.drawing.numbers import count_text, counted
 from sslprep.drawing.svg import Drawing, coordinate
 from sslprep.errors import SslprepError
-from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, short
-from sslprep.report.collect import Artefact, Collection
-from sslprep.report.drawn import (
-    MOST_CLASSES,
-    MOST_SIZES,
-    DrawnSet,
-    overlap,
-    places_of,
-    read_sets,
-    source_of,
-)
-from sslprep.report.fields import Fields
-from sslprep.report.photos import images_of, shot
+from sslprep.lowshot.sample_files import Index, read_index
+from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, cells, numbers, short
+from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, Count, note
+from sslprep.report.partitions import images_of, labels_of, photo_of
 
-_THUMBNAIL = 56
-_PHOTO_CLASSES = 6
-_PHOTO_SAMPLES = 5
+_MOST_CLASSES, _MOST_SIZES, _MOST_SAMPLES = 24, 12, 8
+_PHOTO_CLASSES, _PHOTO_SAMPLES, _THUMBNAIL = 8, 5, 64
 _TOP, _GAP = 36.0, 5.0
 _TICKS = 100
 """Places within a cell; draws nearer than that fall together."""
+_MOST_STROKES = 40
+"""Images a cell; of larger samples the strokes would touch, and nothing is to be seen."""
 
 LEAD = (
-    "Which images each sample drew. A cell is all images of a class in their order, from left to "
-    "right; each stroke is one that was drawn. Even spread and different strokes from sample to "
-    "sample are what independent uniform draws look like."
+    "Which images each sample drew, and how many two samples share. Independent uniform draws of "
+    "k from a class of n share k / n of their images: measured and expected should agree."
 )
 
 
+class _Set(msgspec.Struct):
+    index: str = ""
+
+
+class _Details(msgspec.Struct):
+    multi_label: bool = False
+    stem: str = ""
+    largest_k: Count = 0
+    sets: list[_Set] = []
+
+
+class _Parameters(msgspec.Struct):
+    nested: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One sample of one size.
+
+    Attributes:
+        size: What it is called, such as `k = 4`.
+        k: Images of each class; `None` for shares and where classes differ.
+        number: Its number.
+        positives: Rows drawn of each class, by class number.
+        names: Class names, where known.
+        rows: Rows of the full list.
+    """
+
+    size: str
+    k: int | None
+    number: int
+    positives: Mapping[int, NDArray[np.int64]]
+    names: Mapping[int, str]
+    rows: int
+
+
+def overlap(first: Sample, second: Sample) -> float:
+    """Return the share of the first sample's positives that the second has too, class by class.
+
+    Example:
+        >>> a, b = (
+        ...     Sample(size="k = 2", k=2, number=s, positives={0: np.array(rows)}, names={}, rows=9)
+        ...     for s, rows in ((1, [1, 2]), (2, [2, 3]))
+        ... )
+        >>> overlap(a, b)
+        0.5
+    """
+    common = total = 0
+    for number, rows in first.positives.items():
+        total += len(rows)
+        common += len(np.intersect1d(rows, second.positives.get(number, rows[:0])))
+    return common / total if total else 0.0
+
+
+def expected_overlap(sample: Sample, places: Mapping[int, NDArray[np.int64]]) -> float | None:
+    """Return the overlap of independent uniform draws: of k from n it is k / n, class by class.
+
+    Example:
+        >>> sample = Sample(size="k = 2", k=2, number=1, names={}, rows=9,
+        ...     positives={0: np.array([1, 2]), 1: np.array([3, 4])})
+        >>> expected_overlap(sample, {0: np.arange(4), 1: np.arange(8)})
+        0.375
+    """
+    if not places or any(not len(places.get(number, ())) for number in sample.positives):
+        return None
+    drawn = [(len(rows), len(places[number])) for number, rows in sample.positives.items()]
+    total = sum(k for k, _ in drawn)
+    return sum(k * k / n for k, n in drawn) / total if total else None
+
+
 def section(collection: Collection) -> Section | None:
-    """Describe every set of low-shot samples."""
+    """Describe every set of low-shot samples; the sizes of one draw share a card."""
     found = collection.of_kind("lowshot")
     if not found:
         return None
     result = Section(anchor="lowshot", title="Low-shot samples", lead=LEAD)
-    for artefact in found:
-        card = _card(artefact, collection)
+
+    def draw(artefact: Artefact) -> tuple[Any, ...]:
+        seed = artefact.manifest.seed
+        nested = artefact.parameters(_Parameters).nested
+        return artefact.place, artefact.details(_Details).stem, -1 if seed is None else seed, nested
+
+    total = 0
+    for _, group in groupby(sorted(found, key=draw), key=draw):
+        card, samples = _card(list(group), collection)
         result.cards.append(card)
-    sets = sum(len(a.details.parts("sets")) for a in found)
-    result.sum = f"{count_text(sets)} samples"
+        result.points.append(f"{card.title}: {counted(samples, 'sample')}, {card.facts['sizes']}")
+        total += samples
+    result.sum = counted(total, "sample")
     return result
 
 
-def _card(artefact: Artefact, collection: Collection) -> Card:
-    details, counts = artefact.details, Fields(artefact.manifest.counts)
-    parameters = artefact.parameters
+def _card(group: Sequence[Artefact], collection: Collection) -> tuple[Card, int]:
+    first = group[0]
+    details = first.details(_Details)
+    stem = details.stem or first.name.removesuffix("_lowshot")
     card = Card(
-        anchor=artefact.anchor,
-        title=artefact.title,
-        subtitle="several labels an image" if details.flag("multi_label") else "one label an image",
+        anchor=first.anchor,
+        title=stem if first.place == "." else f"{first.place}/{stem}",
+        subtitle="several labels an image" if details.multi_label else "one label an image",
+        also=[artefact.anchor for artefact in group[1:]],
     )
-    for name in ("rows", "classes", "samples"):
-        number = counts.whole(name)
-        card.fact(name, None if number is None else count_text(number))
-    card.fact("sizes", _sizes(details))
-    card.fact("seed", str(artefact.manifest.seed) if artefact.manifest.seed is not None else None)
-    card.fact("nested", "yes" if parameters.flag("nested") else None)
-    largest = details.whole("largest_k")
-    card.fact("largest k that works", None if largest is None else count_text(largest))
-    for warning in artefact.manifest.warnings:
-        card.note(f"Warning of the run: {warning}")
-    source = source_of(artefact, collection)
-    sets = read_sets(card, artefact, collection.folder)
-    places = places_of(source, sets)
-    if source is not None and sets:
-        smallest = next(iter(sets))
-        _first_photos(card, smallest, sets[smallest], source)
-    _overlaps(card, sets)
-    for size, drawn in sets.items():
-        card.add(_grid(size, drawn, places))
-    return card
+    for name in ("rows", "classes"):
+        card.fact(name, count_text(first.count(name)) if first.count(name) else None)
+    card.fact("seed", None if first.manifest.seed is None else str(first.manifest.seed))
+    card.fact("nested", "yes" if first.parameters(_Parameters).nested else None)
+    card.fact("largest k that works", count_text(details.largest_k) if details.largest_k else None)
+    for artefact in group:
+        for warning in artefact.manifest.warnings:
+            card.note(f"Warning of the run: {warning}")
+    source = _source(first, collection)
+    sizes = _read(card, group, collection)
+    total = sum(map(len, sizes.values()))
+    ends = list(dict.fromkeys([*sizes][:1] + [*sizes][-1:]))
+    card.fact("sizes", " to ".join(ends) or "none that can be read")
+    if not sizes:
+        return card, total
+    places = _places(source, next(iter(sizes.values()))[0])
+    table, measured = _overlaps(sizes, places)
+    card.blocks.append(table)
+    if len(measured) > 1:
+        card.blocks.append(_overlap_chart(measured))
+    smallest = next(iter(sizes))
+    if source is not None:
+        card.blocks += _photos(smallest, sizes[smallest], source)
+    for size, samples in sizes.items():
+        if max(map(len, samples[0].positives.values())) <= _MOST_STROKES:
+            card.folded.append(_strokes(size, samples, places))
+    return card, total
 
 
-def _sizes(details: Fields) -> str:
-    sizes = details.numbers("k_values")
-    if sizes:
-        return "k = " + ", ".join(f"{size:g}" for size in sizes[:MOST_SIZES])
-    return ", ".join(f"{100 * size:g} %" for size in details.numbers("fraction")[:MOST_SIZES])
+def _source(artefact: Artefact, collection: Collection) -> Artefact | None:
+    """Return the partition whose labels were drawn from, by the hash of the file."""
+    makers = map(collection.maker, artefact.manifest.inputs)
+    return next((m[0] for m in makers if m and m[0].manifest.kind == "partition"), None)
+
+
+def _read(card: Card, group: Sequence[Artefact], collection: Collection) -> dict[str, list[Sample]]:
+    """Read the index files, by size from the smallest; what cannot be read becomes a note."""
+    found: dict[tuple[bool, float, str], list[Sample]] = {}
+    for artefact in group:
+        listed = [entry.index for entry in artefact.details(_Details).sets if entry.index]
+        for name in listed or artefact.ending("_index.json"):
+            try:
+                content = read_index(artefact.file(name, limit=LARGEST_JSON))
+            except SslprepError as error:
+                card.note(f"A sample cannot be shown. {note(error, collection.folder)}")
+                continue
+            sample = _sample(content)
+            amount = content.k or content.fraction or 0
+            if sample.positives and any(map(len, sample.positives.values())):
+                found.setdefault((content.k is None, amount, sample.size), []).append(sample)
+    sizes = {key[-1]: samples for key, samples in sorted(found.items(), key=lambda i: i[0])}
+    kept = {size: samples[:_MOST_SAMPLES] for size, samples in [*sizes.items()][:_MOST_SIZES]}
+    left_out = sum(map(len, sizes.values())) - sum(map(len, kept.values()))
+    if left_out:
+        card.note(f"{counted(left_out, 'more sample')} not drawn here.")
+    return kept
+
+
+def _sample(content: Index) -> Sample:
+    limit = 1 << 62
+    if content.k:
+        size = f"k = {count_text(content.k)}"
+    else:
+        size = f"{100 * content.fraction:g} %" if content.fraction else "size unknown"
+        size += ", balanced" if content.balanced else " of each class"
+    return Sample(
+        size=size,
+        k=content.k,
+        number=content.sample,
+        positives={
+            record.id: np.array([r for r in record.positives if 0 <= r < limit], np.int64)
+            for record in content.classes
+            if abs(record.id) < limit
+        },
+        names={record.id: record.name for record in content.classes if record.name},
+        rows=max(0, content.rows),
+    )
+
+
+def _places(source: Artefact | None, sample: Sample) -> dict[int, NDArray[np.int64]]:
+    """Return all rows of each class that is drawn, where the labels are at hand."""
+    if source is None:
+        return {}
+    try:
+        labels = labels_of(source)
+    except SslprepError:
+        return {}
+    if labels.ndim == 1:
+        order = np.argsort(labels, kind="stable")
+        numbers_of = list(sample.positives)
+        starts = np.searchsorted(labels[order], numbers_of, side="left")
+        ends = np.searchsorted(labels[order], numbers_of, side="right")
+        return {n: order[a:b] for n, a, b in zip(numbers_of, starts, ends, strict=True)}
+    width = labels.shape[1]
+    return {n: np.flatnonzero(labels[:, n] == 1) for n in sample.positives if 0 <= n < width}
+
+
+def _overlaps(
+    sizes: Mapping[str, Sequence[Sample]], places: Mapping[int, NDArray[np.int64]]
+) -> tuple[Table, list[tuple[int, float, float, float, float | None]]]:
+    """List each size: samples, classes that could serve it, overlap as measured and expected.
+
+    Returns:
+        The table, and of each k: k, mean, smallest and largest overlap, the expected one.
+    """
+    measured, rows = [], []
+    counts = np.array([len(rows) for rows in places.values()])
+    for size, samples in sizes.items():
+        shares = [overlap(a, b) for a, b in combinations(samples, 2)]
+        wanted = expected_overlap(samples[0], places)
+        k = samples[0].k
+        row = [Cell(text=size, value=k or "")]
+        row += cells(
+            count_text(len(samples)),
+            f"{int((counts >= k).sum())}" if k and len(counts) else "–",
+            f"{100 * np.mean(shares):.1f} %" if shares else "–",
+            f"{100 * min(shares):.0f}–{100 * max(shares):.0f} %" if shares else "–",
+            "–" if wanted is None else f"{100 * wanted:.1f} %",
+        )
+        rows.append(row)
+        if k and shares:
+            part = (float(np.mean(shares)), min(shares), max(shares), wanted)
+            measured.append((k, *part))
+    titles = ("samples", "classes", "overlap", "range", "expected")
+    table = Table(
+        title="Sizes",
+        columns=[Column(title="size"), *numbers(*titles)],
+        rows=rows,
+        caption="Classes: those with k images or more. Overlap: images that two samples share.",
+    )
+    return table, measured
+
+
+def _overlap_chart(measured: Sequence[tuple[int, float, float, float, float | None]]) -> Figure:
+    k, mean, low, high, wanted = zip(*measured, strict=True)
+    series = [
+        Series(
+            name="measured",
+            x=k,
+            y=[100 * v for v in mean],
+            low=[100 * v for v in low],
+            high=[100 * v for v in high],
+        )
+    ]
+    if all(value is not None for value in wanted):
+        series.append(Series(name="expected", x=k, y=[100 * (v or 0) for v in wanted]))
+    drawing = curves(
+        series,
+        title="Overlap of two samples by k",
+        description="; ".join(f"k = {a}: {100 * b:.1f} %" for a, b in zip(k, mean, strict=True)),
+        x_label="k: images of each class (logarithmic)",
+        y_label="images in common, %",
+        x_ticks=k,
+        points=True,
+    )
+    caption = "The band runs from the smallest to the largest overlap of two samples."
+    return Figure(title="Overlap of samples", drawings=[drawing], caption=caption)
 
 
 class _Lanes:
@@ -119,40 +322,38 @@ class _Lanes:
         return _TOP + self.row * line
 
 
-def _grid(size: str, drawn: Sequence[DrawnSet], places: Mapping[int, NDArray[np.int64]]) -> Figure:
+def _strokes(
+    size: str, samples: Sequence[Sample], places: Mapping[int, NDArray[np.int64]]
+) -> Figure:
     """Draw one size: a row for each class, a column for each sample, a stroke for each image."""
-    numbers = list(drawn[0].positives)
-    shown = numbers[:MOST_CLASSES]
-    each = [len(rows) for rows in drawn[0].positives.values()]
-    count = count_text(each[0]) if len(set(each)) == 1 else f"{min(each)} to {max(each)}"
+    shown = list(samples[0].positives)[:_MOST_CLASSES]
     lanes = _Lanes(
-        [_class_name(drawn[0], number) for number in shown],
-        [sample.sample for sample in drawn],
+        [_class_name(samples[0], number) for number in shown],
+        [sample.number for sample in samples],
         15,
         title=f"Images drawn at {size}, by class and sample",
-        text=f"{len(drawn)} samples of {len(numbers)} classes, {count} images of each.",
+        text=f"{counted(len(samples), 'sample')} of {len(samples[0].positives)} classes.",
     )
-    drawing, wide = lanes.drawing, lanes.wide
     for line, number in enumerate(shown):
         y = lanes.y(line)
-        for column, sample in enumerate(drawn):
+        for column, sample in enumerate(samples):
             x = lanes.x(column)
-            drawing.box(x, y, wide, lanes.row - 3, css="track", radius=1.5)
+            lanes.drawing.box(x, y, lanes.wide, lanes.row - 3, css="track", radius=1.5)
             rows = sample.positives.get(number, np.empty(0, np.int64))
             ticks = _ticks(rows, places.get(number), sample.rows)
-            strokes = (coordinate(x + 1 + tick * (wide - 2)) for tick in ticks)
+            strokes = (coordinate(x + 1 + tick * (lanes.wide - 2)) for tick in ticks)
             data = "".join(f"M{stroke} {coordinate(y)}v12" for stroke in strokes)
             if data:
-                drawing.path(data, css="stroke")
-    more = len(numbers) - len(shown)
-    caption = f"{count} of each class in each sample."
+                lanes.drawing.path(data, css="stroke")
+    more = len(samples[0].positives) - len(shown)
+    caption = "A cell is all images of a class in their order; a stroke is one that was drawn."
     if more:
-        caption += f" The first {len(shown)} of {count_text(len(numbers))} classes."
-    return Figure(title=size, body=drawing, caption=caption, rank=1)
+        caption += f" The first {len(shown)} of {len(samples[0].positives)} classes."
+    return Figure(title=f"Drawn at {size}", drawings=[lanes.drawing], caption=caption, rank=2)
 
 
-def _class_name(drawn: DrawnSet, number: int) -> str:
-    return short(drawn.names.get(number, f"class {number}"), 16)
+def _class_name(sample: Sample, number: int) -> str:
+    return short(sample.names.get(number, f"class {number}"), 16)
 
 
 def _ticks(rows: NDArray[np.int64], all_rows: NDArray[np.int64] | None, total: int) -> list[float]:
@@ -165,91 +366,44 @@ def _ticks(rows: NDArray[np.int64], all_rows: NDArray[np.int64] | None, total: i
     return [float(place) for place in places / _TICKS]
 
 
-def _first_photos(card: Card, size: str, drawn: Sequence[DrawnSet], source: Artefact) -> None:
-    """Show the images of the smallest size themselves, in the order of the grids."""
+def _photos(size: str, samples: Sequence[Sample], source: Artefact) -> list[Figure]:
+    """Show the first image of each class and sample."""
     try:
         images = images_of(source)
     except SslprepError:
-        return
-    drawn = drawn[:_PHOTO_SAMPLES]
-    numbers = list(drawn[0].positives)[:_PHOTO_CLASSES]
-    names = [_class_name(drawn[0], number) for number in numbers]
+        return []
+    shown = samples[:_PHOTO_SAMPLES]
+    every = list(samples[0].positives)
+    # At even steps: the first classes of the alphabet are not a sample of them.
+    steps = np.linspace(0, len(every) - 1, min(_PHOTO_CLASSES, len(every)))
+    classes = [every[i] for i in steps.round().astype(int).tolist()]
+    names = [_class_name(samples[0], number) for number in classes]
     lanes = _Lanes(
         names,
-        [sample.sample for sample in drawn],
-        46,
+        [sample.number for sample in shown],
+        40,
         title=f"The first image drawn at {size}, by class and sample",
         text=f"Photos of {', '.join(names)}.",
     )
     side = min(lanes.row - 4, lanes.wide)
     found = 0
-    for line, number in enumerate(numbers):
-        for column, sample in enumerate(drawn):
+    for line, number in enumerate(classes):
+        for column, sample in enumerate(shown):
             rows = sample.positives.get(number, np.empty(0, np.int64))
             if not len(rows) or rows[0] >= len(images):
                 continue
             x, y = lanes.x(column) + (lanes.wide - side) / 2, lanes.y(line)
-            photo = shot(str(images[rows[0]]), source, "", size=_THUMBNAIL)
+            photo = photo_of(str(images[rows[0]]), source, "", size=_THUMBNAIL)
             if photo.picture is None:
                 lanes.drawing.box(x, y, side, side, css="lost", radius=3, tip=photo.problem)
             else:
                 lanes.drawing.image(x, y, side, side, photo.picture.uri)
                 found += 1
-    if found:
-        more = "" if size == "k = 1" else " first"
-        card.add(
-            Figure(
-                title=f"The{more} images of {size}",
-                body=lanes.drawing,
-                caption=f"{'One image' if not more else 'The first image'} of each class.",
-                rank=2,
-            )
-        )
-
-
-def _overlaps(card: Card, sets: Mapping[str, Sequence[DrawnSet]]) -> None:
-    """Show how many images two samples have in common."""
-    several = {size: drawn for size, drawn in sets.items() if len(drawn) > 1}
-    if not several:
-        return
-    shares = {
-        size: [overlap(a, b) for a, b in combinations(drawn, 2)] for size, drawn in several.items()
-    }
-    pairs = [f"{a.sample}–{b.sample}" for a, b in combinations(next(iter(several.values())), 2)]
-    if len(pairs) <= 10 and all(len(values) == len(pairs) for values in shares.values()):
-        values = 100 * np.array(list(shares.values()))
-        card.add(
-            Figure(
-                title="Overlap of samples",
-                body=shades(
-                    values.round(),
-                    rows=[size.replace("k = ", "") for size in shares],
-                    columns=pairs,
-                    title="Images that two samples have in common, percent",
-                    description=f"From {values.min():.0f} % to {values.max():.0f} %.",
-                    x_label="two samples",
-                    y_label="k" if all(s.startswith("k") for s in shares) else "size",
-                    cell=26,
-                    tip="size {row}, samples {column}: {value} %",
-                ),
-                caption=(
-                    "Images in common, in percent of a sample, class by class. "
-                    "It grows with k as classes run out of images."
-                ),
-            )
-        )
-        return
-    rows = [
-        [
-            Cell(text=size),
-            Cell(text=f"{100 * float(np.mean(values)):.1f} %"),
-            Cell(text=f"{100 * max(values):.1f} %"),
-        ]
-        for size, values in shares.items()
+    if not found:
+        return []
+    caption = "The first image of each class and sample"
+    if len(classes) < len(every):
+        caption += f", {len(classes)} of {len(every)} classes"
+    return [
+        Figure(title=f"Images of {size}", drawings=[lanes.drawing], caption=f"{caption}.", rank=1)
     ]
-    heads = [
-        Column(title="size"),
-        Column(title="mean overlap", kind="number"),
-        Column(title="largest", kind="number"),
-    ]
-    card.add(Table(title="Overlap of samples", columns=heads, rows=rows))

@@ -7,97 +7,117 @@ import hashlib
 import importlib.util
 import logging
 import re
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from sslprep import __version__, manifest
-from sslprep.drawing.numbers import count_text, size_text
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
+from sslprep.drawing.numbers import counted, size_text
 from sslprep.drawing.svg import clean, style
 from sslprep.errors import MissingExtraError, OutputError
-from sslprep.files import MANIFEST_SUFFIX, OutputSet
-from sslprep.report import checkpoints, colors, lowshot, partitions, permutations
-from sslprep.report.blocks import Section, fit, short
+from sslprep.parameters import command
+from sslprep.report import checkpoints, colors, evaluation, lowshot, partitions, permutations
+from sslprep.report.blocks import Block, Section, fit, short
 from sslprep.report.collect import Collection, collect
-from sslprep.report.photos import SamplePhoto
-from sslprep.report.provenance import origins
+from sslprep.report.provenance import Origin, origins
+from sslprep.results import result
 
 logger = logging.getLogger(__name__)
 
 LARGEST_PAGE = 2_000_000
 """Bytes that a page must stay below."""
 
-MOST_ARTEFACTS = 200
-PLOTS = ("plot", "color-plot")
-"""Kinds that are pictures of what the page draws itself; only their provenance is shown."""
+MOST_ARTEFACTS = (200, 100, 40, 10)
+"""How many are shown at most: the first of these for which the page does not become too large."""
+
+QUIET = ("plot", "color-plot", "features")
+"""Kinds that have no view of their own; only their provenance is shown."""
+
+_SECTIONS = (partitions, lowshot, permutations, colors, checkpoints, evaluation)
 _LONGEST_TEXT = 4000
-_TEMPLATES = "templates"
 
 
 def compose(collection: Collection) -> bytes:
     """Return the page about a collection, below two million bytes.
 
-    Should the estimate of what fits have been wrong, the page is made again with less.
+    Everything but the blocks (figures, tables, galleries) is laid out first; then as many blocks
+    as there is room for, by importance.
     """
-    room = LARGEST_PAGE * 9 // 10
-    while True:
-        page = _render(collection, room).encode("utf-8", "replace")
-        if len(page) < LARGEST_PAGE or room < 1000:
-            return page
-        room = room * 3 // 4
+    templates = _templates()
+    page = b""
+    for most in MOST_ARTEFACTS:
+        sections, made, notes = _parts(collection, most)
+        entries = [*sections, *(card for section in sections for card in section.cards), *made]
+        show = templates.get_template("blocks.html").module.show
+        html = {b: show(b) for entry in entries for b in (*entry.blocks, *entry.folded)}
+        weights = {block: len(text.encode("utf-8", "replace")) for block, text in html.items()}
+        frame = _page(templates, collection, sections, made, notes, dict.fromkeys(html, ""))
+        room = LARGEST_PAGE - len(frame) - 1000
+        while room > 0:
+            gone = fit(entries, weights, room)
+            page = _page(templates, collection, sections, made, notes, html)
+            if len(page) < LARGEST_PAGE:
+                return page
+            room -= 200 * gone + len(page) - LARGEST_PAGE + 1000  # notes need room as well
+    return page
 
 
-def _render(collection: Collection, room: int) -> str:
-    left_out = collection.artefacts[MOST_ARTEFACTS:]
-    shown = Collection(
-        folder=collection.folder,
-        artefacts=collection.artefacts[:MOST_ARTEFACTS],
-        notes=list(collection.notes),
-    )
+def _parts(collection: Collection, most: int) -> tuple[list[Section], list[Origin], list[str]]:
+    """Describe the first `most` artefacts: sections, provenance, and what cannot be shown."""
+    shown = Collection(folder=collection.folder, artefacts=collection.artefacts[:most])
+    notes = list(collection.notes)
+    left_out = len(collection.artefacts) - len(shown.artefacts)
     if left_out:
-        shown.notes.append(f"{count_text(len(left_out))} more artefacts are not shown.")
-    sections = _sections(shown)
+        notes.append(f"{counted(left_out, 'more artefact')} not shown.")
+    sections = [made for view in _SECTIONS if (made := view.section(shown)) is not None]
     cards = [card for section in sections for card in section.cards]
-    order = {card.anchor: i for i, card in enumerate(cards)}
-    made = sorted(origins(shown), key=lambda o: order.get(o.anchor, len(order)))
-    fit([*cards, *made], room)
+    order = [anchor for card in cards for anchor in (card.anchor, *card.also)]
     for artefact in shown.artefacts:
-        if artefact.anchor not in order and artefact.manifest.kind not in PLOTS:
+        if artefact.anchor not in order and artefact.manifest.kind not in QUIET:
             kind = short(artefact.manifest.kind)
-            shown.notes.append(f"{artefact.title}: of the kind {kind!r}, which has no view here.")
-    return _fill_template(
-        folder=shown.folder.absolute().name or str(shown.folder),
+            notes.append(f"{artefact.title}: of the kind {kind!r}, which has no view here.")
+    place = {anchor: i for i, anchor in enumerate(order)}
+    made = sorted(origins(shown), key=lambda origin: place.get(origin.anchor, len(order)))
+    return sections, made, notes
+
+
+def _page(
+    templates: Any,
+    collection: Collection,
+    sections: list[Section],
+    made: list[Origin],
+    notes: list[str],
+    html: dict[Block, str],
+) -> bytes:
+    script = _asset("page.js")
+    cards = [card for section in sections for card in section.cards]
+    files = [output for a in collection.artefacts for output in a.manifest.outputs]
+    differing = sum(len(origin.notes) for origin in made)
+    text: str = templates.get_template("page.html").render(
+        folder=collection.folder.absolute().name or str(collection.folder),
+        totals=f"{counted(len(collection.artefacts), 'artefact')}, "
+        f"{counted(len(files), 'file')}, {size_text(sum(max(0, f.bytes) for f in files))}",
+        health=f"{counted(differing, 'file')} not as the manifests say: see the provenance."
+        if differing
+        else "Every file is there, with the size that its manifest states.",
+        differing=differing,
         sections=sections,
         origins=made,
-        shown={card.anchor for card in cards},
-        notes=shown.notes,
-        totals=_totals(shown),
+        shown={anchor for card in cards for anchor in (card.anchor, *card.also)},
+        notes=notes,
+        html=html,
+        drawing_style=style(),
+        style=_asset("page.css"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        version=__version__,
     )
+    return (text + "\n").encode("utf-8", "replace")
 
 
-def _sections(collection: Collection) -> list[Section]:
-    photo = SamplePhoto(collection)
-    made = [
-        partitions.section(collection),
-        lowshot.section(collection),
-        permutations.section(collection, photo),
-        colors.section(collection),
-        checkpoints.section(collection),
-    ]
-    return [section for section in made if section is not None]
-
-
-def _totals(collection: Collection) -> str:
-    artefacts = collection.artefacts
-    files = sum(len(a.manifest.outputs) for a in artefacts)
-    size = sum(max(0, o.bytes) for a in artefacts for o in a.manifest.outputs)
-    noun = "artefact" if len(artefacts) == 1 else "artefacts"
-    return f"{count_text(len(artefacts))} {noun}, {count_text(files)} files, {size_text(size)}"
-
-
-def _fill_template(**values: Any) -> str:
-    """Fill the page's template; every text is cleaned and escaped."""
+def _templates() -> Any:
+    """Return the templates; every text that they show is cleaned and escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -109,20 +129,11 @@ def _fill_template(**values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
-    script = _asset("sort.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text = environment.get_template("page.html").render(
-        style=style() + _asset("page.css"),
-        script=script,
-        script_hash=digest,
-        version=__version__,
-        **values,
-    )
-    return text + "\n"
+    return environment
 
 
 def _asset(name: str) -> str:
-    return resources.files("sslprep.report").joinpath(_TEMPLATES, name).read_text("utf-8")
+    return resources.files("sslprep.report").joinpath("templates", name).read_text("utf-8")
 
 
 def _breakable(text: str) -> object:
@@ -138,7 +149,7 @@ def _finalize(value: object) -> object:
     return short(clean(value), _LONGEST_TEXT) if type(value) is str else value
 
 
-@dataclass(frozen=True, kw_only=True)
+@result
 class ReportWritten:
     """What `report` wrote.
 
@@ -156,10 +167,12 @@ class ReportWritten:
 
     def text(self) -> str:
         """Say where the page is."""
-        return f"{self.artefacts} artefacts on a page of {size_text(self.bytes)}: {self.written[0]}"
+        shown = counted(self.artefacts, "artefact")
+        return f"{shown} on a page of {size_text(self.bytes)}: {self.written[0]}"
 
 
-def report(*, folder: Path, output: Path | None = None, overwrite: bool = False) -> ReportWritten:
+@command()
+def report(folder: Path, *, output: Path | None = None, overwrite: bool = False) -> ReportWritten:
     """Write one HTML page that shows everything made under a folder.
 
     The page needs no network, no other file and no script. What cannot be read is named on it.

@@ -1,232 +1,422 @@
-"""Partitions: how many images of which class, and what they look like."""
+"""Partitions: how many images of which class, and what they look like.
+
+The partitions of one folder (train, val, test) share a card and a scale.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.drawing.charts import Series, columns, curves
-from sslprep.drawing.numbers import count_text, share_text
-from sslprep.errors import SslprepError
-from sslprep.files import read_json
+from sslprep.drawing.charts import Series, curves
+from sslprep.drawing.dots import dots
+from sslprep.drawing.numbers import count_text, counted, share_text
+from sslprep.errors import ImagesError, SslprepError
+from sslprep.input_files import read_json
 from sslprep.report.blocks import (
     Card,
     Cell,
     Column,
     Figure,
     Gallery,
+    Photo,
     Section,
-    Shot,
     Table,
+    cells,
+    numbers,
     short,
 )
-from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note, regular_file
-from sslprep.report.fields import Fields
-from sslprep.report.photos import images_of, labels_of, shot
-from sslprep.report.tally import Tally, class_count, tally, tally_of_manifest
+from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, Count, note, regular_file
+from sslprep.report.pictures import find_file, thumbnail
 
-_ALL_CLASSES = 120
-_ENDS = 15
-_SHOTS = 9
-_THUMBNAIL = 112
-_FINDINGS = 40
+MOST_CELLS = 60_000_000
+"""Labels looked at; of larger matrices, rows in evenly spaced blocks."""
+
+_ORDER = ("train", "trainval", "val", "test", "minival", "valminusminival")
+_BLOCKS = 64
+_MOST_SERIES, _MOST_DOTS, _MOST_ROWS, _MOST_CLASSES = 4, 40, 120, 100_000
+_ENDS, _PHOTOS, _THUMBNAIL, _FINDINGS = 15, 9, 208, 40
 
 LEAD = (
-    "An ordered list of image paths with their labels. Bars show how many images each class has; "
-    "the photos are taken at even steps through the list, with the classes that it gives them."
+    "An ordered list of image paths with their labels. Partitions of one folder share a card and "
+    "a scale. Imbalance: images of the largest class over those of the smallest. Photos are taken "
+    "at even steps through the list, with the classes that it gives them."
 )
+
+
+def images_of(partition: Artefact) -> NDArray[np.str_]:
+    """Map the image list of a partition, (images,) of paths.
+
+    Raises:
+        SslprepError: There is none, or it is damaged.
+    """
+    for name in partition.ending("_images.npy"):
+        return partition.array(name, ndim=1, kinds="U")
+    raise SslprepError("the manifest names no image list", where=partition.title)
+
+
+def labels_of(partition: Artefact) -> NDArray[np.integer]:
+    """Map the labels of a partition, (images,) or (images, classes).
+
+    Raises:
+        SslprepError: There are none, or they are damaged.
+    """
+    for name in partition.ending("_labels.npy"):
+        return partition.array(name, ndim=(1, 2), kinds="iu")
+    raise SslprepError("the manifest names no labels", where=partition.title)
+
+
+def photo_of(text: str, artefact: Artefact, caption: str, *, size: int) -> Photo:
+    """Return one picture of an image path for a gallery, or in its place why there is none."""
+    name = short(text.replace("\\", "/").rpartition("/")[2])
+    alt = f"{name}: {caption}" if caption else name
+    try:
+        picture = thumbnail(find_file(text, artefact), size)
+    except ImagesError as error:
+        return Photo(picture=None, alt=alt, caption=caption, problem=f"{name}: {error.problem}")
+    return Photo(picture=picture, alt=alt, caption=caption)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What the labels of a partition add up to.
+
+    Attributes:
+        images: Images there are.
+        rows: Images counted; all of them unless the labels are very many.
+        present: Images per class.
+        ignored: Images per class whose label is to be ignored; `None` for single labels.
+        per_image: `per_image[n]` images have n classes; `None` for single labels.
+        outside: Labels that are none of the classes.
+    """
+
+    images: int
+    rows: int
+    present: NDArray[np.int64]
+    ignored: NDArray[np.int64] | None = None
+    per_image: NDArray[np.int64] | None = None
+    outside: int = 0
+
+
+def tally(labels: NDArray[np.integer], classes: int, *, most: int = MOST_CELLS) -> Tally:
+    """Count the labels of a partition.
+
+    Args:
+        labels: (images,) of class numbers, or (images, classes) of 1, 0 and -1.
+        classes: How many classes there are; 0 to take as many as the labels speak of.
+        most: Labels looked at.
+
+    Example:
+        >>> found = tally(np.array([[1, 1, 0], [0, 1, -1]]), 3)
+        >>> found.present.tolist(), found.ignored.tolist(), found.per_image.tolist()
+        ([1, 2, 0], [0, 0, 1], [0, 1, 1])
+    """
+    if labels.ndim == 1:
+        classes = classes or min(_MOST_CLASSES, int(labels.max(initial=0)) + 1)
+        inside = labels[(labels >= 0) & (labels < classes)]
+        present = np.bincount(inside, minlength=classes)
+        outside = len(labels) - len(inside)
+        return Tally(images=len(labels), rows=len(labels), present=present, outside=outside)
+    images, width = labels.shape
+    step = max(1, 1_000_000 // max(1, width))
+    starts = np.arange(0, images, step)
+    if images * width > most:
+        step = max(1, most // _BLOCKS // max(1, width))
+        starts = np.linspace(0, images - step, _BLOCKS).astype(int)
+    present, ignored = np.zeros((2, width), np.int64)
+    per_image = np.zeros(width + 1, np.int64)
+    rows = 0
+    for start in starts.tolist():
+        part = np.asarray(labels[start : start + step])
+        here = part == 1
+        present += here.sum(axis=0)
+        ignored += (part == -1).sum(axis=0)
+        per_image += np.bincount(here.sum(axis=1), minlength=width + 1)
+        rows += len(part)
+    last = int(np.flatnonzero(per_image).max(initial=0))
+    return Tally(
+        images=images,
+        rows=rows,
+        present=present,
+        ignored=ignored,
+        per_image=per_image[: last + 1],
+    )
+
+
+class _Details(msgspec.Struct):
+    partition: str = ""
+    source_split: str = ""
+    dataset: str = ""
+    classes: list[str] = []
+    images_per_class: list[Count] = []
+    ignored_per_class: list[Count] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One partition of a card: its name, labels (where readable) and what they add up to."""
+
+    artefact: Artefact
+    name: str
+    details: _Details
+    labels: NDArray[np.integer] | None
+    tally: Tally | None
 
 
 def section(collection: Collection) -> Section | None:
-    """Describe every partition of the collection."""
+    """Describe every partition of the collection, by folder."""
     found = collection.of_kind("partition")
     if not found:
         return None
     result = Section(anchor="partitions", title="Partitions", lead=LEAD)
-    for artefact in found:
-        card = _card(artefact, collection.folder)
-        result.cards.append(card)
-    images = sum(Fields(a.manifest.counts).whole("images") or 0 for a in found)
-    result.sum = f"{count_text(images)} images"
+    for _, artefacts in groupby(found, key=lambda a: a.place):
+        group = sorted(artefacts, key=lambda a: (_rank(a.name), a.name))
+        result.cards.append(_card(group, collection.folder, result.points))
+    result.sum = counted(sum(a.count("images") for a in found), "image")
     return result
 
 
-def _card(artefact: Artefact, folder: Path) -> Card:
-    details, counts = artefact.details, Fields(artefact.manifest.counts)
-    dataset = details.text("dataset")
+def _rank(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+def _card(group: Sequence[Artefact], folder: Path, points: list[str]) -> Card:
+    first = group[0]
+    sizes = [f"{artefact.name} {count_text(artefact.count('images'))}" for artefact in group]
     card = Card(
-        anchor=artefact.anchor,
-        title=artefact.title,
-        subtitle=" · ".join(filter(None, (short(dataset), _split(artefact)))),
+        anchor=first.anchor,
+        title=first.title if len(group) == 1 else first.place,
+        subtitle=short(first.details(_Details).dataset),
+        also=[artefact.anchor for artefact in group[1:]],
     )
-    names = details.texts("classes")
-    found: Tally | None
-    try:
-        labels = labels_of(artefact)
-        found = tally(labels, len(names) or class_count(labels))
-    except SslprepError as error:
-        card.note(f"The labels cannot be shown. {note(error, folder)}")
-        labels, found = None, tally_of_manifest(artefact)
-    if found is not None:
-        if len(names) != len(found.present):
-            names = [f"class {i}" for i in range(len(found.present))]
-        _facts(card, found, counts)
-        _bars(card, found, names)
-        if found.per_image is not None:
-            _labels_per_image(card, found)
-    _photos(card, artefact, labels, names, folder)
-    _check(card, artefact, folder)
-    for warning in artefact.manifest.warnings:
-        card.note(f"Warning of the run: {warning}")
+    parts = [_part(artefact, card, folder) for artefact in group]
+    classes = max((part.details.classes for part in parts), key=len)
+    known = [part for part in parts if part.tally is not None]
+    card.blocks.append(_overview(parts, card, folder))
+    if known:
+        width = max(len(part.tally.present) for part in known if part.tally)
+        if len(classes) != width:
+            classes = [f"class {i}" for i in range(width)]
+        shown = known[:_MOST_SERIES]
+        if len(known) > len(shown):
+            card.note(f"The charts show the first {len(shown)} of {len(known)} partitions.")
+        card.blocks.append(_class_sizes(shown, classes))
+        card.blocks += _labels_per_image(shown)
+        card.folded += [_class_table(shown, classes)]
+    for part in parts:
+        gallery = _photos(part, classes, card, folder)
+        if gallery is not None:
+            # Single labels have no chart of labels per image; a second gallery fills its place.
+            (card.folded if len(card.blocks) > 3 else card.blocks).append(gallery)
+    points.append(f"{card.title}: {', '.join(sizes)}")
     return card
 
 
-def _split(artefact: Artefact) -> str:
-    source = artefact.details.text("source_split")
-    same = source in ("", artefact.details.text("partition"))
-    return "" if same else f"made from the split {short(source)}"
+def _part(artefact: Artefact, card: Card, folder: Path) -> _Part:
+    details = artefact.details(_Details)
+    labels, found = None, None
+    try:
+        labels = labels_of(artefact)
+        found = tally(labels, len(details.classes))
+    except SslprepError as error:
+        card.note(f"The labels cannot be shown. {note(error, folder)}")
+        if details.images_per_class:  # what the manifest says of them is still there
+            present, images = np.array(details.images_per_class, np.int64), artefact.count("images")
+            ignored = np.array(details.ignored_per_class, np.int64)
+            found = Tally(
+                images=images,
+                rows=images,
+                present=present,
+                ignored=ignored if len(ignored) == len(present) else None,
+            )
+    for warning in artefact.manifest.warnings:
+        card.note(f"Warning of the run: {warning}")
+    if found is not None:
+        stated = artefact.count("images")
+        if found.rows < found.images:
+            card.note(
+                f"{artefact.name}: labels were counted on {count_text(found.rows)} of "
+                f"{count_text(found.images)} images, in blocks at even steps."
+            )
+        if found.outside:
+            card.note(f"{artefact.name}: {counted(found.outside, 'label')} outside of the classes.")
+        if stated and stated != found.images:
+            card.note(f"{artefact.name}: the manifest says {count_text(stated)} images.")
+    return _Part(artefact=artefact, name=artefact.name, details=details, labels=labels, tally=found)
 
 
-def _facts(card: Card, found: Tally, counts: Fields) -> None:
-    card.fact("images", count_text(found.images))
-    card.fact("classes", count_text(len(found.present)))
-    if found.ignored is not None:
-        positives, ignored = int(found.present.sum()), int(found.ignored.sum())
-        if found.rows:
-            card.fact("labels per image, mean", f"{positives / found.rows:.2f}")
-        card.fact("labels to ignore", share_text(ignored, found.rows * len(found.present)))
-    skipped = sum(value for key, value in counts.counts().items() if key.startswith("skipped"))
-    card.fact("files skipped", count_text(skipped) if skipped else None)
-    if found.rows < found.images:
-        card.note(
-            f"Labels were counted on {count_text(found.rows)} of {count_text(found.images)} "
-            "images, in blocks at even steps."
+def imbalance(present: NDArray[np.int64]) -> str:
+    """Write how many times as many images the largest class has as the smallest.
+
+    Example:
+        >>> imbalance(np.array([30, 12])), imbalance(np.array([7, 7])), imbalance(np.array([7, 0]))
+        ('2.5 ×', '1 ×', '1 class empty')
+    """
+    empty = int(np.count_nonzero(present == 0))
+    if empty or not len(present):
+        return f"{counted(empty, 'class', 'classes')} empty"
+    return f"{present.max() / present.min():.3g} ×"
+
+
+def _overview(parts: Sequence[_Part], card: Card, folder: Path) -> Table:
+    """List the partitions with their numbers, one row each."""
+    rows = []
+    for part in parts:
+        found, split = part.tally, part.details.source_split
+        made = f" from {short(split)}" if split not in ("", part.details.partition) else ""
+        if found is None:
+            rows.append(cells(part.name + made, *"–" * 6))
+            continue
+        labels = int(found.present.sum())
+        ignored = None if found.ignored is None else int(found.ignored.sum())
+        row = cells(
+            part.name + made,
+            count_text(found.images),
+            count_text(len(found.present)),
+            imbalance(found.present),
+            f"{labels / found.rows:.2f}" if found.rows else "–",
+            "–" if ignored is None else share_text(ignored, found.rows * len(found.present)),
+            _checked(part.artefact, card, folder),
         )
-    if found.outside:
-        card.note(f"{count_text(found.outside)} labels are no class of the list.")
-    stated = counts.whole("images")
-    if stated is not None and stated != found.images:
-        card.note(f"The manifest says {count_text(stated)} images.")
+        rows.append(row)
+    titles = ("images", "classes", "imbalance", "labels per image", "to ignore", "checked")
+    return Table(
+        title="Partitions side by side",
+        columns=[Column(title="partition"), *numbers(*titles)],
+        rows=rows,
+        css="wide",
+    )
 
 
-def _bars(card: Card, found: Tally, names: Sequence[str]) -> None:
-    order = np.arange(len(names))
-    title, caption = "Images per class", ""
-    if len(names) > _ALL_CLASSES:
-        ranked = np.argsort(-found.present, kind="stable")
-        card.add(_ranking(found.present[ranked]))
+def _class_sizes(parts: Sequence[_Part], classes: Sequence[str]) -> Figure:
+    """Draw the sizes of the classes, all partitions on one scale."""
+    series = [(part.name, part.tally.present) for part in parts if part.tally is not None]
+    every = np.concatenate([present for _, present in series])
+    positive = every[every > 0]
+    log = bool(len(positive)) and positive.max() > 8 * positive.min()
+    ends = f"from {count_text(every.max(initial=0))} to {count_text(min(every, default=0))} images"
+    description = f"{counted(len(classes), 'class', 'classes')}, {ends}."
+    if len(classes) <= _MOST_DOTS:
+        drawing = dots(
+            [short(name, 16) for name in classes],
+            [(name, _padded(present, len(classes))) for name, present in series],
+            title="Images per class",
+            description=description,
+            x_label="images (logarithmic)" if log else "images",
+            log=log,
+        )
+    else:
+        drawing = curves(
+            [
+                Series(name=name, x=np.arange(1, len(p) + 1), y=np.sort(p)[::-1])
+                for name, p in series
+            ],
+            title="Images per class, from the largest class to the smallest",
+            description=description,
+            x_label="rank of the class",
+            y_label="images (logarithmic)" if log else "images",
+            log=log,
+        )
+    return Figure(title="Images per class", drawings=[drawing], caption=f"{description}")
+
+
+def _padded(values: NDArray[np.int64], length: int) -> list[float]:
+    return [*values.tolist(), *[0.0] * (length - len(values))]
+
+
+def _labels_per_image(parts: Sequence[_Part]) -> list[Figure]:
+    """Draw how many classes an image has, in percent of the images."""
+    series = [
+        (part.name, 100 * part.tally.per_image / part.tally.rows)
+        for part in parts
+        if part.tally is not None and part.tally.per_image is not None and part.tally.rows
+    ]
+    if not series:
+        return []
+    none = ", ".join(f"{name} {share_text(share[0], 100)}" for name, share in series)
+    drawing = curves(
+        [Series(name=name, x=np.arange(len(share)), y=share) for name, share in series],
+        title="Number of classes present in an image",
+        description=f"Images without any class: {none}.",
+        x_label="classes present in the image",
+        y_label="share of the images, %",
+        points=True,
+    )
+    return [
+        Figure(
+            title="Labels per image", drawings=[drawing], caption=f"Images without a class: {none}."
+        )
+    ]
+
+
+def _class_table(parts: Sequence[_Part], classes: Sequence[str]) -> Table:
+    """List every class with its images in each partition, bars on one scale."""
+    counts = [
+        (part.name, _padded(part.tally.present, len(classes)), part.tally.ignored)
+        for part in parts
+        if part.tally is not None
+    ]
+    order = np.arange(len(classes))
+    caption = ""
+    if len(classes) > _MOST_ROWS:
+        ranked = np.argsort(-np.asarray(counts[0][1]), kind="stable")
         order = np.concatenate([ranked[:_ENDS], ranked[-_ENDS:]])
-        total = count_text(len(names))
-        caption = f"The {_ENDS} largest and the {_ENDS} smallest of {total} classes."
-    ignored = found.ignored if found.ignored is not None and found.ignored.any() else None
-    if not caption and len(order) > 24:
-        caption = f"{len(order)} classes; the list scrolls."
-    extra = 0 if ignored is None else ignored
-    longest = int((found.present + extra).max(initial=1)) or 1
-    if ignored is not None:
-        caption += " Hatched: images whose label for the class is to be ignored."
+        caption = f"The {_ENDS} largest and the {_ENDS} smallest of {count_text(len(classes))}."
+    longest = max((max(values, default=0) for _, values, _ in counts), default=0) or 1
     rows = []
     for index in order.tolist():
-        present = int(found.present[index])
-        parts = [100 * present / longest]
-        cells = [
-            Cell(text=short(names[index])),
-            Cell(text=count_text(present), value=present),
-        ]
-        if ignored is not None:
-            parts.append(100 * int(ignored[index]) / longest)
-            cells.append(Cell(text=count_text(ignored[index]), value=int(ignored[index])))
-        cells.append(Cell(parts=tuple(parts), css="" if present else "none"))
-        rows.append(cells)
-    heads = [Column(title="class"), Column(title="images", kind="number")]
-    if ignored is not None:
-        heads.append(Column(title="ignored", kind="number"))
-    heads.append(Column(title="bar", kind="bar"))
-    card.add(
-        Table(
-            title=title,
-            columns=heads,
-            rows=rows,
-            caption=caption.strip(),
-            sortable=True,
-            css="bars long" if len(rows) > 24 else "bars",
-        )
+        row = cells(short(classes[index]))
+        for _, values, ignored in counts:
+            row.append(Cell(text=count_text(values[index]), value=values[index]))
+            if ignored is not None and ignored.any():
+                row.append(Cell(text=count_text(ignored[index]), value=int(ignored[index])))
+            row.append(Cell(parts=(100 * values[index] / longest,)))
+        rows.append(row)
+    heads = [Column(title="class")]
+    for name, _, ignored in counts:
+        heads += numbers(name)
+        if ignored is not None and ignored.any():
+            heads += numbers("to ignore")
+        heads.append(Column(title=f"{name}, bar", kind="bar"))
+    return Table(
+        title="Every class",
+        columns=heads,
+        rows=rows,
+        caption=caption,
+        sortable=True,
+        css="wide bars long" if len(rows) > 24 else "wide bars",
     )
 
 
-def _ranking(counts: NDArray[np.int64]) -> Figure:
-    ends = f"{count_text(counts[0])} down to {count_text(counts[-1])} images"
-    return Figure(
-        title="Class sizes",
-        body=curves(
-            [Series(name="images", x=np.arange(1, len(counts) + 1), y=counts)],
-            title="Images per class, from the largest class to the smallest",
-            description=f"{len(counts)} classes, {ends}.",
-            x_label="rank of the class",
-            y_label="images",
-        ),
-        caption=f"From the largest class to the smallest: {ends}.",
-    )
-
-
-def _labels_per_image(card: Card, found: Tally) -> None:
-    counts = found.per_image
-    if counts is None or not counts.sum():
-        return
-    none = int(counts[0])
-    most = int(counts.argmax())
-    share = share_text(none, float(counts.sum()))
-    caption = f"{share} of the images have no class at all." if none else ""
-    card.add(
-        Figure(
-            title="Labels per image",
-            body=columns(
-                [str(n) for n in range(len(counts))],
-                counts,
-                title="Number of classes present in an image",
-                description=f"Most often {most}, at most {len(counts) - 1}; {none} have none.",
-                x_label="classes present in the image",
-                y_label="images",
-            ),
-            caption=caption,
-        )
-    )
-
-
-def _photos(
-    card: Card,
-    artefact: Artefact,
-    labels: NDArray[np.integer] | None,
-    names: Sequence[str],
-    folder: Path,
-) -> None:
+def _photos(part: _Part, classes: Sequence[str], card: Card, folder: Path) -> Gallery | None:
+    """Show photos at even steps through a partition, with their classes."""
+    labels = part.labels
     try:
-        images = images_of(artefact)
+        images = images_of(part.artefact)
     except SslprepError as error:
         card.note(f"The image list cannot be shown. {note(error, folder)}")
-        return
+        return None
     if labels is not None and len(labels) != len(images):
-        card.note(f"{count_text(len(images))} images have {count_text(len(labels))} labels.")
+        card.note(f"{counted(len(images), 'image')} of {part.name} have {len(labels)} labels.")
         labels = None
-    if not len(images):
-        return
-    steps = (np.arange(_SHOTS) + 0.5) / _SHOTS * len(images)
-    rows = np.unique(steps.astype(int)).tolist()
-    shots: list[Shot] = []
-    for row in rows:
-        caption = "" if labels is None else _class_names(labels[row], names)
-        shots.append(shot(str(images[row]), artefact, caption, size=_THUMBNAIL))
-    gone = sum(item.picture is None for item in shots)
-    if gone == len(shots):
-        card.note(f"None of {gone} sample photos can be shown. {shots[0].problem}.")
-        return
+    steps = (np.arange(_PHOTOS) + 0.5) / _PHOTOS * len(images)
+    photos = []
+    for row in np.unique(steps.astype(int)).tolist() if len(images) else []:
+        caption = "" if labels is None else _class_names(labels[row], classes)
+        photos.append(photo_of(str(images[row]), part.artefact, caption, size=_THUMBNAIL))
+    gone = [photo for photo in photos if photo.picture is None]
+    if gone and len(gone) == len(photos):
+        card.note(f"None of {len(gone)} photos of {part.name} can be shown. {gone[0].problem}.")
+        return None
     if gone:
-        card.note(f"{gone} of {len(shots)} sample photos cannot be shown; each says why.")
-    card.add(Gallery(title="Sample photos", shots=shots, css="nine"))
+        card.note(f"{len(gone)} of {len(photos)} photos of {part.name} cannot be shown.")
+    return Gallery(title=f"Photos of {part.name}", photos=photos, rank=1) if photos else None
 
 
 def _class_names(label: NDArray[np.integer], names: Sequence[str]) -> str:
@@ -249,53 +439,47 @@ class _Finding(msgspec.Struct):
 class _Checked(msgspec.Struct):
     images: int
     images_sha256: str
-    counts: dict[str, int]
     findings: list[_Finding]
 
 
-def _check(card: Card, artefact: Artefact, folder: Path) -> None:
-    """Show what `data check` found, where it ran."""
+def _checked(artefact: Artefact, card: Card, folder: Path) -> str:
+    """Say in a word what `data check` found, where it ran; list the images with problems."""
     path = artefact.path.parent / f"{artefact.name}.check.json"
     if not path.exists():
-        return
+        return "–"
     try:
         found = read_json(regular_file(path, limit=LARGEST_JSON), _Checked, SslprepError)
     except SslprepError as error:
         card.note(f"The result of data check cannot be shown. {note(error, folder)}")
-        return
-    listed = {output.sha256 for output in artefact.manifest.outputs}
-    if found.images_sha256 not in listed:
+        return "–"
+    if found.images_sha256 not in {output.sha256 for output in artefact.manifest.outputs}:
         card.note("data check read another image list than this; run it again.")
     if not found.findings:
-        card.fact("images checked", f"{count_text(found.images)}, all sound")
-        return
-    counts = ", ".join(
-        f"{count_text(number)} {short(name)}" for name, number in found.counts.items() if number
-    )
-    bad = count_text(len({item.row for item in found.findings}))
-    card.fact("images checked", f"{count_text(found.images)}, {bad} with problems")
+        return "all sound"
     rows = [
         [
-            Cell(text=short(item.image, 160)),
-            Cell(text=short(item.problem)),
+            *cells(short(item.image, 160), short(item.problem)),
             Cell(text=count_text(item.row), value=item.row),
-            Cell(text=short(item.detail, 160)),
+            *cells(short(item.detail, 160)),
         ]
         for item in found.findings[:_FINDINGS]
     ]
     more = len(found.findings) - len(rows)
-    card.add(
+    card.folded.append(
         Table(
-            title="Images with problems",
+            title=f"Images of {artefact.name} with problems",
             columns=[
                 Column(title="image", kind="code"),
                 Column(title="problem"),
-                Column(title="row", kind="number"),
+                *numbers("row"),
                 Column(title="detail"),
             ],
             rows=rows,
-            caption=f"{counts}.{f' {count_text(more)} more are in {path.name}.' if more else ''}",
+            caption=f"{count_text(more)} more are in {path.name}." if more else "",
             sortable=True,
-            css="full long" if len(rows) > 12 else "full",
+            css="wide long" if len(rows) > 12 else "wide",
         )
     )
+    bad = len({item.row for item in found.findings})
+    card.note(f"data check found {counted(bad, 'image')} of {artefact.name} with problems.")
+    return f"{count_text(bad)} with problems"

@@ -9,34 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.drawing.distances import distance_histogram, position_table
-from sslprep.drawing.numbers import count_text
+from sslprep.drawing.numbers import count_text, counted
 from sslprep.drawing.svg import Drawing
-from sslprep.errors import SslprepError
+from sslprep.errors import ImagesError, SslprepError
 from sslprep.jigsaw.distances import Distances, counts_table, measure
-from sslprep.report.blocks import Block, Card, Cell, Column, Figure, Section, Table, short
+from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, numbers, short
 from sslprep.report.collect import Artefact, Collection, note
-from sslprep.report.photos import SamplePhoto
-from sslprep.report.pictures import Picture
+from sslprep.report.partitions import images_of
+from sslprep.report.pictures import Picture, find_file, gradient, thumbnail, tile_variety
 
 MOST_MEASURED = 20_000
 """Rows of which all pairs are compared here; of larger sets every n-th row."""
 
-_DRAWN = 8
-_MOST_TILES = 36
-_NAME = "jigsaw-photo"
+_DRAWN, _MOST_TILES, _MOST_TABLE = 8, 36, 25
+_TRIED, _SIDE = 12, 192
+_SIZE, _GAP = 96.0, 1.5
 
 LEAD = (
     "Each permutation says which tile of the photo goes where: entry i is the tile, counted row by "
-    "row, that is put at position i. A set is good when its members are far apart."
+    "row, that is put at position i. A set is good when its members are far apart; a bound is what "
+    "no set of that size can surpass."
 )
 
 
-def section(collection: Collection, photo: SamplePhoto) -> Section | None:
+def section(collection: Collection) -> Section | None:
     """Describe every permutation set of the collection, and compare them."""
     found = collection.of_kind("permutations")
     if not found:
         return None
     result = Section(anchor="permutations", title="Jigsaw permutations", lead=LEAD)
+    photo = _sample_photo(collection)
     rows: list[Sequence[Cell]] = []
     total = 0
     for artefact in found:
@@ -45,21 +47,28 @@ def section(collection: Collection, photo: SamplePhoto) -> Section | None:
         if distances is not None:
             total += distances.n
             rows.append(_comparison(artefact, distances))
-    result.sum = f"{count_text(total)} permutations"
+            bound = distances.minimum_bound
+            at_most = f" (bound {bound.value})" if bound else ""
+            result.points.append(
+                f"{count_text(distances.n)} × {distances.m} tiles {_method(artefact)}: "
+                f"smallest distance {distances.minimum}{at_most}"
+            )
+    result.sum = counted(total, "permutation")
     if len(rows) > 1:
         result.blocks.append(_compared(rows))
     return result
 
 
+def _method(artefact: Artefact) -> str:
+    return short(artefact.parameter("method"), 24)
+
+
 def _card(
-    artefact: Artefact, collection: Collection, photo: SamplePhoto
+    artefact: Artefact, collection: Collection, photo: tuple[Picture, str]
 ) -> tuple[Card, Distances | None]:
-    method = artefact.parameters.text("method") or artefact.details.text("method")
-    card = Card(
-        anchor=artefact.anchor,
-        title=artefact.title,
-        subtitle=f"method {short(method)}" if method else "",
-    )
+    method = _method(artefact)
+    subtitle = f"method {method}" if method else ""
+    card = Card(anchor=artefact.anchor, title=artefact.title, subtitle=subtitle)
     for warning in artefact.manifest.warnings:
         card.note(f"Warning of the run: {warning}")
     try:
@@ -80,10 +89,12 @@ def _card(
     if artefact.manifest.seed is not None:
         card.fact("seed", str(artefact.manifest.seed))
     if found.minimum is not None:
-        card.add(_histogram(found))
-    if m <= 25:
-        card.add(_counts(permutations))
-    _tiles(card, permutations, photo, name=f"{_NAME}-{artefact.anchor}")
+        card.blocks.append(_histogram(found))
+    _tiles(card, permutations, photo, name=f"photo-{artefact.anchor}")
+    if m <= _MOST_TABLE:
+        counts = counts_table(permutations)
+        even = counts.max() - counts.min() <= 1
+        (card.folded if even else card.blocks).append(_positions(counts, n))
     return card, found
 
 
@@ -108,148 +119,151 @@ def _read(artefact: Artefact) -> NDArray[np.uint8]:
     return np.ascontiguousarray(values - base, dtype=np.uint8)
 
 
+def verdict(found: Distances) -> str:
+    """Say in words how the set stands to its bounds.
+
+    Example:
+        >>> verdict(measure(np.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]], np.uint8)))
+        'The smallest distance, 3, and the mean, 3.0000, reach their bounds.'
+    """
+    if found.minimum is None or found.mean is None:
+        return ""
+    minimum, mean = str(found.minimum), f"{float(found.mean):.4f}"
+    least = found.minimum_bound.value if found.minimum_bound else None
+    reached = least is not None and found.minimum >= least
+    mean_reached = found.mean_bound is not None and found.mean >= found.mean_bound
+    if reached and mean_reached:
+        return f"The smallest distance, {minimum}, and the mean, {mean}, reach their bounds."
+    parts = [f"The smallest distance is {minimum}"]
+    if reached:
+        parts.append(", the most that a set of this size can have")
+    elif least is not None:
+        parts.append(f"; no set of this size can have more than {least}")
+    parts.append(f". The mean is {mean}")
+    if mean_reached:
+        parts.append(", its bound")
+    elif found.mean_bound is not None:
+        parts.append(f"; its bound is {float(found.mean_bound):.4f}")
+    return "".join(parts) + "."
+
+
 def _histogram(found: Distances) -> Figure:
-    minimum, mean = found.minimum or 0, float(found.mean or 0)
-    reached = []
-    if found.minimum_bound is not None:
-        gap = found.minimum_bound.value - minimum
-        reached.append(
-            "The smallest distance is the largest possible."
-            if gap <= 0
-            else f"The smallest distance is {minimum}; no set of this size has more than "
-            f"{found.minimum_bound.value}."
-        )
-    if found.mean_bound is not None:
-        reached.append(
-            "So is the mean."
-            if _mean_is_largest(found) and gap <= 0
-            else "The mean is the largest possible."
-            if _mean_is_largest(found)
-            else f"The mean is {mean:.4f} of at most {float(found.mean_bound):.4f}."
-        )
-    return Figure(
-        title="Distances of all pairs",
-        body=distance_histogram(
-            found.histogram,
-            minimum_bound=found.minimum_bound.value if found.minimum_bound else None,
-            mean_bound=None if found.mean_bound is None else float(found.mean_bound),
-        ),
-        caption=" ".join(reached),
+    drawing = distance_histogram(
+        found.histogram,
+        minimum_bound=found.minimum_bound.value if found.minimum_bound else None,
+        mean_bound=None if found.mean_bound is None else float(found.mean_bound),
     )
+    return Figure(title="Distances of all pairs", drawings=[drawing], caption=verdict(found))
 
 
-def _mean_is_largest(found: Distances) -> bool:
-    """Return whether the mean distance is the largest possible."""
-    return found.mean is not None and found.mean == found.mean_bound
+def _positions(counts: NDArray[np.int64], n: int) -> Figure:
+    low, high = int(counts.min()), int(counts.max())
+    even = n / len(counts)
+    caption = f"From {count_text(low)} to {count_text(high)} times; even would be {even:.1f}."
+    if high - low <= 1:
+        caption = "Every tile stands equally often at every position, up to one."
+    title = "Which tile stands where"
+    return Figure(title=title, drawings=[position_table(counts)], caption=caption)
 
 
-def _tiles(card: Card, permutations: NDArray[np.uint8], photo: SamplePhoto, *, name: str) -> None:
+def _sample_photo(collection: Collection) -> tuple[Picture, str]:
+    """Return a square photo of the collection, and where it is from.
+
+    Of some photos of the first readable partition it is the one whose tiles differ most.
+    """
+    for partition in collection.of_kind("partition"):
+        try:
+            images = images_of(partition)
+        except SslprepError:
+            continue
+        best: tuple[float, Picture] | None = None
+        rows = np.linspace(0, max(0, len(images) - 1), min(_TRIED, len(images))).astype(int)
+        for row in rows:
+            try:
+                path = find_file(str(images[row]), partition)
+                variety = tile_variety(path)
+                if best is None or variety > best[0]:
+                    best = variety, thumbnail(path, _SIDE, square=True, quality=80)
+            except ImagesError:
+                continue
+        if best is not None:
+            return best[1], f"a photo of {partition.title}"
+    return gradient(_SIDE), "a drawn picture, for want of a photo"
+
+
+def _tiles(
+    card: Card, permutations: NDArray[np.uint8], photo: tuple[Picture, str], *, name: str
+) -> None:
     """Draw a photo and what the first permutations make of it."""
     m = permutations.shape[1]
     side = math.isqrt(m)
     if side * side != m or m > _MOST_TILES:
         return
-    picture, origin = photo.get()
-    drawings = [_original(picture, side, name)]
+    drawings = [_tile_drawing(list(range(m)), side, photo[0], name, 0)]
     for number, row in enumerate(permutations[:_DRAWN].tolist(), start=1):
-        drawings.append(_shuffled(row, side, name, number))
-    card.add(
+        drawings.append(_tile_drawing(row, side, None, name, number))
+    card.blocks.append(
         Figure(
-            title=f"The first {len(drawings) - 1} permutations",
-            body=drawings,
-            caption=f"On {origin}: the tiles in their order, then as the network sees them.",
+            title=f"The first {counted(len(drawings) - 1, 'permutation')}",
+            drawings=drawings,
+            caption=f"On {photo[1]}: the tiles in their order, then as the network sees them.",
             css="mosaic",
             rank=1,
         )
     )
 
 
-_SIZE, _GAP = 96.0, 1.5
-
-
-def _original(picture: Picture, side: int, name: str) -> Drawing:
+def _tile_drawing(
+    row: Sequence[int], side: int, picture: Picture | None, name: str, number: int
+) -> Drawing:
+    """Draw the photo itself (number 0), or what one permutation makes of it."""
+    order = " ".join(map(str, row))
     drawing = Drawing(
         _SIZE,
         _SIZE + 16,
-        title="The photo with its tiles in order",
-        description=f"Tiles 0 to {side * side - 1}, row by row.",
-        css="tile",
-    )
-    drawing.image(0, 0, _SIZE, _SIZE, picture.uri, name=name)
-    each = _SIZE / side
-    for i in range(1, side):
-        drawing.line(i * each, 0, i * each, _SIZE, css="cut")
-        drawing.line(0, i * each, _SIZE, i * each, css="cut")
-    drawing.text(_SIZE / 2, _SIZE + 12, "in order", css="tick", anchor="middle")
-    return drawing
-
-
-def _shuffled(row: Sequence[int], side: int, name: str, number: int) -> Drawing:
-    text = " ".join(map(str, row))
-    drawing = Drawing(
-        _SIZE,
-        _SIZE + 16,
-        title=f"Permutation {number}: {text}",
+        title=f"Permutation {number}: {order}" if number else "The photo with its tiles in order",
         description="The tiles of the photo in this order, row by row.",
         css="tile",
     )
     each = _SIZE / side
-    inner = each - _GAP
-    for position, tile in enumerate(row):
-        y, x = divmod(position, side)
-        v, u = divmod(tile, side)
-        place = (x * each + _GAP / 2, y * each + _GAP / 2, inner, inner)
-        part = (u * each + _GAP / 2, v * each + _GAP / 2, inner, inner)
-        drawing.window(place, part, name)
+    if picture is not None:
+        drawing.image(0, 0, _SIZE, _SIZE, picture.uri, name=name)
+        for i in range(1, side):
+            drawing.line(i * each, 0, i * each, _SIZE, css="cut")
+            drawing.line(0, i * each, _SIZE, i * each, css="cut")
+    else:
+        inner = each - _GAP
+        for position, tile in enumerate(row):
+            y, x = divmod(position, side)
+            v, u = divmod(tile, side)
+            place = (x * each + _GAP / 2, y * each + _GAP / 2, inner, inner)
+            drawing.window(place, (u * each + _GAP / 2, v * each + _GAP / 2, inner, inner), name)
     label = "".join(map(str, row)) if side <= 3 else f"no. {number}"
+    label = label if number else "in order"
     drawing.text(_SIZE / 2, _SIZE + 12, label, css="tick", anchor="middle")
     return drawing
 
 
-def _counts(permutations: NDArray[np.uint8]) -> Block:
-    counts = counts_table(permutations)
-    n, m = permutations.shape
-    low, high = int(counts.min()), int(counts.max())
-    even = high - low <= 1
-    return Figure(
-        title="Which tile stands where",
-        body=position_table(counts),
-        caption=(
-            "Every tile stands equally often at every position, up to one."
-            if even
-            else f"From {count_text(low)} to {count_text(high)} times; even would be {n / m:.1f}. "
-            "Shades run from the smallest count to the largest."
-        ),
-    )
-
-
 def _comparison(artefact: Artefact, found: Distances) -> list[Cell]:
     bound = found.minimum_bound
-    cells = [
-        Cell(text=artefact.title, link=artefact.anchor),
-        Cell(text=short(artefact.parameters.text("method"))),
-        Cell(text=count_text(found.n), value=found.n),
-        Cell(text=str(found.m), value=found.m),
-    ]
+    name = f"{_method(artefact) or artefact.name}: {count_text(found.n)} of {found.m} tiles"
+    row = [Cell(text=name, link=artefact.anchor)]
     for value, text in (
         (found.minimum, str(found.minimum)),
         (bound.value if bound else None, str(bound.value) if bound else ""),
         (found.mean, f"{float(found.mean or 0):.4f}"),
         (found.mean_bound, f"{float(found.mean_bound or 0):.4f}"),
     ):
-        cells.append(Cell(text="–" if value is None else text, value=float(value or 0)))
-    return cells
+        row.append(Cell(text="–" if value is None else text, value=float(value or 0)))
+    return row
 
 
 def _compared(rows: Sequence[Sequence[Cell]]) -> Table:
-    heads = [
-        Column(title="set"),
-        Column(title="method"),
-        Column(title="N", kind="number"),
-        Column(title="tiles", kind="number"),
-        Column(title="smallest", kind="number"),
-        Column(title="at most", kind="number"),
-        Column(title="mean", kind="number"),
-        Column(title="mean at most", kind="number"),
-    ]
-    return Table(title="The sets compared", columns=heads, rows=rows, sortable=True)
+    titles = ("smallest", "bound", "mean", "its bound")
+    return Table(
+        title="The sets compared",
+        columns=[Column(title="set"), *numbers(*titles)],
+        rows=rows,
+        sortable=True,
+        css="wide",
+    )

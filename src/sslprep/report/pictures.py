@@ -1,4 +1,4 @@
-"""Pictures for the page: small, inline, and read with suspicion.
+"""Photos for the page: found, made small, and read with suspicion.
 
 A path in a partition may name anything. Only regular files of moderate size are opened, only by
 Pillow's readers of common photo formats, and only up to a limit of pixels.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,28 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sslprep.errors import ImagesError, ManifestError
-from sslprep.report.collect import regular_file
+from sslprep.report.collect import Artefact, regular_file
 
 LARGEST_FILE = 64_000_000
 LARGEST_PICTURE = 60_000_000
 """Pixels; a photo has 24 million, and twice sixty decoded is what we are ready to hold."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow raises on damaged files, by reading its plugins and by trying."""
+_ANCESTORS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +37,31 @@ class Picture:
     height: int
 
 
-def thumbnail(path: Path, size: int, *, square: bool = False, quality: int = 68) -> Picture:
+def find_file(text: str, artefact: Artefact) -> Path:
+    """Return where a path that a manifest or a partition names leads now.
+
+    A relative path was relative to `--relative-to`, or to where the command ran: that folder is
+    looked for here and above the manifest.
+
+    Raises:
+        ImagesError: No such file.
+    """
+    if "\0" in text or "://" in text:
+        raise ImagesError("is not on this disk")
+    path = Path(text)
+    base = artefact.path.parent.absolute()
+    given = artefact.parameter("relative_to")
+    roots = [*([Path(given)] if given else []), Path(), base, *base.parents[:_ANCESTORS]]
+    for root in [Path()] if path.is_absolute() else roots:
+        try:
+            if (root / path).is_file():
+                return root / path
+        except OSError:  # a name longer than any file system allows
+            continue
+    raise ImagesError("file not found")
+
+
+def thumbnail(path: Path, size: int, *, square: bool = False, quality: int = 62) -> Picture:
     """Return a photo made small.
 
     Args:
@@ -65,7 +73,7 @@ def thumbnail(path: Path, size: int, *, square: bool = False, quality: int = 68)
     Raises:
         ImagesError: It cannot be read; the text says why, without the path.
     """
-    image = _open(path, size)
+    image = open_photo(path, size)
     if square:
         image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
     else:
@@ -79,17 +87,21 @@ def tile_variety(path: Path) -> float:
     Raises:
         ImagesError: As for `thumbnail`.
     """
-    square = ImageOps.fit(_open(path, 96), (3, 3), Image.Resampling.BOX)
+    square = ImageOps.fit(open_photo(path, 96), (3, 3), Image.Resampling.BOX)
     return float(np.asarray(square, float).reshape(9, 3).std(axis=0).mean())
 
 
-def _open(path: Path, size: int) -> Image.Image:
-    """Decode a photo as RGB, JPEG at a fraction of its size where that is enough."""
+def open_photo(path: Path, side: int) -> Image.Image:
+    """Decode a photo as RGB; a JPEG at a fraction of its size, as long as that is twice `side`.
+
+    Raises:
+        ImagesError: As for `thumbnail`.
+    """
     try:
-        size = regular_file(path, limit=LARGEST_FILE).stat().st_size
+        empty = not regular_file(path, limit=LARGEST_FILE).stat().st_size
     except ManifestError as error:
         raise ImagesError(error.problem) from error
-    if not size:  # also what the kernel makes up, such as /proc/self/mem
+    if empty:  # also what the kernel makes up, such as /proc/self/mem
         raise ImagesError("is empty")
     try:
         with warnings.catch_warnings():
@@ -98,15 +110,17 @@ def _open(path: Path, size: int) -> Image.Image:
                 width, height = image.size
                 if width * height > LARGEST_PICTURE:
                     raise ImagesError(f"has {width} × {height} pixels, too many to show")
-                image.draft("RGB", (2 * size, 2 * size))
+                image.draft("RGB", (2 * side, 2 * side))
                 return image.convert("RGB")
     except Image.DecompressionBombError as error:
         raise ImagesError("has too many pixels to show") from error
-    except _DAMAGE as error:
+    except ImagesError:
+        raise
+    except Exception as error:
         raise ImagesError("cannot be read as a picture") from error
 
 
-def encode(image: Image.Image, *, quality: int = 68) -> Picture:
+def encode(image: Image.Image, *, quality: int = 62) -> Picture:
     """Return a picture as JPEG."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, optimize=True)
@@ -114,7 +128,7 @@ def encode(image: Image.Image, *, quality: int = 68) -> Picture:
 
 
 def pixels(values: NDArray[np.uint8]) -> Picture:
-    """Return an array (height, width, 3) or (height, width) of bytes as PNG, pixel for pixel."""
+    """Return an array (height, width, 3 or 4) of bytes as PNG, pixel for pixel."""
     image = Image.fromarray(np.ascontiguousarray(values))
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from sslprep.drawing.numbers import count_text, size_text
+from sslprep.drawing.numbers import count_text, counted, size_text
 from sslprep.drawing.svg import clean
 from sslprep.errors import ManifestError
-from sslprep.report.blocks import Cell, Column, Holder, Table, short
+from sslprep.manifest import InputRecord, OutputRecord
+from sslprep.report.blocks import Cell, Column, Entry, Lines, Table, cells, numbers, short
 from sslprep.report.collect import Artefact, Collection, note
 
 MOST_FILES = 24
@@ -19,83 +21,141 @@ THREE_WAY = ("jigsaw", "bgr2rgb")
 _AGAIN = "again"
 """Folder that the reproducing lines write to, so that nothing is overwritten."""
 
+_FILE_KINDS = ("checkpoint", "plot", "color-plot", "report")
+"""Kinds of artefacts whose command takes a file, not a folder, as its output."""
 
-@dataclass(frozen=True, kw_only=True)
-class Flags:
-    """Flags of a command whose values no manifest holds among its parameters.
+_MERGED = ("k_values", "fraction")
+"""Parameters of which a command that got several values wrote one artefact each."""
 
-    Attributes:
-        output: Where the outputs go.
-        is_file: Whether that is a file, not a folder.
-        input: The flag of the input files, where the parameters do not name them.
-    """
-
-    output: str
-    is_file: bool = False
-    input: str = ""
-
-
-FLAGS: Mapping[str, Flags] = {
-    "data": Flags(output="--output-dir"),
-    "lowshot": Flags(output="--output-path"),
-    "jigsaw": Flags(output="--output-dir"),
-    "color": Flags(output="--output-path"),
-    "color bins": Flags(output="--output-path", input="--histogram"),
-    "color plot": Flags(output="--output-file", is_file=True),
-    "jigsaw stats": Flags(output="--plot", is_file=True, input="--file"),
-    "convert jigsaw": Flags(output="--output-file", is_file=True, input="--model-file"),
-    "convert detectron": Flags(output="--output-file", is_file=True, input="--c2-model"),
-    "convert pytorch": Flags(output="--output-model", is_file=True, input="--c2-model"),
-    "convert caffe2": Flags(output="--output-model", is_file=True, input="--pth-model"),
-}
-"""By command, or by the first word of a group."""
+_TAKES_FILES = (
+    *("color bins", "color plot", "jigsaw stats"),
+    *("convert jigsaw", "convert detectron", "convert pytorch", "convert caffe2"),
+)
+"""Commands whose first parameter is their input files; no manifest holds it a second time."""
 
 
 @dataclass(kw_only=True)
-class Origin(Holder):
-    """Where one artefact came from; `line` is the command that makes it again."""
+class Origin(Entry):
+    """Where artefacts came from that one command made.
 
-    line: str
+    Attributes:
+        made: The artefacts: titles and anchors.
+        command: The command's name.
+        made_from: What it was made from: text and, where that is on the page, its anchor.
+        seed: The seed, where there was chance.
+        files: How many files, and how large.
+    """
+
+    made: list[Cell]
+    command: str
+    made_from: list[Cell]
+    seed: str
+    files: str
 
 
 def origins(collection: Collection) -> Iterator[Origin]:
-    """Yield where each artefact came from."""
+    """Yield where the artefacts came from; those of one command come together."""
+    groups: dict[tuple[str, ...], list[Artefact]] = {}
     for artefact in collection.artefacts:
         record = artefact.manifest
-        origin = Origin(anchor=artefact.anchor, title=artefact.title, line=reproduce(artefact))
-        origin.fact("kind", short(record.kind))
-        origin.fact("made by", f"sslprep {short(record.sslprep)}")
-        origin.fact("command", short(record.command))
-        origin.fact("seed", None if record.seed is None else str(record.seed))
-        origin.fact("random generator", short(record.generator or "", 240))
-        origin.fact("date", short(record.created or ""))
-        tables = (_parameters(artefact), _inputs(artefact, collection), _outputs(artefact))
-        origin.blocks += [table for table in tables if table.rows]
+        rest = {k: v for k, v in record.parameters.items() if k not in _MERGED}
+        file = artefact.name if record.kind in _FILE_KINDS else ""
+        alike = (artefact.place, record.kind, record.command, repr(record.seed), file, repr(rest))
+        groups.setdefault(alike, []).append(artefact)
+    for group in groups.values():
+        yield _origin(group, collection)
+
+
+def _origin(group: Sequence[Artefact], collection: Collection) -> Origin:
+    first = group[0]
+    record = first.manifest
+    outputs = [(artefact, output) for artefact in group for output in artefact.manifest.outputs]
+    # Partitions share a classes.json: a file that two manifests name is one file.
+    files = {(artefact.place, output.file): max(0, output.bytes) for artefact, output in outputs}
+    origin = Origin(
+        anchor=first.anchor,
+        title=first.title,
+        made=[Cell(text=artefact.title, link=artefact.anchor) for artefact in group],
+        command=short(record.command),
+        made_from=_made_from(group, collection),
+        seed="–" if record.seed is None else str(record.seed),
+        files=f"{counted(len(files), 'file')}, {size_text(sum(files.values()))}",
+    )
+    origin.fact("kind", short(record.kind))
+    origin.fact("made by", f"sslprep {short(record.sslprep)}")
+    origin.fact("random generator", short(record.generator or "", 240))
+    origin.fact("date", short(record.created or ""))
+    line = reproduce(group, collection)
+    origin.blocks.append(Lines(title="The line", lines=[line], code=True, css="command"))
+    inputs = {i.path: i for artefact in group for i in artefact.manifest.inputs}
+    tables = _inputs([*inputs.values()]), _outputs([output for _, output in outputs])
+    origin.folded += [table for table in tables if table.rows]
+    for artefact in group:
         for text in _differences(artefact, collection):
             origin.note(text)
-        yield origin
+    return origin
 
 
-def reproduce(artefact: Artefact) -> str:
-    """Return the command line that makes an artefact again, in a folder of its own.
+def _made_from(group: Sequence[Artefact], collection: Collection) -> list[Cell]:
+    """Return the inputs in short: what else of the page they are, else their names."""
+    found: dict[str, Cell] = {}
+    for record in (i for artefact in group for i in artefact.manifest.inputs):
+        maker = collection.maker(record)
+        if maker is not None:
+            cell = Cell(text=short(maker[0].title), link=f"{maker[0].anchor}-origin")
+        else:
+            cell = Cell(text=short("/".join(Path(record.path).parts[-2:])))
+        found.setdefault(cell.text, cell)
+    more = [Cell(text=f"and {len(found) - 2} more")] if len(found) > 2 else []
+    return [*found.values()][:2] + more
+
+
+def reproduce(group: Sequence[Artefact], collection: Collection) -> str:
+    """Return the command line that makes artefacts again, in a folder of its own.
 
     Everything that a manifest holds is quoted, so pasting the line runs sslprep and nothing else.
+
+    Args:
+        group: Artefacts of one command, alike but for the parameters that are `_MERGED`.
+        collection: All artefacts: inputs may be outputs of others.
     """
+    artefact = group[0]
     record = artefact.manifest
-    flags = FLAGS.get(record.command) or FLAGS.get(record.command.split(" ")[0])
     words = ["sslprep", *record.command.split()]
     named = set(map(str, record.parameters.values()))
-    unnamed = [i.path for i in record.inputs if i.path not in named]
-    if flags is not None and flags.input and unnamed:
-        words += _flag(flags.input, unnamed if len(unnamed) > 1 else unnamed[0])
+    inputs = [_path_of(i.path, artefact, collection) for i in record.inputs if i.path not in named]
+    if record.command in _TAKES_FILES:
+        words += [f"./{path}" if path.startswith("-") else path for path in inputs]
     for name, value in record.parameters.items():
+        if name in _MERGED and isinstance(value, list):
+            every = [a.manifest.parameters.get(name) or [] for a in group]
+            alone = {repr(item): item for values in every for item in values}
+            value = sorted(alone.values(), key=_by_number)
         words += _flag(f"--{name.replace('_', '-')}", value)
-    if flags is not None:
-        place = _AGAIN if artefact.place == "." else f"{_AGAIN}/{artefact.place}"
-        if flags.is_file:
-            place = f"{place}/{record.outputs[0].file if record.outputs else artefact.name}"
-        words += _flag(flags.output, place)
+    if "proof" in record.details:
+        words.append("--check")
+    place = _AGAIN if artefact.place == "." else f"{_AGAIN}/{artefact.place}"
+    if record.kind in _FILE_KINDS:
+        place += f"/{record.outputs[0].file if record.outputs else artefact.name}"
+    words += _flag("--plot" if record.command == "jigsaw stats" else "--output", place)
     return shlex.join(clean(word) for word in words)
+
+
+def _by_number(value: object) -> tuple[bool, float, str]:
+    """Sort numbers first; a manifest that somebody else wrote may hold anything."""
+    number = isinstance(value, int | float)
+    return not number, float(value) if isinstance(value, int | float) else 0.0, str(value)
+
+
+def _path_of(path: str, artefact: Artefact, collection: Collection) -> str:
+    """Return an input's path as it is to be typed.
+
+    A command that writes several artefacts notes those that it made on the way by their names
+    alone: they stand beside the manifest.
+    """
+    if "/" not in path and any(path in other.ending(path) for other in collection.artefacts):
+        return str(artefact.path.parent / path)
+    return path
 
 
 def _flag(name: str, value: object) -> list[str]:
@@ -113,76 +173,47 @@ def _flag(name: str, value: object) -> list[str]:
             return [f"{name}={text}"] if text.startswith("-") else [name, text]
 
 
-def _parameters(artefact: Artefact) -> Table:
-    values = artefact.manifest.parameters.items()
-    rows = [
-        [Cell(text=short(name)), Cell(text=_shown(value))]
-        for name, value in list(values)[:MOST_FILES]
-        if value is not None
-    ]
-    columns = [Column(title="parameter", kind="code"), Column(title="value", kind="code")]
-    return Table(title="Parameters", columns=columns, rows=rows, rank=2)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return short(", ".join(map(str, value[:100])), 240)
-    return short({True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value), 240)
-
-
-def _inputs(artefact: Artefact, collection: Collection) -> Table:
+def _inputs(inputs: Sequence[InputRecord]) -> Table:
     rows = []
-    inputs = artefact.manifest.inputs
     for record in inputs[:MOST_FILES]:
-        maker = collection.maker(record)
         if record.files_used is not None:
-            amount = f"{count_text(record.files_used)} files used"
+            amount = f"{counted(record.files_used, 'file')} used"
         else:
             amount = "–" if record.bytes is None else size_text(record.bytes)
-        made = Cell(text="–")
-        if maker is not None:
-            made = Cell(text=maker[0].title, link=f"{maker[0].anchor}-origin")
-        path = Cell(text=short(record.path, 240))
-        rows.append([path, Cell(text=amount), made, _hash(record.sha256)])
+        rows.append(cells(short(record.path, 240), amount, _hash(record.sha256)))
+    columns = [Column(title="input", kind="code"), *numbers("size")]
     return Table(
         title="Made from",
-        columns=[
-            Column(title="input", kind="code"),
-            Column(title="size", kind="number"),
-            Column(title="made here as"),
-            Column(title="SHA-256", kind="code"),
-        ],
+        columns=[*columns, Column(title="SHA-256", kind="code")],
         rows=rows,
         caption=_more(len(inputs)),
+        css="wide",
         rank=2,
     )
 
 
-def _outputs(artefact: Artefact) -> Table:
-    outputs = artefact.manifest.outputs
+def _outputs(outputs: Sequence[OutputRecord]) -> Table:
     rows = [
         [
             Cell(text=short(record.file, 160)),
-            Cell(text=size_text(record.bytes), value=record.bytes),
-            _hash(record.sha256),
+            Cell(text=size_text(max(0, record.bytes)), value=record.bytes),
+            Cell(text=_hash(record.sha256)),
         ]
         for record in outputs[:MOST_FILES]
     ]
+    columns = [Column(title="file", kind="code"), *numbers("size")]
     return Table(
         title="Files",
-        columns=[
-            Column(title="file", kind="code"),
-            Column(title="size", kind="number"),
-            Column(title="SHA-256", kind="code"),
-        ],
+        columns=[*columns, Column(title="SHA-256", kind="code")],
         rows=rows,
         caption=_more(len(outputs)),
+        css="wide",
         rank=2,
     )
 
 
-def _hash(digest: str | None) -> Cell:
-    return Cell(text="not hashed" if digest is None else short(digest, 64))
+def _hash(digest: str | None) -> str:
+    return "not hashed" if digest is None else short(digest, 64)
 
 
 def _more(count: int) -> str:

@@ -28,9 +28,9 @@ def make() -> dict[str, bytes]:
     """Return every expected file by name."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        made = [generate(output_dir=folder, **options) for options in SETS]
+        made = [generate(folder, **options) for options in SETS]
         files = [path for one in made for path in one.written]
-        plot = stats(file=made[0].written[0], plot=folder / "plot.svg")
+        plot = stats(made[0].written[0], plot=folder / "plot.svg")
         files.append(plot.written[0])
         return {path.name: path.read_bytes() for path in files}
 

@@ -27,17 +27,17 @@ def make() -> dict[str, bytes]:
         rows = {f"{i:02d}": {"cat": int(i % 3 == 0), "cow": (i * i) % 7 % 3 - 1} for i in range(24)}
         (folder / "t.json").write_text(json.dumps(rows))
         draw_multilabel_samples(
-            targets_data_file=folder / "t.json",
-            output_path=folder / "voc",
+            targets=folder / "t.json",
+            output=folder / "voc",
             k_values=(3,),
             num_samples=1,
         )
         np.save(folder / "train_labels.npy", [i * i % 5 for i in range(40)])
         np.save(folder / "train_images.npy", [f"{i:02d}.jpg" for i in range(40)])
         draw_singlelabel_samples(
-            images_data_file=folder / "train_images.npy",
-            targets_data_file=folder / "train_labels.npy",
-            output_path=folder / "places",
+            images=folder / "train_images.npy",
+            targets=folder / "train_labels.npy",
+            output=folder / "places",
             k_values=(2,),
             num_samples=1,
             nested=True,

@@ -1,0 +1,190 @@
+"""Class folders on disk: which images they hold, and in which order the classes come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslprep.errors import AnnotationError, DatasetError
+from sslprep.image_files import is_image_name
+from sslprep.input_files import read_text
+
+JUNK = frozenset(
+    ["__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information", "__pycache__"]
+)
+"""Folders that archivers, storage boxes and file systems leave behind; hidden ones are junk too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        images: Names of the images, sorted by code point; of sub-folders with their path.
+        skipped: How many other entries: hidden, sub-folders, other kinds of files.
+        left_out: How many images are in sub-folders that were not asked for.
+    """
+
+    images: list[str]
+    skipped: int
+    left_out: int = 0
+
+
+def list_images(path: Path, *, recursive: bool = False) -> Found:
+    """List the images in a folder.
+
+    Links are followed; whatever is not a regular file in the end is none.
+
+    Args:
+        path: The folder.
+        recursive: Take those of sub-folders too, in the order of torchvision's `ImageFolder`.
+
+    Raises:
+        DatasetError: A folder cannot be read, or a name is not UTF-8.
+    """
+    images, folders, entries = _scan(path)
+    if not folders:
+        return Found(images=images, skipped=entries - len(images))
+    places = {"": images}
+    pending = [(name, {os.path.realpath(path)}) for name in folders]
+    while pending:
+        place, above = pending.pop()
+        real = os.path.realpath(path / place)
+        if real in above:  # a link that leads back up
+            continue
+        places[place], inner, more = _scan(path / place)
+        entries += more if recursive else 0
+        pending += [(f"{place}/{name}", above | {real}) for name in inner]
+    if not recursive:
+        count = sum(map(len, places.values()))
+        return Found(images=images, skipped=entries - len(images), left_out=count - len(images))
+    every = [f"{place}/{n}" if place else n for place in sorted(places) for n in places[place]]
+    return Found(images=every, skipped=entries - len(every) - len(places) + 1)
+
+
+def _scan(path: Path) -> tuple[list[str], list[str], int]:
+    """Return the images and the folders directly in a folder, and how many entries it has."""
+    with _naming_the_folder(path):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(handle) as found:
+                entries = list(found)
+            try:
+                files = [entry.name for entry in entries if entry.is_file()]
+            except OSError:  # a link that leads to itself
+                files = [entry.name for entry in entries if _is(entry.is_file)]
+            folders = []
+            if len(files) < len(entries):
+                folders = [e.name for e in entries if _is(e.is_dir) and not _is_junk(e.name)]
+        finally:
+            os.close(handle)
+    files.sort()
+    # The ends of the names are few: to look at them is much faster than at a million names.
+    hidden = bisect_left(files, ".") != bisect_left(files, "/")
+    if hidden or not all(is_image_name(f"a{end}") for end in {name[-6:] for name in files}):
+        files = [name for name in files if is_image_name(name)]
+    _check_names(path, files)
+    return files, folders, len(entries)
+
+
+def list_folders(path: Path) -> tuple[list[str], int]:
+    """List the folders directly in a folder, hidden ones and `JUNK` left out.
+
+    Returns:
+        Their names, sorted by code point, and how many other entries there are.
+
+    Raises:
+        DatasetError: The folder cannot be read, or a name is not UTF-8.
+    """
+    with _naming_the_folder(path), os.scandir(path) as entries:
+        every = [(e.name, _is(e.is_dir) and not _is_junk(e.name)) for e in entries]
+    folders = sorted(name for name, wanted in every if wanted)
+    _check_names(path, folders)
+    return folders, len(every) - len(folders)
+
+
+def natural(name: str) -> list[tuple[int, int | str]]:
+    """Return a key that sorts numbers by value.
+
+    Example:
+        >>> sorted(["10", "2", "a10", "a2"], key=natural)
+        ['2', '10', 'a2', 'a10']
+    """
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(p)) if p.isdecimal() else (1, p) for p in parts if p]
+
+
+def warn_of_order(names: Sequence[str]) -> str | None:
+    """Warn where text order is not what the numbers in the names say: 0, 1, 10, 2."""
+    ordered = sorted(names, key=natural)
+    if ordered == list(names) or len({re.sub(r"\d+", "0", name) for name in names}) > 1:
+        return None
+    first = next(at for at, name in enumerate(names) if name != ordered[at])
+    return (
+        f"class ids follow text order, as torchvision's: {names[first]} has the id {first}; "
+        "--class-order natural orders by number, --classes FILE as you say"
+    )
+
+
+def read_classes(path: Path, known: Sequence[str]) -> list[str]:
+    """Read a file of class names, one a line: the classes to take, in the order of their ids.
+
+    A line may have further words after the class, as `synset_words.txt` has.
+
+    Raises:
+        AnnotationError: A class that has no folder, or one that is there twice.
+    """
+    classes: list[str] = []
+    there = set(known)
+    for number, text in enumerate(read_text(path, AnnotationError).split("\n"), 1):
+        line = text.strip()
+        name = line if line in there else re.split(r"[\s,;]", line, maxsplit=1)[0]
+        if line and (name not in there or name in classes):
+            raise AnnotationError(
+                f"the class {name!r} "
+                + ("has no folder" if name not in there else "is here twice"),
+                where=f"{path}, line {number}",
+                expected="one class folder of train a line, each once",
+            )
+        classes += [name] if line else []
+    if not classes:
+        raise AnnotationError("names no class", where=path, expected="one class folder a line")
+    return classes
+
+
+@contextlib.contextmanager
+def _naming_the_folder(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DatasetError("no such folder", where=path, remedy="Check the path.") from error
+    except OSError as error:
+        raise DatasetError(f"cannot be listed: {error.strerror}", where=path) from error
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name in JUNK
+
+
+def _check_names(folder: Path, names: Sequence[str]) -> None:
+    for name in names if not "".join(names).isascii() else ():
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DatasetError(
+                f"the name {name!r} is not UTF-8",
+                where=folder,
+                remedy="Rename it (convmv does whole folders).",
+            ) from error

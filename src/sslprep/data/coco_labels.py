@@ -1,0 +1,424 @@
+"""COCO's `instances_*.json`: the few fields that labels need, and which classes each image shows.
+
+Polygons and masks are skipped by the JSON parser; they never become Python objects. An
+annotation counts by the rule of the benchmark (Goyal et al. 2019, arXiv 1905.01235), which is
+that of detection training: not ignored, an area, and a box that is left after clipping.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.errors import AnnotationError
+from sslprep.input_files import decode_json, read_text, reading
+
+_T = TypeVar("_T")
+_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What int64 holds. Annotations are many, so their ids are checked as an array."""
+
+
+class Annotation(msgspec.Struct, gc=False):
+    """One object in one image; box: left, top, width, height in pixels; area in square pixels."""
+
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    area: float
+    ignore: float | bool | None = 0
+
+
+class ImageLevel(msgspec.Struct, gc=False):
+    """An annotation of a whole image, or one whose box does not matter."""
+
+    image_id: int
+    category_id: int
+    ignore: float | bool | None = 0
+
+
+class Image(msgspec.Struct, gc=False):
+    """One image; width and height in pixels."""
+
+    id: _Id
+    file_name: str
+    width: float
+    height: float
+
+
+class ImageName(msgspec.Struct, gc=False):
+    """One image of which the size does not matter."""
+
+    id: _Id
+    file_name: str
+
+
+class Category(msgspec.Struct, frozen=True, gc=False):
+    """One class."""
+
+    id: _Id
+    name: str
+
+
+class Instances(msgspec.Struct):
+    """A whole file."""
+
+    images: list[Image]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+class ImageLevelInstances(msgspec.Struct):
+    """A whole file of which the boxes do not matter."""
+
+    images: list[ImageName]
+    annotations: list[ImageLevel]
+    categories: list[Category]
+
+
+class _Categories(msgspec.Struct):
+    categories: list[Category]
+
+
+class _ImageId(msgspec.Struct, gc=False):
+    id: _Id
+
+
+class _ImageIds(msgspec.Struct):
+    images: list[_ImageId]
+
+
+REASONS = ("ignore is set", "no width or height of the image", "no box left", "no area")
+"""Why an annotation does not count, in the order of the checks."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Presence:
+    """Which classes each image shows.
+
+    Attributes:
+        file_names: Distinct file names, sorted: the rows.
+        rows: The row of each image id; images of one file name share it.
+        labels: `int32 (rows, classes)`, 1 or 0; columns in the order of the file's categories.
+        classes: The categories.
+        annotations: How many annotations the file has.
+        uncounted: How many of them do not count, by reason.
+        lost: Classes with annotations of which none counts.
+    """
+
+    file_names: list[str]
+    rows: Mapping[int, int]
+    labels: NDArray[np.int32]
+    classes: list[Category]
+    annotations: int = 0
+    uncounted: Mapping[str, int]
+    lost: Sequence[str] = ()
+
+    def warning(self) -> str | None:
+        """Say how many annotations do not count, and why."""
+        if not self.uncounted:
+            return None
+        why = ", ".join(f"{reason}: {count:,}" for reason, count in self.uncounted.items())
+        lost = f"; classes that lose all: {', '.join(self.lost[:20])}" if self.lost else ""
+        count = sum(self.uncounted.values())
+        return f"{count:,} of {self.annotations:,} annotations do not count ({why}){lost}"
+
+
+def read_presence(path: Path, *, image_level: bool = False) -> Presence:
+    """Read one annotation file; the decoded records are gone when this returns.
+
+    Args:
+        path: The file.
+        image_level: Count annotations whether or not they have a box.
+
+    Raises:
+        AnnotationError: Not such a file, or annotations of which none counts.
+    """
+    try:
+        if image_level:
+            found = presence(_decode(path, ImageLevelInstances))
+        else:
+            found = presence(_decode(path, Instances))
+    except AnnotationError as error:
+        known = error.where is not None and error.where.startswith(str(path))
+        raise error if known else error.at(path) from error
+    if found.annotations and found.annotations == sum(found.uncounted.values()):
+        raise AnnotationError(
+            found.warning() or "",
+            where=path,
+            expected="boxes in pixels: left, top, width, height",
+            remedy="Where boxes do not matter, pass --image-level.",
+        )
+    return found
+
+
+def read_categories(path: Path) -> list[Category]:
+    """Read only the categories of a file."""
+    return _decode(path, _Categories).categories
+
+
+def read_image_ids(path: Path) -> set[int]:
+    """Read image ids: of a COCO file's `images`, of a JSON list, or one a line.
+
+    Raises:
+        AnnotationError: Something else is in the file.
+    """
+    with reading(path, AnnotationError), open(path, "rb") as file:
+        start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if start == b"{":
+        return {image.id for image in _decode(path, _ImageIds).images}
+    if start == b"[":
+        return set(_decode(path, list[int]))
+    ids = set()
+    for number, line in enumerate(read_text(path, AnnotationError).split("\n"), 1):
+        if line.strip() and not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", line, re.ASCII):
+            raise AnnotationError(
+                f'got "{line.strip()[:60]}"',
+                where=f"{path}, line {number}",
+                expected="one image id (a whole number) a line, or a JSON list of them",
+            )
+        ids |= {int(line)} if line.strip() else set()
+    return ids
+
+
+_NAN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
+
+
+def _decode(path: Path, type_: type[_T]) -> _T:
+    # Read, not mapped: a mapped file that shrinks under us would end the process.
+    with reading(path, AnnotationError):
+        data = path.read_bytes()
+    try:
+        found = decode_json(data, type_, AnnotationError, path)
+    except AnnotationError as error:
+        if re.match(r"got -?\d+\.0*$", error.problem):  # 1.0 is a whole number
+            found = decode_json(data, type_, AnnotationError, path, strict=False)
+        elif b"NaN" in data or b"Infinity" in data:
+            # Not JSON, but some programs write them. Where nobody reads them they do no harm.
+            plain = _NAN.sub(lambda m: m[0] if m[0][:1] == b'"' else b'["%s"]' % m[0], data)
+            try:
+                found = decode_json(plain, type_, AnnotationError, path)
+            except AnnotationError as second:
+                word = re.fullmatch(r'got \["(.*)"\]', second.problem)
+                problem = f"got {word[1]}" if word else second.problem
+                raise AnnotationError(
+                    problem, where=second.where, expected=second.expected
+                ) from second
+        else:
+            raise
+    count = 2 * len(getattr(found, "annotations", ()))
+    if len(data) < _SMALL or (count and data.count(b'_id"') > count):
+        _refuse_doubled_keys(data, path)
+    return found
+
+
+_SMALL = 8_000_000
+"""Bytes up to which each key is looked at; of larger files only the ids are counted first."""
+
+
+def _refuse_doubled_keys(data: bytes, path: Path) -> None:
+    """Refuse an object with one key twice: every parser takes the last and drops the other."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) < len(items):
+            key = next(key for key, count in Counter(k for k, _ in items).items() if count > 1)
+            about = ", ".join(f"{k} {v!r:.40}" for k, v in items if k == "id") or "the file itself"
+            raise AnnotationError(
+                f"an object has {key!r} twice ({about})", where=path, expected="each key once"
+            )
+        return result
+
+    json.loads(data.decode("utf-8-sig", errors="replace"), object_pairs_hook=pairs)
+
+
+def valid_boxes(
+    boxes: NDArray[np.float64], width: NDArray[np.float64], height: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Tell which boxes are left after clipping to their image.
+
+    Args:
+        boxes: (N, 4) left, top, width, height in pixels.
+        width: (N,) width of the image that each annotation belongs to.
+        height: (N,) its height.
+
+    Returns:
+        (N,) True where the box, clipped to the image, still has positive width and height.
+
+    Example:
+        >>> hundred = np.full(2, 100.0)
+        >>> valid_boxes(np.array([[1.0, 1, 5, 5], [99, 1, 5, 5]]), hundred, hundred).tolist()
+        [True, False]
+    """
+    x1, y1, w, h = boxes.T
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite sizes: the oracle agrees
+        x2 = x1 + np.maximum(0.0, w - 1)
+        y2 = y1 + np.maximum(0.0, h - 1)
+        x1, x2 = (np.minimum(width - 1, np.maximum(0.0, x)) for x in (x1, x2))
+        y1, y2 = (np.minimum(height - 1, np.maximum(0.0, y)) for y in (y1, y2))
+        valid: NDArray[np.bool_] = (x2 > x1) & (y2 > y1)
+    return valid
+
+
+def presence(instances: Instances | ImageLevelInstances) -> Presence:
+    """Build the label matrix of a decoded annotation file.
+
+    Raises:
+        AnnotationError: A duplicate id, an unknown image or category, or a bad file name.
+    """
+    images, categories = instances.images, instances.categories
+    _check_categories(categories)
+    _check_file_names(images)
+    file_names = sorted({image.file_name for image in images})
+    row_of_name = {name: row for row, name in enumerate(file_names)}
+    rows = {image.id: row_of_name[image.file_name] for image in images}
+    if len(rows) < len(images):
+        raise _duplicate("images", [image.id for image in images])
+    image_at = _positions(instances.annotations, "image_id", [image.id for image in images])
+    column = _positions(instances.annotations, "category_id", [c.id for c in categories])
+    reasons = _reasons(instances, image_at)
+    valid = reasons < 0
+    labels = np.zeros((len(file_names), len(categories)), dtype=np.int32)
+    row_at = np.fromiter(rows.values(), np.intp, len(images))
+    labels[row_at[image_at[valid]], column[valid]] = 1
+    before, after = (np.bincount(c, minlength=len(categories)) for c in (column, column[valid]))
+    why = Counter(reasons[~valid].tolist())
+    return Presence(
+        file_names=file_names,
+        rows=rows,
+        labels=labels,
+        classes=categories,
+        annotations=len(valid),
+        uncounted={REASONS[at]: why[at] for at in sorted(why)},
+        lost=[categories[at].name for at in np.flatnonzero((before > 0) & (after == 0))],
+    )
+
+
+def _reasons(
+    instances: Instances | ImageLevelInstances, image_at: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """Return for each annotation the place of its reason in `REASONS`; -1: it counts."""
+    found, count = instances.annotations, len(instances.annotations)
+    flags = map(attrgetter("ignore"), found)
+    reasons = [np.fromiter((flag == 1 for flag in flags), np.bool_, count)]
+    if isinstance(instances, Instances):
+        area = np.fromiter(map(attrgetter("area"), found), np.float64, count)
+        flat = chain.from_iterable(map(attrgetter("bbox"), found))
+        boxes = np.fromiter(flat, np.float64, 4 * count).reshape(-1, 4)
+        sides = [(image.width, image.height) for image in instances.images]
+        width, height = np.array(sides, np.float64).reshape(-1, 2)[image_at].T
+        reasons += [~((width > 0) & (height > 0)), ~valid_boxes(boxes, width, height), ~(area > 0)]
+    return np.select(reasons, list(range(len(reasons))), -1)
+
+
+def _positions(
+    annotations: Sequence[Annotation | ImageLevel], field: str, ids: list[int]
+) -> NDArray[np.intp]:
+    """Return where in `ids` each annotation's field stands."""
+    listed = "images" if field == "image_id" else "categories"
+    known = np.array(ids, dtype=np.int64)
+    try:
+        wanted = np.fromiter(map(attrgetter(field), annotations), np.int64, len(annotations))
+    except OverflowError as error:
+        every = [getattr(annotation, field) for annotation in annotations]
+        first = next(at for at, id_ in enumerate(every) if not -(2**63) <= id_ < 2**63)
+        place = f"$.annotations[{first}].{field}"
+        raise AnnotationError(f"{every[first]} is beyond 64 bits", where=place) from error
+    order = np.argsort(known, kind="stable")
+    found = np.searchsorted(known, wanted, sorter=order)
+    at: NDArray[np.intp] = order[np.minimum(found, len(ids) - 1)] if ids else found
+    unknown = known[at] != wanted if ids else np.ones(len(wanted), np.bool_)
+    if unknown.any():
+        first = int(np.argmax(unknown))
+        raise AnnotationError(
+            f"{wanted[first]} is not among the file's {listed}",
+            where=f"$.annotations[{first}].{field}",
+        )
+    return at
+
+
+def _check_categories(categories: Sequence[Category]) -> None:
+    if len({c.id for c in categories}) < len(categories):
+        raise _duplicate("categories", [c.id for c in categories])
+    seen: set[str] = set()
+    for at, category in enumerate(categories):
+        if category.name in seen:
+            raise AnnotationError(
+                f"a second category called {category.name}", where=f"$.categories[{at}].name"
+            )
+        seen.add(category.name)
+    if not categories:
+        raise AnnotationError("is empty", where="$.categories", expected="the classes")
+
+
+def _duplicate(field: str, ids: list[int]) -> AnnotationError:
+    seen: set[int] = set()
+    at = next(at for at, id_ in enumerate(ids) if id_ in seen or seen.add(id_))  # type: ignore[func-returns-value]
+    return AnnotationError(f"the id {ids[at]} occurs a second time", where=f"$.{field}[{at}].id")
+
+
+def _check_file_names(images: Sequence[Image | ImageName]) -> None:
+    """Refuse names that lead out of the image folder; every other one is the user's business."""
+    for at, image in enumerate(images):
+        name = image.file_name
+        if name.startswith("/") or "\0" in name or not name or ".." in name.split("/"):
+            raise AnnotationError(
+                f"got {name[:60]!r}",
+                where=f"$.images[{at}].file_name",
+                expected="the name of a file within the image folder",
+            )
+
+
+def select(found: Presence, ids: set[int], *, inside: bool) -> Presence:
+    """Keep the rows of the images in `ids` (or, with `inside=False`, all other rows).
+
+    Raises:
+        AnnotationError: An id that the annotation file does not have.
+    """
+    unknown = sorted(ids - found.rows.keys())
+    if unknown:
+        raise AnnotationError(
+            f"{len(unknown)} of its image ids, such as {unknown[0]}, are not in val2014",
+            expected="ids of images of instances_val2014.json",
+        )
+    wanted = np.zeros(len(found.file_names), dtype=np.bool_)
+    wanted[[found.rows[id_] for id_ in ids]] = True
+    keep = np.flatnonzero(wanted == inside).tolist()
+    moved = {row: new for new, row in enumerate(keep)}
+    return Presence(
+        file_names=[found.file_names[row] for row in keep],
+        rows={id_: moved[row] for id_, row in found.rows.items() if row in moved},
+        labels=found.labels[keep],
+        classes=found.classes,
+        uncounted={},
+    )
+
+
+def align(found: Presence, classes: Sequence[Category]) -> NDArray[np.int32]:
+    """Return the labels with columns in the order of `classes`, matched by name.
+
+    Raises:
+        AnnotationError: The file has other categories.
+    """
+    mine, wanted = [c.name for c in found.classes], [c.name for c in classes]
+    if mine == wanted:
+        return found.labels
+    if set(mine) != set(wanted):
+        odd = sorted(set(mine) ^ set(wanted))
+        raise AnnotationError(
+            f"has {len(mine)} categories, and {odd[0]} is in only one of the two files",
+            where="$.categories",
+            expected=f"the {len(wanted)} categories of the first partition, in any order",
+        )
+    place = {name: column for column, name in enumerate(mine)}
+    return found.labels[:, [place[name] for name in wanted]]

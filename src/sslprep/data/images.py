@@ -1,0 +1,113 @@
+"""The image paths of a partition being made: how they are held, stored, and looked at on disk."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from sslprep.errors import DatasetError
+
+
+class Images:
+    """Paths in row order, held as what they share and their names: a million take 120 MB.
+
+    Args:
+        groups: What stands before each name, with its slash, and the names.
+
+    Example:
+        >>> images = Images([("train/cat/", ["1.jpg", "2.jpg"]), ("train/dog/", ["3.jpg"])])
+        >>> len(images), images.width, images[2], list(images)[:1]
+        (3, 15, 'train/dog/3.jpg', ['train/cat/1.jpg'])
+    """
+
+    def __init__(self, groups: Iterable[tuple[str, Sequence[str]]]) -> None:
+        self.groups = [(prefix, names) for prefix, names in groups if names]
+        self._count = sum(len(names) for _, names in self.groups)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        for prefix, names in self.groups:
+            yield from [prefix + name for name in names] if prefix else names
+
+    def __getitem__(self, row: int) -> str:
+        for prefix, names in self.groups:
+            if row < len(names):
+                return prefix + names[row]
+            row -= len(names)
+        raise IndexError(row)
+
+    def __contains__(self, path: object) -> bool:
+        return any(path == mine for mine in self)
+
+    @property
+    def width(self) -> int:
+        """Characters of the longest path."""
+        return max((len(prefix) + max(map(len, names)) for prefix, names in self.groups), default=0)
+
+
+def stored_prefix(folder: Path, relative_to: Path | None) -> str:
+    """Return what stands before an image's name in the partition, with its slash.
+
+    Raises:
+        DatasetError: The folder is not under `relative_to`.
+
+    Example:
+        >>> stored_prefix(Path("/data/voc/JPEGImages"), Path("/data"))
+        'voc/JPEGImages/'
+    """
+    if relative_to is None:
+        return os.path.join(folder, "")
+    place, root = os.path.abspath(folder), os.path.abspath(relative_to)
+    if os.path.commonpath([place, root]) != root:
+        raise DatasetError(
+            f"is not under {root}",
+            where=folder,
+            expected="all images under the --relative-to folder",
+            remedy="Give a folder above the images.",
+        )
+    relative = os.path.relpath(place, root)
+    return "" if relative == "." else os.path.join(relative, "")
+
+
+def look_for(images: Images, root: Path) -> str | None:
+    """Look whether the first, the middle and the last image are there; say what is not.
+
+    Three looks cost nothing and show a wrong folder, a moved data set or train for val.
+    """
+    looked_at = [images[row] for row in sorted({0, len(images) // 2, len(images) - 1})]
+    missing = [path for path in looked_at if not os.path.exists(root / path)]
+    if not missing:
+        return None
+    text = f"the image {missing[0]} is not there"
+    if len(missing) > 1:
+        text = f"{len(missing)} of {len(looked_at)} images looked at are not there, such as "
+        text += missing[0]
+    near = nearest(root / missing[0])
+    return f"{text}; {near}" if near else text
+
+
+def nearest(path: Path) -> str | None:
+    """Name what is there and most like a path that is not.
+
+    Example:
+        >>> nearest(Path("/no_such_folder_at_all/1.jpg"))
+        'there is no folder /no_such_folder_at_all'
+    """
+    absent = path
+    while not absent.parent.is_dir() and absent != absent.parent:
+        absent = absent.parent
+    try:
+        with os.scandir(absent.parent) as entries:
+            names = [entry.name for entry in islice(entries, 20_000)]
+    except OSError:
+        return None
+    close = difflib.get_close_matches(absent.name, names, 1, cutoff=0.5)
+    alike = f"the nearest name there is {close[0]}" if close else ""
+    if absent == path:
+        return alike or (None if names else f"{path.parent} is empty")
+    return f"there is no folder {absent}" + (f", {alike}" if alike else "")

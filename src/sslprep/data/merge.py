@@ -1,0 +1,108 @@
+"""Merging finished partitions into one, such as trainval of VOC2007 and VOC2012."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from sslprep import manifest
+from sslprep.data.images import Images
+from sslprep.data.relocate import read_unchanged
+from sslprep.data.write_partitions import Format, NewPartition, PartitionSet, PartitionsWritten
+from sslprep.errors import DatasetError
+from sslprep.parameters import command
+from sslprep.partition import IMAGES, LABELS, Labels, image_root, read_partition
+
+
+@command()
+def merge(
+    parts: tuple[Path, ...],
+    *,
+    output: Path,
+    name: str = "train",
+    format: tuple[Format, ...] = ("npy",),
+    overwrite: bool = False,
+) -> PartitionsWritten:
+    """Merge finished partitions of the same classes into one.
+
+    Rows stay in the order of the parts. Columns and class ids are those of the first part; the
+    others may have the same classes in another order.
+
+    Args:
+        parts: Partitions, as folder and name: `out/voc07/train out/voc12/train`.
+        output: Folder for the merged partition; created if missing.
+        name: Name of the merged partition.
+        format: Further formats beside npy.
+        overwrite: Replace existing output files.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DatasetError: Other classes, labels of another kind, or an image that is in two parts.
+        OutputError: The output exists, or cannot be written.
+    """
+    with PartitionSet(output, [name], format, overwrite=overwrite) as out:
+        inputs = manifest.Inputs(hash_inputs=True)
+        paths: list[list[str]] = []
+        labels: list[Labels] = []
+        roots = [image_root(part.parent, part.name) for part in parts]
+        sources = []
+        first = read_partition(parts[0].parent, parts[0].name)
+        for part, root in zip(parts, roots, strict=True):
+            record = read_unchanged(part.parent, part.name)
+            own = read_partition(part.parent, part.name)
+            if {c.name for c in own.classes} != {c.name for c in first.classes} or (
+                own.labels.ndim != first.labels.ndim or not record.labels
+            ):
+                odd = sorted({c.name for c in own.classes} ^ {c.name for c in first.classes})
+                raise DatasetError(
+                    f"has {len(own.classes)} classes" + (f", {odd[0]} in only one" if odd else ""),
+                    where=part,
+                    expected=f"the {len(first.classes)} classes and the labels of {parts[0]}",
+                )
+            place = {c.name: at for at, c in enumerate(own.classes)}
+            order = [place[c.name] for c in first.classes]
+            if own.labels.ndim == 2:
+                labels.append(own.labels[:, order])
+            else:
+                ids = np.array([c.id for c in own.classes])[order]
+                back = np.argsort(ids)
+                firsts = np.array([c.id for c in first.classes])[back]
+                labels.append(firsts[np.searchsorted(ids[back], own.labels)])
+            # One root for all, or none: a relative path would be read below the wrong one.
+            whole = len(set(roots)) > 1
+            paths.append([str(root / p) if whole else p for p in own.images.tolist()])
+            for path in (part.parent / (part.name + end) for end in (IMAGES, LABELS)):
+                inputs.add_file(path)
+                sources.append(path)
+        twice = [p for p, n in Counter(p for own in paths for p in own).items() if n > 1]
+        if twice:
+            raise DatasetError(
+                f"{len(twice)} images are in more than one part, such as {twice[0]}",
+                where=parts[-1],
+                expected="parts without common images",
+            )
+        partition = NewPartition(
+            name=name,
+            source_split="+".join(str(part) for part in parts),
+            images=Images([("", [path for own in paths for path in own])]),
+            labels=np.concatenate(labels),  # type: ignore[arg-type]
+            sources=sources,
+            details={
+                "parts": [
+                    {"partition": str(p), "images": len(o)}
+                    for p, o in zip(parts, paths, strict=True)
+                ]
+            },
+        )
+        return out.write(
+            [partition],
+            classes=first.classes,
+            command="data merge",
+            parameters={"parts": parts, "name": name},
+            inputs=inputs,
+            root=roots[0],
+        )

@@ -1,0 +1,89 @@
+"""VOC's labels from `Annotations/*.xml`, for data sets that have no class lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep.errors import AnnotationError, DatasetError
+from sslprep.input_files import read_text, reading
+from sslprep.partition import ABSENT, IGNORE, PRESENT
+
+
+def labels_of(data: bytes) -> dict[str, int]:
+    """Return the label of each class in one annotation.
+
+    Present if any object of the class is not difficult, ignore if all of them are.
+
+    Raises:
+        ParseError: Not such an XML file.
+
+    Example:
+        >>> dog = b"<object><name>dog</name><difficult>1</difficult></object>"
+        >>> labels_of(b"<annotation><object><name>cat</name></object>" + dog + b"</annotation>")
+        {'cat': 1, 'dog': -1}
+    """
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities can ask for any memory
+        raise ElementTree.ParseError("has a document type")
+    labels: dict[str, int] = {}
+    for item in ElementTree.fromstring(data).iter("object"):  # noqa: S314
+        name = (item.findtext("name") or "").strip()
+        if not name:
+            raise ElementTree.ParseError("an object has no name")
+        difficult = (item.findtext("difficult") or "0").strip() == "1"
+        labels[name] = max(labels.get(name, IGNORE), IGNORE if difficult else PRESENT)
+    return labels
+
+
+def read_annotations(
+    folder: Path, splits: Mapping[str, Path], wanted: Sequence[str] | None
+) -> tuple[list[str], dict[str, tuple[list[str], NDArray[np.int32]]]]:
+    """Read the annotations of the images that each split lists.
+
+    Args:
+        folder: `Annotations`.
+        splits: Split -> file of image ids, one a line.
+        wanted: Classes to take, in this order; `None` takes all, sorted.
+
+    Returns:
+        The classes; split -> image ids, sorted, and labels `int32 (images, classes)`.
+
+    Raises:
+        AnnotationError: A file is missing or malformed.
+        DatasetError: A wanted class that no image shows.
+    """
+    labels: dict[str, dict[str, int]] = {}
+    ids: dict[str, list[str]] = {}
+    for split, path in splits.items():
+        words = [line.split() for line in read_text(path, AnnotationError).split("\n")]
+        ids[split] = sorted({word[0] for word in words if word})
+        for image in ids[split]:
+            if "/" in image:
+                raise AnnotationError(f"got {image!r}", where=path, expected="an image id")
+            if image not in labels:
+                labels[image] = _read(folder / f"{image}.xml")
+    found = sorted({name for own in labels.values() for name in own})
+    classes = list(wanted or found)
+    if unknown := [name for name in classes if name not in found]:
+        raise DatasetError(
+            f"has no object of {unknown[0]}", where=folder, expected=", ".join(found)
+        )
+    return classes, {
+        split: (own, np.array([[labels[i].get(c, ABSENT) for c in classes] for i in own], np.int32))
+        for split, own in ids.items()
+    }
+
+
+def _read(path: Path) -> dict[str, int]:
+    with reading(path, AnnotationError):
+        data = path.read_bytes()
+    try:
+        return labels_of(data)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise AnnotationError(
+            f"not readable XML ({error})", where=path, expected="a VOC annotation"
+        ) from error

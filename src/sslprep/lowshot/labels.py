@@ -1,0 +1,397 @@
+"""The full labels that samples are drawn from: reading and checking them, and naming their rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslprep import manifest
+from sslprep.errors import AnnotationError, ArrayError, DatasetError, SslprepError
+from sslprep.image_files import is_image_name
+from sslprep.input_files import read_text
+from sslprep.npy import read_array
+from sslprep.partition import (
+    ABSENT,
+    CLASSES_FILE,
+    IGNORE,
+    IMAGES,
+    LABELS,
+    PRESENT,
+    read_classes,
+    read_targets,
+)
+
+Names = Sequence[str] | NDArray[np.str_]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelMatrix:
+    """Multi-label targets.
+
+    Attributes:
+        labels: (rows, classes) int8; 1 present, 0 absent, -1 ignore.
+        images: Image ids, one for each row, sorted; those of JSON targets.
+        classes: Class names, one for each column, sorted; those of JSON targets.
+    """
+
+    labels: NDArray[np.int8]
+    images: Sequence[str] | None = None
+    classes: tuple[str, ...] = ()
+
+
+def promised_k(path: Path) -> int:
+    """Return how many images of every class a list's name says, in MSN's manner; else 0.
+
+    Example:
+        >>> promised_k(Path("2imgs_class.txt")), promised_k(Path("1percent.txt"))
+        (2, 0)
+    """
+    match = re.match(r"([1-9]\d{0,8})imgs_class", path.name)
+    return int(match[1]) if match else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageList:
+    """A list of images with one class each.
+
+    Attributes:
+        images: The images, as they stand in the list.
+        classes: The class of each: a class id, a name, or "" where a list as text does not tell.
+        as_text: Whether it is a list as text, so that folders before the names mean nothing.
+    """
+
+    images: list[str]
+    classes: Sequence[int | str]
+    as_text: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The file names, without folders."""
+        return [image.rpartition("/")[2] for image in self.images]
+
+
+def is_list(path: Path) -> bool:
+    """Tell by its first line whether a .txt file is a list of images."""
+    if path.suffix.lower() != ".txt":
+        return False
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            return is_image_name((file.readline(4096).split() or [""])[0])
+    except OSError:
+        return True  # said in full when it is read
+
+
+def read_list(path: Path) -> ImageList:
+    """Read a list of one image a line, as SimCLR and MSN publish their subsets of ImageNet.
+
+    The class of an image is the number after it (`cat/1.jpg 0`), else its folder
+    (`n01440764/x.JPEG`), else what stands before the first `_` (`n01440764_10026.JPEG`). Bare
+    numbers (rows of CIFAR-10) are images without a class.
+
+    Raises:
+        AnnotationError: A line that is none of these, or no line.
+    """
+    images, classes = [], []
+    for number, line in enumerate(read_text(path, AnnotationError).splitlines(), 1):
+        if not (text := line.strip()):
+            continue
+        match = re.fullmatch(r"(.*\S)[\s,;]+(\d+)", text)
+        image, class_ = (match[1], match[2]) if match else (text, class_of(text))
+        if not is_image_name(image) and not (image.isdecimal() and not match):
+            raise AnnotationError(
+                f"got {text[:80]!r}",
+                where=f"{path}, line {number}",
+                expected="an image such as n01440764_10026.JPEG, or an image and its class id",
+            )
+        images.append(image)
+        classes.append(class_)
+    if not images:
+        raise AnnotationError("holds no images", where=path)
+    return ImageList(images=images, classes=classes, as_text=True)
+
+
+def class_of(image: str) -> str:
+    """Return the class that an image's path tells: its folder, else what is before the first `_`.
+
+    Example:
+        >>> class_of("train/n01440764/x.JPEG"), class_of("n01440764_10026.JPEG"), class_of("7")
+        ('n01440764', 'n01440764', '')
+    """
+    path = PurePosixPath(image)
+    return path.parent.name or path.stem.partition("_")[0] * ("_" in path.stem)
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file of targets is JSON, by its name."""
+    return path.name.lower().endswith(".json")
+
+
+def label_kinds(path: Path) -> set[bool]:
+    """Tell by its name or header whether a file holds a label matrix (`True`) or class ids.
+
+    One column can be either; a file that cannot be read is neither, as its reader will say.
+    """
+    if is_json(path):
+        return {True}
+    try:
+        shape = read_array(path, mmap=True).shape
+    except SslprepError:
+        return set()
+    return {True} if shape[1:] > (1,) else {len(shape) == 2, False}
+
+
+def read_label_matrix(path: Path) -> LabelMatrix:
+    """Read multi-label targets, `.npy` (rows, classes) or JSON `{image id: {class name: label}}`.
+
+    JSON is read by key: rows are the sorted image ids, columns the sorted class names, whatever
+    the order in the file, as in `train_images.npy` and in the 2019 scripts.
+
+    Raises:
+        ArrayError: Not an integer matrix, empty, or values other than 1, 0 and -1.
+        AnnotationError: Not such a JSON file.
+    """
+    if is_json(path):
+        keys, labels, classes = read_targets(path)
+        if labels.ndim != 2:
+            raise AnnotationError(
+                "holds one class id for each image",
+                where=path,
+                expected="{image id: {class name: label}}",
+                remedy="`lowshot places` takes class ids, as .npy.",
+            )
+        return LabelMatrix(labels=labels.astype(np.int8), images=keys, classes=classes)
+    array = read_array(path)
+    if array.ndim != 2:
+        hint = "One class id for each image is what `lowshot places` takes."
+        raise ArrayError(
+            f"got shape {array.shape}",
+            where=path,
+            expected="label matrix (images, classes)",
+            remedy=hint if array.ndim == 1 else None,
+        )
+    _check_integers(array, path)
+    return LabelMatrix(labels=_checked_matrix(array, path))
+
+
+def _checked_matrix(array: NDArray[Any], where: Path) -> NDArray[np.int8]:
+    if not array.size:
+        raise ArrayError(f"is empty, shape {array.shape}", where=where, expected="rows and classes")
+    bad = (array != PRESENT) & (array != ABSENT) & (array != IGNORE)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        count = np.count_nonzero(bad)
+        more = f", and {count - 1} more values" if count > 1 else ""
+        raise ArrayError(
+            f"row {row}, column {column} holds {array[row, column]}{more}",
+            where=where,
+            expected="1 (present), 0 (absent) or -1 (ignore)",
+        )
+    return array.astype(np.int8)
+
+
+def _check_integers(array: NDArray[Any], path: Path) -> None:
+    if array.dtype.kind not in "iu":
+        raise ArrayError(
+            f"the labels are {array.dtype}",
+            where=path,
+            expected="integers",
+            remedy="Save them with an integer dtype, such as labels.astype(numpy.int32).",
+        )
+
+
+def refuse_voc_marks(labels: NDArray[np.int8], path: Path) -> None:
+    """Refuse labels in which -1 and 0 have VOC's own meaning: -1 absent, 0 difficult.
+
+    They are told by their numbers: most images lack a class, and few show only difficult
+    objects of it.
+
+    Raises:
+        ArrayError: More than half of all labels are -1, and fewer are 0 than 1.
+    """
+    ones, zeros, minus = (np.count_nonzero(labels == value) for value in (1, 0, -1))
+    if minus > labels.size / 2 and zeros < ones:
+        raise ArrayError(
+            f"holds {minus:,} times -1, {zeros:,} times 0 and {ones:,} times 1: these look like "
+            "the marks of VOC's own lists (-1 absent, 0 difficult)",
+            where=path,
+            expected="1 present, 0 absent, -1 ignore",
+            remedy="Make them with `sslprep data voc`, or turn them round: "
+            "numpy.choose(marks + 1, [0, -1, 1]).",
+        )
+
+
+def rows_by_class(
+    labels: NDArray[np.int8],
+) -> tuple[list[Rows], list[Rows]]:
+    """List for every class the rows that are of it, and those that are not, ascending.
+
+    Args:
+        labels: (rows, classes); 1 present, 0 absent, -1 ignore.
+    """
+    columns = np.ascontiguousarray(labels.T)
+    return (
+        [np.flatnonzero(column == PRESENT) for column in columns],
+        [np.flatnonzero(column == ABSENT) for column in columns],
+    )
+
+
+def read_class_ids(path: Path) -> NDArray[np.int64]:
+    """Read single-label targets: `.npy` (rows,) or (rows, 1) of class ids, 0 or above.
+
+    Raises:
+        ArrayError: Not a list of integers, empty, or negative ids.
+    """
+    array = read_array(path)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        hint = "A label matrix (images, classes) is what `lowshot voc` takes."
+        raise ArrayError(
+            f"got shape {array.shape}",
+            where=path,
+            expected="one class id for each image",
+            remedy=hint if array.ndim == 2 else None,
+        )
+    _check_integers(array, path)
+    if not array.size:
+        raise ArrayError("holds no images", where=path)
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < 0 or highest > np.iinfo(np.int64).max:
+        bad = array < 0 if lowest < 0 else array > np.iinfo(np.int64).max
+        row, count = int(np.argmax(bad)), int(np.count_nonzero(bad))
+        more = f", and {count - 1} rows more" if count > 1 else ""
+        raise ArrayError(
+            f"row {row} holds class id {array[row]}{more}",
+            where=path,
+            expected="class ids of 0 or above",
+            remedy="Take images without a class out of both files.",
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def read_images(path: Path, rows: int, targets: Path) -> NDArray[np.str_]:
+    """Map the list of images, one for each row of the targets.
+
+    Raises:
+        ArrayError: Not a list of strings, or of another length than the targets.
+    """
+    images: NDArray[np.str_] = read_array(path, ndim=1, kinds="U", mmap=True)
+    if len(images) != rows:
+        raise ArrayError(
+            f"holds {len(images)} images, and {targets} labels of {rows}",
+            where=path,
+            expected="one label for each image",
+            remedy="Give two files of one partition.",
+        )
+    return images
+
+
+def images_beside(targets: Path) -> Path | None:
+    """Return the image list that the data commands write beside `…_labels.npy`, if it is there."""
+    if not targets.name.endswith(LABELS):
+        return None
+    path = targets.with_name(targets.name.removesuffix(LABELS) + IMAGES)
+    return path if path.is_file() else None
+
+
+def row_names(
+    given: Path | None, targets_path: Path, targets: LabelMatrix, inputs: manifest.Inputs
+) -> tuple[Names | None, tuple[str, ...]]:
+    """Find the names of the rows: a given list, JSON ids, or the list beside `…_labels.npy`.
+
+    Returns:
+        One name for each row, or `None` where they are not known; and warnings.
+
+    Raises:
+        ArrayError: The given list does not fit the targets.
+    """
+    rows = len(targets.labels)
+    if given is not None:
+        inputs.add_file(given)
+        images = read_images(given, rows, targets_path)
+        if targets.images is not None:
+            _check_same_rows(images, targets.images, given, targets_path)
+        return images, ()
+    path = images_beside(targets_path)
+    if targets.images is not None or path is None:
+        return targets.images, ()
+    try:
+        images = read_images(path, rows, targets_path)
+    except ArrayError as error:
+        return None, (f"{error} Index files hold row numbers alone.",)
+    inputs.add_file(path)
+    return images, ()
+
+
+def _check_same_rows(
+    images: NDArray[np.str_], ids: Sequence[str], path: Path, targets: Path
+) -> None:
+    for row, (image, id_) in enumerate(zip(images.tolist(), ids, strict=True)):
+        if not is_image_of(image, id_):
+            raise ArrayError(
+                f"row {row} is {image}, and the sorted ids of {targets} have {id_} there",
+                where=path,
+                expected="the images of the JSON targets, sorted by id",
+                remedy="Give the list that belongs to these targets, or none.",
+            )
+
+
+def is_image_of(image: str, id_: str) -> bool:
+    """Tell whether a path in an image list can be the image that JSON targets call `id_`.
+
+    Example:
+        >>> is_image_of("/VOC2007/JPEGImages/000012.jpg", "000012")
+        True
+        >>> is_image_of("val2014/COCO_val2014_000000000042.jpg", "42")
+        True
+        >>> is_image_of("/VOC2007/JPEGImages/000013.jpg", "000012")
+        False
+    """
+    ours, theirs = PurePosixPath(image), PurePosixPath(id_)
+    if ours.stem == theirs.stem or ours.name == theirs.name:
+        return True
+    number = ours.stem.rpartition("_")[2]
+    # isdecimal and not isdigit: int() takes no superscripts.
+    return id_.isdecimal() and number.isdecimal() and int(id_) == int(number)
+
+
+def class_names(
+    path: Path, ids: Sequence[int], inputs: manifest.Inputs, *, columns: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name classes from the `classes.json` beside the targets.
+
+    Args:
+        path: The targets.
+        ids: The class ids to be named, or the columns.
+        inputs: Where the file is noted when it is used.
+        columns: The file's order counts, not its ids (multi-label sets).
+
+    Returns:
+        A name for each id, or none where there is no file or it does not fit; and warnings.
+    """
+    place = path.parent / CLASSES_FILE
+    if not place.is_file():
+        return (), ()
+    try:
+        classes = read_classes(path.parent)
+    except DatasetError as error:
+        return (), (f"{error}; classes stay without names",)
+    names = {n if columns else record.id: record.name for n, record in enumerate(classes)}
+    present = set(ids)
+    if not present <= names.keys() or (columns and len(names) != len(ids)):
+        return (), (f"{place} lists other classes than {path.name}; classes stay without names",)
+    inputs.add_file(place)
+    absent = [name for id_, name in names.items() if id_ not in present]
+    warnings: tuple[str, ...] = ()
+    if absent:
+        shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
+        what = f"{len(absent)} of {len(names)} classes have no image and are in no sample: {shown}"
+        warnings = (f"{path}: {what}",)
+    return tuple(names[id_] for id_ in ids), warnings

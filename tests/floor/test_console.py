@@ -1,0 +1,107 @@
+"""Results, progress and messages."""
+
+import logging
+import sys
+
+import pytest
+
+from sslprep import console
+from sslprep.results import result, table, text_of
+
+
+@result
+class Plain:
+    files: int
+    names: tuple[str, ...] = ()
+    counts: dict[str, int] | None = None
+    share: float = 0.5
+
+
+@result
+class Spoken:
+    rows: int
+
+    def text(self) -> str:
+        return f"{self.rows} rows"
+
+    def full_text(self) -> str:
+        return f"{self.rows} rows, each of them"
+
+
+def test_fields_are_laid_out_where_a_record_says_nothing_itself() -> None:
+    assert text_of(Plain(files=12345)) == "files: 12,345\nshare: 0.5"
+    one = Plain(files=1, names=("a",), counts={"cat": 1000, "dog": 2})
+    assert text_of(one) == "files: 1\nnames: a\ncounts: cat 1,000, dog 2\nshare: 0.5"
+    many = text_of(Plain(files=1, names=tuple(f"n{i}" for i in range(23))))
+    assert many.splitlines()[1:3] == ["names: ", "  n0"]
+    assert many.splitlines()[21:23] == ["  n19", "  … and 3 more"]
+    twenty = text_of(Plain(files=1, names=tuple(f"n{i}" for i in range(20))))
+    assert "more" not in twenty
+
+
+def test_a_record_speaks_for_itself() -> None:
+    assert text_of(Spoken(rows=3)) == "3 rows"
+    assert text_of(Spoken(rows=3), full=True) == "3 rows, each of them"
+    assert text_of(Plain(files=1), full=True) == text_of(Plain(files=1))
+    assert repr(Spoken(rows=3)) == "<Spoken\n3 rows>"
+
+
+def test_a_record_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Spoken(rows=3).rows = 4  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Spoken(3)  # type: ignore[call-arg, misc]
+
+
+def test_a_table_without_rows_and_with_odd_characters() -> None:
+    assert table(["a", "b"], []) == "a  b\n-  -"
+    assert table(["name"], [["a\nb"], [True]]) == "name\n----\na�b\nTrue"
+
+
+def test_results_go_where_they_belong(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(Spoken(rows=3))
+    console.show(Spoken(rows=4), product=True, verbose=True)
+    assert capsys.readouterr() == ("4 rows, each of them\n", "3 rows\n")
+
+
+def test_long_work_says_so_every_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    console.configure()
+    with console.progress(10_000, "images", done=1000) as advance:
+        for _ in range(30):
+            now[0] += 6
+            advance(100)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "sslprep: 2,000 of 10,000 images, 17/s, 8 min left",
+        "sslprep: 3,000 of 10,000 images, 17/s, 7 min left",
+        "sslprep: 4,000 of 10,000 images, 17/s, 6 min left",
+    ]
+
+
+def test_quiet_work_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    console.configure(quiet=True)
+    with console.progress(None, "images") as advance:
+        now[0] += 1000
+        advance(1)
+    console.say("story")
+    logging.getLogger("sslprep.x").warning("careful")
+    logging.getLogger("sslprep.x").error("wrong")
+    assert capsys.readouterr().err == "sslprep: error: wrong\n"
+
+
+def test_a_terminal_gets_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    console.configure()
+    with console.progress(10, "images", done=5) as advance:
+        advance(5)
+    assert "10.0/10.0" in capsys.readouterr().err

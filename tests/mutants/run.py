@@ -1,0 +1,185 @@
+"""Small errors planted one at a time, to see whether a test notices: `make mutants`.
+
+cosmic-ray makes the mutants; each is run against the tests of its module, in a copy of the tree. A
+seeded sample fits into the minutes given. Survivors are printed with file and line, and compared
+with `known.txt`: those there are equivalent (no test can tell them), and say why.
+
+    python -m tests.mutants.run --minutes 20 [--jobs 2] [--seed 0] [MODULE …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray.ast import get_ast_from_path
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
+
+ROOT = Path(__file__).parents[2]
+KNOWN = Path(__file__).parent / "known.txt"
+MODULES: dict[str, str] = {
+    "atomic.py": "tests/floor/test_atomic.py tests/floor/test_manifest.py",
+    "npy.py": "tests/floor/test_npy.py",
+    "manifest.py": "tests/floor/test_manifest.py",
+    "parameters.py": "tests/floor/test_parameters.py tests/floor/test_cli.py",
+    "results.py": "tests/floor/test_console.py src/sslprep/results.py",
+    "console.py": "tests/floor/test_console.py",
+    "cli.py": "tests/floor/test_cli.py",
+    "legacy.py": "tests/floor/test_cli.py",
+    "interrupts.py": "tests/floor/test_atomic.py",
+    "errors.py": "tests/floor/test_errors.py",
+    "input_files.py": "tests/floor/test_input_files.py",
+}
+"""Module below src/sslprep -> the tests that should notice an error in it."""
+OPERATORS = [
+    *("NumberReplacer", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "AddNot"),
+    *("ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceBreakWithContinue", "RemoveDecorator"),
+    *("ReplaceContinueWithBreak", "ZeroIterationForLoop"),
+    *(f"ReplaceBinaryOperator_{pair}" for pair in ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul")),
+    *(f"ReplaceBinaryOperator_{pair}" for pair in ("FloorDiv_Div", "Mod_Add", "BitOr_BitAnd")),
+    *(f"ReplaceComparisonOperator_{pair}" for pair in ("Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt")),
+    *(f"ReplaceComparisonOperator_{pair}" for pair in ("Eq_NotEq", "NotEq_Eq", "Is_IsNot")),
+    *(f"ReplaceComparisonOperator_{pair}" for pair in ("IsNot_Is", "In_NotIn", "NotIn_In")),
+    *("ReplaceUnaryOperator_Delete_Not", "ReplaceUnaryOperator_USub_UAdd"),
+]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted error."""
+
+    module: str
+    line: int
+    before: str
+    after: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.module}: {self.before}  =>  {self.after}"
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    """Yield every mutant of a module but those of its annotations, which nothing runs."""
+    path = ROOT / "src" / "sslprep" / module
+    source = path.read_text(encoding="utf-8")
+    tree = get_ast_from_path(path)
+    seen = {_bare(source)}
+    for name in OPERATORS:
+        try:
+            operator = get_operator(f"core/{name}")()
+        except KeyError:
+            continue
+        positions = sum(len(list(operator.mutation_positions(n))) for n in _nodes(tree))
+        for number in range(positions):
+            code = mutate_code(source, operator, number)
+            try:
+                if code is None or (bare := _bare(code)) in seen:
+                    continue
+            except SyntaxError:
+                continue
+            seen.add(bare)
+            yield _mutant(module, source, code)
+
+
+def _nodes(node: object) -> Iterator[object]:
+    yield node
+    for child in getattr(node, "children", ()):
+        yield from _nodes(child)
+
+
+def _bare(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for field in ("annotation", "returns"):
+            if getattr(node, field, None) is not None:
+                setattr(node, field, ast.Constant(None))
+    return ast.dump(tree)
+
+
+def _mutant(module: str, source: str, code: str) -> Mutant:
+    old, new = source.splitlines(), code.splitlines()
+    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    _, a, b, c, d = next(block for block in blocks if block[0] != "equal")
+    before, after = (" ".join(x.strip() for x in lines) for lines in (old[a:b], new[c:d]))
+    return Mutant(module, a + 1, before, after, code)
+
+
+def killed(mutant: Mutant, copies: list[Path]) -> bool:
+    """Run the tests of a mutant's module on it, in a copy that no other run has."""
+    copy = copies.pop()
+    target = copy / "src" / "sslprep" / mutant.module
+    original = target.read_bytes()
+    target.write_text(mutant.code, encoding="utf-8")
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *MODULES[mutant.module].split()],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        target.write_bytes(original)
+        copies.append(copy)
+    return done.returncode != 0
+
+
+def main() -> int:
+    """Print every survivor and the share of mutants that were killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", default=list(MODULES), metavar="MODULE")
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    known = [line.partition(" # ")[0] for line in KNOWN.read_text("utf-8").splitlines()]
+    every = [m for module in options.modules for m in mutants(module) if str(m) not in known]
+    random.Random(options.seed).shuffle(every)
+    end = time.monotonic() + 60 * options.minutes
+    with tempfile.TemporaryDirectory() as place:
+        copies = [Path(place, str(i)) for i in range(options.jobs)]
+        for copy in copies:
+            for name in ("src", "tests", "extra_scripts", "pyproject.toml", "docs"):
+                source = ROOT / name
+                (shutil.copytree if source.is_dir() else _copy)(source, copy / name)
+        with ThreadPoolExecutor(options.jobs) as pool:
+            judged = pool.map(
+                lambda m: None if time.monotonic() > end else (m, killed(m, copies)), every
+            )
+            results = [one for one in judged if one]
+    survivors = sorted((m for m, dead in results if not dead), key=lambda m: (m.module, m.line))
+    for mutant in survivors:
+        print(f"src/sslprep/{mutant.module}:{mutant.line}: {mutant.before}  =>  {mutant.after}")
+    for module in options.modules:
+        mine = [dead for m, dead in results if m.module == module]
+        if mine:
+            print(f"{module}: {sum(mine)} of {len(mine)} killed")
+    share = 1 - len(survivors) / max(1, len(results))
+    print(f"{len(results)} of {len(every)} mutants tried: {share:.1%} killed, seed {options.seed}")
+    return 0 if share >= 0.85 else 1
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

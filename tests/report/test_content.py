@@ -1,0 +1,170 @@
+"""What the page says is so: strokes, bars, sentences and photos are those of the files."""
+
+import json
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sslprep.drawing.gamut import gamut
+from sslprep.jigsaw.distances import Distances, measure
+from sslprep.report import checkpoints, lowshot, partitions, pictures
+from sslprep.report.collect import collect
+from sslprep.report.lowshot import Sample
+from sslprep.report.permutations import verdict
+
+
+def sample(number: int, rows: list[int], k: int = 2) -> Sample:
+    positives = {0: np.array(rows, np.int64)}
+    return Sample(
+        size=f"k = {k}", k=k, number=number, positives=positives, names={0: "cat"}, rows=100
+    )
+
+
+def test_each_sample_has_its_own_strokes() -> None:
+    places = {0: np.arange(10)}
+    figure = lowshot._strokes("k = 2", [sample(1, [0, 1]), sample(2, [8, 9])], places)
+    root = ElementTree.fromstring(figure.drawings[0].__html__())
+    cells = [node for node in root.iter("rect") if node.get("class") == "track"]
+    strokes = [node.get("d") or "" for node in root.iter("path")]
+    assert len(cells) == len(strokes) == 2
+    for cell, path, wanted in zip(cells, strokes, ([0.5, 1.5], [8.5, 9.5]), strict=True):
+        left, wide = float(cell.get("x") or 0), float(cell.get("width") or 0)
+        xs = [float(x) for x in re.findall(r"M([\d.]+)", path)]
+        assert [(x - left - 1) / (wide - 2) * 10 for x in xs] == pytest.approx(wanted, abs=0.2)
+
+
+def test_overlap_is_measured_and_expected_over_the_rows_of_each_class() -> None:
+    pair = [sample(1, [0, 1]), sample(2, [1, 2])]
+    table, measured = lowshot._overlaps({"k = 2": pair}, {0: np.arange(10)})
+    assert [cell.text for cell in table.rows[0]] == [
+        *("k = 2", "2", "1", "50.0 %", "50–50 %", "20.0 %")
+    ]
+    assert measured == [(2, 0.5, 0.5, 0.5, 0.2)]
+
+
+def test_bars_are_as_long_as_their_counts_on_one_scale(write: Any, tmp_path: Path) -> None:
+    for name, counts in (("train", [40, 10]), ("val", [20, 5])):
+        details = {"classes": ["cat", "dog"], "images_per_class": counts}
+        write(name, "partition", details=details, counts={"images": sum(counts)})
+    found = partitions.section(collect(tmp_path))
+    assert found is not None
+    [card] = found.cards
+    [table] = [block for block in card.folded if block.title == "Every class"]
+    cat, dog = table.rows  # type: ignore[attr-defined]
+    assert [cell.text for cell in cat if cell.text] == ["cat", "40", "20"]
+    assert [cell.parts for cell in cat if cell.parts] == [(100.0,), (50.0,)]
+    assert [cell.parts for cell in dog if cell.parts] == [(25.0,), (12.5,)]
+    overview = card.blocks[0]
+    assert [row[3].text for row in overview.rows] == ["4 ×", "4 ×"]  # type: ignore[attr-defined]
+
+
+def test_sampled_blocks_are_whole_and_end_with_the_list() -> None:
+    labels = np.zeros((1000, 4), np.int32)
+    labels[-1] = 1
+    found = partitions.tally(labels, 4, most=640)
+    assert found.rows == 64 * (640 // 64 // 4)
+    assert found.present.tolist() == [1, 1, 1, 1]
+
+
+def distances(minimum: int, mean: Fraction, least: int | None, most: Fraction) -> Distances:
+    from sslprep.jigsaw.bounds import Bound
+
+    bound = None if least is None else Bound(value=least, reason="test")
+    return Distances(
+        n=2,
+        m=9,
+        histogram=(),
+        minimum=minimum,
+        mean=mean,
+        minimum_bound=bound,
+        mean_bound=most,
+    )
+
+
+@pytest.mark.parametrize(
+    ("minimum", "mean", "says", "not_says"),
+    [
+        (5, 8, "The smallest distance, 5, and the mean, 8.0000, reach their bounds.", "more than"),
+        (2, 8, "no set of this size can have more than 5. The mean is 8.0000, its bound.", "reach"),
+        (5, 7, "the most that a set of this size can have. The mean is 7.0000; its bound", "reach"),
+        (2, 7, "The mean is 7.0000; its bound is 8.0000.", "the most that"),
+    ],
+)
+def test_sentences_on_bounds_are_true(minimum: int, mean: int, says: str, not_says: str) -> None:
+    text = verdict(distances(minimum, Fraction(mean), 5, Fraction(8)))
+    assert says in text
+    assert not_says not in text
+
+
+def test_a_set_of_the_command_has_the_numbers_of_the_command() -> None:
+    square = np.array([[0, 1, 2], [0, 2, 1], [1, 2, 0]], np.uint8)
+    found = measure(square)
+    assert str(found.minimum) in verdict(found)
+    assert f"{float(found.mean or 0):.4f}" in verdict(found)
+
+
+def test_corners_of_bins_are_drawn_as_corners(write: Any, page: Callable[[], str]) -> None:
+    points = np.array([[-20, 0], [0, 0], [0, 20]])
+    details = {"points_are": "left edges", "grid": "fair"}
+    write("b", "color-bins", {"pts_in_hull_x.npy": points}, details=details)
+    text = page()
+    assert gamut(points, 20, corners=True, label="bin size 20").__html__() in text
+    assert gamut(points, 20, label="bin size 20").__html__() not in text
+
+
+def test_a_checked_model_has_a_dot_for_each_stage_left_of_the_limit(
+    write: Any, page: Callable[[], str]
+) -> None:
+    proof = {"largest_relative_difference_below": 0.0001, "stages": ["conv1", "res2"]}
+    path = write("m.pth", "checkpoint", {"m.pth": b"x"}, details={"proof": proof})
+    measured = {"largest_relative_difference": {"conv1": 1e-06, "res2": 1e-05}}
+    path.with_name("m.pth.check.json").write_text(json.dumps(measured))
+    [svg] = [s for s in re.findall(r"<svg.*?</svg>", page(), re.DOTALL) if "Largest relative" in s]
+    root = ElementTree.fromstring(svg)
+    dots = [float(node.get("cx") or 0) for node in root.iter("circle")]
+    [limit] = {
+        float(n.get("x1") or 0)
+        for n in root.iter("line")
+        if n.get("class") == "mark1" and n.get("x1") == n.get("x2")
+    }
+    assert sorted(dots) == pytest.approx([limit - 2 * (limit - max(dots)), max(dots)], abs=0.05)
+
+
+def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:
+    """Ten times faster for a photo of 24 megapixels, as long as twice the size is left."""
+    Image.new("RGB", (2000, 1500), (10, 200, 30)).save(tmp_path / "p.jpg")
+    assert pictures.open_photo(tmp_path / "p.jpg", 100).size == (500, 375)
+    thumbnail = pictures.thumbnail(tmp_path / "p.jpg", 100)
+    assert (thumbnail.width, thumbnail.height) == (100, 75)
+
+
+def test_every_checkpoint_is_opened_once(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    real = checkpoints.open_checkpoint
+
+    def counting(path: Path) -> Any:
+        opened.append(path)
+        return real(path)
+
+    monkeypatch.setattr(checkpoints, "open_checkpoint", counting)
+    checkpoints.section(collect(world))
+    assert len(opened) == len(set(opened)) == 3  # a source of two models, and the two
+
+
+def test_filters_are_shown_in_their_colours() -> None:
+    filters = np.zeros((1, 3, 1, 1), np.float32)
+    filters[0, 0] = 1
+    import base64
+    import io
+
+    picture = checkpoints.draw_filters(filters)
+    assert picture is not None
+    data = base64.b64decode(picture.uri.partition(",")[2])
+    assert Image.open(io.BytesIO(data)).convert("RGB").getpixel((1, 1)) == (255, 128, 128)
