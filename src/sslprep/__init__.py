@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sslprep.errors import SslprepError as SslprepError
     from sslprep.evaluate.features import write_features as write_features
     from sslprep.evaluate.scores import scores as evaluate_scores
-    from sslprep.inspect.command import inspect as inspect
+    from sslprep.inspection.command import inspect as inspect
     from sslprep.jigsaw.generate import generate as generate_permutations
     from sslprep.jigsaw.stats import stats as permutation_stats
     from sslprep.lowshot.identify import identify as identify_splits
@@ -62,7 +62,7 @@ _PLACES = {
     "generate_color_bins": "color.generate:generate",
     "generate_permutations": "jigsaw.generate:generate",
     "identify_splits": "lowshot.identify:identify",
-    "inspect": "inspect.command:inspect",
+    "inspect": "inspection.command:inspect",
     "link_tree": "data.link_tree:link_tree",
     "merge_partitions": "data.merge:merge",
     "permutation_stats": "jigsaw.stats:stats",

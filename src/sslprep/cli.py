@@ -158,7 +158,7 @@ COMMANDS: Mapping[str, Command] = {
         shows=True,
     ),
     "inspect": Command(
-        "sslprep.inspect.command:inspect",
+        "sslprep.inspection.command:inspect",
         "Show what is in a checkpoint, a `.npy` file or a manifest, without running any of it.",
         shows=True,
     ),

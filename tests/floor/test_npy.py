@@ -119,3 +119,56 @@ def test_expectations_are_named(tmp_path: Path) -> None:
         read_array(tmp_path / "a.npy", kinds="iu")
     with pytest.raises(ArrayError, match="no such file"):
         read_array(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_the_format_is_read(tmp_path: Path, version: tuple[int, int]) -> None:
+    array = np.arange(6).reshape(2, 3)
+    with open(tmp_path / "a.npy", "wb") as file:
+        np.lib.format.write_array(file, array, version=version)
+    assert np.array_equal(read_array(tmp_path / "a.npy"), array)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("mmap", [False, True])
+def test_mapped_or_read(tmp_path: Path, order: str, mmap: bool) -> None:
+    array = np.arange(6).reshape(2, 3).copy(order=order)
+    np.save(tmp_path / "a.npy", array)
+    found = read_array(tmp_path / "a.npy", mmap=mmap)
+    assert np.array_equal(found, array)
+    assert isinstance(found, np.memmap) is mmap
+
+
+@pytest.mark.parametrize(("axes", "readable"), [(32, True), (33, False)])
+def test_at_most_32_axes(tmp_path: Path, axes: int, readable: bool) -> None:
+    with open(tmp_path / "a.npy", "wb") as file:
+        header = {"descr": "<i8", "fortran_order": False, "shape": (1,) * axes}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(8))
+    if readable:
+        assert read_array(tmp_path / "a.npy").ndim == axes
+    else:
+        with pytest.raises(ArrayError, match="impossible shape"):
+            read_array(tmp_path / "a.npy")
+
+
+def test_words_for_axes(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((1, 1, 1)))
+    with pytest.raises(ArrayError, match="expected an array with 1 axis$"):
+        read_array(tmp_path / "a.npy", ndim=1)
+    with pytest.raises(ArrayError, match="expected an array with 1 axis or 2 axes$"):
+        read_array(tmp_path / "a.npy", ndim=(1, 2))
+
+
+def test_the_first_impossible_character_is_named(tmp_path: Path) -> None:
+    codes = np.array([0x61, 0x110000, 0xD800, 0xDC80], np.uint32)
+    np.save(tmp_path / "a.npy", codes.view("<U4"))
+    with pytest.raises(ArrayError, match="impossible character 0x110000"):
+        read_array(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.array([0x61, 0xDC80, 0xDCFF], np.uint32).view("<U3"))
+    assert read_array(tmp_path / "b.npy")[0] == "a\udc80\udcff"
+
+
+def test_an_array_of_objects_is_never_written(tmp_path: Path) -> None:
+    with open(tmp_path / "a.npy", "wb") as file, pytest.raises(ValueError, match="object arrays"):
+        write_array(file, np.array([None]))

@@ -51,7 +51,7 @@ def outcome(path: Path) -> dict[str, object]:
     """Read one file as every command does, and say how it ended."""
     from sslprep.checkpoints.open import read_checkpoint
     from sslprep.errors import SslprepError
-    from sslprep.inspect.command import inspect
+    from sslprep.inspection.command import inspect
 
     texts: list[str] = []
     result: dict[str, object] = {"texts": texts}

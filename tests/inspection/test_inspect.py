@@ -12,7 +12,7 @@ import pytest
 from sslprep import manifest
 from sslprep.errors import CheckpointError, SslprepError, UnsafeFileError
 from sslprep.files import OutputSet
-from sslprep.inspect.command import inspect
+from sslprep.inspection.command import inspect
 
 
 @pytest.mark.parametrize(

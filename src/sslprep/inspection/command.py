@@ -12,8 +12,8 @@ from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.open import Contents, holds_objects, open_checkpoint
 from sslprep.errors import ArrayError, CheckpointError, ManifestError
 from sslprep.input_files import reading
-from sslprep.inspect.array import describe_array
-from sslprep.inspect.checkpoint import checkpoint_facts
+from sslprep.inspection.array import describe_array
+from sslprep.inspection.checkpoint import checkpoint_facts
 from sslprep.npy import read_array
 from sslprep.parameters import command
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.data.partition import ClassRecord, images_per_class
+from sslprep.data.write_partitions import images_per_class
 from sslprep.jigsaw.distances import MAX_TILES, counts_table, mean_distance, measure
+from sslprep.partition import ClassRecord
 
 _BLOCK = 1 << 20
 _MAX_CLASSES = 1 << 20
@@ -97,12 +98,8 @@ def _permutations(array: NDArray[Any]) -> dict[str, object] | None:
         return None
     facts: dict[str, object] = {"permutations": count, "tiles": length, "first tile": base}
     rows = (np.asarray(array) - base).astype(np.uint8)
-    if count <= _MAX_COMPARED:
-        found = measure(rows)
-        mean, smallest = found.mean, found.minimum
-    else:
-        exact = mean_distance(counts_table(rows))
-        mean, smallest = None if exact is None else float(exact), None
+    mean = mean_distance(counts_table(rows))
+    smallest = measure(rows).minimum if count <= _MAX_COMPARED else None
     if mean is not None:
         facts["mean distance"] = round(float(mean), 4)
     if smallest is not None:
