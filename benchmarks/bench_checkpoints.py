@@ -102,7 +102,7 @@ def import_torch() -> None:
 
 
 def ours_inspect(source: str) -> None:
-    from sslprep.inspect.command import inspect
+    from sslprep.inspection.command import inspect
 
     inspect(file=Path(source)).text()
 

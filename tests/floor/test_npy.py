@@ -154,9 +154,9 @@ def test_at_most_32_axes(tmp_path: Path, axes: int, readable: bool) -> None:
 
 def test_words_for_axes(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((1, 1, 1)))
-    with pytest.raises(ArrayError, match="expected an array with 1 axis$"):
+    with pytest.raises(ArrayError, match=r"expected an array with 1 axis$"):
         read_array(tmp_path / "a.npy", ndim=1)
-    with pytest.raises(ArrayError, match="expected an array with 1 axis or 2 axes$"):
+    with pytest.raises(ArrayError, match=r"expected an array with 1 axis or 2 axes$"):
         read_array(tmp_path / "a.npy", ndim=(1, 2))
 
 
