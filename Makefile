@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEMO := .venv/.demo-installed
+CPU_TORCH := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format golden docs bench campaign mutants audit dist clean
@@ -18,7 +20,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
 	@touch $@
 
-demo: $(STAMP)  ## Walk through every command on small data sets and write a report
+# The demo needs neither linters nor test tools. On Linux pip's own PyTorch is the CUDA build, of some
+# gigabytes; `make demo TORCH=cpu` takes the CPU build from PyTorch's own index.
+$(DEMO): pyproject.toml constraints.txt
+	@echo "Installing what the demo needs into .venv: about 1.2 GB with a CPU build of PyTorch."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(filter cpu,$(TORCH)),$(BIN)/python -m pip install torch --index-url $(CPU_TORCH))
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[demo]"
+	@touch $@
+
+demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))  ## Walk through every command on small data sets and write a report
 	$(BIN)/sslprep demo demo-output --overwrite
 
 test: $(STAMP)  ## Run the whole test suite

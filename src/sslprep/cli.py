@@ -174,7 +174,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "demo": Command(
         "sslprep.demo.walk:demo",
-        "Walk through every command of the user's document on small data sets.",
+        "Walk through every command on small data sets, and report on what was made.",
     ),
 }
 
