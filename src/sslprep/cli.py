@@ -152,6 +152,11 @@ COMMANDS: Mapping[str, Command] = {
         "sslprep.evaluate.features:write_features",
         "Compute features of images, one array a layer, as the benchmark does.",
     ),
+    "evaluate full": Command(
+        "sslprep.evaluate.full:full",
+        "Train SVMs on the whole training set and measure average precision of each class.",
+        shows=True,
+    ),
     "evaluate scores": Command(
         "sslprep.evaluate.scores:scores",
         "Measure average precision of predictions, by each definition in use.",

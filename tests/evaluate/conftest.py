@@ -1,6 +1,8 @@
 """Networks of every kind, small, with drawn weights; and a few photographs."""
 
+import json
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -80,3 +82,35 @@ def photos(tmp_path):
     Image.fromarray(random.integers(0, 256, (280, 300), np.uint8)).save(folder / "grey.png")
     np.save(tmp_path / "train_images.npy", [*names, "grey.png"])
     return folder
+
+
+@pytest.fixture(scope="session")
+def voc_like(tmp_path_factory):
+    """Features and labels of a small multi-label set, in the files that the commands take."""
+    folder = tmp_path_factory.mktemp("voc")
+    random = np.random.default_rng(0)
+    labels = (random.random((220, 4)) < (0.15, 0.25, 0.3, 0.4)).astype(np.int32)
+    hidden = random.normal(size=(220, 9)) + 1.2 * labels @ random.normal(size=(4, 9))
+    features = np.maximum(hidden @ random.normal(size=(9, 50)), 0).astype(np.float32)
+    labels[random.random(labels.shape) < 0.05] = -1
+    for name, part in {"train": slice(0, 140), "test": slice(140, 220)}.items():
+        np.save(folder / f"{name}_features.npy", features[part])
+        np.save(folder / f"{name}_labels.npy", labels[part])
+    classes = [{"name": name, "id": n} for n, name in enumerate(["cat", "dog", "emu", "owl"])]
+    (folder / "classes.json").write_text(json.dumps(classes))
+    return folder
+
+
+@pytest.fixture
+def linear_svc():
+    """The protocol's classifier in scikit-learn, exact."""
+    from sklearn.svm import LinearSVC
+
+    return partial(
+        LinearSVC,
+        loss="squared_hinge",
+        dual=True,
+        class_weight={1: 2, -1: 1},
+        tol=1e-8,
+        max_iter=1_000_000,
+    )

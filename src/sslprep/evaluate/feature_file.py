@@ -84,16 +84,8 @@ def _record(path: Path) -> manifest.Manifest | None:
     return None
 
 
-def check_rows(features: Features, used: NDArray[np.intp] | None = None) -> None:
-    """Refuse rows that are no features: NaN, infinite, or nothing but zeros.
-
-    Args:
-        features: The features.
-        used: The rows that count; by default all.
-
-    Raises:
-        ArrayError: With how many there are, and the first.
-    """
+def _check_rows(features: Features, used: NDArray[np.intp] | None) -> None:
+    """Refuse rows that are no features: NaN, infinite, or nothing but zeros."""
     rows = np.arange(len(features.rows)) if used is None else used
     broken: list[int] = []
     empty: list[int] = []
@@ -112,16 +104,35 @@ def check_rows(features: Features, used: NDArray[np.intp] | None = None) -> None
             )
 
 
-def refuse_same_images(
-    train: Features, test: Features, used: NDArray[np.intp] | None = None
-) -> None:
+def check_pair(train: Features, test: Features, used: NDArray[np.intp] | None = None) -> None:
+    """Refuse features to train on and to test on that no figure can be made of.
+
+    Args:
+        train: Features of the training images.
+        test: Features of the test images.
+        used: The training rows that count; by default all.
+
+    Raises:
+        ArrayError: They differ in dims, or have rows that are no features.
+        ParameterError: The two are one list, or share images.
+    """
+    dims = train.rows.shape[1]
+    if test.rows.shape[1] != dims:
+        raise ArrayError(
+            f"has {test.rows.shape[1]:,} dims",
+            where=test.path,
+            expected=f"the {dims:,} of {train.path}: the same layer of the same network",
+        )
+    _check_rows(train, used)
+    _check_rows(test, None)
+    _refuse_same_images(train, test, used)
+
+
+def _refuse_same_images(train: Features, test: Features, used: NDArray[np.intp] | None) -> None:
     """Refuse to test on images that were trained on.
 
     Compared are the hashes and the paths of the two lists of images, where manifests name them,
     and the rows themselves.
-
-    Raises:
-        ParameterError: The two are one list, or share images.
     """
     problem = None
     if _list_hash(train) is not None and _list_hash(train) == _list_hash(test):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,76 @@ def _single(ids: NDArray[Any], path: Path, images: tuple[str, ...] | None) -> Ta
         single=True,
         ids=present,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """The classes that machines are trained for, in order.
+
+    Attributes:
+        count: How many.
+        names: Their names; none where they are not known.
+        ids: Their ids, of a set with one class for each image; else none.
+    """
+
+    count: int
+    names: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
+
+
+def read_test_targets(path: Path, features: Path, rows: int, columns: Columns) -> Targets:
+    """Read the labels of test images, in the columns of the training set.
+
+    Args:
+        path: The labels.
+        features: The features of the same images, for errors.
+        rows: How many images those are of.
+        columns: The classes of the training set.
+
+    Raises:
+        ArrayError: They do not fit the features, have other classes than the training set, or
+            hold no positive of a class.
+    """
+    truth = read_targets(path, in_order=True)
+    if len(truth.labels) != rows:
+        raise ArrayError(
+            f"has {rows:,} rows, and {path} labels of {len(truth.labels):,} images",
+            where=features,
+            expected="features and labels of the same images",
+        )
+    if truth.single != bool(columns.ids):
+        kinds = ["a column for each class", "one class for each image"]
+        raise ArrayError(
+            f"has {kinds[truth.single]}",
+            where=path,
+            expected=f"{kinds[not truth.single]}, as in training",
+        )
+    if truth.single:
+        if strange := sorted(set(truth.ids) - set(columns.ids)):
+            raise ArrayError(
+                f"holds class id {strange[0]}", where=path, expected="the classes of training"
+            )
+        ids = np.array(truth.ids)[truth.labels.argmax(axis=1)]
+        truth = Targets(
+            labels=one_hot(ids, columns.ids),
+            classes=columns.names or tuple(map(str, columns.ids)),
+            named=bool(columns.names),
+            single=True,
+            ids=columns.ids,
+        )
+    elif len(truth.classes) != columns.count or (
+        columns.names and truth.named and columns.names != truth.classes
+    ):
+        raise ArrayError(
+            f"has {len(truth.classes)} classes ({', '.join(truth.classes[:3])}, …)",
+            where=path,
+            expected=f"the {columns.count} of training in their order"
+            f" ({', '.join(columns.names[:3])}, …)" * bool(columns.names),
+        )
+    elif columns.names and not truth.named:
+        truth = replace(truth, classes=columns.names, named=True)
+    refuse_empty_classes(truth, path)
+    return truth
 
 
 def one_hot(ids: NDArray[Any], classes: Sequence[int]) -> Labels:

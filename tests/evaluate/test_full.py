@@ -1,0 +1,167 @@
+"""The command `evaluate full` against each protocol written out with scikit-learn."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import cross_val_score
+
+from sslprep.errors import SslprepError
+from sslprep.evaluate.average_precision import class_ap
+from sslprep.evaluate.full import full, read
+from sslprep.evaluate.protocols import PROTOCOLS
+from sslprep.evaluate.svm import normalise
+from sslprep.manifest import verify
+
+
+def run(folder, output, **changed):
+    files = {
+        "train_features": folder / "train_features.npy",
+        "train_targets": folder / "train_labels.npy",
+        "test_features": folder / "test_features.npy",
+        "test_targets": folder / "test_labels.npy",
+    }
+    return full(**{**files, "output": output, **changed})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_equals_the_protocol_in_scikit_learn(voc_like, linear_svc, tmp_path, protocol):
+    x, y = (normalise(np.load(voc_like / f"{n}_features.npy")) for n in ("train", "test"))
+    labels, truth = (np.load(voc_like / f"{n}_labels.npy") for n in ("train", "test"))
+    found = run(voc_like, tmp_path / "out", protocol=protocol).map
+    costs = {
+        "goyal2019": [10.0**n for n in range(-7, 3)] + [0.5**n for n in range(4, 20)],
+        "openselfsup": [1, 10, 100] + [0.5**n for n in range(4, 20)],
+        "vissl": [0.01, 0.1, 1, 2, 5, 10, 15, 20, 50, 100, 1000],
+        "pcl": [0.5],
+        "virtex": [0.01, 0.1, 1, 10],
+    }[protocol]
+    for n, name in enumerate(["cat", "dog", "emu", "owl"]):
+        signs = np.where(labels[:, n] == 1, 1, -1)  # difficult images are negatives
+        best, cost = -1.0, None
+        for candidate in costs:
+            inside = cross_val_score(
+                linear_svc(C=candidate), x, signs, cv=3, scoring="average_precision"
+            ).mean()
+            if inside > best + 1e-9:
+                best, cost = inside, candidate
+        scores = linear_svc(C=cost).fit(x, signs).decision_function(y)
+        tested = np.ones(len(y), bool) if protocol == "pcl" else truth[:, n] != -1
+        if protocol == "virtex":
+            expected = 100 * average_precision_score(truth[tested, n] == 1, scores[tested])
+        else:
+            expected = class_ap(scores[tested], (truth[tested, n] == 1).astype(int), "envelope")
+        assert found.classes[n] == name
+        assert found.costs[n] == pytest.approx(cost)
+        assert found.ap[n] == pytest.approx(expected, abs=1e-3)
+    assert found.mean_ap == pytest.approx(np.mean(found.ap))
+    assert found.interval[0] < found.mean_ap < found.interval[1]
+
+
+def test_writes_what_it_found(voc_like, tmp_path):
+    result = run(voc_like, tmp_path / "out", protocol="virtex", scores=True, title="mine")
+    assert read(tmp_path / "out" / "full_ap.json") == result.map
+    assert np.load(tmp_path / "out" / "full_scores.npy").shape == (80, 4)
+    assert verify(tmp_path / "out").ok
+    assert "mine, protocol virtex" in result.text()
+    again = run(voc_like, tmp_path / "two", protocol="virtex", scores=True, title="mine")
+    assert again.map == result.map
+    for name in ("full_ap.json", "full_scores.npy", "full_ap.manifest.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_top1_of_a_single_label_set(voc_like, tmp_path):
+    for name in ("train", "test"):
+        labels = np.load(voc_like / f"{name}_labels.npy")
+        np.save(tmp_path / f"{name}.npy", np.where(labels[:, 3] == 1, 5, 2))
+    found = run(
+        voc_like,
+        tmp_path / "out",
+        train_targets=tmp_path / "train.npy",
+        test_targets=tmp_path / "test.npy",
+        protocol="pcl",
+    ).map
+    assert found.classes == ["2", "5"]
+    assert found.top1 > 60
+
+
+def refuse_same_features(folder, tmp_path):
+    return {
+        "test_features": folder / "train_features.npy",
+        "test_targets": folder / "train_labels.npy",
+    }
+
+
+def refuse_shared_rows(folder, tmp_path):
+    rows = np.load(folder / "test_features.npy")
+    rows[7] = np.load(folder / "train_features.npy")[3]
+    np.save(tmp_path / "shared.npy", rows)
+    return {"test_features": tmp_path / "shared.npy"}
+
+
+def refuse_other_rows(folder, tmp_path):
+    np.save(tmp_path / "short.npy", np.load(folder / "train_features.npy")[:-1])
+    return {"train_features": tmp_path / "short.npy"}
+
+
+def refuse_nan(folder, tmp_path):
+    rows = np.load(folder / "train_features.npy")
+    rows[[4, 9], 2] = np.nan
+    np.save(tmp_path / "nan.npy", rows)
+    return {"train_features": tmp_path / "nan.npy"}
+
+
+def refuse_zeros(folder, tmp_path):
+    rows = np.load(folder / "test_features.npy")
+    rows[11] = 0
+    np.save(tmp_path / "zeros.npy", rows)
+    return {"test_features": tmp_path / "zeros.npy"}
+
+
+def refuse_dims(folder, tmp_path):
+    np.save(tmp_path / "dims.npy", np.load(folder / "test_features.npy")[:, :-1])
+    return {"test_features": tmp_path / "dims.npy"}
+
+
+def refuse_no_positive(folder, tmp_path):
+    labels = np.load(folder / "test_labels.npy")
+    labels[:, 1] = np.minimum(labels[:, 1], 0)
+    np.save(tmp_path / "none.npy", labels)
+    return {"test_targets": tmp_path / "none.npy"}
+
+
+def refuse_two_positives(folder, tmp_path):
+    labels = np.load(folder / "train_labels.npy")
+    labels[2:, 1] = 0
+    np.save(tmp_path / "two.npy", labels)
+    return {"train_targets": tmp_path / "two.npy"}
+
+
+def refuse_other_classes(folder, tmp_path):
+    np.save(tmp_path / "test_labels.npy", np.load(folder / "test_labels.npy"))
+    classes = [{"name": name, "id": n} for n, name in enumerate(["dog", "cat", "emu", "owl"])]
+    (tmp_path / "classes.json").write_text(json.dumps(classes))
+    return {"test_targets": tmp_path / "test_labels.npy"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (refuse_same_features, "140 of 140 test rows are training rows too"),
+        (refuse_shared_rows, "1 of 80 test rows are training rows too"),
+        (refuse_other_rows, "has 139 rows, and .* labels of 140 images"),
+        (refuse_nan, "2 of 140 rows hold NaN or infinity, the first is row 4"),
+        (refuse_zeros, "1 of 80 rows hold nothing but zeros, the first is row 11"),
+        (refuse_dims, "has 49 dims; expected the 50 of"),
+        (refuse_no_positive, "has no positive of 1 of 4 classes: dog"),
+        (refuse_two_positives, "has fewer than 3 positives of 1 classes: 1"),
+        (refuse_other_classes, r"has 4 classes \(dog, cat, emu, …\); expected the 4 of training"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_no_figure_is_made_of_what_cannot_give_one(voc_like, tmp_path, change, said):
+    with pytest.raises(SslprepError, match=said) as error:
+        run(voc_like, tmp_path / "out", **change(voc_like, tmp_path))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
