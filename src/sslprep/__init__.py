@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sslprep.errors import SslprepError as SslprepError
     from sslprep.evaluate.features import write_features as write_features
     from sslprep.evaluate.full import full as evaluate_full
+    from sslprep.evaluate.lowshot import lowshot as evaluate_lowshot
     from sslprep.evaluate.scores import scores as evaluate_scores
     from sslprep.inspection.command import inspect as inspect
     from sslprep.jigsaw.generate import generate as generate_permutations
@@ -60,6 +61,7 @@ _PLACES = {
     "draw_singlelabel_samples": "lowshot.singlelabel:draw_singlelabel_samples",
     "encode": "color.encoding:encode",
     "evaluate_full": "evaluate.full:full",
+    "evaluate_lowshot": "evaluate.lowshot:lowshot",
     "evaluate_scores": "evaluate.scores:scores",
     "generate_color_bins": "color.generate:generate",
     "generate_permutations": "jigsaw.generate:generate",

@@ -157,6 +157,11 @@ COMMANDS: Mapping[str, Command] = {
         "Train SVMs on the whole training set and measure average precision of each class.",
         shows=True,
     ),
+    "evaluate lowshot": Command(
+        "sslprep.evaluate.lowshot:lowshot",
+        "Train SVMs on low-shot samples and measure the low-shot curve.",
+        shows=True,
+    ),
     "evaluate scores": Command(
         "sslprep.evaluate.scores:scores",
         "Measure average precision of predictions, by each definition in use.",

@@ -1,0 +1,233 @@
+"""The command `evaluate lowshot` against each protocol written out with scikit-learn."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from sklearn.model_selection import cross_val_score
+
+from sslprep.errors import SslprepError
+from sslprep.evaluate import curve
+from sslprep.evaluate.average_precision import class_ap
+from sslprep.evaluate.lowshot import lowshot
+from sslprep.evaluate.protocols import PROTOCOLS
+from sslprep.evaluate.svm import normalise
+from sslprep.lowshot.multilabel import draw_multilabel_samples
+from sslprep.lowshot.singlelabel import draw_singlelabel_samples
+from sslprep.manifest import verify
+
+K, NUMBERS = [1, 3, 6], [1, 2]
+
+
+@pytest.fixture(scope="module")
+def samples(voc_like, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    draw_multilabel_samples(
+        voc_like / "train_labels.npy", folder, k_values=tuple(K), num_samples=len(NUMBERS)
+    )
+    return folder
+
+
+def run(folder, drawn, output, **changed):
+    files = {
+        "train_features": folder / "train_features.npy",
+        "samples": drawn,
+        "test_features": folder / "test_features.npy",
+        "test_targets": folder / "test_labels.npy",
+    }
+    return lowshot(**{**files, "output": output, **changed})
+
+
+@pytest.mark.parametrize("protocol", [n for n, p in PROTOCOLS.items() if p.lowshot])
+def test_equals_the_protocol_in_scikit_learn(voc_like, samples, linear_svc, tmp_path, protocol):
+    x, y = (normalise(np.load(voc_like / f"{n}_features.npy")) for n in ("train", "test"))
+    full, truth = (np.load(voc_like / f"{n}_labels.npy") for n in ("train", "test"))
+    targets = {"train_targets": voc_like / "train_labels.npy"}
+    run(voc_like, samples, tmp_path / "out", protocol=protocol, **targets)
+    made = curve.read(tmp_path / "out" / curve.FILE)
+    costs = PROTOCOLS[protocol].costs
+    ap = np.array(made.ap)
+    assert ap.shape == (2, 3, len(costs), 4)
+    assert np.array_equal(ap, np.load(tmp_path / "out" / "lowshot_ap.npy"))
+    for place, k in enumerate(K):
+        expected, honest = np.empty((2, len(costs), 4)), []
+        for number in NUMBERS:
+            drawn = np.load(samples / f"train_labels_sample{number}_k{k}.npy")
+            inside = np.empty((len(costs), 4))
+            for n in range(4):
+                rows, signs = np.flatnonzero(drawn[:, n] != -1), drawn[:, n]
+                if protocol == "pcl":  # the drawn images of all classes, with all their labels
+                    rows, signs = np.flatnonzero((drawn == 1).any(axis=1)), full[:, n]
+                signs = np.where(signs[rows] == 1, 1, -1)
+                tested = np.ones(len(y), bool) if protocol == "pcl" else truth[:, n] != -1
+                positive = (truth[tested, n] == 1).astype(int)
+                for c, cost in enumerate(costs):
+                    scores = linear_svc(C=cost).fit(x[rows], signs).decision_function(y[tested])
+                    expected[number - 1, c, n] = class_ap(scores, positive, "envelope")
+                    if k > 1 and len(costs) > 1:
+                        inside[c, n] = cross_val_score(
+                            linear_svc(C=cost), x[rows], signs, cv=3, scoring="average_precision"
+                        ).mean()
+            if len(costs) == 1:
+                honest.append(0)
+            elif k == 1:
+                honest.append(costs.index(1.0))
+            else:
+                honest.append(int(np.argmax(inside.mean(axis=1).round(9))))
+        assert np.abs(ap[:, place] - expected).max() < 1e-3
+        best = int(np.argmax(expected.mean(axis=(0, 2)).round(9)))
+        point = made.published[place]
+        assert point.k == k
+        assert point.costs == [pytest.approx(costs[best])]
+        of_sample = expected[:, best].mean(axis=1)
+        assert point.samples == pytest.approx(of_sample.tolist(), abs=1e-3)
+        assert point.mean == pytest.approx(of_sample.mean(), abs=1e-3)
+        assert point.std == pytest.approx(of_sample.std(), abs=1e-3)
+        assert (point.min, point.max) == pytest.approx((min(of_sample), max(of_sample)), abs=1e-3)
+        assert made.cost_map[place] == pytest.approx(expected.mean(axis=(0, 2)).tolist(), abs=1e-3)
+        other = made.honest[place]
+        assert other.costs == pytest.approx([costs[h] for h in honest])
+        assert other.samples == pytest.approx(
+            [expected[s, h].mean() for s, h in enumerate(honest)], abs=1e-3
+        )
+
+
+def test_writes_the_curve_as_json_csv_and_array(voc_like, samples, tmp_path):
+    result = run(voc_like, samples, tmp_path / "a", scores=True, title="mine", protocol="vissl")
+    run(voc_like, samples, tmp_path / "b", scores=True, title="mine", protocol="vissl")
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == [
+        "lowshot_ap.npy",
+        "lowshot_curve.csv",
+        "lowshot_curve.json",
+        "lowshot_curve.manifest.json",
+        "lowshot_scores.npy",
+    ]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    assert verify(tmp_path / "a").ok
+    with open(tmp_path / "a" / "lowshot_curve.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["k"]) for row in rows] == K
+    assert [float(row["mean"]) for row in rows] == [point.mean for point in result.published]
+    assert np.load(tmp_path / "a" / "lowshot_scores.npy").shape == (2, 3, 80, 4)
+    made = curve.read(tmp_path / "a" / curve.FILE)
+    assert made.classes == ["cat", "dog", "emu", "owl"]
+    text = result.text()
+    assert "chooses the cost of each k by the mAP on the TEST set" in text
+    assert "k = 1 is too small for that: its honest cost is fixed at 1" in text
+    assert f"{result.published[1].mean:.2f} ± {result.published[1].std:.2f}" in text
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A single-label set with class ids that are no column numbers."""
+    folder = tmp_path_factory.mktemp("places")
+    random = np.random.default_rng(2)
+    ids = np.array([3, 5, 9])[np.arange(120) % 3]
+    hidden = random.normal(size=(120, 6)) + 1.5 * random.normal(size=(10, 6))[ids]
+    rows = np.maximum(hidden @ random.normal(size=(6, 30)), 0).astype(np.float32)
+    np.save(folder / "train_images.npy", [f"{n}.jpg" for n in range(80)])
+    np.save(folder / "train_labels.npy", ids[:80])
+    np.save(folder / "train_features.npy", rows[:80])
+    np.save(folder / "test_labels.npy", ids[80:])
+    np.save(folder / "test_features.npy", rows[80:])
+    draw_singlelabel_samples(
+        folder / "train_images.npy",
+        folder / "train_labels.npy",
+        folder / "samples",
+        k_values=(1, 4),
+        num_samples=2,
+    )
+    return folder
+
+
+def test_single_label_samples_are_one_against_the_rest(places, linear_svc, tmp_path):
+    run(places, places / "samples", tmp_path / "out", protocol="vissl", scores=True)
+    made = curve.read(tmp_path / "out" / curve.FILE)
+    scores = np.load(tmp_path / "out" / "lowshot_scores.npy")
+    x, y = (normalise(np.load(places / f"{n}_features.npy")) for n in ("train", "test"))
+    names = np.load(places / "train_images.npy").tolist()
+    truth = np.load(places / "test_labels.npy")
+    right = []
+    for number in (1, 2):
+        drawn = np.load(places / "samples" / f"train_images_sample{number}_k4.npy").tolist()
+        labels = np.load(places / "samples" / f"train_labels_sample{number}_k4.npy")
+        rows = [names.index(name) for name in drawn]
+        machines = [
+            linear_svc(C=made.published[1].costs[0]).fit(x[rows], np.where(labels == n, 1, -1))
+            for n in (3, 5, 9)
+        ]
+        expected = np.stack([machine.decision_function(y) for machine in machines], axis=1)
+        assert np.abs(scores[number - 1, 1] - expected).max() <= 1e-4 * np.abs(expected).max()
+        right.append(100 * np.mean(np.array([3, 5, 9])[expected.argmax(axis=1)] == truth))
+    assert made.published[1].top1 == pytest.approx(np.mean(right))
+    assert made.classes == ["3", "5", "9"]
+
+
+def other_rows(folder, tmp_path):
+    np.save(tmp_path / "short.npy", np.load(folder / "train_features.npy")[:-1])
+    return {"train_features": tmp_path / "short.npy"}
+
+
+def same_set(folder, tmp_path):
+    return {
+        "test_features": folder / "train_features.npy",
+        "test_targets": folder / "train_labels.npy",
+    }
+
+
+def no_samples(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    return {"samples": tmp_path / "empty"}
+
+
+def no_curve(folder, tmp_path):
+    return {"protocol": "virtex"}
+
+
+def no_full_labels(folder, tmp_path):
+    return {"protocol": "pcl"}
+
+
+def class_ids(folder, tmp_path):
+    np.save(tmp_path / "ids.npy", np.arange(80) % 4)
+    return {"test_targets": tmp_path / "ids.npy"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_rows, "has 139 rows, and .*train_labels_sample1_k1.npy 140; expected features of"),
+        (same_set, "test rows are training rows too"),
+        (no_samples, "holds no low-shot samples"),
+        (no_curve, "protocol virtex has no low-shot curve; expected goyal2019 or"),
+        (no_full_labels, "expected --train-targets"),
+        (class_ids, "has one class for each image; expected a column for each class"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_gives_no_curve_is_refused(voc_like, samples, tmp_path, change, said):
+    with pytest.raises(SslprepError, match=said):
+        run(voc_like, samples, tmp_path / "out", **change(voc_like, tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_features_of_one_list_are_refused_by_their_manifests(voc_like, samples, tmp_path):
+    for name in ("train", "test"):
+        rows = np.load(voc_like / f"{name}_features.npy")
+        np.save(tmp_path / f"{name}_features.npy", rows)
+        record = {
+            "schema": 1,
+            "sslprep": "0",
+            "kind": "features",
+            "command": "evaluate features",
+            "parameters": {},
+            "inputs": [{"path": "train_images.npy", "bytes": 1, "sha256": "abc"}],
+            "outputs": [{"file": f"{name}_features.npy", "bytes": 1, "sha256": "x"}],
+        }
+        (tmp_path / f"{name}.manifest.json").write_text(json.dumps(record))
+    features = {f"{n}_features": tmp_path / f"{n}_features.npy" for n in ("train", "test")}
+    with pytest.raises(SslprepError, match="both are features of the same list of images"):
+        run(voc_like, samples, tmp_path / "out", **features)
