@@ -216,12 +216,16 @@ class Encoder:
         names: The parts of its names, by the whole path of the array.
         layout: The row of the table that it was found by; `None` when it was found by its
             structure alone.
+        others: What stands before the names of the file's other networks.
+        beside: Why other arrays are left out, by a part of their path.
     """
 
     prefix: str
     naming: str
     names: Mapping[str, BlobName]
     layout: Layout | None = None
+    others: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_encoders(paths: Iterable[str]) -> list[Encoder]:
@@ -246,6 +250,9 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
         for (prefix, naming), names in found.items()
         if any(n.unit is not None or n.layer == "conv2" for n in names.values())
     ]
+    # A head may hold a layer or two of a name that networks have; it is no network.
+    largest = max((len(encoder.names) for encoder in encoders), default=0)
+    encoders = [encoder for encoder in encoders if len(encoder.names) > largest / 10]
     return sorted(encoders, key=lambda encoder: -len(encoder.names))
 
 
@@ -269,26 +276,20 @@ def find_encoder(
         CheckpointError: No network, or several and no rule that chooses.
     """
     paths = list(paths)
-    encoders = [replace(e, layout=_row(e, paths)) for e in find_encoders(paths)]
-    wanted = [
+    found = [replace(e, layout=_row(e, paths)) for e in find_encoders(paths)]
+    asked = [f"--{k} {v}" for k, v in (("branch", branch), ("prefix", prefix), ("under", under))
+             if v is not None]  # fmt: skip
+    encoders = [
         encoder
-        for encoder in encoders
+        for encoder in found
         if (branch is None or branch in re.split("[./]", encoder.prefix))
         and (prefix is None or encoder.prefix.endswith(f"{prefix.rstrip('.')}.".lstrip(".")))
         and (under is None or encoder.prefix.startswith(f"{under}."))
     ]
-    asked = [f"--{k} {v}" for k, v in (("branch", branch), ("prefix", prefix), ("under", under))
-             if v is not None]  # fmt: skip
-    if asked:
-        encoders = wanted
-        if not encoders:
-            raise CheckpointError(
-                f"holds no network that is known here for {' '.join(asked)}",
-                expected=f"one of its keys: {keys_text(paths)}",
-            )
     if not encoders:
+        wish = f" for {' '.join(asked)}" if asked else ""
         raise CheckpointError(
-            f"holds no network that is known here; its keys: {keys_text(paths)}",
+            f"holds no network that is known here{wish}; its keys: {keys_text(paths)}",
             expected="a ResNet or one of the benchmark's AlexNets",
             remedy="Pass --prefix or --under if one of them holds it.",
         )
@@ -299,7 +300,13 @@ def find_encoder(
             f"holds {len(encoders)} networks and no rule that chooses: {names}",
             remedy="Choose with --branch, --prefix or --under.",
         )
-    return chosen
+    rows = [e.layout for e in (chosen, *found) if e.layout is not None]
+    beside: dict[str, str] = {}
+    for row in reversed(rows):
+        beside |= row.beside
+    others = tuple(e.prefix for e in found if e.prefix != chosen.prefix)
+    layout = rows[0] if rows else None
+    return replace(chosen, layout=layout, others=others, beside=beside)
 
 
 def _row(encoder: Encoder, paths: Iterable[str]) -> Layout | None:
@@ -323,19 +330,18 @@ def _choose(encoders: list[Encoder]) -> Encoder | None:
 
 def account_beside(paths: Iterable[str], encoder: Encoder) -> dict[str, Fate]:
     """Return what becomes of every array that is no part of the encoder, and why."""
-    beside = encoder.layout.beside if encoder.layout is not None else {}
-    within = len(encoder.prefix)
+    beside = encoder.beside
     fates: dict[str, Fate] = {}
     for path in paths:
         inside = path.startswith(encoder.prefix)
-        parts = re.split("[./]", path[within:] if inside else path)
-        if inside and parts[-1] == "num_batches_tracked":
-            fates[path] = dropped(path, COUNTER)
-            continue
-        known = path in encoder.names
+        parts = re.split("[./]", path.removeprefix(encoder.prefix) if inside else path)
         reason = next((beside[part] for part in parts if part in beside), None)
-        if known and (reason is None or beside.get("fc") != HEAD or parts[0] != "fc"):
+        if path in encoder.names and (reason is None or parts[0] != "fc"):
             continue
+        if parts[-1] == "num_batches_tracked" and (inside or reason is None):
+            reason = COUNTER
+        elif reason is None and any(path.startswith(other) for other in encoder.others if other):
+            reason = COPY
         reason = reason or next((_TRAINING[part] for part in parts if part in _TRAINING), None)
         if reason is None and inside and parts[0] in ("fc", "head", "classifier"):
             reason = HEAD

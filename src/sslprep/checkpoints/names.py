@@ -34,7 +34,7 @@ STEM_NORM = "res_conv1"
 _CAFFE2 = re.compile(
     r"""
     (?P<layer> res[2-5]_(?:0|[1-9][0-9]?)_branch(?:1|2[abc]) | res_conv1 | conv[1-9](?:_cls)?
-             | fc[1-9][0-9]?(?:_1|_cls)? | fc_[a-z]+[0-9]* | pool[1-9](?:_cls)? | pred )
+             | fc[1-9][0-9]{0,3}(?:_1|_cls)? | fc_[a-z]+[0-9]* | pool[1-9](?:_cls)? | pred )
     (?:_s (?P<early> 0|[1-9][0-9]? ) )?
     (?P<norm> _reshape_bn | _bn | _?norm(?=_(?:s|b|rm|riv)(?:_momentum)?$|_s[0-9]+k) )?
     (?:_s (?P<late> 0|[1-9][0-9]? ) )?
@@ -52,7 +52,7 @@ _TORCH = re.compile(
     (?: layer(?P<layer>[1-4])\.(?P<block>0|[1-9][0-9]?)\.
         (?: (?P<kind>conv|bn)(?P<number>[1-3]) | (?:downsample|shortcut)\.(?P<down>[01]) )
       | (?P<stem> bn1 )
-      | (?P<named> conv[1-9](?:_cls)? | fc[1-9][0-9]?(?:_1|_cls)? | fc\.[a-z]+[0-9]* | fc
+      | (?P<named> conv[1-9](?:_cls)? | fc[1-9][0-9]{0,3}(?:_1|_cls)? | fc\.[a-z]+[0-9]* | fc
                  | pool[1-9](?:_cls)? | pred )
         (?P<norm> _reshape_bn | _bn )?
       | (?P<probe> [a-z0-9_]+_resize )_bn

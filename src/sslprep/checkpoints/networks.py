@@ -194,8 +194,8 @@ def _probe(after: str, stride: int, kernel: int, classifier: str) -> Probe:
 
 def resnet(
     blocks: Collection[int], *, basic: bool = False, colorization: bool = False,
-    stride_in_1x1: bool = False, probes: bool = False, classifier: str | None = None,
-    pool5_bn: bool = False,
+    stride_in_1x1: bool = False, identity: bool = False, probes: bool = False,
+    classifier: str | None = None, pool5_bn: bool = False,
 ) -> Network:  # fmt: skip
     """Describe a ResNet (He et al. 2016); colorization has stride 1 in stage 5.
 
@@ -204,6 +204,8 @@ def resnet(
         basic: Two 3×3 convolutions a block in place of 1×1, 3×3, 1×1.
         colorization: The benchmark's colorization model.
         stride_in_1x1: Where a stage's stride stands.
+        identity: Whether nothing stands in the way around the first block of stage 2, as in
+            ResNet-18 and -34, where neither width nor side change.
         probes: The linear classifiers behind every stage (`…_finetune_linear`).
         classifier: The fully connected layer on the last features.
         pool5_bn: Whether a batch norm stands before it.
@@ -223,7 +225,8 @@ def resnet(
         for block in range(count):
             stride = 1 if block or stage == 2 or (stage == 5 and colorization) else 2
             place = f"res{stage}_{block}"
-            layers += _block(place, before, stride, block == 0, basic, stride_in_1x1)
+            around = block == 0 and not (identity and stage == 2)
+            layers += _block(place, before, stride, around, basic, stride_in_1x1)
             before = layers[-1].name
         stages[f"res{stage}"] = before
     layers.append(replace(_pool("mean", "pool5"), takes=(before,)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -93,6 +94,21 @@ class Preprocessing:
             "mean": [round(value, 3) for value in self.mean],
             "std": [round(value, 3) for value in self.std],
         }
+
+    @classmethod
+    def read(cls, record: object) -> Preprocessing | None:
+        """Return what a manifest's `record` says, `None` where there is none."""
+        try:
+            found = msgspec.convert(record, _Record)
+        except msgspec.ValidationError:
+            return None
+        return cls(order=found.order, mean=found.mean, std=found.std)
+
+
+class _Record(msgspec.Struct):
+    order: Order | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -25,6 +25,7 @@ from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.open import open_checkpoint
 from sslprep.checkpoints.picture import read_picture
 from sslprep.checkpoints.preprocessing import Preprocessing
+from sslprep.checkpoints.recognise import missing_blobs
 from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError
 
@@ -83,7 +84,8 @@ def prove(
     network = model.network
     if not any(name in tensors for layer in network.layers if layer.head for name in layer.blobs):
         network = network.without_heads()
-    lacking = [n for n in network.blobs if n not in tensors and not n.endswith(("_rm", "_riv"))]
+    folded = not any(name.endswith("_riv") for name in tensors)
+    lacking = missing_blobs(network, tensors, folded=folded)
     if lacking:
         raise CheckpointError(
             f"{names_text(lacking)} of the forward pass would be left out, so there is no proof",

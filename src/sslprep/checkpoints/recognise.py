@@ -76,6 +76,7 @@ def _resnet(
     )
     return resnet(
         blocks, basic=basic, colorization=colorization, stride_in_1x1=stride_in_1x1,
+        identity=basic and not any(n.layer == "res2_0_branch1" for n in names.values()),
         probes=probes, classifier=classifier, pool5_bn=pool5_bn,
     )  # fmt: skip
 

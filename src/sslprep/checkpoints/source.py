@@ -443,20 +443,20 @@ def _recognise(
         return network, (
             preprocessing.LIGHTNESS if network.colorization else preprocessing.unknown(channels)
         )
-    takes = preprocessing.IMAGENET_BGR
+    if (takes := Preprocessing.read(facts.get("preprocessing"))) is not None:
+        return network, takes
     author = str(contents.values.get(("__author__",), ""))
-    if msra or network.kind == "CaffeNet":
-        takes = preprocessing.CAFFENET
-    elif encoder.naming == "detectron2" and author in _BGR_AUTHORS:
-        takes = takes.reversed() if mark.get("channels") == "rgb" else takes
-    elif encoder.naming == "detectron2" or (author and author not in _BGR_AUTHORS):
-        takes = preprocessing.IMAGENET_RGB
-    elif encoder.naming != "caffe2":
-        takes = encoder.layout.preprocessing if encoder.layout else preprocessing.IMAGENET_RGB
-        takes = takes.reversed() if facts.get("channels") == "bgr" else takes
-    if mark.get("absorbed_std"):
-        takes = takes.absorbed()
-    return network, takes
+    plain = msra or network.kind == "CaffeNet"
+    takes = preprocessing.CAFFENET if plain else preprocessing.IMAGENET_BGR
+    if encoder.naming == "detectron2" or author:
+        bgr = author in _BGR_AUTHORS and mark.get("channels") != "rgb"
+    else:
+        bgr = encoder.naming == "caffe2" and mark.get("channels") != "rgb"
+        if not bgr and encoder.layout is not None and not plain:
+            takes = encoder.layout.preprocessing.reversed()
+        bgr = bgr or facts.get("channels") == "bgr"
+    takes = takes if bgr else takes.reversed()
+    return network, takes.absorbed() if mark.get("absorbed_std") else takes
 
 
 def _check(model: Model, *, allow_missing: bool) -> None:

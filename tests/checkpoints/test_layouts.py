@@ -1,0 +1,327 @@
+"""Files as self-supervised trainers write them: each becomes torchvision, Detectron2, safetensors.
+
+The encoder is a ResNet-50 of PyTorch's own layers (`models.resnet`), thin; its features are
+computed by PyTorch in float64 and compared with what comes out of the converted files.
+"""
+
+import argparse
+import pickle
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from sslprep import manifest
+from sslprep.checkpoints.caffe2 import convert_caffe2
+from sslprep.checkpoints.detectron import convert_detectron
+from sslprep.checkpoints.layouts import LAYOUTS, find_encoder
+from sslprep.checkpoints.names import parse_torch
+from sslprep.checkpoints.pytorch import convert_pytorch
+from sslprep.errors import CheckpointError
+from sslprep.inspection.command import inspect
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def net(models):
+    return models.resnet()
+
+
+def prefixed(state, prefix):
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def mlp(prefix, size=8):
+    return {f"{prefix}0.weight": torch.ones(size, size), f"{prefix}2.weight": torch.ones(size)}
+
+
+def other(state):
+    return {n: t + 1 if t.is_floating_point() else t for n, t in state.items()}
+
+
+def numbered(state, prefix="backbone."):
+    """As lightly numbers a Sequential of torchvision's children."""
+    places = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
+    return {
+        f"{prefix}{places[name.split('.')[0]]}.{name.split('.', 1)[1]}": tensor
+        for name, tensor in state.items()
+    }
+
+
+def hugging_face(state):
+    """As transformers' ResNetModel names it."""
+    result = {}
+    for name, tensor in state.items():
+        *place, param = name.split(".")
+        kinds = {"conv": "convolution", "bn": "normalization"}
+        if place[0].startswith("layer"):
+            head = f"resnet.encoder.stages.{int(place[0][5]) - 1}.layers.{place[1]}"
+            if place[2] == "downsample":
+                kind = "normalization" if place[3] == "1" else "convolution"
+                head += f".shortcut.{kind}"
+            else:
+                head += f".layer.{int(place[2][-1]) - 1}.{kinds[place[2][:-1]]}"
+        else:
+            head = f"resnet.embedder.embedder.{kinds[place[0][:-1]]}"
+        result[f"{head}.{param}"] = tensor
+    return {**result, "classifier.1.weight": torch.ones(3, 128)}
+
+
+def hwio(state):
+    """Weights whose memory is height, width, in, out, as TensorFlow has them."""
+    return {
+        name: t.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1) if t.ndim == 4 else t
+        for name, t in state.items()
+    }
+
+
+TORCH = {
+    "torchvision": lambda s: {**s, "fc.weight": torch.ones(7, 128), "fc.bias": torch.ones(7)},
+    "timm": lambda s: {"epoch": 3, "state_dict": s, "state_dict_ema": other(s)},
+    "VICReg full": lambda s: {"model": {**prefixed(s, "module.backbone."),
+                                        **mlp("module.projector.")}, "optimizer": {"state": {}}},
+    "MoCo v1": lambda s: {"arch": "resnet50", "state_dict": {
+        **prefixed(s, "module.encoder_q."), **prefixed(other(s), "module.encoder_k."),
+        "module.encoder_q.fc.weight": torch.ones(9, 128), "module.encoder_q.fc.bias": torch.ones(9),
+        "module.encoder_k.fc.weight": torch.ones(9, 128), "module.encoder_k.fc.bias": torch.ones(9),
+        "module.queue": torch.ones(16, 8), "module.queue_ptr": torch.zeros(1, dtype=torch.int64)},
+        "optimizer": {"state": {140234234234232: {"momentum_buffer": torch.ones(3)}}}},
+    "MoCo v2": lambda s: {"state_dict": {
+        **prefixed(s, "module.encoder_q."), **prefixed(other(s), "module.encoder_k."),
+        **mlp("module.encoder_q.fc."), **mlp("module.encoder_k.fc."),
+        "module.queue": torch.ones(16, 8)}},
+    "MoCo v3": lambda s: {"state_dict": {
+        **prefixed(s, "module.base_encoder."), **prefixed(other(s), "module.momentum_encoder."),
+        **mlp("module.base_encoder.fc."), **mlp("module.predictor.")}},
+    "SimSiam": lambda s: {"state_dict": {
+        **prefixed(s, "module.encoder."), **mlp("module.encoder.fc."), **mlp("module.predictor.")}},
+    "Barlow Twins": lambda s: {"epoch": 1, "model": {
+        **prefixed(s, "module.backbone."), **mlp("module.projector."),
+        "module.bn.running_mean": torch.ones(8), "module.bn.num_batches_tracked": torch.tensor(1)}},
+    "SwAV": lambda s: {**prefixed(s, "module."), **mlp("module.projection_head."),
+                       "module.prototypes.weight": torch.ones(9, 8)},
+    "DINO full": lambda s: {
+        "student": {**prefixed(other(s), "module.backbone."), **mlp("module.head.mlp.")},
+        "teacher": {**prefixed(s, "backbone."), **mlp("head.mlp.")},
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}, "epoch": 4,
+        "args": argparse.Namespace(arch="resnet50"), "dino_loss": {"center": torch.ones(1, 8)}},
+    "VISSL": lambda s: {"classy_state_dict": {"base_model": {"model": {
+        "trunk": prefixed(s, "_feature_blocks."), "heads": mlp("0.clf.")}}}, "iteration": 5},
+    "mmselfsup": lambda s: {"meta": {"epoch": 2}, "state_dict": {
+        **prefixed(s, "backbone."), **mlp("neck."), **mlp("head.")}},
+    "OpenSelfSup MoCo": lambda s: {"state_dict": {
+        **prefixed(s, "encoder_q.0."), **prefixed(other(s), "encoder_k.0."),
+        **mlp("encoder_q.1.mlp."), **mlp("encoder_k.1.mlp."), "queue": torch.ones(8, 16)}},
+    "mmselfsup BYOL": lambda s: {"state_dict": {
+        **prefixed(s, "online_net.0."), **prefixed(other(s), "target_net.0."),
+        **mlp("online_net.1."), **mlp("target_net.1."), **mlp("head.predictor.")}},
+    "solo-learn": lambda s: {"state_dict": {
+        **prefixed(s, "backbone."), **prefixed(other(s), "momentum_backbone."),
+        **mlp("projector."), **mlp("classifier."), **mlp("backbone.fc.")},
+        "pytorch-lightning_version": "1.9", "loops": {"state": {"total": 3}},
+        "optimizer_states": [{"state": {0: {"momentum_buffer": torch.ones(2)}}}]},
+    "lightly": lambda s: {"state_dict": {**numbered(s), **mlp("projection_head.layers."),
+                                         **numbered(other(s), "backbone_momentum.")}},
+    "SimCLR v2 of TensorFlow": lambda s: {"resnet": hwio(s), "head": mlp("layers.")},
+    "Hugging Face": hugging_face,
+    "torch.compile": lambda s: {"model": prefixed(s, "_orig_mod.")},
+    "scope": lambda s: prefixed(s, "gpu_0/"),
+}  # fmt: skip
+
+
+def save(path, layout, net):
+    torch.save(TORCH[layout](OrderedDict(net.state_dict())), path)
+    return path
+
+
+def arrays_of(value, prefix=""):
+    """Name every array of a file, wherever it stands."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        yield prefix
+    elif isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from arrays_of(item, f"{prefix}.{key}" if prefix else str(key))
+
+
+def features(net, picture):
+    """Return a float64 network's last features."""
+    with torch.no_grad():
+        return net.double()(torch.from_numpy(picture[None]))[0].numpy()
+
+
+@pytest.mark.parametrize("layout", TORCH)
+@pytest.mark.parametrize("format", ["torch", "safetensors"])
+def test_becomes_torchvisions_with_every_array_accounted_for(models, net, tmp_path, layout, format):
+    source = save(tmp_path / "m.pth", layout, net)
+    target = tmp_path / "out"
+    result = convert_pytorch(source, target, format=format, check=format == "torch")
+    if format == "torch":
+        state = torch.load(target)["state_dict"]
+    else:
+        state = pytest.importorskip("safetensors.torch").load_file(target)
+    expected = net.state_dict()
+    assert set(state) == {n for n in expected if "batches" not in n}
+    for name, tensor in state.items():
+        assert torch.equal(tensor, expected[name]), name
+    models.resnet().load_state_dict(state, strict=True)
+    rows = manifest.read(tmp_path / "out.manifest.json").details["account"]
+    whole = torch.load(source, weights_only=False)
+    names = list(arrays_of(whole))
+    assert len(rows) == len(names) == sum(result.blobs.values())
+    assert all(any(name.endswith(row["blob"]) for name in names) for row in rows)
+    assert all(row["reason"] for row in rows if row["action"] == "dropped")
+    assert "unknown" not in result.blobs
+    order = manifest.read(tmp_path / "out.manifest.json").details["preprocessing"]["order"]
+    assert order == "RGB"
+
+
+@pytest.mark.parametrize("layout", TORCH)
+def test_becomes_detectron2s_with_rgb_kept(net, tmp_path, layout):
+    source = save(tmp_path / "m.pth", layout, net)
+    target = tmp_path / "d2.pkl"
+    result = convert_detectron(source, target, target="detectron2", check=True)
+    made = pickle.loads(target.read_bytes(), encoding="latin1")
+    assert len(made["model"]) == 265
+    assert np.array_equal(made["model"]["stem.conv1.weight"], net.state_dict()["conv1.weight"])
+    settings = manifest.read(tmp_path / "d2.pkl.manifest.json").details["settings"]
+    assert settings["INPUT.FORMAT"] == "RGB"
+    assert settings["MODEL.RESNETS.STRIDE_IN_1X1"] is False
+    tensorflow = layout.startswith("SimCLR v2")
+    assert settings["MODEL.PIXEL_MEAN"] == ([0, 0, 0] if tensorflow else [123.675, 116.28, 103.53])
+    assert any("SyncBN is usual" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("layout", TORCH)
+def test_inspect_says_the_same(net, tmp_path, layout):
+    facts = inspect(save(tmp_path / "m.pth", layout, net)).facts
+    assert facts["network"] == "R-50"
+    assert str(facts["channel order"]).startswith("RGB")
+    assert "unknown arrays" not in facts
+
+
+def test_every_row_of_the_table_is_tried():
+    """A new layout needs an example here."""
+    paths = {}
+    for name, make in TORCH.items():
+        state = {"conv1.weight": torch.ones(1), "layer1.0.conv1.weight": torch.ones(1)}
+        paths[name] = find_encoder(arrays_of(make(state))).layout.name
+    tried = set(paths.values()) | {"Detectron2 detector", "SimCLR"}
+    assert {layout.name for layout in LAYOUTS} <= tried
+
+
+@pytest.mark.parametrize(
+    ("layout", "branch"),
+    [("DINO full", "student"), ("MoCo v2", "encoder_k"), ("timm", "state_dict_ema")],
+)
+def test_a_branch_can_be_chosen(net, tmp_path, layout, branch):
+    source = save(tmp_path / "m.pth", layout, net)
+    convert_pytorch(source, tmp_path / "o", branch=branch)
+    state = torch.load(tmp_path / "o")["state_dict"]
+    assert torch.equal(state["conv1.weight"], net.state_dict()["conv1.weight"] + 1)
+    with pytest.raises(CheckpointError, match="known here for --branch nobody; its keys: "):
+        convert_pytorch(source, tmp_path / "p", branch="nobody")
+
+
+def test_two_networks_and_no_rule(net, tmp_path):
+    state = net.state_dict()
+    torch.save({"a": dict(state), "b": other(state)}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"holds 2 networks .* a\. \(265\), b\. \(265\)"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+    convert_pytorch(tmp_path / "m.pth", tmp_path / "o", under="a", allow_unknown=True)
+
+
+def test_an_unknown_wrapper_is_found_by_its_structure(net, tmp_path):
+    torch.save({"net": prefixed(net.state_dict(), "tower.image.")}, tmp_path / "m.pth")
+    convert_pytorch(tmp_path / "m.pth", tmp_path / "o", prefix="tower.image")
+    convert_pytorch(tmp_path / "m.pth", tmp_path / "o", overwrite=True)
+
+
+def test_nothing_known_lists_the_keys(tmp_path):
+    torch.save({"net": {"a.weight": torch.ones(2), "a.bias": torch.ones(2)}}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"its keys: net\.a \(2\).*--prefix or --under"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
+def msra(models, *, folded=False):
+    """A ResNet as MSRA's pickles hold it: stride in the 1×1, their names of the norms' parts."""
+    network = models.resnet(stride_in_1x1=True)
+    parts = {"s": "gamma", "b": "beta", "rm": "running_mean", "riv": "running_var"}
+    blobs = {}
+    for name, tensor in network.state_dict().items():
+        parsed = parse_torch(name)
+        if parsed is None:
+            continue
+        text = str(parsed)
+        if parsed.norm and not folded:
+            text = f"{parsed.module}_{parts[parsed.param]}"
+        blobs[text] = tensor.numpy()
+    blobs |= {"fc1000_w": np.ones((5, 128), "f4"), "fc1000_b": np.ones(5, "f4")}
+    return network, models.folded(blobs) if folded else blobs
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_msras_pickles_have_their_stride_in_the_1x1(models, tmp_path, folded):
+    _, blobs = msra(models, folded=folded)
+    source = tmp_path / "R-50.pkl"
+    source.write_bytes(pickle.dumps(blobs, protocol=2))
+    result = convert_pytorch(source, tmp_path / "o", check=True)
+    assert any("swap the strides" in note for note in result.notes)
+    assert "divided neither by 255" in result.notes[0]
+    convert_detectron(source, tmp_path / "d", target="detectron2", check=True)
+    settings = manifest.read(tmp_path / "d.manifest.json").details["settings"]
+    assert settings["MODEL.RESNETS.STRIDE_IN_1X1"] is True
+    assert settings["MODEL.PIXEL_STD"] == [1, 1, 1]
+    assert settings["INPUT.FORMAT"] == "BGR"
+
+
+@pytest.mark.parametrize(
+    "author", ["MoCo", "OpenSelfSup", "torchvision", "Caffe2", "sslprep", "somebody"]
+)
+def test_detectron2_pickles_by_their_author(net, tmp_path, author):
+    names = {
+        parsed.detectron2(): tensor.numpy()
+        for name, tensor in net.state_dict().items()
+        if (parsed := parse_torch(name)) is not None
+    }
+    source = tmp_path / "d2.pkl"
+    content = {"model": names, "__author__": author, "matching_heuristics": True}
+    source.write_bytes(pickle.dumps(content, protocol=2))
+    convert_pytorch(source, tmp_path / "o", check=True)
+    state = torch.load(tmp_path / "o")["state_dict"]
+    bgr = author in ("Caffe2", "sslprep")
+    conv1 = net.state_dict()["conv1.weight"]
+    assert torch.equal(state["conv1.weight"], conv1.flip(1) if bgr else conv1)
+
+
+def test_one_hop_to_caffe2(models, net, tmp_path):
+    source = save(tmp_path / "m.pth", "MoCo v2", net)
+    convert_caffe2(source, tmp_path / "o.pkl", check=True)
+    blobs = models.blobs_of(tmp_path / "o.pkl")
+    assert np.array_equal(blobs["conv1_w"], net.state_dict()["conv1.weight"].numpy()[:, ::-1])
+    assert len(blobs) == 265
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"base": 8},
+        {"groups": 2, "base": 2},
+        {"channels": 13},
+        {"channels": 1},
+        {"blocks": (2, 2, 2, 2), "basic": True},
+        {"blocks": (3, 4, 6, 3), "basic": True},
+    ],
+    ids=["wide", "ResNeXt", "13 channels", "grey", "R-18", "R-34"],
+)
+def test_other_resnets_convert(models, tmp_path, options):
+    network = models.resnet(**options)
+    torch.save(network.state_dict(), tmp_path / "m.pth")
+    convert_pytorch(tmp_path / "m.pth", tmp_path / "o", check=True)
+    network.load_state_dict(torch.load(tmp_path / "o")["state_dict"], strict=True)
+    convert_detectron(tmp_path / "m.pth", tmp_path / "d", target="detectron2", check=True)
+    settings = manifest.read(tmp_path / "d.manifest.json").details["settings"]
+    assert settings["MODEL.RESNETS.NUM_GROUPS"] == options.get("groups", 1)
+    if "base" in options:
+        assert settings["MODEL.RESNETS.WIDTH_PER_GROUP"] == options["base"]
