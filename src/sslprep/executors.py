@@ -343,7 +343,8 @@ class Dask:
         def ask() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of other packages `Client` has warned already
-                answers.append(self._client.get_versions(check=True, packages=["sslprep"]))
+                with contextlib.suppress(OSError):  # the work is done before they answer
+                    answers.append(self._client.get_versions(check=True, packages=["sslprep"]))
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
@@ -417,12 +418,13 @@ class Dask:
         raise WorkersLostError("no worker of the Dask cluster answers")
 
     def _give_up(self, pending: dict[Any, Any], lost: Lost | None) -> None:
-        """Give up what silent workers hold; chunks that no worker has yet wait on."""
+        """Give up what silent workers hold, or have done and do not hand out; the rest waits."""
         keys = {future.key: future for future in pending}
-        for address, held in self._client.processing().items():
-            for key in keys.keys() & set(held):
+        held = [*self._client.processing().items(), *self._client.has_what().items()]
+        for address, tasks in held:
+            for key in keys.keys() & set(tasks):
                 self._hung.add(address)
-                _lose(pending.pop(keys[key]), f"{address} hung", lost)
+                _lose(pending.pop(keys.pop(key)), f"{address} hung", lost)
 
 
 def _numbered(function: Callable[[_A], _R], item: tuple[int, _A]) -> tuple[int, _R]:

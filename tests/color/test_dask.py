@@ -1,5 +1,6 @@
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -7,18 +8,40 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sslprep.color import resume, sources
+from sslprep import executors
+from sslprep.color import images
+from sslprep.color.generate import generate
 from sslprep.color.histogram import histogram
+from sslprep.color.resume import Pass
 from sslprep.errors import ImagesError, ParameterError
 
+POISON = """
+import os, signal
+from sslprep.color import counting, decoding
+real = decoding.decode_image
+def decode_image(data, **options):
+    if b"poison" in data:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(data, **options)
+counting.decode_image = decode_image
+"""
 distributed = pytest.importorskip("distributed")
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A real scheduler and two real worker processes on the loopback address."""
+    with started_cluster(tmp_path, "--no-nanny") as started:
+        yield started
+
+
+@contextlib.contextmanager
+def started_cluster(
+    tmp_path: Path, nanny: str
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Start a real scheduler and two real worker processes on the loopback address."""
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -48,7 +71,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
                 address,
                 "--host=127.0.0.1",
                 "--nthreads=1",
-                "--no-nanny",
+                nanny,
                 "--no-dashboard",
                 f"--local-directory={tmp_path / f'worker{number}'}",
             )
@@ -75,22 +98,102 @@ def test_a_lost_worker_changes_nothing(
     address, workers = cluster
     histogram(data_file=str(photo_list), output_path=tmp_path / "here", jobs=1)
 
-    monkeypatch.setattr(sources, "chunk_size", lambda total: 2)  # 50 chunks
+    histogram(data_file=str(photo_list), output_path=tmp_path / "two", jobs=2)
+    monkeypatch.setattr(images, "CHUNK_IMAGES", 2)  # 50 chunks
     killed = threading.Event()
-    add = resume.State.note
+    add = Pass.add
 
-    def note(self: resume.State, images: object) -> None:
-        if self.progress.chunks == 5:
+    def noted(self: Pass, *arguments: object) -> None:
+        if self.total == 10:
             workers[0].kill()
             killed.set()
-        add(self, images)  # type: ignore[arg-type]
+        add(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(resume.State, "note", note)
+    monkeypatch.setattr(Pass, "add", noted)
     histogram(data_file=str(photo_list), output_path=tmp_path / "there", scheduler=address)
     assert killed.is_set()
     assert workers[0].wait() != 0
     for path in (tmp_path / "here").iterdir():
-        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "two" / path.name).read_bytes() == path.read_bytes()
+        if path.suffix == ".npy":  # the manifest's identity holds the size of chunks
+            assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_one_job_two_jobs_and_dask_give_equal_bytes(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], photo_list: Path, tmp_path: Path
+) -> None:
+    address, _ = cluster
+    for name, where in (("1", {"jobs": 1}), ("2", {"jobs": 2}), ("dask", {"scheduler": address})):
+        generate(photo_list, tmp_path / name, weights=True, sample=0.5, **where)  # type: ignore[arg-type]
+    first = {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
+    for name in ("2", "dask"):
+        assert {p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} == first
+
+
+@pytest.mark.parametrize("when", ["before the run", "in its middle"])
+def test_a_stopped_worker_holds_up_nobody(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    photos: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    address, workers = cluster
+    np.save(tmp_path / "list.npy", np.array(photos * 4))
+    options = {"global_resize_img": 16, "worker_timeout": 8.0}
+    monkeypatch.setattr(images, "CHUNK_IMAGES", 5)  # 80 chunks
+    histogram(tmp_path / "list.npy", tmp_path / "here", jobs=1, **options)
+    done, before_the_first_loss = [0], []
+    add, lose = Pass.add, executors._lose
+
+    def noted(self: Pass, *arguments: object) -> None:
+        if done[0] == 10 and when == "in its middle":
+            workers[0].send_signal(signal.SIGSTOP)
+        add(self, *arguments)  # type: ignore[arg-type]
+        done[0] += 1
+
+    def noting(*arguments: object) -> None:
+        before_the_first_loss.append(done[0])
+        lose(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pass, "add", noted)
+    monkeypatch.setattr(executors, "_lose", noting)
+    if when == "before the run":
+        workers[0].send_signal(signal.SIGSTOP)
+    histogram(tmp_path / "list.npy", tmp_path / "there", scheduler=address, **options)
+    assert workers[0].poll() is None
+    # The other did everything but the few that the stopped one held, before anybody waited.
+    assert before_the_first_loss[0] >= 70
+    for name in ("ab_histogram_train_imagenet.npy", "ab_histogram_train_imagenet.manifest.json"):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+
+
+def test_a_worker_with_another_opencv_is_refused_by_name(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], photo_list: Path, tmp_path: Path
+) -> None:
+    address, _ = cluster
+    with distributed.Client(address) as client:
+        client.run(exec, "import cv2; cv2.__version__ = '4.5.0'")
+    with pytest.raises(ParameterError, match=r", process \d+ has opencv 4.5.0; expected"):
+        histogram(photo_list, tmp_path / "out", scheduler=address)
+
+
+def test_an_image_that_kills_dask_workers_is_named(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(POISON)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    (tmp_path / "bad.jpg").write_bytes(Path(photos[0]).read_bytes() + b"poison")
+    np.save(tmp_path / "list.npy", np.array([*photos[:40], str(tmp_path / "bad.jpg")]))
+    monkeypatch.setattr(images, "CHUNK_IMAGES", 20)
+    with started_cluster(tmp_path, "--nanny") as (address, _):
+        result = histogram(
+            tmp_path / "list.npy", tmp_path / "out", scheduler=address, max_unreadable=0.1
+        )
+    assert (result.images, result.unreadable) == (41, 1)
+    listed = (tmp_path / "out" / "ab_histogram_train_imagenet_unreadable.json").read_text()
+    assert "killed its worker" in listed
 
 
 def test_no_scheduler_at_the_address(photo_list: Path, tmp_path: Path) -> None:
@@ -107,17 +210,17 @@ def test_a_lost_scheduler_is_reported_and_what_was_counted_is_kept(
 ) -> None:
     address, (*_, scheduler) = cluster
     out = tmp_path / "out"
-    monkeypatch.setattr(sources, "chunk_size", lambda total: 1)
-    add = resume.State.note
+    monkeypatch.setattr(images, "CHUNK_IMAGES", 1)
+    add = Pass.add
 
-    def note(self: resume.State, images: object) -> None:
-        if self.progress.chunks == 5:
+    def noted(self: Pass, *arguments: object) -> None:
+        if self.total == 5:
             scheduler.kill()
             scheduler.wait()
-        add(self, images)  # type: ignore[arg-type]
+        add(self, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(resume.State, "note", note)
+        patch.setattr(Pass, "add", noted)
         with pytest.raises(ImagesError, match=r"lost after \d+ images .the Dask scheduler is gone"):
             histogram(data_file=str(photo_list), output_path=out, scheduler=address)
     result = histogram(data_file=str(photo_list), output_path=out, jobs=1)

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sslprep.color.decoding import UnreadableError, decode_image, reduction
+from sslprep.color.decoding import (
+    UnreadableError,
+    is_complete,
+    jpeg_size,
+    reduction,
+)
+from sslprep.color.decoding import decode_image as decode_with_end
+
+
+def decode_image(data: bytes, fast_side: int | None = None) -> np.ndarray:
+    return decode_with_end(data, shrink_to=fast_side)[0]
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -88,12 +98,13 @@ def test_a_jpeg_cut_anywhere_decodes_as_from_a_file(
     ("data", "reason"),
     [
         (b"", "zero bytes"),
-        (b"<html>404</html>", "not an image"),
+        (b"<html>404</html>", r"not an image \(a web page"),
+        (b"one two three", "not an image$"),
         (b"\x89PNG\r\n\x1a\nand no more", "decode failed"),
         (b"\xff\xd8\xff\xe0", "decode failed"),
         (b"GIF89a", "decode failed"),
     ],
-    ids=["empty", "web page", "png", "jpeg", "gif"],
+    ids=["empty", "web page", "text", "png", "jpeg", "gif"],
 )
 def test_says_why_not(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=f"^{reason}"):
@@ -115,17 +126,18 @@ def test_a_picture_of_more_pixels_than_opencv_allows_is_refused() -> None:
 @pytest.mark.parametrize(
     ("height", "width", "factor"),
     [
-        (255, 9999, 1),
-        (511, 512, 1),
-        (512, 512, 2),
-        (1024, 1023, 2),
-        (1024, 2000, 4),
+        (0, 0, 1),
+        (319, 9999, 1),
+        (375, 500, 2),
+        (333, 500, 2),
+        (640, 639, 2),
+        (640, 2000, 4),
         (9000, 4000, 8),
     ],
 )
-def test_fast_decoding_never_shrinks_below_the_side(height: int, width: int, factor: int) -> None:
-    assert reduction(height, width, 256) == factor
-    assert factor == 1 or min(height, width) // factor >= 256
+def test_fast_decoding_keeps_five_eighths_of_the_side(height: int, width: int, factor: int) -> None:
+    assert reduction((height, width), 256) == factor
+    assert factor == 1 or min(height, width) / factor >= 160
 
 
 def test_fast_decoding_shrinks_large_jpegs_alone(photos: list[str]) -> None:
@@ -133,5 +145,50 @@ def test_fast_decoding_shrinks_large_jpegs_alone(photos: list[str]) -> None:
     jpeg = bytes(cv2.imencode(".jpg", large)[1])
     png = bytes(cv2.imencode(".png", large)[1])
     assert decode_image(jpeg, fast_side=256).shape == (300, 350, 3)
-    assert decode_image(jpeg, fast_side=301).shape == (600, 700, 3)
+    assert decode_image(jpeg, fast_side=481).shape == (600, 700, 3)
     assert decode_image(png, fast_side=256).shape == (600, 700, 3)
+    decoded = decode_image(_with_table_first(jpeg), fast_side=256)
+    assert np.array_equal(decoded, decode_image(jpeg, fast_side=256))
+
+
+def _with_table_first(jpeg: bytes) -> bytes:
+    """Move the first Huffman table, whose code lies among those of frame headers, to the front."""
+    begin = jpeg.index(b"\xff\xc4")
+    end = begin + 2 + int.from_bytes(jpeg[begin + 2 : begin + 4], "big")
+    return jpeg[:2] + jpeg[begin:end] + jpeg[2:begin] + jpeg[end:]
+
+
+@pytest.fixture(params=[False, True], ids=["baseline", "progressive"])
+def photo(request: pytest.FixtureRequest, photos: list[str]) -> bytes:
+    exif = Image.Exif()
+    exif[0x10E] = "a picture"
+    options = {"progressive": request.param, "exif": exif, "comment": b"\xff"}
+    return _saved(Image.open(photos[0]), "JPEG", **options)
+
+
+class TestEndMarker:
+    @pytest.mark.parametrize("appendix", [b"", b"\0" * 600, b"maker's \xff\x00 bytes", b"\xff"])
+    def test_bytes_after_the_end_do_not_matter(self, photo: bytes, appendix: bytes) -> None:
+        assert is_complete(photo + appendix)
+
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+    def test_a_file_cut_anywhere_is_not_complete(self, photo: bytes, share: float) -> None:
+        assert not is_complete(photo[: int(len(photo) * share)])
+        assert not is_complete(photo[:-1])
+        assert not is_complete(photo[:-2])
+
+    def test_one_within_a_thumbnail_is_not_the_end(self, photo: bytes) -> None:
+        thumbnail = b"Exif\0\0" + photo[:200] + b"\xff\xd9"
+        segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+        with_thumbnail = photo[:2] + segment + photo[2:]
+        assert is_complete(with_thumbnail)
+        assert not is_complete(with_thumbnail[:-100])
+
+
+def test_size_is_height_and_width(photo: bytes) -> None:
+    assert jpeg_size(photo) == (90, 120)
+    assert jpeg_size(photo[:30]) == (0, 0)
+    for height, width in ((1, 1), (7, 300), (1000, 3)):
+        data = cv2.imencode(".jpg", np.zeros((height, width, 3), np.uint8))[1].tobytes()
+        assert jpeg_size(data) == (height, width)
+        assert jpeg_size(_with_table_first(data)) == (height, width)

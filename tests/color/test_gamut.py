@@ -1,7 +1,15 @@
+import hashlib
+
 import numpy as np
 import pytest
 
 from sslprep.color import gamut
+
+PUBLISHED = "2a39983ed60d5b52b717842d56d5f766982289e6d5a609582155f437cecc1045"
+"""SHA-256 of the list of 313 points as int64 [313, 2], from OpenCV's samples/dnn/colorization.cpp
+(`hull_pts`, the same numbers as Zhang et al.'s pts_in_hull.npy)."""
+ROWS = (5, 8, 10, 12, 14, 15, 16, 16, 17, 18, 18, 18, 19, 20, 19, 20, 20, 19, 19, 10)
+"""How many of them have a = -90, -80 … 100."""
 
 
 def test_lab_of_known_colours() -> None:
@@ -11,35 +19,43 @@ def test_lab_of_known_colours() -> None:
     assert np.allclose(gamut.ab_of(rgb), expected, atol=0.02)
 
 
-def test_faces_and_a_coarse_inside_hit_what_all_colours_hit() -> None:
-    every = np.zeros((256, 256), np.bool_)
-    green, blue = np.divmod(np.arange(65536), 256)
-    rgb = np.stack([np.zeros(65536), green, blue], -1).astype(np.uint8)
-    for red in range(256):
-        rgb[:, 0] = red
-        cell = np.floor(gamut.ab_of(rgb)).astype(np.intp) + 128
-        every[cell[:, 0], cell[:, 1]] = True
-    assert np.array_equal(gamut.unit_cells(), every)
-
-
-def test_309_points_at_size_10() -> None:
+def test_the_rule_gives_the_313_points_that_were_published_without_one() -> None:
     points = gamut.grid_points(10)
-    assert points.shape == (309, 2)
     assert points.dtype == np.int64
-    kept = set(map(tuple, points.tolist()))
-    assert kept.isdisjoint({(40, 90), (100, -90), (100, -10), (100, 0)})
-    assert {(0, 0), (90, 50), (-80, 80), (80, -110)} <= kept
+    a, rows = np.unique(points[:, 0], return_counts=True)
+    assert a.tolist() == list(range(-90, 101, 10))
+    assert tuple(rows.tolist()) == ROWS
+    assert hashlib.sha256(points.tobytes()).hexdigest() == PUBLISHED
 
 
 @pytest.mark.parametrize(
-    ("size", "bins"), [(1, 23082), (5, 1053), (7, 570), (15, 156), (20, 101), (64, 22), (255, 9)]
+    ("size", "bins"), [(5, 1083), (7, 584), (8, 460), (12, 228), (15, 159), (20, 101), (32, 49)]
 )
 def test_number_of_points_of_other_sizes(size: int, bins: int) -> None:
     assert len(gamut.grid_points(size)) == bins
 
 
-@pytest.mark.parametrize("size", [5, 10, 33])
+@pytest.mark.parametrize("size", [1, 5, 10, 33, 64, 128, 255])
 def test_points_are_sorted_multiples(size: int) -> None:
     points = gamut.grid_points(size)
     assert not (points % size).any()
     assert sorted(points.tolist()) == points.tolist()
+    assert len(np.unique(points, axis=0)) == len(points)
+
+
+def test_every_srgb_colour_lies_in_the_hull_and_in_a_cell_with_four_corners() -> None:
+    corners = gamut.gamut_hull()
+    edges = np.roll(corners, -1, axis=0) - corners
+    kept = set(map(tuple, gamut.grid_points(10).tolist()))
+    green, blue = np.divmod(np.arange(65536), 256)
+    rgb = np.stack([np.zeros(65536), green, blue], -1).astype(np.uint8)
+    for red in range(0, 256, 5):
+        rgb[:, 0] = red
+        ab = gamut.ab_of(rgb)
+        for corner, edge in zip(corners, edges, strict=True):  # all to the left of every edge
+            assert (
+                edge[0] * (ab[:, 1] - corner[1]) - edge[1] * (ab[:, 0] - corner[0])
+            ).min() > -1e-6
+        cells = np.unique(np.floor(ab / 10).astype(int), axis=0) * 10
+        for shift in ([0, 0], [0, 10], [10, 0], [10, 10]):
+            assert set(map(tuple, (cells + shift).tolist())) <= kept

@@ -1,7 +1,9 @@
 import io
 import json
 import shutil
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sslprep.color.histogram as histogram_module
 from sslprep import manifest
-from sslprep.color import generate as generate_module
-from sslprep.color import passes, sources
+from sslprep.color import images as images_module
 from sslprep.color.bins import bins
 from sslprep.color.generate import generate
-from sslprep.color.histogram import histogram, read_table
+from sslprep.color.histogram import histogram, name_of, read_table
+from sslprep.data.folders import write_folders
 from sslprep.errors import (
     ArrayError,
     ImagesError,
@@ -156,6 +159,38 @@ class TestSources:
         (tmp_path / "list.txt").write_text("\n".join(names))
         assert self._table(tmp_path / "list.txt", tmp_path) == expected
 
+    def test_a_pattern_of_shards(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
+        _as_shards(photos, tmp_path / "shards", "", ".tar")
+        assert self._table(tmp_path / "shards" / "shard-{000..002}.tar", tmp_path) == expected
+        shutil.rmtree(tmp_path / "out")
+        assert self._table(tmp_path / "shards" / "*.tar", tmp_path) == expected
+        assert manifest.read(tmp_path / "out" / MANIFEST).inputs[0].files_used == 3
+
+    def test_a_tar_of_tars_says_what_to_do(self, photos: list[str], tmp_path: Path) -> None:
+        _as_shards(photos, tmp_path / "shards", "", ".tar")
+        with tarfile.open(tmp_path / "all.tar", "w") as outer:
+            outer.add(tmp_path / "shards" / "shard-000.tar", "shard-000.tar")
+        with pytest.raises(ImagesError, match="a tar within a tar; unpack the outer one"):
+            self._table(tmp_path / "all.tar", tmp_path)
+
+    def test_shards_are_walked_by_their_workers_alone(
+        self, photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _as_shards(photos, tmp_path / "shards", "", ".tar")
+        monkeypatch.setattr(images_module, "members", None)  # as the client would call it
+        source = images_module.open_images(str(tmp_path / "shards"), None, manifest.Inputs())
+        assert [chunk.span for chunk in source.chunks()] == [(0, None)] * 3
+
+    def test_a_folder_that_changes_meanwhile_is_noticed(
+        self, photos: list[str], tmp_path: Path
+    ) -> None:
+        for path in photos[:3]:
+            shutil.copy(path, tmp_path)
+        source = images_module.open_images(str(tmp_path), None, manifest.Inputs())
+        shutil.copy(photos[4], tmp_path)
+        with pytest.raises(ImagesError, match="changed while"):
+            list(source.chunks())
+
     def test_one_shard_is_cut_at_its_members(
         self,
         photos: list[str],
@@ -163,7 +198,7 @@ class TestSources:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(sources, "MAX_CHUNK", 7)
+        monkeypatch.setattr(images_module, "CHUNK_IMAGES", 7)
         with tarfile.open(tmp_path / "all.tar", "w") as shard:
             for path in photos:
                 shard.add(path, f"{'é' * 90}/{Path(path).name}")
@@ -237,7 +272,7 @@ class TestUnreadable:
         listed = self._run(tmp_path)
         reasons = [
             "zero bytes",
-            "not an image",
+            "not an image (a web page, maybe what a failed download left)",
             "truncated",
             "decode failed",
             "not a file",
@@ -285,7 +320,7 @@ class TestUnreadable:
         def never(*arguments: object) -> None:
             raise AssertionError("counted again")
 
-        monkeypatch.setattr(passes, "count_chunk", never)
+        monkeypatch.setattr(histogram_module, "count_chunk", never)
         assert len(self._run(tmp_path, max_unreadable=0.11)) == 6
 
     def test_repaired_images_are_counted_with_recount(
@@ -343,15 +378,13 @@ class TestDamagedShards:
 
     def test_a_shard_cut_within_an_image(self, shard: bytearray, tmp_path: Path) -> None:
         listed = self._listed(tmp_path, bytes(shard[: len(shard) // 2 + 300]))
-        assert listed[0][1] == "truncated"
-        assert listed[1][0] == "s.tar"
-        assert "damaged shard (ends early" in listed[1][1]
+        assert listed == [("s.tar", "damaged shard (unexpected end of data)")]
 
     def test_a_header_overwritten(self, shard: bytearray, tmp_path: Path) -> None:
         position = shard.index(b"0011.jpg")
         shard[position : position + 4] = b"XXXX"
         listed = self._listed(tmp_path, bytes(shard))
-        assert "damaged shard (no tar header at byte" in listed[0][1]
+        assert "damaged shard (bad checksum at byte" in listed[0][1]
         assert manifest.read(tmp_path / "out" / MANIFEST).counts["readable"] == 11
 
     def test_no_tar_at_all(self, tmp_path: Path) -> None:
@@ -378,8 +411,6 @@ class TestDamagedShards:
     def test_a_shard_without_its_end_blocks_is_whole(
         self, shard: bytearray, tmp_path: Path
     ) -> None:
-        assert self._listed(tmp_path, bytes(shard).rstrip(b"\0") + b"\0" * 700) != []
-        shutil.rmtree(tmp_path / "out")
         with tarfile.open(fileobj=io.BytesIO(bytes(shard))) as tar:
             last = tar.getmembers()[-1]
         end = last.offset_data + -(-last.size // 512) * 512
@@ -390,6 +421,9 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "error", "text"),
         [
+            ({"type": "a\\b"}, ParameterError, "--type is"),
+            ({"sample": 1.0}, ParameterError, "--sample is 1"),
+            ({"worker_timeout": 0}, ParameterError, "--worker-timeout is 0"),
             ({"type": "a/b"}, ParameterError, "--type is 'a/b'"),
             ({"type": ""}, ParameterError, "--type is ''"),
             ({"dataset": "../x"}, ParameterError, "--dataset is"),
@@ -425,7 +459,7 @@ class TestRefusals:
         (tmp_path / "empty.txt").write_text("\n\n")
         (tmp_path / "folder").mkdir()
         for name in (*cases, "image.jpg", "empty.txt", "folder"):
-            with pytest.raises(ImagesError, match=name):
+            with pytest.raises((ImagesError, ArrayError), match=name):
                 histogram(data_file=str(tmp_path / name), output_path=tmp_path / "out", jobs=1)
         assert not (tmp_path / "out").exists()
 
@@ -478,7 +512,7 @@ class TestGenerate:
             raise AssertionError("counted again")
 
         with monkeypatch.context() as patch:
-            patch.setattr(generate_module, "make_histogram", never)
+            patch.setattr(histogram_module, "count_chunk", never)
             again = generate(data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1)
             assert again.reused
             assert again.images == first.images
@@ -510,3 +544,123 @@ class TestGenerate:
             "priors_train_imagenet_bin10.npy",
             photo_list.name,
         }
+
+
+class TestOutputsOfOurOwn:
+    """The lists that `sslprep data` writes, in every format, wherever the images are."""
+
+    @pytest.fixture
+    def tree(self, photos: list[str], tmp_path: Path) -> Path:
+        for number, path in enumerate(photos[:12]):
+            for split in ("train", "val"):
+                target = tmp_path / "Places 205" / split / "abc"[number % 3]
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target / f"{number}, {split} 1.jpg")
+        return tmp_path / "Places 205"
+
+    @pytest.mark.parametrize(
+        "name", ["train_images.npy", "train.csv", "train.jsonl", "train.txt", "train.parquet"]
+    )
+    def test_names_and_root_come_from_the_partition(
+        self, tree: Path, tmp_path: Path, name: str
+    ) -> None:
+        lists = tmp_path / "lists"
+        write_folders(
+            data_source_dir=tree,
+            output_dir=lists,
+            relative_to=tree,
+            format=("npy", "csv", "jsonl", "txt", "parquet"),
+        )
+        result = histogram(lists / name, tmp_path / "out", global_resize_img=8, jobs=1)
+        assert result.images == 12
+        assert result.unreadable == 0
+        assert result.written[0].name == "ab_histogram_train_places-205.npy"
+
+    def test_another_root_and_other_names_may_be_given(self, tree: Path, tmp_path: Path) -> None:
+        lists = tmp_path / "lists"
+        write_folders(data_source_dir=tree, output_dir=lists, relative_to=tree)
+        tree.rename(tmp_path / "moved")
+        options = {"global_resize_img": 8, "jobs": 1}
+        with pytest.raises(ImagesError, match="none of 12 images"):
+            histogram(lists / "val_images.npy", tmp_path / "out", **options)
+        result = histogram(
+            lists / "val_images.npy",
+            tmp_path / "out",
+            root=tmp_path / "moved",
+            dataset="mine",
+            **options,
+        )
+        assert result.written[0].name == "ab_histogram_val_mine.npy"
+
+    def test_voc_has_its_short_name(self, photos: list[str], tmp_path: Path) -> None:
+        (tmp_path / "test.txt").write_text(photos[0])
+        manifest_ = {
+            "schema": 1,
+            "sslprep": "0",
+            "kind": "partition",
+            "command": "data voc",
+            "parameters": {},
+            "inputs": [],
+            "outputs": [{"file": "test.txt", "bytes": 1, "sha256": ""}],
+            "details": {"dataset": "VOC2007"},
+        }
+        (tmp_path / "test.manifest.json").write_text(json.dumps(manifest_))
+        assert name_of(str(tmp_path / "test.txt"), None, None) == ("test", "voc07")
+        assert name_of(str(tmp_path / "other.txt"), None, None) == ("train", "imagenet")
+
+
+class TestSample:
+    def test_priors_and_their_errors_fit_those_of_all_images(
+        self, photos: list[str], tmp_path: Path
+    ) -> None:
+        """Of many draws, the mean squared deviation in standard errors is near 1."""
+        np.save(tmp_path / "list.npy", np.array(photos * 4))
+        options = {"global_resize_img": 16, "bin_size": (20,), "jobs": 1}
+        generate(tmp_path / "list.npy", tmp_path / "all", **options)
+        everything = np.load(tmp_path / "all" / "priors_train_imagenet_bin20.npy")
+        squares = []
+        for seed in range(12):
+            out = tmp_path / str(seed)
+            made = generate(tmp_path / "list.npy", out, sample=0.3, seed=seed, **options)
+            assert 80 < made.images < 160
+            priors = np.load(out / "priors_train_imagenet_bin20.npy")
+            errors = np.load(out / "standard_errors_train_imagenet_bin20.npy")
+            assert errors.shape == priors.shape
+            often = everything > 0.01
+            squares.append((((priors - everything) / errors)[often] ** 2).mean())
+        assert 0.4 < np.mean(squares) < 2.2
+        record = manifest.read(out / "ab_histogram_train_imagenet.manifest.json")
+        assert (record.seed, record.parameters["sample"]) == (11, 0.3)
+
+    def test_errors_follow_later_from_the_groups_on_any_grid(
+        self, photo_list: Path, tmp_path: Path
+    ) -> None:
+        histogram(photo_list, tmp_path, sample=0.5, global_resize_img=16, jobs=2)
+        for grid in ("fair", "zhang"):
+            made = bins((tmp_path / TABLE,), grid=grid, output=tmp_path / grid)  # type: ignore[arg-type]
+            errors = np.load(tmp_path / grid / "standard_errors_train_imagenet_bin10.npy")
+            assert len(errors) == made.bins[10]
+            assert (errors >= 0).all()
+            assert errors.max() > 0
+        histogram(photo_list, tmp_path, global_resize_img=16, jobs=1, overwrite=True)
+        assert not list(tmp_path.glob("*_groups.npy"))
+
+
+def test_a_picture_above_the_limit_of_pixels_is_listed(photos: list[str], tmp_path: Path) -> None:
+    """In a worker, whose OpenCV is imported by us: the limit is read at import."""
+    np.save(tmp_path / "list.npy", np.array([*photos[:5], str(tmp_path / "large.png")]))
+    (tmp_path / "large.png").write_bytes(_empty_png(1 << 15, (1 << 13) + 1))
+    histogram(tmp_path / "list.npy", tmp_path / "out", max_unreadable=0.5, jobs=2)
+    (listed,) = json.loads((tmp_path / "out" / UNREADABLE).read_bytes())
+    assert "decode failed" in listed["reason"]
+    assert "PIXELS" in listed["reason"]
+
+
+def _empty_png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes((width + 1) * 9)))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")

@@ -1,38 +1,39 @@
-import dataclasses
+import io
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sslprep.color import counting, passes, resume, sources
+import sslprep.color.histogram as histogram_module
+from sslprep.color import counting, images
 from sslprep.color.generate import generate
-from sslprep.color.histogram import histogram, make_histogram
-from sslprep.color.resume import ListedImage, State
-from sslprep.errors import ImagesError, OutputError
+from sslprep.color.histogram import histogram
+from sslprep.color.images import Chunk
+from sslprep.color.resume import Listed, Pass
+from sslprep.errors import ImagesError, OutputError, ParameterError
 from sslprep.files import OutputSet
 
-STATE = ".ab_histogram_train_imagenet.npy.resume.npz"
-JOURNAL = ".ab_histogram_train_imagenet_unreadable.json.resume.jsonl"
+STATE = ".ab_histogram_train_imagenet.resume.npz"
+JOURNAL = ".ab_histogram_train_imagenet.resume.jsonl"
 
 # A run of many small chunks that saves after each.
 PROGRAM = """
 import sys
 from pathlib import Path
-from sslprep.color import resume, sources
+from sslprep.color import histogram, images
 from sslprep.color.generate import generate
-if __name__ == "__main__":
-    resume.SAVE_EVERY = 0
-    sources.chunk_size = lambda total: 3
-    generate(data_file=sys.argv[1], output_path=Path(sys.argv[2]), jobs=int(sys.argv[3]),
-             max_unreadable=0.5, bin_size=(10, 20), weights=True)
+histogram.SAVE_EVERY = 0
+images.CHUNK_IMAGES = 3
+generate(data_file=sys.argv[1], output_path=Path(sys.argv[2]), jobs=int(sys.argv[3]),
+         max_unreadable=0.5, bin_size=(10, 20), weights=True)
 """
 
 
@@ -50,8 +51,8 @@ def mixed_list(photos: list[str], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "SAVE_EVERY", 0)
-    monkeypatch.setattr(sources, "chunk_size", lambda total: 3)
+    monkeypatch.setattr(histogram_module, "SAVE_EVERY", 0)
+    monkeypatch.setattr(images, "CHUNK_IMAGES", 3)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -112,7 +113,7 @@ def _interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
             raise KeyboardInterrupt
         return counting.count_chunk(settings, chunk)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(passes, "count_chunk", counted)
+    monkeypatch.setattr(histogram_module, "count_chunk", counted)
 
 
 def _interrupted(mixed_list: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,7 @@ class TestUnfinished:
     def test_ctrl_c_keeps_what_was_counted(
         self, mixed_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(resume, "SAVE_EVERY", 1e9)
+        monkeypatch.setattr(histogram_module, "SAVE_EVERY", 1e9)
         out = tmp_path / "out"
         _interrupted(mixed_list, out, monkeypatch)
         assert {path.name for path in out.iterdir()} == {STATE, JOURNAL}
@@ -171,7 +172,7 @@ class TestUnfinished:
     ) -> None:
         out = tmp_path / "out"
         _interrupted(mixed_list, out, monkeypatch)
-        monkeypatch.setattr(sources, "chunk_size", lambda total: 4)
+        monkeypatch.setattr(images, "CHUNK_IMAGES", 4)
         with pytest.raises(OutputError, match="unfinished pass"):
             histogram(data_file=str(mixed_list), output_path=out, jobs=1)
 
@@ -181,7 +182,7 @@ class TestUnfinished:
             lambda out: (out / STATE).write_bytes(b"PK\3\4 nonsense"),
             lambda out: (out / STATE).write_bytes((out / STATE).read_bytes()[:-30]),
             lambda out: (out / JOURNAL).write_bytes(b""),
-            lambda out: np.savez(out / STATE, table=np.array([None]), progress=b""),
+            lambda out: np.savez(out / STATE, tables=np.array([None]), identity=b""),
         ],
         ids=["nonsense", "cut", "journal gone", "objects"],
     )
@@ -238,21 +239,18 @@ def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(
 ) -> None:
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     generate(data_file=str(photo_list), output_path=undisturbed, jobs=1)
-    real = State.remove
+    real = Pass.remove
 
-    def impatient(state: State) -> None:
-        if state.progress.done:
+    def impatient(state: Pass) -> None:
+        if state.total:
             raise KeyboardInterrupt
         real(state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(State, "remove", impatient)
+        patch.setattr(Pass, "remove", impatient)
         with pytest.raises(KeyboardInterrupt):
             generate(data_file=str(photo_list), output_path=out, jobs=1)
     assert (out / STATE).exists()
-    # A kill there leaves the lock and the journal of the commit too.
-    for name in ("lock", "commit"):
-        (out / f".ab_histogram_train_imagenet.manifest.json.{name}").touch()
     generate(data_file=str(photo_list), output_path=out, jobs=1)
     assert bytes_of(out) == bytes_of(undisturbed)
 
@@ -261,60 +259,146 @@ def test_a_full_disk_leaves_no_half_state(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    state = State.new(tmp_path / "a.npz", tmp_path / "a.jsonl", "x")
+    state = Pass(tmp_path, "a", 1, "x")
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(OutputError, match="No space left"):
         state.save()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dead_worker_is_reported(photo_list: Path, tmp_path: Path) -> None:
-    class Deadly:
-        total = 1
-        identity = layout = ""
-
-        def chunks(self, first: int = 0) -> Iterator[object]:
-            yield Killer()
-
-    request = passes.make_request(
-        data_file=str(photo_list),
-        type="train",
-        dataset="imagenet",
-        global_resize_img=256,
-        fast_decode=False,
-        strict_decode=False,
-        max_unreadable=0.01,
-        hash_inputs=False,
+def _counts(place: int, reason: str = "missing", images: int = 9) -> counting.Counts:
+    return counting.Counts(
+        cells=np.array([5], np.uint32),
+        pixels=np.array([3]),
+        images=images,
+        listed=((place, "a\n\u2028b", reason, reason == "truncated"),),
+        versions=counting.versions(),
+        worker="here",
     )
-    deadly = dataclasses.replace(request, source=Deadly())
-    with pytest.raises(ImagesError, match="the workers were lost after 0 images"):
-        make_histogram(
-            deadly, tmp_path / "out", recount=False, jobs=2, scheduler=None, overwrite=False
-        )
 
 
-class Killer:
-    """A chunk that takes its worker down when it arrives there."""
+class TestState:
+    """The tables and the set of finished chunks, which may come in any order."""
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return os._exit, (9,)
+    def _state(self, folder: Path) -> Pass:
+        state = Pass(folder, "s", 1, "id")
+        state.load(give_up=False)
+        return state
 
-
-class TestJournal:
-    def test_lines_after_the_last_save_are_dropped(self, tmp_path: Path) -> None:
-        state = State.new(tmp_path / "s.npz", tmp_path / "j", "id")
-        image = ListedImage(index=1, path="a\n\u2028b", reason="missing", counted=False)
-        state.note([image])
+    def test_chunks_in_any_order_and_lines_after_the_last_save_are_dropped(
+        self, tmp_path: Path
+    ) -> None:
+        state = self._state(tmp_path)
+        state.add(Chunk(number=3, names=("x",)), _counts(2))
+        state.add(Chunk(number=1, names=("x",)), _counts(4, "truncated"))
         state.save()
-        state.note([image, image])
-        loaded = State.load(tmp_path / "s.npz", tmp_path / "j")
-        assert loaded is not None
-        assert [json.loads(line)["path"] for line in loaded.listed()] == ["a\n\u2028b"]
+        state.add(Chunk(number=2, names=("x",)), _counts(0))
+        with open(state.journal, "ab") as file:
+            file.write(b'{"chunk":')
+        again = self._state(tmp_path)
+        assert [again.has(n) for n in range(5)] == [False, True, False, True, False]
+        assert (again.total, again.unreadable, again.truncated) == (18, 1, 1)
+        assert again.tables[0, 0, 5] == 6
+        again.add(Chunk(number=0, names=("x",)), _counts(7))
+        listed = list(again.listed())
+        assert [(index, x.chunk, x.place) for index, x in listed] == [
+            *((7, 0, 7), (9 + 4, 1, 4), (18 + 2, 3, 2)),
+        ]
+        assert listed[0][1] == Listed(0, 7, "a\n\u2028b", "missing", False)
 
-    def test_a_state_without_listed_images_forgets_an_old_journal(self, tmp_path: Path) -> None:
-        State.new(tmp_path / "s.npz", tmp_path / "j", "id").save()
-        (tmp_path / "j").write_text("left over")
-        loaded = State.load(tmp_path / "s.npz", tmp_path / "j")
-        assert loaded is not None
-        assert list(loaded.listed()) == []
-        assert not (tmp_path / "j").exists()
+    def test_counts_made_with_other_versions_are_refused_by_name(self, tmp_path: Path) -> None:
+        odd = counting.Counts(
+            **{**vars(_counts(0)), "versions": {"opencv": "4.5.0"}, "worker": "node7, process 9"}
+        )
+        with pytest.raises(ParameterError, match=r"node7, process 9 has opencv 4\.5\.0"):
+            self._state(tmp_path).add(Chunk(number=0, names=("x",)), odd)
+
+
+POISON = """
+import os, signal, sys
+from pathlib import Path
+from sslprep.color import counting, decoding
+real = decoding.decode_image
+def decode_image(data, **options):
+    if b"poison" in data:
+        if os.environ.get("POISON") == "hang":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(data, **options)
+counting.decode_image = decode_image
+"""
+
+
+@pytest.fixture
+def poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every Python process that imports `sitecustomize` die of images that say poison."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(POISON)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+
+@pytest.mark.usefixtures("poison")
+class TestImagesThatKillTheirWorker:
+    def test_one_among_2000_is_named_and_the_run_ends_well(
+        self, photos: list[str], tmp_path: Path
+    ) -> None:
+        bad = tmp_path / "bad.jpg"
+        bad.write_bytes(Path(photos[0]).read_bytes() + b"poison")
+        entries = [*(photos * 14), str(bad), *(photos * 6)]
+        np.save(tmp_path / "list.npy", np.array(entries))
+        np.save(tmp_path / "good.npy", np.array(photos * 20))
+        options = {"global_resize_img": 16, "jobs": 2}
+        result = histogram(tmp_path / "list.npy", tmp_path / "out", **options)
+        assert (result.images, result.unreadable) == (2001, 1)
+        (listed,) = json.loads(
+            (tmp_path / "out" / "ab_histogram_train_imagenet_unreadable.json").read_bytes()
+        )
+        assert listed == {
+            "index": 1400,
+            "path": str(bad),
+            "reason": "killed its worker (it was ended by signal 9, SIGKILL)",
+            "counted": False,
+        }
+        histogram(tmp_path / "good.npy", tmp_path / "good", **options)
+        table = "ab_histogram_train_imagenet.npy"
+        assert (tmp_path / "out" / table).read_bytes() == (tmp_path / "good" / table).read_bytes()
+
+    def test_several_in_one_chunk_and_in_a_compressed_shard(
+        self, photos: list[str], tmp_path: Path
+    ) -> None:
+        with tarfile.open(tmp_path / "s.tar.gz", "w:gz") as shard:
+            for number, path in enumerate(photos[:30]):
+                data = Path(path).read_bytes() + (b"poison" if number in (4, 20) else b"")
+                info = tarfile.TarInfo(f"{number}.jpg")
+                info.size = len(data)
+                shard.addfile(info, io.BytesIO(data))
+        out = tmp_path / "out"
+        result = histogram(tmp_path / "s.tar.gz", out, jobs=2, max_unreadable=0.1)
+        assert (result.images, result.unreadable) == (30, 2)
+        listed = json.loads((out / "ab_histogram_train_imagenet_unreadable.json").read_bytes())
+        assert [entry["index"] for entry in listed] == [4, 20]
+        with pytest.raises(ImagesError, match="2 of 30 images cannot be read"):
+            histogram(tmp_path / "s.tar.gz", tmp_path / "strict", jobs=2)
+
+    def test_one_that_hangs_its_worker_is_found_after_the_time_given(
+        self, photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("POISON", "hang")
+        (tmp_path / "bad.jpg").write_bytes(Path(photos[0]).read_bytes() + b"poison")
+        np.save(tmp_path / "list.npy", np.array([*photos[:5], str(tmp_path / "bad.jpg")]))
+        out = tmp_path / "out"
+        histogram(tmp_path / "list.npy", out, jobs=2, worker_timeout=4.0, max_unreadable=0.5)
+        (listed,) = json.loads((out / "ab_histogram_train_imagenet_unreadable.json").read_bytes())
+        assert listed["reason"] == "killed its worker (it hung)"
+
+
+def test_workers_that_cannot_start_keep_what_was_counted(
+    mixed_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "CHUNK_IMAGES", 3)
+    out = tmp_path / "out"
+    _interrupted(mixed_list, out, monkeypatch)
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(ImagesError, match="the workers were lost after 15 images"):
+        histogram(mixed_list, out, jobs=2)
+    assert (out / STATE).exists()

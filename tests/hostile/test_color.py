@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from sslprep.color import tar
 from sslprep.color.counting import Settings, count_chunk, read_file
 from sslprep.color.decoding import UnreadableError, decode_image
 from sslprep.color.histogram import histogram
-from sslprep.color.resume import State
-from sslprep.color.sources import PathChunk, ShardChunk
+from sslprep.color.images import Chunk, DamagedTarError, members
+from sslprep.color.resume import Pass
 from sslprep.errors import ArrayError, ImagesError, SslprepError
 
 RAN: list[str] = []
@@ -38,9 +37,9 @@ def good(tmp_path: Path) -> str:
 
 
 def reasons(paths: list[str], **options: object) -> list[str]:
-    chunk = PathChunk(paths=tuple(paths))
+    chunk = Chunk(number=0, names=tuple(paths))
     found = count_chunk(Settings(side=8, **options), chunk)  # type: ignore[arg-type]
-    return [image.reason for image in found.listed]
+    return [reason for _, _, reason, _ in found.listed]
 
 
 def test_a_pickled_list_is_never_loaded(tmp_path: Path) -> None:
@@ -54,9 +53,11 @@ def test_a_pickled_list_is_never_loaded(tmp_path: Path) -> None:
 
 
 def test_a_state_with_pickles_is_never_loaded(tmp_path: Path) -> None:
-    np.savez(tmp_path / "s.npz", table=np.array([Attack()], object), progress=np.zeros(2, "u1"))
+    state = Pass(tmp_path, "s", 1, "id")
+    np.savez(state.file, tables=np.array([Attack()], object), identity="id", listed=0)
     RAN.clear()
-    assert State.load(tmp_path / "s.npz", tmp_path / "j") is None
+    state.load(give_up=False)
+    assert state.total == 0
     assert RAN == []
 
 
@@ -90,8 +91,7 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.jpg"
     with open(path, "wb") as file:
         file.truncate(1 << 40)  # sparse
-    with pytest.raises(UnreadableError, match="larger than 1 GiB"):
-        read_file(str(path))
+    assert read_file(str(path)) == "larger than 1 GiB"
 
 
 def _png(width: int, height: int) -> bytes:
@@ -119,7 +119,7 @@ def test_flipped_bytes_never_raise_anything_else(seed: int) -> None:
     places = chance.integers(0, len(data), 1 + seed % 9)
     data[places] = chance.integers(0, 256, len(places))
     try:
-        found = decode_image(data.tobytes(), fast_side=8)
+        found, _ = decode_image(data.tobytes(), shrink_to=8)
     except UnreadableError:
         return
     assert found.dtype == np.uint8
@@ -138,8 +138,8 @@ def test_flipped_bytes_in_a_shard_end_the_walk_or_not(seed: int) -> None:
     data = np.frombuffer(file.getvalue(), np.uint8).copy()
     places = chance.integers(0, len(data) // 2, 30)
     data[places] = chance.integers(0, 256, len(places))
-    with contextlib.suppress(tar.DamagedTarError):
-        assert len(list(tar.members(io.BytesIO(data.tobytes())))) < 50
+    with contextlib.suppress(DamagedTarError):
+        assert len(list(members(io.BytesIO(data.tobytes())))) < 50
 
 
 def _header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
@@ -155,29 +155,32 @@ def _header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
 def test_a_member_that_claims_an_exabyte(tmp_path: Path, good: str) -> None:
     base256 = b"\x80" + (1 << 60).to_bytes(11, "big")
     (tmp_path / "s.tar").write_bytes(_header(b"a.jpg", base256) + b"x" * 5000)
-    found = count_chunk(Settings(side=8), ShardChunk(shard=str(tmp_path / "s.tar")))
-    assert [image.reason for image in found.listed] == [
-        "damaged shard (an impossible size at byte 0)"
-    ]
+    found = count_chunk(
+        Settings(side=8), Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None))
+    )
+    assert found.listed[0][2] == "larger than 1 GiB"
+    assert found.listed[1][2] == "cannot read (Invalid argument)"  # what seek says to it
 
 
 def test_a_member_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "s.tar").write_bytes(_header(b"a.jpg", b"20000000000\0") + b"x" * 5000)
-    found = count_chunk(Settings(side=8), ShardChunk(shard=str(tmp_path / "s.tar")))
-    assert found.listed[0].reason == "larger than 1 GiB"
-    assert found.listed[1].reason.startswith("damaged shard (ends early")
+    found = count_chunk(
+        Settings(side=8), Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None))
+    )
+    assert found.listed[0][2] == "larger than 1 GiB"
+    assert found.listed[1][2].startswith("damaged shard")
 
 
 def test_a_negative_size_does_not_walk_backwards() -> None:
     base256 = b"\xff" * 11 + b"\x00"
-    with pytest.raises(tar.DamagedTarError):
-        list(tar.members(io.BytesIO(_header(b"a.jpg", base256) + bytes(2000))))
+    with pytest.raises(DamagedTarError):
+        list(members(io.BytesIO(_header(b"a.jpg", base256) + bytes(2000))))
 
 
 def test_a_long_name_of_a_terabyte_is_not_read() -> None:
     base256 = b"\x80" + (1 << 40).to_bytes(11, "big")
-    with pytest.raises(tar.DamagedTarError, match="impossible header"):
-        list(tar.members(io.BytesIO(_header(b"x", base256, b"L") + bytes(2000))))
+    with pytest.raises(DamagedTarError):
+        list(members(io.BytesIO(_header(b"x", base256, b"L") + bytes(2000))))
 
 
 def test_member_names_leave_no_trace_outside(tmp_path: Path, good: str) -> None:

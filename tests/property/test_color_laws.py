@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sslprep.color import decode, encode, tar
+from sslprep.color import decode, encode
+from sslprep.color.counting import Settings, count_chunk
 from sslprep.color.gamut import grid_points
-from sslprep.color.lab import Counter
-from sslprep.color.lists import TextList
+from sslprep.color.images import Chunk, members, open_images
 from sslprep.color.priors import fair_bins, nearest_counts, rebalancing_weights, smooth_priors
-from sslprep.color.sources import chunk_size
+from sslprep.manifest import Inputs
 
 EXAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -53,12 +53,16 @@ class TestOneTable:
     @EXAMPLES
     @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
     def test_counts_are_of_opencvs_bytes(self, picture: np.ndarray) -> None:
-        counter = Counter(side=16)
-        counter.add(picture)
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/a.png"
+            cv2.imwrite(path, picture)
+            found = count_chunk(Settings(side=16), Chunk(number=0, names=(path,)))
+        table = np.zeros(65536, np.int64)
+        table[found.cells] = found.pixels
         lab = cv2.cvtColor(cv2.resize(picture, (16, 16)), cv2.COLOR_BGR2LAB)
         expected = np.zeros((256, 256), np.int64)
         np.add.at(expected, (lab[..., 1], lab[..., 2]), 1)
-        assert np.array_equal(counter.table(), expected)
+        assert np.array_equal(table.reshape(256, 256), expected)
 
     @EXAMPLES
     @given(tables, tables)
@@ -68,7 +72,7 @@ class TestOneTable:
         points = grid_points(20)
         both = nearest_counts(table_of(one + two), points)
         parts = nearest_counts(table_of(one), points) + nearest_counts(table_of(two), points)
-        assert np.array_equal(both, parts)
+        assert np.allclose(both, parts, rtol=1e-12)  # thirds of ties are rounded
 
 
 point_sets = st.sets(
@@ -85,7 +89,7 @@ class TestPriors:
         self, entries: list[tuple[int, int, int]], points: np.ndarray, sigma: float
     ) -> None:
         counts = nearest_counts(table_of(entries), points)
-        assert counts.sum() == table_of(entries).sum()  # nothing is dropped
+        assert np.isclose(counts.sum(), table_of(entries).sum(), rtol=1e-12)  # nothing is dropped
         priors = smooth_priors(counts, points, sigma)
         assert (priors > 0).all()
         assert abs(priors.sum() - 1) < 1e-12
@@ -131,15 +135,13 @@ class TestSources:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "list.txt"
             path.write_bytes(ending.join(lines).encode())
-            entries = TextList(path)
-            size = 7
-            read = [e for i in range(0, entries.total, size) for e in entries.part(i, i + size)]
-        assert read == [line.removeprefix("\ufeff") for line in lines if line.strip("\ufeff")]
-
-    @EXAMPLES
-    @given(st.integers(0, 10**9))
-    def test_chunks_are_neither_tiny_nor_huge(self, total: int) -> None:
-        assert 32 <= chunk_size(total) <= 512
+            wanted = [line.removeprefix("\ufeff") for line in lines if line.strip("\ufeff")]
+            read = []
+            if wanted:
+                source = open_images(str(path), None, Inputs())
+                read = [name for chunk in source.chunks() for name in chunk.names]
+                assert source.total == len(read)
+        assert read == wanted
 
     @EXAMPLES
     @given(
@@ -158,10 +160,9 @@ class TestSources:
                 shard.addfile(info, BytesIO(data))
         found = []
         starts = []
-        for member in tar.members(file):
-            file.seek(member.data)
-            found.append((member.name, file.read(member.size)))
-            starts.append(member.start)
+        for archive, member in members(file):
+            found.append((member.name, archive.extractfile(member).read()))
+            starts.append(member.offset)
         assert found == [("/".join([name] * repeat), data) for name, data in files]
         for begin, end in zip(starts, [*starts[1:], None][: len(starts)], strict=True):
-            assert len(list(tar.members(file, start=begin, stop=end))) == 1
+            assert len(list(members(file, begin, end))) == 1

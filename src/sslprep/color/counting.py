@@ -1,149 +1,242 @@
-"""The work of one process on one chunk: read, decode, count; and what it hands back."""
+"""The work of one process on one chunk of images: read, decode, count; and what it hands back."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
+import itertools
 import lzma
 import os
+import socket
 import stat
+import tarfile
+import tempfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.color import jpeg, remote, tar
-from sslprep.color.decoding import MAX_FILE_BYTES, UnreadableError, decode_image, one_thread
-from sslprep.color.lab import Counter, Table
-from sslprep.color.shards import open_shard
-from sslprep.color.sources import Chunk, PathChunk, ShardChunk, is_image_name
+from sslprep import __version__
+from sslprep.color import remote
+from sslprep.color.decoding import TRUNCATED, UnreadableError, decode_image, opencv
+from sslprep.color.images import Chunk, DamagedTarError, is_shard_name, members
+from sslprep.executors import Lost, Processes, completed
+from sslprep.image_files import is_image_name
 
+MAX_FILE_BYTES = 1 << 30
+"""A file above this is no photograph; it is listed, not read into memory."""
+GROUPS = 32
+"""Random groups that a sample is dealt into; how they differ gives standard errors."""
 _TOGETHER = 32  # files fetched in one request
-TRUNCATED = "truncated"
+# `calcHist` counts in integers and returns float32, exact up to 2^24 pixels at a time. Buffers
+# of this size are used again while they are in the cache.
+_BATCH_PIXELS = 8 * 256 * 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What bears on the counts; `quiet_codecs` only on what is printed."""
+    """What bears on the counts; see `color histogram`."""
 
-    side: int
+    side: int = 256
     fast_decode: bool = False
     strict_decode: bool = False
-    quiet_codecs: bool = False
+    sample: float | None = None
+    seed: int = 0
+
+    @property
+    def groups(self) -> int:
+        """Number of tables: one, or one for each group of a sample."""
+        return 1 if self.sample is None else GROUPS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
-    """An image to be listed: its place in the chunk, its name, why, and whether it was counted."""
+class Counts:
+    """Counts of one chunk, sparse, and who counted them with what.
 
-    index: int
-    path: str
-    reason: str
-    counted: bool
+    Attributes:
+        cells: Places in the flat [groups, 256, 256] tables.
+        pixels: Pixels at each of them.
+        images: Images of the chunk; with a sample those drawn.
+        listed: Images to be listed: place in the chunk, name, why, whether it was counted.
+        versions: Of what bears on the result.
+        worker: Host and process.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class ChunkCounts:
-    """Counts of one chunk, sparse: `counts[i]` pixels have the key `cells[i]`."""
-
-    cells: NDArray[np.uint16]
-    counts: NDArray[np.int64]
+    cells: NDArray[np.uint32]
+    pixels: NDArray[np.int64]
     images: int
-    listed: tuple[Listed, ...]
-
-    def add_to(self, table: Table) -> None:
-        """Add these counts to an int64 [256, 256] table."""
-        table.reshape(-1)[self.cells] += self.counts
+    listed: tuple[tuple[int, str, str, bool], ...]
+    versions: dict[str, str]
+    worker: str
 
 
-Item = tuple[str, bytes | str]
-"""Name of an image and its bytes, or the reason why they could not be read."""
+def versions() -> dict[str, str]:
+    """Return the versions of what the counts depend on."""
+    return {"opencv": opencv().__version__, "sslprep": __version__}
 
 
-def count_chunk(settings: Settings, chunk: Chunk) -> ChunkCounts:
+def count_chunk(settings: Settings, chunk: Chunk) -> Counts:
     """Count all images of a chunk; those that cannot be read are listed with the reason."""
-    if settings.quiet_codecs:
-        _silence_codecs()
-    counter = Counter(side=settings.side)
-    fast_side = settings.side if settings.fast_decode else None
-    listed: list[Listed] = []
-    index = -1
-    items = _paths(chunk) if isinstance(chunk, PathChunk) else _members(chunk)
-    with one_thread():
-        for index, (name, content) in enumerate(items):
+    cv2, side = opencv(), settings.side
+    tables = np.zeros((settings.groups, 256, 256), np.int64)
+    listed: list[tuple[int, str, str, bool]] = []
+    small = np.empty((side, side, 3), np.uint8)
+    batch = max(1, _BATCH_PIXELS // side**2)
+    lab = np.empty((settings.groups, batch, side, side, 3), np.uint8)
+    waiting = [0] * settings.groups
+
+    def flush(group: int) -> None:
+        rows = lab[group, : waiting[group]].reshape(-1, side, 3)
+        if len(rows):
+            counts = cv2.calcHist([rows], [1, 2], None, [256, 256], [0, 256, 0, 256])
+            tables[group] += counts.astype(np.int64)
+        waiting[group] = 0
+
+    shrink_to = side if settings.fast_decode else None
+    images = 0
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the cores are taken by processes already
+    try:
+        for place, group, name, content in _drawn(settings, chunk):
+            images += 1
             try:
                 if isinstance(content, str):
                     raise UnreadableError(content)
-                whole = not jpeg.is_jpeg(content) or jpeg.is_complete(content)
-                if not whole and settings.strict_decode:
-                    raise UnreadableError(TRUNCATED)
-                counter.add(decode_image(content, fast_side=fast_side))
+                picture, whole = decode_image(
+                    content, strict=settings.strict_decode, shrink_to=shrink_to
+                )
             except UnreadableError as error:
-                listed.append(Listed(index=index, path=name, reason=str(error), counted=False))
+                listed.append((place, name, str(error), False))
                 continue
             if not whole:
-                listed.append(Listed(index=index, path=name, reason=TRUNCATED, counted=True))
-    sums = counter.table().reshape(-1)
-    cells = np.flatnonzero(sums)
-    return ChunkCounts(
-        cells=cells.astype(np.uint16), counts=sums[cells], images=index + 1, listed=tuple(listed)
+                listed.append((place, name, TRUNCATED, True))
+            cv2.resize(picture, (side, side), dst=small)
+            cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab[group, waiting[group]])
+            waiting[group] += 1
+            if waiting[group] == batch:
+                flush(group)
+        for group in range(settings.groups):
+            flush(group)
+    finally:
+        cv2.setNumThreads(threads)
+    cells = np.flatnonzero(tables)
+    return Counts(
+        cells=cells.astype(np.uint32),
+        pixels=tables.reshape(-1)[cells],
+        images=images,
+        listed=tuple(listed),
+        versions=versions(),
+        worker=f"{socket.gethostname()}, process {os.getpid()}",
     )
 
 
-@functools.cache
-def _silence_codecs() -> None:
-    """Drop what the codecs print: no file name is in it, and we list each file ourselves.
+def count_watched(settings: Settings, timeout: float, chunk: Chunk) -> Counts:
+    """Count a chunk whose worker was lost, in a process of its own that notes where it is.
 
-    Only in a worker process of our own, which has nothing else to say on standard error.
+    An image that ends this process twice is listed and left out. Nothing else can be told of it:
+    where memory ran out, the process was killed.
     """
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
+    deaths: Counter[int] = Counter()
+    with tempfile.NamedTemporaryFile() as notes, Processes(1) as process:
+        while True:
+            lost: Lost = []
+            watched = dataclasses.replace(chunk, notes=notes.name)
+            work = functools.partial(count_chunk, settings)
+            for _, counts in completed(work, [watched], process, timeout=timeout, lost=lost):
+                return counts
+            with open(notes.name, "rb") as file:
+                place = int(file.read() or b"0")
+            deaths[place] += 1
+            if deaths[place] == 2:
+                reason = f"killed its worker ({lost[0][1]})"
+                chunk = dataclasses.replace(chunk, deadly={**chunk.deadly, place: reason})
 
 
-def _paths(chunk: PathChunk) -> Iterator[Item]:
-    for start in range(0, len(chunk.paths), _TOGETHER):
-        paths = chunk.paths[start : start + _TOGETHER]
-        urls = [path for path in paths if remote.is_url(path)]
-        fetched = remote.read_many(urls) if urls else iter(())
-        for path in paths:
-            try:
-                content = next(fetched) if remote.is_url(path) else read_file(path)
-            except UnreadableError as error:
-                yield path, str(error)
-                continue
-            yield path, content if isinstance(content, bytes) else _reason(content)
+def _drawn(settings: Settings, chunk: Chunk) -> Iterator[tuple[int, int, str, bytes | str]]:
+    """Yield place, group, name, and bytes (or why there are none) of every image to be counted.
 
-
-def read_file(path: str) -> bytes:
-    """Read a whole regular file; pipes and devices, which might never end, are refused.
-
-    Raises:
-        UnreadableError: With the reason.
+    Which images a sample takes depends on the seed and their places alone.
     """
+    chance = np.random.default_rng([settings.seed, chunk.number])
+
+    def draw() -> int | None:
+        if settings.sample is None:
+            return 0
+        taken, group = chance.random(2)
+        return int(group * GROUPS) if taken < settings.sample else None
+
+    with contextlib.ExitStack() as stack:
+        notes = None if chunk.notes is None else stack.enter_context(open(chunk.notes, "r+b", 0))
+
+        def note(place: int) -> bool:
+            """Note what is read next; tell whether it may be."""
+            if notes is not None:
+                os.pwrite(notes.fileno(), b"%012d" % place, 0)
+            return place not in chunk.deadly
+
+        read = _files if chunk.span is None else _members
+        for place, group, name, content in read(chunk, draw, note):
+            yield place, group, name, chunk.deadly.get(place, content)
+
+
+_Draw = Callable[[], int | None]
+_Note = Callable[[int], bool]
+
+
+def _files(chunk: Chunk, draw: _Draw, note: _Note) -> Iterator[tuple[int, int, str, bytes | str]]:
+    drawn = [
+        (n, group, name) for n, name in enumerate(chunk.names) if (group := draw()) is not None
+    ]
+    for start in range(0, len(drawn), _TOGETHER):
+        part = drawn[start : start + _TOGETHER]
+        urls = [name for n, _, name in part if remote.is_url(name) and note(n)]
+        fetched = dict(zip(urls, _fetch(urls), strict=True)) if urls else {}
+        for n, group, name in part:
+            content: bytes | str = ""
+            if note(n):
+                content = fetched[name] if name in fetched else read_file(name)
+            yield n, group, name, content
+
+
+def _fetch(urls: list[str]) -> Iterator[bytes | str]:
+    """Fetch files from one store or several, each store's at the same time."""
+    found: dict[str, bytes | str] = {}
+    for _, group in itertools.groupby(sorted(urls), key=lambda url: url.split("/")[:3]):
+        names = list(group)
+        for name, content in zip(names, remote.read_many(names), strict=True):
+            found[name] = content if isinstance(content, bytes) else _reason(content)
+    return (found[url] for url in urls)
+
+
+def read_file(path: str) -> bytes | str:
+    """Read a whole regular file, or say why not; pipes and devices might never end."""
+    handle = None
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise UnreadableError(_reason(error)) from None
-    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError("not a file")
+            return "not a file"
         if status.st_size > MAX_FILE_BYTES:
-            raise UnreadableError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
-        data = os.read(handle, status.st_size + 1)
-        if len(data) != status.st_size:  # the file is growing, or came in parts
-            with open(handle, "rb", buffering=0, closefd=False) as file:
-                data += file.read()
+            return _TOO_LARGE
+        data = b""
+        while part := os.read(handle, max(status.st_size - len(data), 0) + 1):
+            data += part  # mostly all at once
         return data
-    except OSError as error:
-        raise UnreadableError(_reason(error)) from None
+    except (OSError, ValueError) as error:
+        return _reason(error)
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
-def _reason(error: BaseException) -> str:
+_TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
+
+
+def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "missing"
     if isinstance(error, OSError) and error.strerror:
@@ -151,24 +244,31 @@ def _reason(error: BaseException) -> str:
     return f"cannot read ({type(error).__name__}: {error})"[:200]
 
 
-def _members(chunk: ShardChunk) -> Iterator[Item]:
-    """Yield the images of a shard as `shard.tar/member`; damage is an entry of its own."""
+def _members(chunk: Chunk, draw: _Draw, note: _Note) -> Iterator[tuple[int, int, str, bytes | str]]:
+    """Read the images of a shard, named `shard.tar/member`; damage is an entry of its own."""
+    (shard,), place = chunk.names, -1
+    begin, end = chunk.span or (0, None)
     try:
-        with open_shard(chunk.shard) as file:
-            for member in tar.members(file, start=chunk.start, stop=chunk.stop):
-                if not is_image_name(member.name) or member.kind == "other":
+        with remote.open_file(shard) as file:
+            for archive, member in members(file, begin, end):
+                nested = is_shard_name(member.name)
+                if not (is_image_name(member.name) or nested) or member.isdir():
                     continue
-                name = f"{chunk.shard}/{member.name}"
-                if member.kind == "link":
-                    yield name, "a link within the shard"
+                place += 1
+                group, content = draw(), ""
+                if group is None:
+                    continue
+                if nested:
+                    content = "a tar within a tar; unpack the outer one"
+                elif not member.isreg():
+                    content = "a link within the shard"
                 elif member.size > MAX_FILE_BYTES:
-                    yield name, f"larger than {MAX_FILE_BYTES >> 30} GiB"
-                else:
-                    file.seek(member.data)
-                    yield name, file.read(member.size)
-    except tar.DamagedTarError as error:
-        yield chunk.shard, f"damaged shard ({error})"
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
-        yield chunk.shard, f"damaged shard ({error})"
-    except OSError as error:
-        yield chunk.shard, _reason(error)
+                    content = _TOO_LARGE
+                elif note(place):
+                    yield place, group, f"{shard}/{member.name}", archive.extractfile(member).read()
+                    continue
+                yield place, group, f"{shard}/{member.name}", content
+    except (DamagedTarError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        yield place + 1, 0, shard, f"damaged shard ({error})"
+    except Exception as error:  # noqa: BLE001 - each store and each compression has its own
+        yield place + 1, 0, shard, _reason(error)

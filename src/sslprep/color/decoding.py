@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sslprep.color import jpeg
-from sslprep.color.lab import Picture, opencv
+from sslprep.errors import MissingExtraError
+from sslprep.input_files import what_it_is
 
-MAX_FILE_BYTES = 1 << 30
-"""A file above this is no photograph; it is listed, not read into memory."""
+Picture = NDArray[np.uint8]
+"""One picture, (height, width, 3) in the order B, G, R."""
 
-_ENDLESS = jpeg.END_OF_IMAGE * (1 << 15 | 1)
-"""What libjpeg reads after a file's last byte: end markers, enough to fill the longest segment."""
+MAX_PIXELS = 1 << 28
+"""Pictures above this are listed, not decoded: one of 2^30 pixels takes 6 GB in each worker."""
+TRUNCATED = "truncated"
 
-_SIGNATURES = (
-    b"\xff\xd8\xff",  # JPEG
-    b"\x89PNG",
-    b"GIF8",
-    b"BM",
-    b"II*\0",  # TIFF, both byte orders
-    b"MM\0*",
-    b"P1",  # PBM, PGM, PPM, PAM
-    b"P2",
-    b"P3",
-    b"P4",
-    b"P5",
-    b"P6",
-    b"P7",
-    b"\0\0\0\x0cjP",  # JPEG 2000
-    b"\xff\x4f\xff\x51",
-    b"v/1\x01",  # OpenEXR
-    b"#?RADIANCE",
+# What libjpeg reads after a file's last byte: end markers, enough to fill the longest segment.
+_END_OF_IMAGE = b"\xff\xd9"
+_ENDLESS = _END_OF_IMAGE * (1 << 15 | 1)
+_IMAGE_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|II\*\0|MM\0\*|P[1-7]|....ftypavi[fs]|RIFF....WEBP"
+    rb"|\0\0\0\x0cjP|\xff\x4f\xff\x51|v/1\x01|#\?RADIANCE",
+    re.DOTALL,
 )
 
 
@@ -42,23 +35,27 @@ class UnreadableError(Exception):
     """An image that cannot be counted; its text is the reason given to the user."""
 
 
-def _looks_like_image(data: bytes) -> bool:
-    container = data[8:12] == b"WEBP" or data[4:12] in (b"ftypavif", b"ftypavis")
-    return container or data.startswith(_SIGNATURES)
+@functools.cache
+def opencv() -> Any:
+    """Import OpenCV with our limit on pixels, or say which extra brings it.
 
-
-def reduction(height: int, width: int, side: int) -> int:
-    """Return by how much (1, 2, 4 or 8) a JPEG may shrink in decoding and still be `side` large.
-
-    Example:
-        >>> reduction(512, 700, 256), reduction(511, 700, 256)
-        (2, 1)
+    Raises:
+        MissingExtraError: OpenCV is not installed.
     """
-    return next((n for n in (8, 4, 2) if min(height, width) >= n * side), 1)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read at import
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtraError(
+            "colour commands need OpenCV", remedy='Install it: pip install "sslprep[color]".'
+        ) from error
+    return cv2
 
 
-def decode_image(data: bytes, *, fast_side: int | None = None) -> Picture:
-    """Decode an image file to (height, width, 3) uint8 BGR.
+def decode_image(
+    data: bytes, *, strict: bool = False, shrink_to: int | None = None
+) -> tuple[Picture, bool]:
+    """Decode an image file to (height, width, 3) uint8 BGR; tell also whether the file is whole.
 
     Orientation, palettes, CMYK, alpha, grey and 16 bits become what `cv2.imread` makes of them;
     a JPEG without its end marker is decoded as far as it goes, as `cv2.imread` does from a file
@@ -66,48 +63,95 @@ def decode_image(data: bytes, *, fast_side: int | None = None) -> Picture:
 
     Args:
         data: The whole file.
-        fast_side: Let the JPEG decoder shrink pictures of at least twice this many pixels in
-            both directions (not exact).
+        strict: Refuse JPEGs that are not whole.
+        shrink_to: Side that pictures will be brought to: lets the JPEG decoder shrink those that
+            are large enough (not exact).
 
     Raises:
         UnreadableError: With the reason.
     """
-    cv2 = opencv()
     if not data:
         raise UnreadableError("zero bytes")
-    flag = cv2.IMREAD_COLOR
-    if jpeg.is_jpeg(data):
-        if fast_side is not None and (size := jpeg.size(data)) is not None:
-            flag = {
-                1: cv2.IMREAD_COLOR,
-                2: cv2.IMREAD_REDUCED_COLOR_2,
-                4: cv2.IMREAD_REDUCED_COLOR_4,
-                8: cv2.IMREAD_REDUCED_COLOR_8,
-            }[reduction(*size, fast_side)]
-        if not data.endswith(jpeg.END_OF_IMAGE):
+    cv2 = opencv()
+    flag, whole = cv2.IMREAD_COLOR, True
+    if data.startswith(b"\xff\xd8\xff"):
+        whole = is_complete(data)
+        if strict and not whole:
+            raise UnreadableError(TRUNCATED)
+        if shrink_to is not None:
+            flag = getattr(cv2, _REDUCED[reduction(jpeg_size(data), shrink_to)])
+        if not data.endswith(_END_OF_IMAGE):
             data += _ENDLESS
     try:
         picture: Picture | None = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error as error:
-        # More than 2^30 pixels, or not enough memory for them.
-        raise UnreadableError(f"decode failed ({_first_line(error.err)})") from None
+    except cv2.error as error:  # more pixels than the limit, or not enough memory for them
+        said = str(error.err).strip().split("\n")[0]
+        raise UnreadableError(f"decode failed ({said:.100})") from None
     if picture is None:
-        reason = "decode failed" if _looks_like_image(data) else "not an image"
-        raise UnreadableError(reason)
-    return picture
+        if _IMAGE_SIGNATURE.match(data):
+            raise UnreadableError("decode failed")
+        known = what_it_is(data[:64])
+        raise UnreadableError(f"not an image ({known[0]})" if known else "not an image")
+    return picture, whole
 
 
-def _first_line(text: Any) -> str:
-    return str(text).strip().split("\n")[0][:100]
+_REDUCED = {
+    1: "IMREAD_COLOR",
+    2: "IMREAD_REDUCED_COLOR_2",
+    4: "IMREAD_REDUCED_COLOR_4",
+    8: "IMREAD_REDUCED_COLOR_8",
+}
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep OpenCV to this thread: the cores are taken by processes already."""
-    cv2 = opencv()
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+def reduction(size: tuple[int, int], side: int) -> int:
+    """Return by how much (1, 2, 4 or 8) a JPEG may shrink in decoding under `--fast-decode`.
+
+    The shorter side must keep 5/8 of what all pictures are brought to: 320 pixels or more
+    shrink at all, as most of ImageNet's do.
+
+    Example:
+        >>> reduction((375, 500), 256), reduction((319, 500), 256), reduction((800, 640), 256)
+        (2, 1, 4)
+    """
+    return next((n for n in (8, 4, 2) if min(size) * 8 >= 5 * n * side), 1)
+
+
+# ITU-T T.81, annex B: a JPEG is a row of segments `FF code length data`; after a start of scan
+# (FF DA) come entropy-coded bytes, in which FF is followed by 00 or a restart code.
+_START_OF_SCAN = 0xDA
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
+# C4, C8 and CC stand in the range of the frame headers but are tables.
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_MARKER_IN_SCAN = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+
+
+def _markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield every marker of a JPEG: (code, position of the byte after it)."""
+    position, in_scan = 2, False
+    while found := (_MARKER_IN_SCAN if in_scan else _MARKER).search(data, position):
+        code, position = found[1][0], found.end()
+        yield code, position
+        if code not in _WITHOUT_LENGTH:
+            position += int.from_bytes(data[position : position + 2], "big")
+            in_scan = code == _START_OF_SCAN
+
+
+def is_complete(data: bytes) -> bool:
+    r"""Tell whether a JPEG has its end marker; OpenCV decodes one without it in silence.
+
+    Example:
+        >>> is_complete(b"\xff\xd8\xff\xd9"), is_complete(b"\xff\xd8\xff\xda\0\2abc")
+        (True, False)
+    """
+    # Bytes after the end (padding, a maker's appendix) are common, so the markers decide.
+    return data.endswith(_END_OF_IMAGE) or any(c == _END_OF_IMAGE[1] for c, _ in _markers(data))
+
+
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """Return (height, width) in pixels from a JPEG's frame header, (0, 0) where there is none."""
+    for code, position in _markers(data):
+        if code in _FRAME_HEADERS and len(data) >= position + 7:
+            height = int.from_bytes(data[position + 3 : position + 5], "big")
+            return height, int.from_bytes(data[position + 5 : position + 7], "big")
+    return 0, 0

@@ -1,15 +1,12 @@
-"""Which (a, b) some 8-bit sRGB colour reaches, and the grid of bin centres that follows.
+"""The grid of bin centres that follows from the colours which 8-bit sRGB can show.
 
-After Zhang, Isola, Efros: Colorful Image Colorization, ECCV 2016, arXiv 1603.08511: they "quantize
-the ab output space into bins with grid size 10 and keep the Q = 313 values which are in-gamut".
-The paper gives no rule; ours is: a multiple of the size is kept where it is a corner of a cell
-that some colour falls in. At size 10 that gives 309 points, every one among their 313; theirs has
-(40, 90), (100, -90), (100, -10) and (100, 0) besides, which no 8-bit colour comes near.
+Zhang, Isola, Efros: Colorful Image Colorization, ECCV 2016, arXiv 1603.08511, "quantize the ab
+output space into bins with grid size 10 and keep the Q = 313 values which are in-gamut". They
+give no rule, but there is one that gives their 313 points in their order, and such a set for
+every other size: the corners of all size × size cells that the convex hull of the gamut meets.
 """
 
 from __future__ import annotations
-
-import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +39,7 @@ def ab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
         rgb: Colours, (..., 3), in the order R, G, B.
 
     Returns:
-        (..., 2): a and b, rounded to 1e-9 so that grey is 0 and not ±1e-15.
+        (..., 2): a and b.
 
     Example:
         >>> ab_of(np.array([[119, 119, 119], [255, 0, 0]], np.uint8)).round(1) + 0.0
@@ -55,43 +52,45 @@ def ab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
         _f(sum(levels[rgb[..., i]] * row[i] for i in range(3)) / n)
         for row, n in zip(_TO_XYZ, white, strict=True)
     )
-    return np.stack([500 * (x - y), 200 * (y - z)], -1).round(9)
+    return np.stack([500 * (x - y), 200 * (y - z)], -1)
 
 
-@functools.cache
-def unit_cells() -> NDArray[np.bool_]:
-    """Return which unit cells of the ab plane hold an 8-bit sRGB colour.
+def gamut_hull() -> NDArray[np.float64]:
+    """Return the corners of the convex hull of all 8-bit sRGB colours, (corners, 2): a and b.
 
-    All faces of the RGB cube are looked at, and every fourth level within it: the cube's outline
-    in the ab plane is made of its faces, and the inside is dense. A test compares the result
-    with all 2^24 colours.
-
-    Returns:
-        bool [256, 256]: entry [i, j] is the cell a in [i - 128, i - 127), b in [j - 128, j - 127).
+    The faces of the RGB cube hold the outline of the gamut in the ab plane.
     """
-    cells = np.zeros((256, 256), np.bool_)
-    full, coarse = np.arange(256, dtype=np.uint8), np.arange(0, 256, 4, dtype=np.uint8)
-    ends = np.array([0, 255], np.uint8)
-    for axes in ((ends, full, full), (full, ends, full), (full, full, ends), (coarse,) * 3):
-        rgb = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-        index = np.floor(ab_of(rgb)).astype(np.intp) + 128
-        cells[index[:, 0], index[:, 1]] = True
-    return cells
+    from scipy.spatial import ConvexHull
+
+    full, ends = np.arange(256, dtype=np.uint8), np.array([0, 255], np.uint8)
+    faces = ((ends, full, full), (full, ends, full), (full, full, ends))
+    colours = [np.stack(np.meshgrid(*face, indexing="ij"), -1).reshape(-1, 3) for face in faces]
+    ab = ab_of(np.concatenate(colours))
+    corners: NDArray[np.float64] = ab[ConvexHull(ab).vertices]
+    return corners
 
 
 def grid_points(size: int) -> NDArray[np.int64]:
-    """Return the centres on multiples of `size` that are corners of a cell with a colour in it.
+    """Return the corners of the size × size cells that the hull of the gamut meets.
 
     Returns:
         int64 [Q, 2]: a and b, a ascending, then b.
 
     Example:
         >>> len(grid_points(10))
-        309
+        313
     """
-    a, b = np.nonzero(unit_cells())
-    # A cell of side `size` is a union of unit cells.
-    cell = np.unique(np.stack([(a - 128) // size, (b - 128) // size], -1), axis=0)
-    corners = np.concatenate([cell + shift for shift in ([0, 0], [0, 1], [1, 0], [1, 1])])
-    points: NDArray[np.int64] = np.unique(corners, axis=0).astype(np.int64) * size
+    hull = gamut_hull() / size  # in cells, anticlockwise
+    hull = np.roll(hull, -int(hull[:, 0].argmin()), axis=0)
+    right = int(hull[:, 0].argmax())
+    lower, upper = hull[: right + 1], np.vstack([hull[right:], hull[:1]])[::-1]
+    cells = []
+    for column in range(int(np.floor(hull[0, 0])), int(np.ceil(hull[right, 0]))):
+        # Between the column's sides the outline turns only at the hull's corners.
+        turns = hull[(column < hull[:, 0]) & (hull[:, 0] < column + 1), 0]
+        a = np.clip([column, column + 1, *turns], hull[0, 0], hull[right, 0])
+        low, high = np.interp(a, *lower.T).min(), np.interp(a, *upper.T).max()
+        cells += [(column, row) for row in range(int(np.floor(low)), int(np.ceil(high)))]
+    corners = np.array(cells)[:, None] + [[0, 0], [0, 1], [1, 0], [1, 1]]
+    points: NDArray[np.int64] = np.unique(corners.reshape(-1, 2), axis=0) * size
     return points

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from sslprep.color import binfiles
-from sslprep.color.histogram import find_finished, make_histogram, read_table
-from sslprep.color.lab import Table
-from sslprep.color.passes import Request, forget, make_request
-from sslprep.errors import ImagesError
+from sslprep.color.bins import BinSets, Grid, Size, Width, read_points, read_tables
+from sslprep.color.counting import Settings
+from sslprep.color.histogram import (
+    Part,
+    Seconds,
+    Share,
+    Side,
+    Where,
+    make_histogram,
+    name_of,
+)
 from sslprep.files import sha256_of
 from sslprep.manifest import InputRecord, Inputs
+from sslprep.parameters import NotNegative, Positive, command
+from sslprep.results import result
 
-logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
+@result
 class GenerateResult:
     """What was made.
 
     Attributes:
         written: The files.
-        images: Images in the list.
+        images: Images in the list, or drawn from it.
         unreadable: Those that could not be read.
         truncated: Those whose end is missing, counted.
         bins: Number of bins by size.
@@ -55,45 +58,29 @@ class GenerateResult:
         )
 
 
-def _reuse(request: Request, folder: Path) -> tuple[Table, dict[str, int]] | None:
-    found = find_finished(request, folder)
-    if found is None:
-        return None
-    table, record = found
-    share = record.counts["unreadable"] / record.counts["images"]
-    if share > request.max_unreadable:
-        raise ImagesError(
-            f"the histogram that is there lacks {100 * share:.2g} % of the images as unreadable",
-            where=folder / request.names.table,
-            expected=f"at most {100 * request.max_unreadable:.4g} %",
-            remedy="Raise --max-unreadable, or repair the images and pass --recount.",
-        )
-    logger.info(
-        "using %s, made from the same list with the same parameters; "
-        "--recount counts the images again",
-        folder / request.names.table,
-    )
-    return table, record.counts
-
-
+@command(renamed={"data_file": "images", "output_path": "output"})
 def generate(
+    images: str | Path,
+    output: Path,
     *,
-    data_file: str,
-    output_path: Path,
-    type: str = "train",
-    dataset: str = "imagenet",
-    bin_size: tuple[int, ...] = (10,),
-    global_resize_img: int = 256,
-    grid: Literal["fair", "zhang"] = "zhang",
-    smooth: float = 5.0,
+    type: str | None = None,
+    dataset: str | None = None,
+    root: Path | None = None,
+    bin_size: tuple[Size, ...] = (10,),
+    global_resize_img: Side = 256,
+    grid: Grid = "zhang",
+    smooth: Width = 5.0,
     points: Path | None = None,
     weights: bool = False,
+    sample: Part | None = None,
+    seed: NotNegative = 0,
     fast_decode: bool = False,
     strict_decode: bool = False,
-    max_unreadable: float = 0.01,
+    max_unreadable: Share = 0.01,
     recount: bool = False,
-    jobs: int | None = None,
+    jobs: Positive | None = None,
     scheduler: str | None = None,
+    worker_timeout: Seconds = 600.0,
     overwrite: bool = False,
     hash_inputs: bool = False,
 ) -> GenerateResult:
@@ -104,25 +91,33 @@ def generate(
     when it is started again with the same arguments, with any number of cores.
 
     Args:
-        data_file: The images: a .npy list or a text file of paths or URLs, a folder, a tar
-            shard, or a list or folder of tar shards; itself a path or a URL.
-        output_path: Folder to write into.
-        type: Part of the data set, for the file names, such as train or val.
-        dataset: Name of the data set, for the file names.
+        images: The images: a list of paths or URLs (.npy, csv, JSON lines, Parquet, or one a
+            line), a folder, a tar shard, a list or folder of tar shards, or a pattern such as
+            set-{000..146}.tar; itself a path or a URL.
+        output: Folder to write into.
+        type: Part of the data set, for the file names; the list's partition or else train.
+        dataset: Name of the data set, for the file names; the list's own or else imagenet.
+        root: Folder that relative paths of a list start from; by default the one that the
+            list was written relative to, else the current one.
         bin_size: Sides of the bins in ab units, such as 5,10,15,20.
         global_resize_img: Side in pixels that each image is brought to, aspect not kept.
-        grid: zhang: centres of the whole sRGB gamut, smoothed priors (Zhang et al. 2016);
-            fair: left edges of the bins that hold a pixel, as the script of 2019 wrote them.
+        grid: zhang: centres of the whole sRGB gamut, 313 at size 10, smoothed priors (Zhang et
+            al. 2016); fair: left edges of the bins that hold a pixel, as the script of 2019 wrote
+            them.
         smooth: Width in ab units of the Gaussian that smooths the priors of the zhang grid; 0
             does not smooth.
-        points: A published set of centres to use, [Q, 2], in place of the grid's own.
+        points: Another set of centres to use, [Q, 2], in place of the grid's own.
         weights: Write the rebalancing weights of rare colours too.
-        fast_decode: Let JPEGs of at least twice that side be shrunk while decoding; not exact.
+        sample: Share of the images to draw at random and count, such as 0.05; all by default.
+        seed: Seed of the draw.
+        fast_decode: Let JPEGs be shrunk while decoding, where that is near enough; not exact.
         strict_decode: Leave out JPEGs whose end is missing, which OpenCV decodes in part.
         max_unreadable: Largest share of unreadable images, 0 to 1; above it nothing is written.
         recount: Count from the start, even where an unfinished or finished pass is there.
         jobs: Number of processes; all cores if not given.
         scheduler: Address of a Dask scheduler to work on, such as tcp://host:8786.
+        worker_timeout: Seconds after which a worker that says nothing of its 512 images (or its
+            shard) is given up, and they are counted by another.
         overwrite: Replace existing files.
         hash_inputs: Hash inputs also when they are above 1 GB.
 
@@ -136,66 +131,57 @@ def generate(
         OutputError: A file exists, or another run writes here.
         MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
-    bin_request = binfiles.make_bin_request(
-        bin_size=bin_size, grid=grid, smooth=smooth, points=points, weights=weights
-    )
-    point_inputs = Inputs(hash_inputs=hash_inputs)
-    if points is not None:
-        point_inputs.add_file(points)
-    request = make_request(
-        data_file=data_file,
-        type=type,
+    images = str(images)
+    kind, dataset = name_of(images, type, dataset)
+    sets = BinSets(
+        type=kind,
         dataset=dataset,
-        global_resize_img=global_resize_img,
-        fast_decode=fast_decode,
-        strict_decode=strict_decode,
-        max_unreadable=max_unreadable,
-        hash_inputs=hash_inputs,
+        sizes=tuple(dict.fromkeys(bin_size)),
+        grid=grid,
+        smooth=smooth,
+        points=points,
+        weights=weights,
+        sample=sample,
     )
-    names = binfiles.bin_names(type, dataset, bin_request)
-    written: tuple[Path, ...] = ()
-    warnings: tuple[str, ...] = ()
     # The bins' files are announced first: that they exist is said before hours of counting.
-    with binfiles.open_outputs(output_path, names, weights=weights, overwrite=overwrite) as out:
-        reused = None if recount else _reuse(request, output_path)
-        if reused is None:
-            result = make_histogram(
-                request,
-                output_path,
-                recount=recount,
-                jobs=jobs,
-                scheduler=scheduler,
-                overwrite=overwrite,
-            )
-            written, warnings = result.written, result.warnings
-            table = read_table(output_path / request.names.table)
-            counts = {
-                "images": result.images,
-                "unreadable": result.unreadable,
-                "truncated": result.truncated,
-            }
-        else:
-            table, counts = reused
-            forget(request, output_path)
-        file = output_path / request.names.table
+    with sets.open(output, overwrite=overwrite) as out:
+        given = Inputs(hash_inputs=hash_inputs)
+        if points is not None:
+            given.add_file(points)
+            read_points(points)
+        made = make_histogram(
+            images,
+            output,
+            type=kind,
+            dataset=dataset,
+            root=root,
+            settings=Settings(
+                side=global_resize_img,
+                fast_decode=fast_decode,
+                strict_decode=strict_decode,
+                sample=sample,
+                seed=seed,
+            ),
+            max_unreadable=max_unreadable,
+            where=Where(jobs=jobs, scheduler=scheduler, timeout=worker_timeout),
+            recount=recount,
+            overwrite=overwrite,
+            hash_inputs=hash_inputs,
+            reuse=not recount,
+        )
+        file = output / f"ab_histogram_{kind}_{dataset}.npy"
         # Named without its folder, like every output: where it was made says nothing.
         record = InputRecord(path=file.name, bytes=file.stat().st_size, sha256=sha256_of(file))
-        found = binfiles.write_bins(
-            out,
-            names,
-            bin_request,
-            table,
-            parameters={"type": type, "dataset": dataset},
-            inputs=[record, *point_inputs.records()],
-        )
+        tables = read_tables([file], sample)
+        found = sets.write(out, tables, [record, *given.records()], ())
         out.commit()
     return GenerateResult(
-        written=(*written, *(output_path / file.name for file in out.written)),
-        images=counts["images"],
-        unreadable=counts["unreadable"],
-        truncated=counts["truncated"],
+        written=(*made.written, *(output / written.name for written in out.written)),
+        images=made.images,
+        unreadable=made.unreadable,
+        truncated=made.truncated,
         bins=found,
-        pixels=int(table.sum()),
-        reused=reused is not None,
-        warnings=warnings,
+        pixels=made.pixels,
+        reused=not made.written,
+        warnings=made.warnings,
     )

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sslprep.color.gamut import grid_points
-from sslprep.color.lab import Table
 from sslprep.errors import ArrayError, ImagesError
 
+Table = NDArray[np.int64]
+"""Counts, [256, 256]: `table[a + 128, b + 128]` pixels have that a and b of 8-bit CIE Lab."""
 Points = NDArray[Any]
 """Bins, [Q, 2]: a and b."""
 
@@ -27,14 +28,14 @@ class Bins:
     Attributes:
         points: [Q, 2], a and b; a ascending, then b (a given set keeps its order).
         priors: float64 [Q], sum 1.
-        counts: int64 [Q], pixels in each bin.
+        counts: Pixels in each bin, [Q]; fractions where bins share pixels.
         outside: Pixels that no bin holds.
         empty: Bins without a pixel.
     """
 
     points: Points
     priors: NDArray[np.float64]
-    counts: NDArray[np.int64]
+    counts: NDArray[Any]
     outside: int
     empty: int
 
@@ -60,22 +61,17 @@ def fair_bins(table: Table, size: int) -> Bins:
         >>> bins.points.tolist(), bins.priors.tolist()
         ([[-8, -8], [-8, 2]], [0.75, 0.25])
     """
-    edges = np.arange(-128, 128, size)
-    last = edges[-1]
-    inside = table[: last + 129, : last + 129]
-    # Sum the rows, then the columns, of each bin; the last sum runs to the end, edge included.
-    starts = edges[:-1] + 128
-    counts = np.add.reduceat(np.add.reduceat(inside, starts, axis=0), starts, axis=1)
+    counts = _fair_counts(table, size)
     total = int(counts.sum())
     if total == 0:
         raise ImagesError(
-            f"no pixel has a and b within [-128, {last}], the bins of size {size}",
+            f"no pixel has a and b within [-128, {127 - 255 % size}], the bins of size {size}",
             remedy="Choose a smaller --bin-size.",
         )
     rows, columns = np.nonzero(counts)
     kept: NDArray[np.int64] = counts[rows, columns]
     return Bins(
-        points=np.stack([edges[rows], edges[columns]], -1).astype(np.int64),
+        points=np.stack([rows, columns], -1).astype(np.int64) * size - 128,
         priors=kept / total,
         counts=kept,
         outside=int(table.sum()) - total,
@@ -83,34 +79,55 @@ def fair_bins(table: Table, size: int) -> Bins:
     )
 
 
-def nearest_counts(table: Table, points: ArrayLike) -> NDArray[np.int64]:
-    """Count each pixel at its nearest point; at equal distances at the first of them.
+def _fair_counts(table: Table, size: int) -> NDArray[np.int64]:
+    """Count the pixels of every bin of the fair grid, [bins, bins]."""
+    edges = np.arange(0, 256, size)
+    inside = table[: edges[-1] + 1, : edges[-1] + 1]
+    # Sum the rows, then the columns, of each bin; the last sum runs to the end, edge included.
+    counts: NDArray[np.int64] = np.add.reduceat(
+        np.add.reduceat(inside, edges[:-1], axis=0), edges[:-1], axis=1
+    )
+    return counts
+
+
+def nearest_counts(table: Table, points: ArrayLike) -> NDArray[np.float64]:
+    """Count each pixel at its nearest point; points at equal distances share it.
+
+    a and b are integers, so on a grid of even size every fifth pixel or so lies half-way; giving
+    those to one side would shift all priors.
 
     Args:
         table: Counts, int64 [256, 256].
         points: [Q, 2], a and b.
 
     Returns:
-        int64 [Q]; nothing is dropped.
+        float64 [Q]; nothing is dropped.
+
+    Example:
+        >>> table = np.zeros((256, 256), np.int64)
+        >>> table[128 + 5, 128] = 3
+        >>> nearest_counts(table, [[0, 0], [10, 0], [0, 9]]).tolist()
+        [1.5, 1.5, 0.0]
     """
     bins = np.asarray(points, np.float64)
     a, b = np.nonzero(table)
     values = np.stack([a - 128.0, b - 128.0], -1)
     pixels = table[a, b]
-    sums = np.zeros(len(bins), np.int64)
+    sums = np.zeros(len(bins))
     half_squares = (bins**2).sum(1) / 2
     rows = max(1, _BLOCK // len(bins))
     for start in range(0, len(values), rows):
         # |v - p|² / 2 without |v|² / 2; exact for integer points, so ties are ties.
         part = slice(start, start + rows)
-        nearest = (half_squares - values[part] @ bins.T).argmin(1)
-        np.add.at(sums, nearest, pixels[part])
+        distance = half_squares - values[part] @ bins.T
+        nearest = distance == distance.min(1, keepdims=True)
+        value, point = np.nonzero(nearest)
+        shares = pixels[part] / nearest.sum(1)
+        sums += np.bincount(point, shares[value], len(bins))
     return sums
 
 
-def smooth_priors(
-    counts: NDArray[np.int64], points: ArrayLike, sigma: float
-) -> NDArray[np.float64]:
+def smooth_priors(counts: ArrayLike, points: ArrayLike, sigma: float) -> NDArray[np.float64]:
     """Turn counts into priors, smoothed by a Gaussian over the bins; none is 0.
 
     Each bin's share is spread over all bins by `exp(-d² / 2 sigma²)`, `d` in ab units, scaled to
@@ -118,7 +135,7 @@ def smooth_priors(
     apart), one pixel is shared out among all bins.
 
     Args:
-        counts: int64 [Q].
+        counts: Pixels in each bin, [Q].
         points: [Q, 2], a and b.
         sigma: Width in ab units; 0 does not smooth.
 
@@ -126,28 +143,34 @@ def smooth_priors(
         float64 [Q], positive, sum 1.
 
     Example:
-        >>> smooth_priors(np.array([3, 1]), [[0, 0], [10, 0]], 0).tolist()
+        >>> smooth_priors([3, 1], [[0, 0], [10, 0]], 0).tolist()
         [0.75, 0.25]
     """
-    bins = np.asarray(points, np.float64)
-    total = int(counts.sum())
-    priors = counts / total
-    if sigma > 0:
-        spread = np.zeros(len(bins))
-        held = np.flatnonzero(counts)
-        columns = max(1, _BLOCK // len(bins))
-        for start in range(0, len(held), columns):
-            part = held[start : start + columns]
-            squared = np.subtract.outer(bins[:, 0], bins[part, 0]) ** 2
-            squared += np.subtract.outer(bins[:, 1], bins[part, 1]) ** 2
-            with np.errstate(under="ignore", over="ignore"):
-                kernel = np.exp(-squared / (2 * sigma**2))
-            spread += (kernel / kernel.sum(0) * priors[part]).sum(1)
-        priors = spread
+    held = np.asarray(counts, np.float64)
+    total = held.sum()
+    priors = _spread((held / total)[:, None], points, sigma)[:, 0]
     if not priors.all():
-        priors = (priors * total + 1 / len(bins)) / (total + 1)
+        priors = (priors * total + 1 / len(priors)) / (total + 1)
     scaled: NDArray[np.float64] = priors / priors.sum()
     return scaled
+
+
+def _spread(shares: NDArray[np.float64], points: ArrayLike, sigma: float) -> NDArray[np.float64]:
+    """Spread each column of shares, [Q, columns], over the bins by the Gaussian."""
+    if sigma <= 0:
+        return shares
+    bins = np.asarray(points, np.float64)
+    spread = np.zeros_like(shares)
+    held = np.flatnonzero(shares.any(1))
+    columns = max(1, _BLOCK // len(bins))
+    for start in range(0, len(held), columns):
+        part = held[start : start + columns]
+        squared = np.subtract.outer(bins[:, 0], bins[part, 0]) ** 2
+        squared += np.subtract.outer(bins[:, 1], bins[part, 1]) ** 2
+        with np.errstate(under="ignore", over="ignore"):
+            kernel = np.exp(-squared / (2 * sigma**2))
+        spread += (kernel / kernel.sum(0)) @ shares[part]
+    return spread
 
 
 def zhang_bins(table: Table, size: int, sigma: float, points: Points | None = None) -> Bins:
@@ -168,6 +191,40 @@ def zhang_bins(table: Table, size: int, sigma: float, points: Points | None = No
         outside=0,
         empty=int((counts == 0).sum()),
     )
+
+
+def standard_errors(
+    groups: NDArray[np.int64], bins: Bins, share: float, *, fair_size: int | None, sigma: float
+) -> NDArray[np.float64]:
+    """Return the standard error of each prior that was computed from a sample of the images.
+
+    The sample was dealt into random groups, and how these differ tells how samples differ
+    (Wolter: Introduction to Variance Estimation, 2007, chapter 2). Pixels of one image are alike,
+    so counting them as independent would promise far too much.
+
+    Args:
+        groups: Tables of the groups, int64 [groups, 256, 256].
+        bins: Bins and priors of their sum.
+        share: Share of the images that the sample took.
+        fair_size: Size of the bins of the fair grid, `None` for centres.
+        sigma: Width by which priors of centres were smoothed.
+
+    Returns:
+        float64 [Q].
+    """
+    if fair_size is None:
+        counts = np.stack([nearest_counts(table, bins.points) for table in groups], 1)
+    else:
+        rows, columns = ((bins.points + 128) // fair_size).T
+        counts = np.stack([_fair_counts(t, fair_size)[rows, columns] for t in groups], 1)
+    total = counts.sum()
+    # How far each group is from what the whole lets expect of its pixels.
+    off = (counts - np.outer(counts.sum(1) / total, counts.sum(0))) / total
+    if fair_size is None:
+        off = _spread(off, bins.points, sigma)
+    number = counts.shape[1]
+    errors: NDArray[np.float64] = np.sqrt((1 - share) * number / (number - 1) * (off**2).sum(1))
+    return errors
 
 
 def rebalancing_weights(priors: ArrayLike, *, uniform: float = LAMBDA) -> NDArray[np.float64]:

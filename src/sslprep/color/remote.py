@@ -1,15 +1,20 @@
-"""Files at URLs (`s3://`, `gs://`, `https://`, `memory://`…), through fsspec."""
+"""Files at paths and at URLs (`s3://`, `gs://`, `https://`, `memory://`…), the latter by fsspec."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, BinaryIO, cast
 
 from sslprep.errors import ImagesError, MissingExtraError
 
-_GLOB = frozenset("*?[")
+RETRIES = (1.0, 5.0, 20.0)
+"""Seconds to wait before a file that could not be had is asked for again."""
+_FOR_GOOD = (FileNotFoundError, IsADirectoryError, PermissionError)
 
 
 def is_url(path: str) -> bool:
@@ -25,78 +30,117 @@ def is_url(path: str) -> bool:
 def _file_system(url: str) -> tuple[Any, str]:
     try:
         import fsspec.core
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{url} is a URL", remedy='Install what reads it: pip install "sslprep[remote]".'
-        ) from error
-    try:
+
         system, path = fsspec.core.url_to_fs(url)
-    except ValueError as error:  # an unknown protocol
-        raise ImagesError(f"cannot open: {error}", where=url) from error
-    except ImportError as error:  # a known one whose package is absent, such as s3fs
-        raise MissingExtraError(f"{url} cannot be opened: {error}") from error
+    except ImportError as error:  # fsspec itself, or what reads this kind of URL
+        raise MissingExtraError(
+            f"{url} cannot be opened: {error}",
+            remedy='Install what reads it: pip install "sslprep[remote]", for gs:// also gcsfs.',
+        ) from error
+    except Exception as error:
+        raise _refusal(error, url) from error
     return system, path
 
 
-def open_url(url: str) -> BinaryIO:
-    """Open a file for reading, with seek."""
-    system, path = _file_system(url)
-    return cast(BinaryIO, system.open(path, "rb"))
+def _refusal(error: Exception, url: str) -> ImagesError:
+    """Say in one line what a store's own error says: no credentials, no such bucket."""
+    said = str(error).strip().split("\n")[0] or type(error).__name__
+    return ImagesError(f"cannot read: {said:.200}", where=url, remedy="Check URL and credentials.")
 
 
-def describe(url: str) -> tuple[bool, int | None, str]:
-    """Return (is a folder, size in bytes, a text that changes when the file does).
+def open_file(path: str) -> BinaryIO:
+    """Open a path or URL for reading, with seek."""
+    if not is_url(path):
+        return open(path, "rb")
+    system, name = _file_system(path)
+    return cast(BinaryIO, system.open(name, "rb"))
+
+
+def is_folder(url: str) -> bool:
+    """Tell a folder from a file.
 
     Raises:
-        ImagesError: There is no such thing.
+        ImagesError: There is neither, or the store refuses.
     """
     system, path = _file_system(url)
     try:
-        info = system.info(path)
-    except FileNotFoundError as error:
-        raise ImagesError("no such file", where=url, remedy="Check the URL.") from error
-    except OSError as error:
-        raise ImagesError(f"cannot read: {error}", where=url) from error
-    mark = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified")
-    return info.get("type") == "directory", info.get("size"), str(mark)
+        return bool(system.info(path)["type"] == "directory")
+    except Exception as error:
+        raise _refusal(error, url) from error
+
+
+def marks(paths: Sequence[str]) -> list[tuple[str, int | None, str]]:
+    """Return name, size and a text that changes when the file does, of each path or URL.
+
+    Raises:
+        ImagesError: One is missing, or its store refuses.
+    """
+
+    def mark(path: str) -> tuple[str, int | None, str]:
+        try:
+            if not is_url(path):
+                status = os.stat(path)
+                return path, status.st_size, str(status.st_mtime_ns)
+            system, name = _file_system(path)
+            info = system.info(name)
+        except ImagesError:
+            raise
+        except FileNotFoundError as error:
+            raise ImagesError("no such file", where=path, remedy="Check the path.") from error
+        except Exception as error:
+            raise _refusal(error, path) from error
+        keys = ("ETag", "etag", "mtime", "LastModified", "updated", "created")
+        return path, info.get("size"), next((str(info[key]) for key in keys if info.get(key)), "")
+
+    with ThreadPoolExecutor(32) as threads:  # a store answers in 50 ms, but to many at once
+        return list(threads.map(mark, paths))
 
 
 def copy_here(url: str) -> IO[bytes]:
-    """Copy a file to a temporary one of this machine, which vanishes when it is closed."""
-    copy = tempfile.NamedTemporaryFile(prefix="sslprep-list-")  # noqa: SIM115 - the caller's
+    """Copy a file to a temporary one of this machine, which goes when it is closed."""
+    copy = tempfile.NamedTemporaryFile(  # noqa: SIM115
+        suffix=os.path.basename(url)
+    )
     try:
-        with open_url(url) as file:
+        with open_file(url) as file:
             shutil.copyfileobj(file, copy)
-    except OSError as error:
-        copy.close()
-        raise ImagesError(f"cannot read: {error}", where=url) from error
+    except ImagesError:
+        raise
+    except Exception as error:
+        raise _refusal(error, url) from error
     copy.flush()
     return copy
 
 
-def files_under(url: str) -> list[str]:
-    """Return the URLs of all files under a folder, sorted."""
+def files_like(url: str, *, pattern: bool = False) -> Iterator[str]:
+    """Yield the URLs of all files under a folder, or of those that fit a pattern, sorted."""
     system, path = _file_system(url)
-    return [system.unstrip_protocol(name) for name in sorted(system.find(path))]
+    try:
+        names = system.glob(path) if pattern else system.find(path)
+    except Exception as error:
+        raise _refusal(error, url) from error
+    yield from (system.unstrip_protocol(name) for name in sorted(names))
 
 
-def read_many(urls: Sequence[str]) -> Iterator[bytes | BaseException]:
-    """Yield the bytes of each URL, or the error that it gave, in order.
+def read_many(urls: Sequence[str]) -> list[bytes | Exception]:
+    """Return the bytes of each URL of one store, or the error that it gave.
 
-    One request for all of them, which object stores answer concurrently.
+    All are fetched at the same time; those that fail are asked for again some times, but for
+    errors that will not pass.
     """
-    contents: dict[str, bytes | BaseException] = {}
-    systems = [_file_system(url) for url in urls]
-    together: dict[int, tuple[Any, list[str]]] = {}
-    for url, (system, path) in zip(urls, systems, strict=True):
-        if _GLOB.isdisjoint(path):
-            together.setdefault(id(system), (system, []))[1].append(path)
-        else:  # `cat` of many would take the name for a pattern
-            try:
-                contents[url] = system.cat_file(path)
-            except (OSError, ValueError) as error:
-                contents[url] = error
-    found = {key: s.cat(paths, on_error="return") for key, (s, paths) in together.items()}
-    for url, (system, path) in zip(urls, systems, strict=True):
-        missing = FileNotFoundError(2, "No such file", path)
-        yield contents[url] if url in contents else found[id(system)].get(path, missing)
+    system, _ = _file_system(urls[0])
+    paths = [_file_system(url)[1] for url in urls]
+    found: list[bytes | Exception] = system.cat_ranges(paths, None, None, on_error="return")
+    for seconds in RETRIES:
+        failed = [
+            number
+            for number, content in enumerate(found)
+            if isinstance(content, Exception) and not isinstance(content, _FOR_GOOD)
+        ]
+        if not failed:
+            break
+        time.sleep(seconds)
+        again = system.cat_ranges([paths[n] for n in failed], None, None, on_error="return")
+        for number, content in zip(failed, again, strict=True):
+            found[number] = content
+    return found

@@ -1,158 +1,203 @@
-"""The state of an unfinished pass, on disk beside the outputs: written whole, checked when read.
-
-Chunks come back in order, so what is finished is always a first part of the list: the table, one
-number of chunks, and a journal of the listed images that grows at its end. The state belongs to
-one input and one set of parameters (its identity).
-"""
+"""The state of a pass over images, on disk too: its tables and which chunks are finished."""
 
 from __future__ import annotations
 
+import array
 import contextlib
-import io
+import logging
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from sslprep.color.lab import Table
-from sslprep.errors import OutputError
+from sslprep.color.counting import Counts, versions
+from sslprep.color.images import Chunk
+from sslprep.errors import OutputError, ParameterError
 
-SAVE_EVERY = 30.0
-"""Seconds between two saves."""
+logger = logging.getLogger(__name__)
 
 
-class ListedImage(msgspec.Struct, kw_only=True):
-    """One entry of the list of unreadable images.
+class Listed(msgspec.Struct):
+    """An image to be listed: its chunk, place there, name, why, and whether it was counted."""
 
-    Attributes:
-        index: Position in the list, from 0 (in shards: of all images in order).
-        path: Its path, URL, or `shard.tar/member`.
-        reason: Why: missing, zero bytes, not an image, decode failed, truncated…
-        counted: Whether its pixels are in the table all the same (truncated ones).
-    """
-
-    index: int
+    chunk: int
+    place: int
     path: str
     reason: str
     counted: bool
 
 
-class Progress(msgspec.Struct, kw_only=True):
-    """How far a pass is.
-
-    Attributes:
-        identity: What is being counted, and how.
-        chunks: Finished chunks, the first ones.
-        images: Images in them, readable or not.
-        unreadable: Those not counted.
-        truncated: Those counted though their end is missing.
-        journal_bytes: Valid length of the journal.
-        done: Whether that is all.
-    """
-
-    identity: str
-    chunks: int = 0
-    images: int = 0
-    unreadable: int = 0
-    truncated: int = 0
-    journal_bytes: int = 0
-    done: bool = False
-
-
-@dataclass
-class State:
-    """A pass under way: its progress, its table, and the two files that keep them.
-
-    Args:
-        file: Where the state is kept.
-        journal: Where the listed images are kept, one JSON line each.
-        progress: How far it is.
-        table: The counts so far, int64 [256, 256].
-    """
-
-    file: Path
-    journal: Path
-    progress: Progress
-    table: Table
-
-    @classmethod
-    def new(cls, file: Path, journal: Path, identity: str) -> State:
-        """Begin a pass; what an earlier one left is taken away."""
-        state = cls(file, journal, Progress(identity=identity), np.zeros((256, 256), np.int64))
-        state.remove()
-        return state
-
-    @classmethod
-    def load(cls, file: Path, journal: Path) -> State | None:
-        """Return the state on disk, `None` where there is none or it is damaged."""
-        try:
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-                table = arrays["table"]
-                progress = msgspec.json.decode(arrays["progress"].tobytes(), type=Progress)
-            if progress.journal_bytes and journal.stat().st_size < progress.journal_bytes:
-                return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.DecodeError):
-            return None
-        if table.shape != (256, 256) or table.dtype != np.int64:
-            return None
-        if progress.journal_bytes:
-            os.truncate(journal, progress.journal_bytes)  # lines after the last save
-        else:
-            journal.unlink(missing_ok=True)
-        return cls(file, journal, progress, table)
-
-    def note(self, images: Iterable[ListedImage]) -> None:
-        """Add to the journal."""
-        lines = b"".join(msgspec.json.encode(image) + b"\n" for image in images)
-        if lines:
-            with _disk(self.journal), open(self.journal, "ab") as file:
-                file.write(lines)
-            self.progress.journal_bytes += len(lines)
-
-    def listed(self) -> Iterator[bytes]:
-        """Yield the journal's entries, each a JSON object."""
-        if self.progress.journal_bytes:
-            with open(self.journal, "rb") as file:
-                yield from (line.rstrip(b"\n") for line in file)
-
-    def save(self) -> None:
-        """Put the state on disk, whole: a kill leaves the old one or the new one."""
-        with _disk(self.file):
-            if self.progress.journal_bytes:
-                with open(self.journal, "rb") as file:
-                    os.fsync(file.fileno())
-            part = self.file.with_name(self.file.name + ".part")
-            try:
-                with open(part, "wb") as out:
-                    progress = np.frombuffer(msgspec.json.encode(self.progress), np.uint8)
-                    np.savez_compressed(out, table=self.table, progress=progress)
-                    out.flush()
-                    os.fsync(out.fileno())
-                os.replace(part, self.file)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-
-    def remove(self) -> None:
-        """Take the state away; the pass is finished or given up."""
-        with _disk(self.file):
-            self.file.unlink(missing_ok=True)
-            self.file.with_name(self.file.name + ".part").unlink(missing_ok=True)
-            self.journal.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
-def _disk(where: Path) -> Iterator[None]:
-    """Name the file when the operating system refuses."""
+def _writing(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write: {error.strerror}",
-            where=where,
-            remedy="What was counted before is kept; run the command again to go on.",
-        ) from error
+        raise OutputError(f"cannot write: {error.strerror}", where=file) from error
+
+
+class Pass:
+    """A pass under way: its tables, and how many images each finished chunk had.
+
+    All is kept in two files beside the outputs: an archive that is replaced whole, and a journal
+    of listed images, of which only the lines of finished chunks count.
+
+    Args:
+        folder: Folder of the outputs.
+        stem: What their names begin with.
+        groups: Number of tables.
+        identity: A text that is equal for passes of equal results.
+    """
+
+    def __init__(self, folder: Path, stem: str, groups: int, identity: str) -> None:
+        self.file = folder / f".{stem}.resume.npz"
+        self.journal = folder / f".{stem}.resume.jsonl"
+        self.identity = identity
+        self.tables = np.zeros((groups, 256, 256), np.int64)
+        self.images = np.zeros(0, np.int32)  # by chunk; -1 for unfinished ones
+        self.unreadable = self.truncated = 0
+
+    @property
+    def total(self) -> int:
+        """Images of all finished chunks."""
+        return int(self.images.clip(0).sum(dtype=np.int64))
+
+    def load(self, *, give_up: bool) -> None:
+        """Go on from what is on disk.
+
+        Args:
+            give_up: Take away what another input or other parameters have left.
+
+        Raises:
+            OutputError: That is there, and is not to be given up.
+        """
+        try:
+            with open(self.file, "rb") as file, np.load(file) as saved:
+                identity, tables, images = (
+                    saved["identity"].item(),
+                    saved["tables"],
+                    saved["images"],
+                )
+                listed = saved["listed"].item()
+        except FileNotFoundError:
+            self.remove()
+            return
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            identity = tables = images = listed = None
+        if identity is not None and identity != self.identity:
+            if not give_up:
+                raise OutputError(
+                    f"an unfinished pass ({images.clip(0).sum():,} images) of another input "
+                    "or other parameters is here",
+                    where=self.file,
+                    remedy="Finish it with its own arguments, choose another --output, "
+                    "or pass --recount to give it up.",
+                )
+            logger.warning("%s was of another input or other parameters; given up", self.file)
+            self.remove()
+            return
+        if identity is not None:
+            self.images = images
+            if self._keep_finished() == listed:
+                self.tables = tables
+                logger.info("going on after %s images", f"{self.total:,}")
+                return
+        logger.warning("%s is damaged; the pass begins anew", self.file)
+        self.images, self.unreadable, self.truncated = self.images[:0], 0, 0
+        self.remove()
+
+    def _keep_finished(self) -> int:
+        """Drop the journal's lines of unfinished chunks; return how many stay."""
+        self.unreadable = self.truncated = 0
+        part = self.journal.with_name(f"{self.journal.name}.part")
+        with contextlib.suppress(FileNotFoundError), open(self.journal, "rb") as file:
+            with open(part, "wb") as kept:
+                for line in file:
+                    with contextlib.suppress(msgspec.DecodeError):  # a kill may cut the last one
+                        entry = msgspec.json.decode(line, type=Listed)
+                        if self.has(entry.chunk):
+                            kept.write(line)
+                            self._count_listed(counted=entry.counted)
+            os.replace(part, self.journal)
+        return self.unreadable + self.truncated
+
+    def _count_listed(self, *, counted: bool) -> None:
+        self.truncated += counted
+        self.unreadable += not counted
+
+    def has(self, chunk: int) -> bool:
+        """Tell whether a chunk is finished."""
+        return chunk < len(self.images) and bool(self.images[chunk] >= 0)
+
+    def add(self, chunk: Chunk, counts: Counts) -> None:
+        """Take a chunk's counts.
+
+        Raises:
+            ParameterError: They were made with other versions than ours.
+        """
+        for package, there in counts.versions.items():
+            if (here := versions()[package]) != there:
+                raise ParameterError(
+                    f"the worker {counts.worker} has {package} {there}",
+                    expected=f"{here}, as here",
+                    remedy="Install the same versions on all workers; counts may differ.",
+                )
+        self.tables.reshape(-1)[counts.cells] += counts.pixels
+        if chunk.number >= len(self.images):
+            more = max(chunk.number + 1 - len(self.images), 1024)
+            self.images = np.append(self.images, np.full(more, -1, np.int32))
+        self.images[chunk.number] = counts.images
+        if counts.listed:
+            with _writing(self.journal), open(self.journal, "ab") as file:
+                for place, name, reason, counted in counts.listed:
+                    path = name.encode("utf-8", "surrogateescape").decode(
+                        "utf-8", "backslashreplace"
+                    )
+                    entry = Listed(chunk.number, place, path, reason, counted)
+                    file.write(msgspec.json.encode(entry) + b"\n")
+                    self._count_listed(counted=counted)
+                os.fsync(file.fileno())  # `save` is only as good as its lines
+
+    def save(self) -> None:
+        """Write the state to disk, whole or not at all."""
+        part = self.file.with_name(f"{self.file.name}.part")
+        with _writing(self.file):
+            try:
+                with open(part, "wb") as out:
+                    np.savez_compressed(
+                        out,
+                        tables=self.tables,
+                        images=self.images,
+                        identity=np.array(self.identity),
+                        listed=np.array(self.unreadable + self.truncated),
+                    )
+                    out.flush()
+                    os.fsync(out.fileno())
+                os.replace(part, self.file)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Take the files away."""
+        self.file.unlink(missing_ok=True)
+        self.journal.unlink(missing_ok=True)
+
+    def listed(self) -> Iterator[tuple[int, Listed]]:
+        """Yield the listed images in order, each with its index among all; few are in memory."""
+        lines = array.array("q")  # chunk, place, where its line begins
+        if not self.journal.exists():
+            return
+        with open(self.journal, "rb") as file:
+            begin = 0
+            for line in file:
+                entry = msgspec.json.decode(line, type=Listed)
+                lines.extend((entry.chunk, entry.place, begin))
+                begin += len(line)
+            order = np.frombuffer(lines, np.int64).reshape(-1, 3)
+            first = np.append(0, self.images.clip(0).cumsum(dtype=np.int64))
+            for row in np.lexsort((order[:, 1], order[:, 0])).tolist():
+                file.seek(int(order[row, 2]))
+                entry = msgspec.json.decode(file.readline(), type=Listed)
+                yield int(first[entry.chunk]) + entry.place, entry

@@ -1,0 +1,89 @@
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sslprep.color.counting import GROUPS, Settings, count_chunk, read_file
+from sslprep.color.images import Chunk
+
+
+def _lab(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2LAB)
+
+
+def _counted(path: str, side: int = 256) -> NDArray[np.int64]:
+    lab = _lab(cv2.resize(cv2.imread(path), (side, side)))
+    table = np.zeros((256, 256), np.int64)
+    np.add.at(table, (lab[..., 1].ravel(), lab[..., 2].ravel()), 1)
+    return table
+
+
+def _tables(settings: Settings, paths: list[str], number: int = 0) -> NDArray[np.int64]:
+    found = count_chunk(settings, Chunk(number=number, names=tuple(paths)))
+    tables = np.zeros(settings.groups * 65536, np.int64)
+    tables[found.cells] = found.pixels
+    return tables.reshape(-1, 256, 256)
+
+
+def test_opencv_converts_a_pixel_alike_wherever_it_stands(photos: list[str]) -> None:
+    pictures = [cv2.resize(cv2.imread(path), (61, 61)) for path in photos[:8]]
+    stacked = _lab(np.concatenate(pictures)).reshape(-1, 3)
+    alone = [_lab(picture).reshape(-1, 3) for picture in pictures]
+    assert np.array_equal(stacked, np.concatenate(alone))
+    one_row = np.concatenate(pictures).reshape(1, -1, 3)
+    assert np.array_equal(stacked, _lab(one_row)[0])
+    single = [_lab(pixel[None, None])[0, 0] for pixel in pictures[0].reshape(-1, 3)[:500]]
+    assert np.array_equal(single, stacked[:500])
+
+
+@pytest.mark.parametrize("side", [256, 1, 37, 300, 1100])
+def test_counts_are_those_of_each_picture(photos: list[str], side: int) -> None:
+    some = photos[:19]  # more than two batches
+    expected = sum(_counted(path, side) for path in some)
+    assert np.array_equal(_tables(Settings(side=side), some)[0], expected)
+
+
+@pytest.mark.parametrize("side", [4096, 256])
+def test_pixels_of_one_colour_are_exact_however_many(tmp_path: Path, side: int) -> None:
+    path = str(tmp_path / "grey.png")
+    cv2.imwrite(path, np.full((1, 1, 3), 77, np.uint8))
+    number = 2 if side == 4096 else 400  # float32 would round past 256 of them
+    table = _tables(Settings(side=side), [path] * number)
+    assert table.max() == table.sum() == number * side**2
+
+
+def test_a_sample_is_drawn_by_seed_and_place_alone(photos: list[str]) -> None:
+    all_ = _tables(Settings(side=16), photos)[0]
+    one = _tables(Settings(side=16, sample=0.3, seed=1), photos)
+    assert one.shape == (GROUPS, 256, 256)
+    assert np.array_equal(one, _tables(Settings(side=16, sample=0.3, seed=1), photos))
+    assert not np.array_equal(one, _tables(Settings(side=16, sample=0.3, seed=2), photos))
+    assert not np.array_equal(one, _tables(Settings(side=16, sample=0.3, seed=1), photos, 1))
+    assert 0.15 * all_.sum() < one.sum() < 0.45 * all_.sum()
+    assert (one.sum(0) <= all_).all()
+    assert (one.sum((1, 2)) > 0).sum() > GROUPS / 3
+
+
+def test_opencv_reaches_no_colour_beyond_the_bounds_of_the_docs() -> None:
+    lowest, highest = np.full(3, 255), np.zeros(3, int)
+    plane = np.empty((256, 256, 3), np.uint8)
+    plane[..., 0], plane[..., 1] = np.arange(256), np.arange(256)[:, None]
+    for red in range(256):
+        plane[..., 2] = red
+        lab = _lab(plane).reshape(-1, 3)
+        lowest, highest = np.minimum(lowest, lab.min(0)), np.maximum(highest, lab.max(0))
+    assert (lowest[1:] - 128).tolist() == [-86, -108]
+    assert (highest[1:] - 128).tolist() == [98, 95]
+
+
+def test_a_file_that_comes_in_parts_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(bytes(range(200)))
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda handle, size: read(handle, 10))
+    assert read_file(str(path)) == bytes(range(200))
