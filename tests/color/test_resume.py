@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import sslprep.color.histogram as histogram_module
+from sslprep.atomic import OutputSet
 from sslprep.color import counting, images
 from sslprep.color.generate import generate
 from sslprep.color.histogram import histogram
 from sslprep.color.images import Chunk
 from sslprep.color.resume import Listed, Pass
 from sslprep.errors import ImagesError, OutputError, ParameterError
-from sslprep.files import OutputSet
 
 STATE = ".ab_histogram_train_imagenet.resume.npz"
 JOURNAL = ".ab_histogram_train_imagenet.resume.jsonl"

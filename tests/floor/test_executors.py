@@ -15,7 +15,7 @@ import pytest
 from sslprep import executors
 from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
 from sslprep.executors import Lost, completed, map_chunks, open_executor
-from sslprep.files import read_array
+from sslprep.npy import read_array
 
 
 def test_processes_give_the_results_of_one_process() -> None:

@@ -14,6 +14,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import GROUPS
 from sslprep.color.histogram import check_names, read_table
 from sslprep.color.priors import (
@@ -28,7 +29,8 @@ from sslprep.color.priors import (
     zhang_bins,
 )
 from sslprep.errors import ArrayError, ManifestError, ParameterError
-from sslprep.files import MANIFEST_SUFFIX, OutputSet, read_array, sha256_of
+from sslprep.input_files import sha256_of
+from sslprep.npy import read_array
 from sslprep.parameters import command
 from sslprep.results import result
 

@@ -15,7 +15,7 @@ from sslprep.color.histogram import (
     make_histogram,
     name_of,
 )
-from sslprep.files import sha256_of
+from sslprep.input_files import sha256_of
 from sslprep.manifest import InputRecord, Inputs
 from sslprep.parameters import NotNegative, Positive, command
 from sslprep.results import result

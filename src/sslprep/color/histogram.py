@@ -24,6 +24,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep import console, executors, manifest
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import (
     Counts,
     Settings,
@@ -40,7 +41,8 @@ from sslprep.errors import (
     ParameterError,
     WorkersLostError,
 )
-from sslprep.files import MANIFEST_SUFFIX, OutputSet, read_array, sha256_of
+from sslprep.input_files import sha256_of
+from sslprep.npy import read_array
 from sslprep.parameters import NotNegative, Positive, command
 from sslprep.results import result
 

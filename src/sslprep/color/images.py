@@ -23,11 +23,13 @@ from typing import Any, BinaryIO
 import msgspec
 
 from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.color import remote
 from sslprep.errors import ImagesError, ManifestError, MissingExtraError
-from sslprep.files import MANIFEST_SUFFIX, read_array, reading, sha256_of
 from sslprep.image_files import is_image_name
+from sslprep.input_files import reading, sha256_of
 from sslprep.manifest import InputRecord, Inputs, Manifest
+from sslprep.npy import read_array
 from sslprep.partition import IMAGES
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.bins import read_points, read_priors
 from sslprep.drawing.gamut import bin_size, gamut, prior
 from sslprep.drawing.svg import document
 from sslprep.errors import ManifestError, ParameterError
-from sslprep.files import MANIFEST_SUFFIX, OutputSet
 from sslprep.parameters import command
 from sslprep.results import result
 

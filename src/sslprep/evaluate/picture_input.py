@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.preprocessing import Preprocessing
-from sslprep.color.decoding import UnreadableError, decode_image
-from sslprep.color.lab import opencv
+from sslprep.color.decoding import UnreadableError, decode_image, opencv
 
 SHORTER_SIDE = 256
 Input = NDArray[np.float32]
@@ -88,7 +87,7 @@ def read_chunk(chunk: Chunk) -> tuple[Input, list[str]]:
     problems = []
     for number, path in enumerate(chunk.paths):
         try:
-            picture = decode_image(Path(path).read_bytes())
+            picture, _ = decode_image(Path(path).read_bytes())
         except FileNotFoundError:
             problems.append(f"row {chunk.first + number}, {path}: missing")
         except OSError as error:
