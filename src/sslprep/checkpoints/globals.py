@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,9 +54,8 @@ class PickledType:
     def resolve(self, position: int) -> np.dtype[Any]:
         """Return the NumPy type, if it is on the list of plain numbers."""
         if self.code not in DTYPES:
-            refuse(
-                position, f"an array of type {shown(self.code, 20)!r}, which is not a plain number"
-            )
+            code = shown(self.code, 20)
+            refuse(position, f"an array of type {code!r}, which is not a plain number")
         dtype = DTYPES[self.code]
         return dtype if self.order == "|" else dtype.newbyteorder(self.order)
 
@@ -103,25 +102,13 @@ class Boxed:
 
 def is_latin1(text: str) -> bool:
     """Whether every character is one byte in latin1."""
-    try:
-        text.encode("latin1")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.isascii() or max(text) <= "\xff"
 
 
 def kind_of(value: object) -> str:
     """Return what a value is called in messages."""
-    name = type(value).__name__
-    names = {
-        "Stub": "a global",
-        "InertClass": "a class",
-        "Inert": "a value that is not read",
-        "Span": "a long string",
-        "str": "a string",
-        "StoredArray": "a finished array",
-    }
-    return names.get(name, f"a value of type {name}")
+    names = {Stub: "a global", Inert: "a value that is not read", Span: "a long string"}
+    return names.get(type(value), f"a value of type {type(value).__name__}")
 
 
 def _octets(value: object, position: int) -> Span | bytes:
@@ -186,13 +173,12 @@ def _encode(args: tuple[Any, ...], position: int) -> Span | bytes:
 
 def _ordered_dict(args: tuple[Any, ...], position: int) -> dict[Any, Any]:
     result: dict[Any, Any] = {}
-    if args:
-        if len(args) != 1 or not isinstance(args[0], list):
+    if len(args) > 1 or not isinstance(args[0] if args else [], list):
+        refuse(position, "an OrderedDict that is not made of pairs")
+    for pair in args[0] if args else []:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
             refuse(position, "an OrderedDict that is not made of pairs")
-        for pair in args[0]:
-            if not isinstance(pair, list | tuple) or len(pair) != 2:
-                refuse(position, "an OrderedDict that is not made of pairs")
-            set_item(result, pair[0], pair[1], position)
+        set_item(result, pair[0], pair[1], position)
     return result
 
 
@@ -219,12 +205,10 @@ def _key_text(key: Any, position: int) -> str:
             text = key
         case bytes():
             text = key.decode("latin1")
-        case None | bool() | float():
-            text = str(key)
-        case int() if key.bit_length() <= _INT_KEY_BITS:
-            text = str(key)
-        case int():
+        case int() if key.bit_length() > _INT_KEY_BITS:
             refuse(position, f"a dictionary key that is an integer of over {_INT_KEY_BITS} bits")
+        case None | bool() | float() | int():
+            text = str(key)
         case Inert() | InertClass():
             text = key.kind
         case tuple() if len(key) <= _MAX_KEY_PARTS and not any(isinstance(p, tuple) for p in key):
@@ -293,66 +277,32 @@ _INERT_NAMES = frozenset(
     | {("torch", name) for name in _TORCH}
     | {("typing", "Any")}
 )
-_MODULE = "It is or holds a pickled module; where its code is, load it and save model.state_dict()."
-_ADVICE = (
-    (
-        ("__torch__",),
-        "It is TorchScript; in PyTorch, save torch.jit.load(…).state_dict().",
-    ),
-    (
-        ("haiku", "jax", "jaxlib", "flax", "optax", "chex"),
-        "It is a checkpoint of JAX (Haiku, Flax); where those are installed, save its parameters "
-        "as a pickled dict of NumPy arrays.",
-    ),
-    (
-        (
-            "torch.nn",
-            "torchvision",
-            "timm",
-            "fairseq",
-            "transformers",
-            "__main__",
-            "models",
-            "model",
-        ),
-        _MODULE,
-    ),
-    (
-        ("torch", "apex", "pytorch_lightning", "lightning", "mmcv", "mmengine", "mmcls", "vissl"),
-        "Where its code is, save the state dict alone.",
-    ),
-    (
-        ("tensorflow", "keras", "sklearn", "pandas", "scipy"),
-        "It is no checkpoint of Caffe2 or PyTorch.",
-    ),
+_JAX = (
+    "It is a checkpoint of JAX (Haiku, Flax); where those are installed, save its parameters as a "
+    "pickled dict of NumPy arrays."
 )
+_ADVICE = {
+    "__torch__": "It is TorchScript; in PyTorch, save torch.jit.load(…).state_dict().",
+    **dict.fromkeys(("haiku", "jax", "jaxlib", "flax", "optax", "chex"), _JAX),
+}
+_CLASS = "It may be a pickled module; where its code is, load it and save model.state_dict() alone."
 
 
-def find_global(
-    vocabulary: Vocabulary, module: str, name: str, position: int, *, whole: bool = False
-) -> Stub:
+def find_global(vocabulary: Vocabulary, module: str, name: str, position: int) -> Stub:
     """Return the stub of a global.
 
     Raises:
-        UnsafeFileError: It is on none of the lists. `whole`: the file is one instance of it.
+        UnsafeFileError: It is on none of the lists.
     """
     found = vocabulary.get((module, name))
     if found is None and (name in _INERT or (module, name) in _INERT_NAMES):
         found = InertClass(kind=f"{module}.{name}")
     if found is None:
-        _refuse_global(module, name, position, whole=whole)
+        of_a_model = name[:1].isupper() or module.startswith("torch.")
+        advice = _ADVICE.get(module.split(".")[0], _CLASS if of_a_model else "")
+        kind = shown(f"{module}.{name}", 120)
+        refuse(position, f"refers to {kind}, which is not on the allowlist", advice)
     return found
-
-
-def _refuse_global(module: str, name: str, position: int, *, whole: bool) -> NoReturn:
-    """Refuse a global by its name, with what the owner of the file can do."""
-    advice = _MODULE if whole and name[:1].isupper() else ""
-    for modules, text in _ADVICE:
-        if any(module == m or module.startswith(f"{m}.") for m in modules):
-            advice = text
-            break
-    kind = shown(f"{module}.{name}", 120)
-    refuse(position, f"refers to {kind}, which is not on the allowlist", advice)
 
 
 def built_array(state: Any, position: int) -> StoredArray | Boxed:

@@ -210,9 +210,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
     # Globals, and what is built from them.
 
     def find_class(self, module: str, name: str) -> Stub:
-        # With nothing on the stack yet, the whole file is one object of this class.
-        whole = self.persistent is not None and not self.stack and not self.metastack
-        return find_global(self.vocabulary, module, name, self.position, whole=whole)
+        return find_global(self.vocabulary, module, name, self.position)
 
     def load_reduce(self) -> None:
         called, args = self._pops(2)
@@ -234,14 +232,12 @@ class _Machine(_Unpickler):  # type: ignore[misc]
         self._inert(called, args)
 
     def _inert(self, made: InertClass | Inert, args: Any) -> None:
-        self.append(Inert(made.kind, self._arrays_in(args)))
+        self.append(Inert(made.kind))
+        self._throw(self.stack[-1], args)
 
     def _throw(self, target: Inert, state: Any) -> None:
-        target.arrays += self._arrays_in(state)
-
-    def _arrays_in(self, value: Any) -> int:
-        """Count the arrays of a value that is thrown away; it may be so again and again."""
-        todo, arrays = [value], 0
+        """Drop a state, and note how many arrays were in it; it may be dropped many times."""
+        todo = [state]
         while todo:
             item = todo.pop()
             self.left -= 1
@@ -249,8 +245,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
                 refuse(self.position, "values that are not read, the same ones again and again")
             if isinstance(item, list | tuple | dict):
                 todo += item.values() if isinstance(item, dict) else item
-            arrays += isinstance(item, StoredArray)
-        return arrays
+            target.arrays += isinstance(item, StoredArray)
 
     def load_build(self) -> None:
         target, state = self._pops(2)
