@@ -206,6 +206,16 @@ def test_encrypted_records_are_refused(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "b.pth")
 
 
+def test_bytes_behind_the_pickle_of_an_archive_are_refused(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.pth", "zip")
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(tmp_path / "b.pth", "w") as new:
+        for name in old.namelist():
+            more = b"more" if name.endswith("data.pkl") else b""
+            new.writestr(name, old.read(name) + more)
+    with pytest.raises(SslprepError, match="more bytes after the end of the pickle"):
+        open_checkpoint(tmp_path / "b.pth")
+
+
 @pytest.mark.parametrize(("copies", "fits"), [(2, True), (12, False)])
 def test_arrays_may_share_data_only_about_twice(copies: int, fits: bool, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
