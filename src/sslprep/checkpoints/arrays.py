@@ -14,6 +14,7 @@ import math
 import mmap
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -71,17 +72,15 @@ class MappedFile:
                 self.bytes.madvise(mmap.MADV_DONTNEED, first, length)
 
 
+@dataclass(slots=True, eq=False)
 class Span:
     """A string of a pickle, still in the file: bytes `start` to `stop`, in some encoding."""
 
-    __slots__ = ("_decoded", "encoding", "file", "start", "stop")
-
-    def __init__(self, file: MappedFile, start: int, stop: int, encoding: Encoding) -> None:
-        self.file = file
-        self.start = start
-        self.stop = stop
-        self.encoding = encoding
-        self._decoded: NDArray[np.uint8] | None = None
+    file: MappedFile
+    start: int
+    stop: int
+    encoding: Encoding
+    _decoded: NDArray[np.uint8] | None = None
 
     def can_hold(self, nbytes: int) -> bool:
         """Whether `nbytes` bytes may come out; certain for raw strings, else a bound."""
@@ -130,11 +129,7 @@ class Span:
                 out[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
                 filled += len(part)
         except ValueError as error:  # UnicodeError is one
-            raise UnsafeFileError(
-                f"a string that is not {self.encoding} latin1 ({error})",
-                where=f"byte {self.start}",
-                remedy="Nothing was loaded.",
-            ) from error
+            refuse(self.start, f"a string that is not {self.encoding} latin1 ({error})")
         return out[:filled]
 
     def _parts(self) -> Iterator[bytes]:

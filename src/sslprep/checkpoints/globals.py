@@ -8,7 +8,7 @@ beside the weights are stubs too: their instances are `Inert`, empty whatever th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -42,14 +42,12 @@ class Stub:
 Vocabulary = Mapping[tuple[str, str], Stub]
 
 
+@dataclass(slots=True, eq=False)
 class PickledType:
     """A `numpy.dtype` of a pickle: a code, and the byte order that its state gives."""
 
-    __slots__ = ("code", "order")
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        self.order: Literal["=", "<", ">", "|"] = "="
+    code: str
+    order: Literal["=", "<", ">", "|"] = "="
 
     def resolve(self, position: int) -> np.dtype[Any]:
         """Return the NumPy type, if it is on the list of plain numbers."""
@@ -60,28 +58,24 @@ class PickledType:
         return dtype if self.order == "|" else dtype.newbyteorder(self.order)
 
 
+@dataclass(slots=True, eq=False)
 class UnbuiltArray:
     """What `_reconstruct` gives until BUILD fills it; where the memo holds it, `None` after."""
 
-    __slots__ = ("places",)
-
-    def __init__(self) -> None:
-        self.places: list[int] | None = []
+    places: list[int] | None = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
 class Inert:
-    """An instance of a class on the list: nothing of it is kept but how many arrays it was given.
+    """An instance of a class on the list: nothing is kept of it but how many arrays it was given.
 
     Attributes:
         kind: Module and class, as the file names them.
         arrays: Arrays in the arguments and states that were thrown away.
     """
 
-    __slots__ = ("arrays", "kind")
-
-    def __init__(self, kind: str, arrays: int = 0) -> None:
-        self.kind = kind
-        self.arrays = arrays
+    kind: str
+    arrays: int = 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,13 +85,11 @@ class InertClass(Stub):
     kind: str
 
 
+@dataclass(slots=True, eq=False)
 class Boxed:
     """The only element of a 0-d object array: how NumPy saves a dict in a `.npy` file."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    value: Any
 
 
 def is_latin1(text: str) -> bool:

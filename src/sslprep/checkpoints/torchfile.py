@@ -221,14 +221,15 @@ class _Storages:
 
     def _newer_tensor(self, args: tuple[Any, ...], position: int) -> StoredArray:
         """Build (untyped storage, offset, shape, strides, requires grad, hooks, type)."""
-        if not 7 <= len(args) <= 8 or not isinstance(args[0], _Storage):
-            refuse(position, "a tensor that is not (storage, offset, shape, strides, …, type)")
-        name = args[6].kind.removeprefix("torch.") if isinstance(args[6], InertClass) else ""
-        if name not in _NEWER or args[0].dtype != np.uint8:
-            refuse(position, "a tensor of a type that is not on the list")
+        kind = args[6].kind if len(args) > 6 and isinstance(args[6], InertClass) else ""
+        name = kind.removeprefix("torch.")
+        if name not in _NEWER or not isinstance(args[0], _Storage) or args[0].dtype != np.uint8:
+            refuse(position, "a tensor that is not (untyped storage, offset, shape, …, type)")
         dtype = DTYPES[_NEWER[name]].newbyteorder("<")
-        count, kind = args[0].count // dtype.itemsize, name if name in FLOAT8 else None
-        return self._tensor((_Storage(args[0].key, dtype, count, kind), *args[1:4]), position)
+        storage = _Storage(
+            args[0].key, dtype, args[0].count // dtype.itemsize, name if name in FLOAT8 else None
+        )
+        return self._tensor((storage, *args[1:4]), position)
 
 
 def _parameter(args: tuple[Any, ...], position: int) -> StoredArray:
