@@ -4,8 +4,8 @@
     python benchmarks/bench_checkpoints.py --quick    a quarter of its width
 
 The plain one is what one writes first: `pickle.load`, a loop over the names, `pickle.dump` or
-`torch.save`. It checks nothing, hashes nothing, syncs nothing and does not read back what it
-wrote; ours does all of that within its figures. "importing torch" is the part of the plain
+`torch.save`. It checks nothing, hashes nothing and syncs nothing; ours does all of that within
+its figures. "importing torch" is the part of the plain
 script's conversion to PyTorch that no script can avoid; ours imports it only for `--check`.
 """
 
@@ -42,7 +42,7 @@ def make(file: str, width: int) -> None:
 def ours_rename(source: str, out: str) -> None:
     from sslprep.checkpoints.jigsaw import convert_jigsaw
 
-    convert_jigsaw(model_file=Path(source), output_file=Path(out), overwrite=True)
+    convert_jigsaw(Path(source), Path(out), overwrite=True)
 
 
 def plain_rename(source: str, out: str) -> None:
@@ -57,7 +57,7 @@ def plain_rename(source: str, out: str) -> None:
 def ours_detectron(source: str, out: str) -> None:
     from sslprep.checkpoints.detectron import convert_detectron
 
-    convert_detectron(c2_model=Path(source), output_file=Path(out), absorb_std=True, overwrite=True)
+    convert_detectron(Path(source), Path(out), absorb_std=True, overwrite=True)
 
 
 def plain_detectron(source: str, out: str) -> None:
@@ -78,10 +78,12 @@ def plain_detectron(source: str, out: str) -> None:
         pickle.dump({"blobs": blobs}, file, protocol=2)
 
 
-def ours_pytorch(source: str, out: str, form: str) -> None:
+def ours_pytorch(source: str, out: str, form: str, container: str = "zip") -> None:
     from sslprep.checkpoints.pytorch import convert_pytorch
 
-    convert_pytorch(c2_model=Path(source), output_model=Path(out), format=form, overwrite=True)
+    convert_pytorch(
+        Path(source), Path(out), format=form, container=container, overwrite=True
+    )
 
 
 def plain_pytorch(source: str, out: str) -> None:
@@ -176,6 +178,9 @@ def main() -> None:
                 "plain": command(plain_pytorch, source, out),
                 "importing torch": command(import_torch),
                 "sslprep": command(ours_pytorch, source, out, "torch"),
+                "sslprep, --container legacy": command(
+                    ours_pytorch, source, out, "torch", "legacy"
+                ),
                 "sslprep, safetensors": command(ours_pytorch, source, out, "safetensors"),
             },
             "read, as Python 2 wrote it": {
