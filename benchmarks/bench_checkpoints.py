@@ -81,9 +81,7 @@ def plain_detectron(source: str, out: str) -> None:
 def ours_pytorch(source: str, out: str, form: str, container: str = "zip") -> None:
     from sslprep.checkpoints.pytorch import convert_pytorch
 
-    convert_pytorch(
-        Path(source), Path(out), format=form, container=container, overwrite=True
-    )
+    convert_pytorch(Path(source), Path(out), format=form, container=container, overwrite=True)
 
 
 def plain_pytorch(source: str, out: str) -> None:
