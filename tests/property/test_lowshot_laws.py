@@ -41,9 +41,7 @@ def sample_of(labels: Matrix, draws: Draws, k: int, sample: int) -> NDArray[np.i
     return sample_matrix(labels.shape, drawn)  # type: ignore[arg-type]
 
 
-def rows_of(
-    labels: NDArray[np.int64], draws: Draws, size: Size, sample: int
-) -> NDArray[np.int64]:
+def rows_of(labels: NDArray[np.int64], draws: Draws, size: Size, sample: int) -> NDArray[np.int64]:
     return np.concatenate(draw_sample(classes_of(labels), draws, size, sample).positives)
 
 
@@ -156,7 +154,6 @@ class TestSingleLabel:
         ]
         for small, large in pairwise(sets):
             assert small < large
-
 
     @given(class_ids, seeds, samples, st.floats(0.01, 1), st.booleans())
     def test_balanced_fractions_have_equal_classes(
