@@ -36,7 +36,9 @@ SCRIPTS: Mapping[str, Script] = {
     "generate_jigsaw_permutations": Script(
         "jigsaw generate", {"method": "max_avg", "ties": "reference"}
     ),
-    "generate_colorization_bins_priors": Script("color generate", {"grid": "fair"}),
+    "generate_colorization_bins_priors": Script(
+        "color generate", {"grid": "fair", "type": "train", "dataset": "imagenet"}
+    ),
     "create_voc_low_shot_samples": Script("lowshot voc"),
     "create_voc_low_shot_challenge_samples": Script("lowshot voc"),
     "create_places_low_shot_samples": Script("lowshot places", {"skip_impossible": True}),
