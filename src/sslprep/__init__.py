@@ -24,12 +24,8 @@ if TYPE_CHECKING:
     from sslprep.color.encoding import encode as encode
     from sslprep.color.generate import generate as generate_color_bins
     from sslprep.color.histogram import histogram as color_histogram
-    from sslprep.data.check import check as check_images
     from sslprep.data.coco import write_coco as write_coco
     from sslprep.data.folders import write_folders as write_folders
-    from sslprep.data.link_tree import link_tree as link_tree
-    from sslprep.data.merge import merge as merge_partitions
-    from sslprep.data.relocate import relocate as relocate
     from sslprep.data.voc import write_voc as write_voc
     from sslprep.errors import SslprepError as SslprepError
     from sslprep.evaluate.features import write_features as write_features
@@ -45,11 +41,15 @@ if TYPE_CHECKING:
     from sslprep.lowshot.verify import verify_samples as verify_samples
     from sslprep.manifest import verify as verify
     from sslprep.partition import read_partition as read_partition
+    from sslprep.partition.check import check as check_images
+    from sslprep.partition.link_tree import link_tree as link_tree
+    from sslprep.partition.merge import merge as merge_partitions
+    from sslprep.partition.relocate import relocate as relocate
     from sslprep.report.page import report as write_report
 
 _PLACES = {
     "SslprepError": "errors:SslprepError",
-    "check_images": "data.check:check",
+    "check_images": "partition.check:check",
     "color_bins": "color.bins:bins",
     "color_histogram": "color.histogram:histogram",
     "convert_caffe2": "checkpoints.caffe2:convert_caffe2",
@@ -67,12 +67,12 @@ _PLACES = {
     "generate_permutations": "jigsaw.generate:generate",
     "identify_splits": "lowshot.identify:identify",
     "inspect": "inspection.command:inspect",
-    "link_tree": "data.link_tree:link_tree",
-    "merge_partitions": "data.merge:merge",
+    "link_tree": "partition.link_tree:link_tree",
+    "merge_partitions": "partition.merge:merge",
     "permutation_stats": "jigsaw.stats:stats",
     "read_checkpoint": "checkpoints.open:read_checkpoint",
     "read_partition": "partition:read_partition",
-    "relocate": "data.relocate:relocate",
+    "relocate": "partition.relocate:relocate",
     "verify": "manifest:verify",
     "verify_samples": "lowshot.verify:verify_samples",
     "write_coco": "data.coco:write_coco",

@@ -69,20 +69,20 @@ COMMANDS: Mapping[str, Command] = {
         "Write image and label files of ImageNet, Places or any other set of class folders.",
     ),
     "data check": Command(
-        "sslprep.data.check:check",
+        "sslprep.partition.check:check",
         "Read every image of finished partitions and report those that are missing or damaged.",
         shows=True,
     ),
     "data relocate": Command(
-        "sslprep.data.relocate:relocate",
+        "sslprep.partition.relocate:relocate",
         "Rewrite the path prefix of finished partitions, without touching the data set.",
     ),
     "data merge": Command(
-        "sslprep.data.merge:merge",
+        "sslprep.partition.merge:merge",
         "Merge finished partitions of the same classes into one.",
     ),
     "data link-tree": Command(
-        "sslprep.data.link_tree:link_tree",
+        "sslprep.partition.link_tree:link_tree",
         "Make class folders of links to the images of a single-label partition.",
     ),
     "lowshot voc": Command(

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from sslprep import manifest
-from sslprep.data.check import check, inspect_image
 from sslprep.data.folders import write_folders
+from sslprep.partition.check import check, inspect_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(NOISE)

@@ -9,8 +9,8 @@ import pytest
 
 from sslprep import manifest
 from sslprep.data.coco import write_coco
-from sslprep.data.write_partitions import PartitionsWritten
 from sslprep.errors import AnnotationError, DatasetError, OutputError, ParameterError
+from sslprep.partition.write import PartitionsWritten
 
 
 def write(place: Path, **more: object) -> PartitionsWritten:

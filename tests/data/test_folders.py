@@ -204,7 +204,7 @@ def test_reads_the_official_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "val", "message"),
     [
-        ("a/x.jpg 0\na/y.jpg\n", "", r"train_x\.csv, line 1"),
+        ("a/x.jpg 0\na/y.jpg\n", "", r"train_x\.csv, line 2"),
         ("a/x.jpg -1\n", "", r"train_x\.csv, line 1"),
         ("../a/x.jpg 1\n", "", r"train_x\.csv, line 1"),
         ("a/x.jpg 0\na/y.jpg 1\n", "", "line 2: a has the label 1, but a had 0"),

@@ -8,8 +8,8 @@ import pytest
 
 from sslprep import manifest
 from sslprep.data.folders import write_folders
-from sslprep.data.relocate import relocate
 from sslprep.errors import DatasetError, ManifestError, OutputError
+from sslprep.partition.relocate import relocate
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sslprep.data.check import check
 from sslprep.data.coco import write_coco
 from sslprep.data.folders import write_folders
-from sslprep.data.relocate import relocate
 from sslprep.data.voc import write_voc
 from sslprep.errors import SslprepError
+from sslprep.partition.check import check
+from sslprep.partition.relocate import relocate
 
 IMAGE = '{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}'
 ANNOTATION = '{"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 4}'
@@ -235,7 +235,7 @@ def test_killed_run_leaves_no_file_under_a_final_name(tmp_path: Path) -> None:
     """kill -9 while the images are being written, by way of a name list that never ends."""
     make_set(tmp_path / "set")
     program = (
-        "import sys, time, pathlib, sslprep.data.write_partitions as w\n"
+        "import sys, time, pathlib, sslprep.partition.write as w\n"
         "old = w.write_strings\n"
         "def slow(*args, **options):\n"
         "    old(*args, **options)\n"

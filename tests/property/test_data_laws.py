@@ -13,7 +13,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sslprep.data import row_formats
 from sslprep.data.class_folders import list_images, natural
 from sslprep.data.coco_labels import (
     REASONS,
@@ -25,10 +24,11 @@ from sslprep.data.coco_labels import (
     select,
 )
 from sslprep.data.image_lists import split_line
-from sslprep.data.images import Images, stored_prefix
 from sslprep.data.voc import _parse_lines as parse_lines
 from sslprep.data.voc import combine, parse_list
 from sslprep.errors import AnnotationError
+from sslprep.partition import row_formats
+from sslprep.partition.images import Images, stored_prefix
 
 edges = st.sampled_from(
     [0.0, 1.0, -1.0, 0.5, 99.0, 100.0, 639.0, 1e308, -1e308, math.inf, -math.inf, math.nan]

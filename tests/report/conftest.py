@@ -53,7 +53,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sslprep.color.bins import bins
     from sslprep.color.histogram import histogram
     from sslprep.color.plot import plot
-    from sslprep.data.check import check
     from sslprep.data.folders import write_folders
     from sslprep.data.voc import write_voc
     from sslprep.demo import checkpoints
@@ -61,6 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sslprep.jigsaw.stats import stats
     from sslprep.lowshot.multilabel import draw_multilabel_samples
     from sslprep.lowshot.singlelabel import draw_singlelabel_samples
+    from sslprep.partition.check import check
 
     base = tmp_path_factory.mktemp("world")
     out = base / "out"

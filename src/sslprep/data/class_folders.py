@@ -43,9 +43,6 @@ def list_images(path: Path, *, recursive: bool = False) -> Found:
     Args:
         path: The folder.
         recursive: Take those of sub-folders too, in the order of torchvision's `ImageFolder`.
-
-    Raises:
-        DatasetError: A folder cannot be read, or a name is not UTF-8.
     """
     images, folders, entries = _scan(path)
     if not folders:
@@ -97,9 +94,6 @@ def list_folders(path: Path) -> tuple[list[str], int]:
 
     Returns:
         Their names, sorted by code point, and how many other entries there are.
-
-    Raises:
-        DatasetError: The folder cannot be read, or a name is not UTF-8.
     """
     with _naming_the_folder(path), os.scandir(path) as entries:
         every = [(e.name, _is(e.is_dir) and not _is_junk(e.name)) for e in entries]
@@ -135,9 +129,6 @@ def read_classes(path: Path, known: Sequence[str]) -> list[str]:
     """Read a file of class names, one a line: the classes to take, in the order of their ids.
 
     A line may have further words after the class, as `synset_words.txt` has.
-
-    Raises:
-        AnnotationError: A class that has no folder, or one that is there twice.
     """
     classes: list[str] = []
     there = set(known)

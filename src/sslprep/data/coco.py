@@ -17,17 +17,17 @@ from sslprep.data.coco_labels import (
     read_presence,
     select,
 )
-from sslprep.data.images import Images, stored_prefix
-from sslprep.data.write_partitions import (
+from sslprep.errors import AnnotationError, DatasetError, ParameterError
+from sslprep.parameters import command
+from sslprep.partition import ClassRecord
+from sslprep.partition.images import Images, stored_prefix
+from sslprep.partition.write import (
     Format,
     NewPartition,
     PartitionSet,
     PartitionsWritten,
     check_names,
 )
-from sslprep.errors import AnnotationError, DatasetError, ParameterError
-from sslprep.parameters import command
-from sslprep.partition import ClassRecord
 
 PARTITIONS = ("train", "val", "minival", "valminusminival")
 
@@ -49,9 +49,6 @@ def plan(
 
     minival2014 is exactly the image set of val2017, and valminusminival2014 is the rest of
     val2014, so where their files are missing they follow from val's.
-
-    Raises:
-        DatasetError: The file of a partition that cannot be derived is missing.
     """
     derivable = ("minival", "valminusminival") if folder.is_dir() else ()
     missing = [files[n] for n in wanted if n not in derivable and not files[n].is_file()]
@@ -154,6 +151,7 @@ def write_coco(
         ParameterError: Choices that cannot work together.
         OutputError: The output exists, or cannot be written.
     """
+    given = dict(locals())
     check_names(partitions)
     files = _files(source, year, annotations)
     if unknown := [name for name in partitions or () if name not in files]:
@@ -222,17 +220,7 @@ def write_coco(
             made,
             classes=[ClassRecord(c.name, c.id) for c in classes],
             command="data coco",
-            parameters={
-                "json_annotations_dir": source,
-                "train_imgs_path": train_imgs_path,
-                "val_imgs_path": val_imgs_path,
-                "year": year,
-                "annotations": annotations,
-                "partitions": partitions,
-                "minival_ids": minival_ids,
-                "image_level": image_level,
-                "relative_to": relative_to,
-            },
+            parameters=given,
             inputs=inputs,
             warnings=warnings,
             root=relative_to,

@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter
+from itertools import chain, repeat
+from operator import attrgetter, eq
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -140,9 +140,6 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
     Args:
         path: The file.
         image_level: Count annotations whether or not they have a box.
-
-    Raises:
-        AnnotationError: Not such a file, or annotations of which none counts.
     """
     try:
         if image_level:
@@ -168,11 +165,7 @@ def read_categories(path: Path) -> list[Category]:
 
 
 def read_image_ids(path: Path) -> set[int]:
-    """Read image ids: of a COCO file's `images`, of a JSON list, or one a line.
-
-    Raises:
-        AnnotationError: Something else is in the file.
-    """
+    """Read image ids: of a COCO file's `images`, of a JSON list, or one a line."""
     with reading(path, AnnotationError), open(path, "rb") as file:
         start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start == b"{":
@@ -271,11 +264,7 @@ def valid_boxes(
 
 
 def presence(instances: Instances | ImageLevelInstances) -> Presence:
-    """Build the label matrix of a decoded annotation file.
-
-    Raises:
-        AnnotationError: A duplicate id, an unknown image or category, or a bad file name.
-    """
+    """Build the label matrix of a decoded annotation file."""
     images, categories = instances.images, instances.categories
     _check_categories(categories)
     _check_file_names(images)
@@ -284,8 +273,10 @@ def presence(instances: Instances | ImageLevelInstances) -> Presence:
     rows = {image.id: row_of_name[image.file_name] for image in images}
     if len(rows) < len(images):
         raise _duplicate("images", [image.id for image in images])
-    image_at = _positions(instances.annotations, "image_id", [image.id for image in images])
-    column = _positions(instances.annotations, "category_id", [c.id for c in categories])
+    place = {id_: at for at, id_ in enumerate(rows)}
+    image_at = _positions(instances.annotations, "image_id", place)
+    columns = {category.id: at for at, category in enumerate(categories)}
+    column = _positions(instances.annotations, "category_id", columns)
     reasons = _reasons(instances, image_at)
     valid = reasons < 0
     labels = np.zeros((len(file_names), len(categories)), dtype=np.int32)
@@ -310,7 +301,7 @@ def _reasons(
     """Return for each annotation the place of its reason in `REASONS`; -1: it counts."""
     found, count = instances.annotations, len(instances.annotations)
     flags = map(attrgetter("ignore"), found)
-    reasons = [np.fromiter((flag == 1 for flag in flags), np.bool_, count)]
+    reasons = [np.fromiter(map(eq, flags, repeat(1)), np.bool_, count)]
     if isinstance(instances, Instances):
         area = np.fromiter(map(attrgetter("area"), found), np.float64, count)
         flat = chain.from_iterable(map(attrgetter("bbox"), found))
@@ -322,29 +313,31 @@ def _reasons(
 
 
 def _positions(
-    annotations: Sequence[Annotation | ImageLevel], field: str, ids: list[int]
+    annotations: Sequence[Annotation | ImageLevel], field: str, places: Mapping[int, int]
 ) -> NDArray[np.intp]:
-    """Return where in `ids` each annotation's field stands."""
-    listed = "images" if field == "image_id" else "categories"
-    known = np.array(ids, dtype=np.int64)
+    """Return the place of the image or category that each annotation names."""
+    ids = map(attrgetter(field), annotations)
     try:
-        wanted = np.fromiter(map(attrgetter(field), annotations), np.int64, len(annotations))
-    except OverflowError as error:
-        every = [getattr(annotation, field) for annotation in annotations]
-        first = next(at for at, id_ in enumerate(every) if not -(2**63) <= id_ < 2**63)
-        place = f"$.annotations[{first}].{field}"
-        raise AnnotationError(f"{every[first]} is beyond 64 bits", where=place) from error
-    order = np.argsort(known, kind="stable")
-    found = np.searchsorted(known, wanted, sorter=order)
-    at: NDArray[np.intp] = order[np.minimum(found, len(ids) - 1)] if ids else found
-    unknown = known[at] != wanted if ids else np.ones(len(wanted), np.bool_)
-    if unknown.any():
-        first = int(np.argmax(unknown))
+        if min(places, default=0) >= 0 and max(places, default=0) < _TABLE:
+            table = np.full(_TABLE + 1, -1)
+            table[[*places]] = [*places.values()]
+            wanted = np.fromiter(ids, np.int64, len(annotations))
+            at = table[np.clip(wanted, -1, _TABLE)]
+            if at.min(initial=0) >= 0:
+                return at
+            ids = iter(wanted.tolist())
+        return np.fromiter(map(places.__getitem__, ids), np.intp, len(annotations))
+    except (ValueError, KeyError, OverflowError) as error:
+        every = (getattr(annotation, field) for annotation in annotations)
+        first, id_ = next((at, id_) for at, id_ in enumerate(every) if id_ not in places)
+        listed = "images" if field == "image_id" else "categories"
         raise AnnotationError(
-            f"{wanted[first]} is not among the file's {listed}",
-            where=f"$.annotations[{first}].{field}",
-        )
-    return at
+            f"{id_} is not among the file's {listed}", where=f"$.annotations[{first}].{field}"
+        ) from error
+
+
+_TABLE = 1 << 20
+"""Ids below this, as COCO's are, are looked up in a table: five times faster than a dict."""
 
 
 def _check_categories(categories: Sequence[Category]) -> None:
@@ -380,11 +373,7 @@ def _check_file_names(images: Sequence[Image | ImageName]) -> None:
 
 
 def select(found: Presence, ids: set[int], *, inside: bool) -> Presence:
-    """Keep the rows of the images in `ids` (or, with `inside=False`, all other rows).
-
-    Raises:
-        AnnotationError: An id that the annotation file does not have.
-    """
+    """Keep the rows of the images in `ids` (or, with `inside=False`, all other rows)."""
     unknown = sorted(ids - found.rows.keys())
     if unknown:
         raise AnnotationError(
@@ -405,11 +394,7 @@ def select(found: Presence, ids: set[int], *, inside: bool) -> Presence:
 
 
 def align(found: Presence, classes: Sequence[Category]) -> NDArray[np.int32]:
-    """Return the labels with columns in the order of `classes`, matched by name.
-
-    Raises:
-        AnnotationError: The file has other categories.
-    """
+    """Return the labels with columns in the order of `classes`, matched by name."""
     mine, wanted = [c.name for c in found.classes], [c.name for c in classes]
     if mine == wanted:
         return found.labels

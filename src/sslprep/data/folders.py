@@ -7,6 +7,7 @@ them), also for val: a label means the same class in every partition and on ever
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,31 +24,26 @@ from sslprep.data.class_folders import (
     warn_of_order,
 )
 from sslprep.data.image_lists import partition_of, read_list, read_rows
-from sslprep.data.images import Images, stored_prefix
 from sslprep.data.val_labels import find_file, read_val_labels
-from sslprep.data.write_partitions import (
+from sslprep.errors import AnnotationError, DatasetError, ParameterError
+from sslprep.parameters import Fraction, NotNegative, command
+from sslprep.partition import ClassRecord
+from sslprep.partition.images import Images, stored_prefix
+from sslprep.partition.write import (
     Format,
     NewPartition,
     PartitionSet,
     PartitionsWritten,
     check_names,
 )
-from sslprep.errors import AnnotationError, DatasetError, ParameterError
-from sslprep.parameters import Fraction, NotNegative, command
-from sslprep.partition import ClassRecord
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Contents:
-    """What one partition consists of, and what was noticed on the way.
+    """What one partition consists of: images by class, in the order of the ids.
 
-    Attributes:
-        groups: Images by class, in the order of the ids.
-        root: The folder that they are in; `None`: their paths are whole.
-        nested: Whether the class is a folder of that folder.
-        inputs: Folders with the number of files used, and files with `None`.
-        skipped: How many other files and folders were seen.
-        warnings: What was noticed.
+    They are in `root` (`None`: their paths are whole), where the class may be a folder. `inputs`
+    maps folders to the number of files used, and files to `None`.
     """
 
     groups: Mapping[str, Sequence[str]]
@@ -85,17 +81,7 @@ def _some(names: Sequence[str]) -> str:
 def read_tree(
     folder: Path, classes: Sequence[str], known: Sequence[str], *, recursive: bool
 ) -> _Contents:
-    """Read `<folder>/<class>/<images>`.
-
-    Args:
-        folder: The folder.
-        classes: The classes to take, in the order of their ids.
-        known: All class folders of train.
-        recursive: Take images of sub-folders too.
-
-    Raises:
-        DatasetError: A class folder that train lacks, or no image in any.
-    """
+    """Read `<folder>/<class>/<images>` of `classes`; `known` are all class folders of train."""
     own, skipped = list_folders(folder)
     unknown = sorted(set(own) - set(known))
     if unknown:
@@ -147,12 +133,7 @@ def read_tree(
 def read_flat(
     folder: Path, ground_truth: Path, classes: Sequence[str]
 ) -> tuple[list[ClassRecord], _Contents]:
-    """Read images directly in a folder, with their classes from a ground-truth file.
-
-    Raises:
-        AnnotationError: The ground truth is malformed.
-        DatasetError: An image without class, or of a class that train lacks.
-    """
+    """Read images directly in a folder, with their classes from a ground-truth file."""
     found = list_images(folder)
     if not found.images:
         raise DatasetError(
@@ -201,12 +182,7 @@ def read_flat(
 def read_lists(
     source: Path, files: Mapping[str, Path]
 ) -> tuple[list[ClassRecord], dict[str, _Contents]]:
-    """Read lists: the classes (train's, where its list is given), and the partitions.
-
-    Raises:
-        AnnotationError: A list is malformed.
-        DatasetError: Lists that do not agree on a class.
-    """
+    """Read lists: the classes (train's, where its list is given), and the partitions."""
     classes: list[ClassRecord] = []
     made = {}
     for name in sorted(files, key=lambda name: (name != "train", name)):
@@ -227,11 +203,7 @@ def read_lists(
 
 
 def name_lists(files: Sequence[Path], wanted: Sequence[str] | None) -> dict[str, Path]:
-    """Return the list of each partition: by `name=file`, by the file's name, or by --partitions.
-
-    Raises:
-        ParameterError: A list whose partition cannot be told, or two of one partition.
-    """
+    """Return the list of each partition: by `name=file`, by the file's name, or by --partitions."""
     by_name: dict[str, Path] = {}
     for path in files:
         name, equals, file = str(path).partition("=")
@@ -260,11 +232,7 @@ def read_folders(
     recursive: bool,
     val_labels: Path | None,
 ) -> tuple[list[ClassRecord], dict[str, _Contents]]:
-    """Read the folders of all partitions: the classes, which are train's, and the partitions.
-
-    Raises:
-        DatasetError: The folders are not laid out as they should be.
-    """
+    """Read the folders of all partitions: the classes, which are train's, and the partitions."""
     missing = [name for name, folder in folders.items() if not folder.is_dir()]
     if missing:
         present = [name for name, folder in folders.items() if folder.is_dir()]
@@ -282,9 +250,8 @@ def read_folders(
     train = folders.get("train", source / "train")
     flat = [] if val_labels is None else [name for name in folders if name == "val"]
     warnings: list[str] = []
-    leading = (
-        train if train.is_dir() else next((f for n, f in folders.items() if n not in flat), None)
-    )
+    others = [folder for name, folder in folders.items() if name not in flat]
+    leading = train if train.is_dir() else next(iter(others), None)
     known = list_folders(leading)[0] if leading else []
     if leading != train:
         whose = "val's" if flat or "val" in folders else "their"
@@ -310,11 +277,7 @@ def read_folders(
 
 
 def keep_listed(contents: _Contents, path: Path) -> _Contents:
-    """Keep the images that a list names, by `class/file` or by bare file name.
-
-    Raises:
-        AnnotationError: A name stands twice, or is not among the images.
-    """
+    """Keep the images that a list names, by `class/file` or by bare file name."""
     wanted: dict[str, int] = {}
     for number, image, _ in read_rows(path):
         name = image.strip("/").rpartition("/")[2]
@@ -325,21 +288,15 @@ def keep_listed(contents: _Contents, path: Path) -> _Contents:
         c: [n for n in names if n.rpartition("/")[2] in wanted]
         for c, names in contents.groups.items()
     }
-    taken = [name.rpartition("/")[2] for names in groups.values() for name in names]
-    if (
-        missing := [name for name in wanted if name not in set(taken)]
-        if len(set(taken)) < len(wanted)
-        else []
-    ):
+    taken = Counter(name.rpartition("/")[2] for names in groups.values() for name in names)
+    if missing := [name for name in wanted if name not in taken]:
         raise AnnotationError(
             f"names {len(missing):,} images that are not in {contents.root}, such as {missing[0]}",
             where=path,
-            expected=f"names among its {sum(map(len, contents.groups.values())):,} images",
+            expected=f"names among its {len(contents.keys()):,} images",
         )
-    if len(taken) > len(wanted):
-        raise AnnotationError(
-            "names files of which several classes have one of the same name", where=path
-        )
+    if twice := [name for name, count in taken.items() if count > 1]:
+        raise AnnotationError(f"{twice[0]} is a file of several classes", where=path)
     return replace(contents, groups=groups, inputs={**contents.inputs, path: None})
 
 
@@ -358,18 +315,12 @@ def split_off(contents: _Contents, fraction: float, seed: int) -> dict[str, _Con
         train[name] = [image for row, image in enumerate(images) if row not in drawn]
     empty = [name for name, images in val.items() if not images]
     note = f"{len(empty)} classes are too small for an image in val: {_some(empty)}"
-    return {
-        "train": replace(contents, groups=train),
-        "val": replace(contents, groups=val, warnings=(note,) if empty else ()),
-    }
+    rest = replace(contents, groups=val, warnings=(note,) if empty else ())
+    return {"train": replace(contents, groups=train), "val": rest}
 
 
 def name_folders(source: Path, partitions: Sequence[str] | None) -> dict[str, Path]:
-    """Return the folder of each partition: `train,val`, or `train=training,val=valid`.
-
-    Raises:
-        ParameterError: A name that cannot be a file's, or one that stands twice.
-    """
+    """Return the folder of each partition: `train,val`, or `train=training,val=valid`."""
     pairs = [text.partition("=") for text in partitions or ("train", "val")]
     names = [name.strip() for name, _, _ in pairs]
     check_names(names)
@@ -441,6 +392,7 @@ def write_folders(
         ParameterError: Choices that cannot work together.
         OutputError: The output exists, or cannot be written.
     """
+    given = dict(locals())
     _check_choices(
         {"--list": list, "--val-labels": val_labels},
         {"--list": list, "--classes": classes},
@@ -514,21 +466,7 @@ def write_folders(
             made,
             classes=records,
             command="data folders",
-            parameters={
-                "data_source_dir": source,
-                "partitions": partitions,
-                "val_labels": val_labels,
-                "list": list,
-                "subset": subset,
-                "classes": classes,
-                "class_order": class_order,
-                "recursive": recursive,
-                "unlabelled": unlabelled,
-                "val_fraction": val_fraction,
-                "seed": seed,
-                "generate_json": generate_json,
-                "relative_to": relative_to,
-            },
+            parameters=given,
             inputs=inputs,
             root=relative_to,
         )

@@ -24,9 +24,6 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
 
     White space, tab, comma or semicolon may stand between; cells may be quoted as in csv files;
     a header line is passed over.
-
-    Raises:
-        AnnotationError: Not a text file, or an image name that leads elsewhere.
     """
     for number, text in enumerate(read_text(path, AnnotationError).split("\n"), 1):
         line = text.strip()
@@ -107,11 +104,6 @@ def read_list(
 
     Returns:
         Classes in order of their ids, and their images.
-
-    Raises:
-        AnnotationError: A line of another form, an image twice, or folders and labels that do
-            not correspond one to one.
-        DatasetError: A class or a label that train does not have.
     """
     rows = list(read_rows(path))
     if not rows:
@@ -119,7 +111,11 @@ def read_list(
     absolute = _is_absolute(rows, source)
     images = [image if absolute else image.strip("/") for _, image, _ in rows]
     labels = [label for _, _, label in rows]
-    numbered = all(label is not None and re.fullmatch(r"\d{1,9}", label) for label in labels)
+    kinds = [label and bool(re.fullmatch(r"\d{1,9}", label)) for label in labels]
+    for (number, image, label), kind in zip(rows, kinds, strict=True):
+        if kind != kinds[0] or (not kind and (label or "x").lstrip("-").isdecimal()):
+            raise bad_line(path, number, f"{image} {label or ''}".strip())
+    numbered = kinds[0]
     with_folder = all("/" in image for image in images)
     if numbered and with_folder:
         names = _folder_names(path, rows, images, absolute=absolute)
@@ -132,8 +128,6 @@ def read_list(
         names = []
         for (number, image, label), name in zip(rows, images, strict=True):
             folder = name.rpartition("/")[0] if with_folder else name.partition("_")[0]
-            if (label is None) != (labels[0] is None) or (label or "x").lstrip("-").isdecimal():
-                raise bad_line(path, number, f"{image} {label or ''}".strip())
             if label is None and (not is_image_name(name) or folder == name):
                 raise bad_line(path, number, image)
             names.append(label or folder)

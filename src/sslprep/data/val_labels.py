@@ -14,11 +14,7 @@ DEVKIT_FILE = "ILSVRC2012_validation_ground_truth.txt"
 
 
 def find_file(path: Path) -> Path:
-    """Return the ground-truth file: the one given, or the devkit's in the folder given.
-
-    Raises:
-        AnnotationError: A folder without one.
-    """
+    """Return the ground-truth file: the one given, or the devkit's in the folder given."""
     if not path.is_dir():
         return path
     for place in (path, path / "data", path / "ILSVRC2012_devkit_t12" / "data"):
@@ -46,10 +42,6 @@ def read_val_labels(
 
     Returns:
         Image, with or without suffix -> class name; and whether the names are plain numbers.
-
-    Raises:
-        AnnotationError: A line of another form, an image with two classes, or numbers that
-            nothing explains.
     """
     lines = [line.strip() for line in read_text(path, AnnotationError).split("\n")]
     words = [line for line in lines if line]

@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import manifest
-from sslprep.data.images import Images, stored_prefix
 from sslprep.data.voc_xml import read_annotations
-from sslprep.data.write_partitions import (
+from sslprep.errors import AnnotationError, DatasetError
+from sslprep.image_files import is_image_name
+from sslprep.input_files import reading
+from sslprep.parameters import command
+from sslprep.partition import ABSENT, IGNORE, PRESENT, ClassRecord
+from sslprep.partition.images import Images, stored_prefix
+from sslprep.partition.write import (
     Format,
     NewPartition,
     PartitionSet,
     PartitionsWritten,
     check_names,
 )
-from sslprep.errors import AnnotationError, DatasetError
-from sslprep.image_files import is_image_name
-from sslprep.input_files import reading
-from sslprep.parameters import command
-from sslprep.partition import ABSENT, IGNORE, PRESENT, ClassRecord
 
 Split = Literal["train", "val", "trainval", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "trainval", "test")
@@ -46,9 +46,6 @@ def parse_list(data: bytes) -> dict[bytes, int]:
 
     Args:
         data: Lines of an image id and 1, -1 or 0, with any white space between.
-
-    Raises:
-        AnnotationError: A line of another form, or one image with two labels; names the line.
 
     Example:
         >>> parse_list(b"000005 -1\r\n000007  1\r\n000009  0\r\n")
@@ -118,11 +115,7 @@ def combine(lists: Mapping[str, Mapping[bytes, int]]) -> tuple[list[str], NDArra
 
 
 def find_source(folder: Path) -> Path:
-    """Return the folder that holds `ImageSets/Main`: the one given, or the VOC20xx within it.
-
-    Raises:
-        DatasetError: There is none, or more than one.
-    """
+    """Return the folder that holds `ImageSets/Main`: the one given, or the VOC20xx within it."""
     if (folder / "ImageSets" / "Main").is_dir():
         return folder
     inner = sorted(p for p in folder.glob("VOC20*") if (p / "ImageSets" / "Main").is_dir())
@@ -185,10 +178,6 @@ def read_lists(
 
     Returns:
         Classes in column order; split -> class -> labels; names that were left out.
-
-    Raises:
-        AnnotationError: A list is malformed.
-        DatasetError: A class that is in one split only, or a wanted one that is in none.
     """
     named = sorted({name for split in splits for name in files[split]})
     classes = list(wanted or [name for name in named if "_" not in name])
@@ -308,8 +297,9 @@ def write_voc(
         DatasetError: The folder has no labels, or a class is missing in a split.
         OutputError: The output exists, or cannot be written.
     """
+    given = dict(locals())
     check_names(partitions)
-    given, source = source, find_source(source)
+    source = find_source(source)
     folder, images_folder = source / "ImageSets" / "Main", source / "JPEGImages"
     files = class_files(folder)
     xml = not any(files.values()) and (source / "Annotations").is_dir()
@@ -365,14 +355,7 @@ def write_voc(
             made,
             classes=[ClassRecord(name, column) for column, name in enumerate(names)],
             command="data voc",
-            parameters={
-                "data_source_dir": given,
-                "separate_partitions": separate_partitions,
-                "partitions": partitions,
-                "classes": classes,
-                "generate_json": generate_json,
-                "relative_to": relative_to,
-            },
+            parameters=given,
             inputs=inputs,
             warnings=warnings,
             root=relative_to,

@@ -19,9 +19,6 @@ def labels_of(data: bytes) -> dict[str, int]:
 
     Present if any object of the class is not difficult, ignore if all of them are.
 
-    Raises:
-        ParseError: Not such an XML file.
-
     Example:
         >>> dog = b"<object><name>dog</name><difficult>1</difficult></object>"
         >>> labels_of(b"<annotation><object><name>cat</name></object>" + dog + b"</annotation>")
@@ -51,10 +48,6 @@ def read_annotations(
 
     Returns:
         The classes; split -> image ids, sorted, and labels `int32 (images, classes)`.
-
-    Raises:
-        AnnotationError: A file is missing or malformed.
-        DatasetError: A wanted class that no image shows.
     """
     labels: dict[str, dict[str, int]] = {}
     ids: dict[str, list[str]] = {}

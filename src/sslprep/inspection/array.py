@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.data.write_partitions import images_per_class
 from sslprep.jigsaw.distances import MAX_TILES, counts_table, mean_distance, measure
 from sslprep.partition import ClassRecord
+from sslprep.partition.write import images_per_class
 
 _BLOCK = 1 << 20
 _MAX_CLASSES = 1 << 20

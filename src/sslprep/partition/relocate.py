@@ -10,8 +10,6 @@ import msgspec
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
-from sslprep.data.images import Images
-from sslprep.data.write_partitions import Format, NewPartition, PartitionSet, PartitionsWritten
 from sslprep.errors import DatasetError, ManifestError
 from sslprep.parameters import command
 from sslprep.partition import (
@@ -23,6 +21,9 @@ from sslprep.partition import (
     read_partition,
     read_targets,
 )
+from sslprep.partition.huggingface import SUFFIX
+from sslprep.partition.images import Images
+from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
 
 Prefix = Literal[""] | str
 """A folder, or nothing for relative paths."""
@@ -50,11 +51,7 @@ def _made_by(record: manifest.Manifest) -> dict[str, Any]:
 
 
 def read_unchanged(folder: Path, name: str) -> manifest.Manifest:
-    """Read a partition's manifest; its files must be those that it describes.
-
-    Raises:
-        ManifestError: A file differs.
-    """
+    """Read a partition's manifest; its files must be those that it describes."""
     path = folder / (name + MANIFEST_SUFFIX)
     record = manifest.read(path)
     if problems := manifest.changed_outputs(path, record):
@@ -66,10 +63,12 @@ def read_unchanged(folder: Path, name: str) -> manifest.Manifest:
     return record
 
 
-def formats_of(record: manifest.Manifest) -> tuple[Format, ...]:
-    """Return the formats that a partition was written in."""
-    written = record.parameters.get("format") or ["npy"]
-    return tuple(kind for kind in get_args(Format) if kind in written)
+def _formats_of(record: manifest.Manifest, name: str) -> tuple[Format, ...]:
+    """Return the formats that a partition was written in, from the names of its files."""
+    written = {output.file for output in record.outputs}
+    suffixes = {"hf": SUFFIX, "wds": "-000000.tar"}
+    kinds: tuple[Format, ...] = get_args(Format)
+    return tuple(kind for kind in kinds if name + suffixes.get(kind, f".{kind}") in written)
 
 
 @command(renamed={"output_dir": "output"})
@@ -102,6 +101,7 @@ def relocate(
         DatasetError: No finished partition, or a path without the old prefix; nothing is written.
         OutputError: The output exists, or cannot be written.
     """
+    given = dict(locals())
     old, new = as_prefix(old_prefix), as_prefix(new_prefix)
     names = find_partitions(folder, partitions)
     records = {name: read_unchanged(folder, name) for name in names}
@@ -112,7 +112,7 @@ def relocate(
     with PartitionSet(
         output or folder,
         names,
-        formats_of(first),
+        _formats_of(first, names[0]),
         targets=targets,
         labelled=labelled,
         overwrite=overwrite,
@@ -150,7 +150,7 @@ def relocate(
             made,
             classes=classes,
             command="data relocate",
-            parameters={"old_prefix": old_prefix, "new_prefix": new_prefix},
+            parameters=given,
             inputs=inputs,
             root=root or image_root(folder, names[0]),
         )

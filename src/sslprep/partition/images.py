@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 
 from sslprep.errors import DatasetError
@@ -31,8 +32,8 @@ class Images:
         return self._count
 
     def __iter__(self) -> Iterator[str]:
-        for prefix, names in self.groups:
-            yield from [prefix + name for name in names] if prefix else names
+        paths = ([prefix + n for n in names] if prefix else names for prefix, names in self.groups)
+        return chain.from_iterable(paths)
 
     def __getitem__(self, row: int) -> str:
         for prefix, names in self.groups:
@@ -44,7 +45,7 @@ class Images:
     def __contains__(self, path: object) -> bool:
         return any(path == mine for mine in self)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Characters of the longest path."""
         return max((len(prefix) + max(map(len, names)) for prefix, names in self.groups), default=0)

@@ -20,12 +20,12 @@ import msgspec
 
 from sslprep import console
 from sslprep.atomic import OutputSet
-from sslprep.data.images import nearest
 from sslprep.executors import completed, open_executor
 from sslprep.image_files import IMAGE_FORMATS
 from sslprep.input_files import sha256_of
 from sslprep.parameters import Positive, command
 from sslprep.partition import IMAGES, Partition, find_partitions, image_root, read_partition
+from sslprep.partition.images import nearest
 from sslprep.results import result, table
 
 Problem = Literal["missing", "unreadable", "truncated", "extraneous", "suffix", "mode"]

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
-from sslprep.data.images import Images
 from sslprep.partition import IGNORE, PRESENT, Labels, batches
+from sslprep.partition.images import Images
 
 CARD = "README.md"
 SUFFIX = ".metadata.jsonl"

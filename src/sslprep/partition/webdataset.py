@@ -11,10 +11,10 @@ import msgspec
 
 from sslprep import console
 from sslprep.atomic import OutputSet
-from sslprep.data.images import Images
 from sslprep.errors import DatasetError
 from sslprep.input_files import reading
 from sslprep.partition import Labels, batches
+from sslprep.partition.images import Images
 
 SHARD = 10_000
 """Images in a shard: about 1 GB of ImageNet."""

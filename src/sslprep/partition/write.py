@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet, encode_json
-from sslprep.data import huggingface, row_formats, webdataset
-from sslprep.data.images import Images, look_for
 from sslprep.errors import DatasetError, ManifestError, OutputError, ParameterError
 from sslprep.input_files import reading
 from sslprep.npy import write_strings
@@ -30,8 +28,12 @@ from sslprep.partition import (
     TARGETS,
     ClassRecord,
     Labels,
+    huggingface,
+    row_formats,
+    webdataset,
     write_targets,
 )
+from sslprep.partition.images import Images, look_for
 from sslprep.results import result, table
 
 logger = logging.getLogger(__name__)
@@ -178,7 +180,7 @@ class PartitionSet:
             partitions: What to write.
             classes: The classes, in column order (single labels: in order of ids).
             command: For the manifests, as for all that follow.
-            parameters: Parameters that bear on the content.
+            parameters: The parameters of the command; those that bear on the content are kept.
             inputs: All inputs of the run; each manifest names its partition's own.
             warnings: What the user is to be warned of about the run as a whole.
             root: Where relative image paths start; by default the working folder.
@@ -223,7 +225,7 @@ class PartitionSet:
                 partition.name + MANIFEST_SUFFIX,
                 kind="partition",
                 command=command,
-                parameters={**parameters, "format": ["npy", *self.formats]},
+                parameters=self._content(parameters),
                 inputs=[records[str(path)] for path in partition.sources],
                 outputs=[*files, *shared],
                 counts={
@@ -257,6 +259,15 @@ class PartitionSet:
             },
             warnings=(*warnings, *(w for own in notes.values() for w in own)),
         )
+
+    def _content(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the parameters that bear on the content, as the command line writes them."""
+        kept = {
+            name: [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else value
+            for name, value in parameters.items()
+            if name not in ("output", "overwrite", "hash_inputs")
+        }
+        return kept | ({"format": ["npy", *self.formats]} if "format" in kept else {})
 
     def _check_paths(self, partition: NewPartition) -> None:
         """Refuse images that cannot be stored, and a partition without any."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from sslprep import manifest
-from sslprep.data.images import Images
-from sslprep.data.relocate import read_unchanged
-from sslprep.data.write_partitions import Format, NewPartition, PartitionSet, PartitionsWritten
 from sslprep.errors import DatasetError
 from sslprep.parameters import command
 from sslprep.partition import IMAGES, LABELS, Labels, image_root, read_partition
+from sslprep.partition.images import Images
+from sslprep.partition.relocate import read_unchanged
+from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
 
 
 @command()
@@ -44,6 +44,7 @@ def merge(
         DatasetError: Other classes, labels of another kind, or an image that is in two parts.
         OutputError: The output exists, or cannot be written.
     """
+    given = dict(locals())
     with PartitionSet(output, [name], format, overwrite=overwrite) as out:
         inputs = manifest.Inputs(hash_inputs=True)
         paths: list[list[str]] = []
@@ -102,7 +103,7 @@ def merge(
             [partition],
             classes=first.classes,
             command="data merge",
-            parameters={"parts": parts, "name": name},
+            parameters=given,
             inputs=inputs,
             root=roots[0],
         )

@@ -1,0 +1,566 @@
+"""Data as people have it: what is not as published is served, or said in a sentence that helps."""
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from sslprep import manifest, read_partition
+from sslprep.data.coco import write_coco
+from sslprep.data.folders import write_folders
+from sslprep.data.voc import write_voc
+from sslprep.errors import AnnotationError, DatasetError, OutputError, ParameterError
+from sslprep.partition.check import check
+
+Tree = Callable[..., Path]
+Voc = Callable[..., Path]
+IMAGE = {"id": 1, "file_name": "a.jpg", "width": 100, "height": 50}
+BOX = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 30, 30], "area": 900}
+CAT = {"id": 1, "name": "cat"}
+
+
+def coco_text(**parts: Any) -> str:
+    whole = {"images": [IMAGE], "annotations": [BOX], "categories": [CAT]} | parts
+    return json.dumps(whole)
+
+
+def train_of(tmp_path: Path, text: str | bytes, **more: Any) -> Any:
+    (tmp_path / "train").mkdir(exist_ok=True)
+    (tmp_path / "train" / "a.jpg").touch()
+    data = text.encode() if isinstance(text, str) else text
+    (tmp_path / "instances_train2014.json").write_bytes(data)
+    return write_coco(
+        tmp_path,
+        tmp_path / "out",
+        train_imgs_path=tmp_path / "train",
+        partitions=("train",),
+        **more,
+    )
+
+
+def by_name(out: Path, name: str = "train") -> dict[str, Any]:
+    images, labels, _ = read_partition(out, name)
+    return dict(zip([i.rpartition("/")[2] for i in images.tolist()], labels.tolist(), strict=True))
+
+
+def names_of(out: Path) -> list[tuple[str, int]]:
+    return [(c["name"], c["id"]) for c in json.loads((out / "classes.json").read_text())]
+
+
+class TestCoco:
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"ignore": 1}, "ignore is set: 1"),
+            ({"area": 0}, "no area: 1"),
+            ({"bbox": [0, 0, 0, 0]}, "no box left: 1"),
+            ({"bbox": [0.1, 0.2, 0.3, 0.4]}, "no box left: 1"),
+        ],
+        ids=["ignore", "area", "zero box", "normalised box"],
+    )
+    def test_what_does_not_count_is_said_and_kept(
+        self, tmp_path: Path, change: dict[str, Any], reason: str
+    ) -> None:
+        other = {"id": 2, "name": "dog"}
+        lost = BOX | change | {"category_id": 2}
+        text = coco_text(annotations=[BOX, lost], categories=[CAT, other])
+        [warning] = train_of(tmp_path, text).warnings
+        assert f"1 of 2 annotations do not count ({reason}); classes that lose all: dog" in warning
+        record = manifest.read(tmp_path / "out" / "train.manifest.json")
+        assert record.warnings == [warning]
+        assert record.counts[f"not counted: {reason[:-3]}"] == 1
+        assert record.counts["valid"] == 1
+
+    def test_none_that_counts_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(AnnotationError, match=r"1 of 1 .*no width or height .*--image-level"):
+            train_of(tmp_path, coco_text(images=[IMAGE | {"width": 0}]))
+        assert not (tmp_path / "out").exists()
+
+    def test_image_level_labels_need_no_box(self, tmp_path: Path) -> None:
+        bare = {"id": 1, "file_name": "a.jpg"}
+        text = coco_text(images=[bare], annotations=[{"image_id": 1, "category_id": 1}])
+        assert train_of(tmp_path, text, image_level=True).warnings == ()
+        assert by_name(tmp_path / "out") == {"a.jpg": [1]}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            coco_text()[:-1] + ', "annotations": []}',
+            coco_text().replace('"area": 900', '"area": 900, "category_id": 1'),
+            coco_text().replace('"area": 900', '"area": 900, "area": 0'),
+        ],
+        ids=["of the file", "of ids", "of an annotation"],
+    )
+    def test_a_key_given_twice_is_an_error(self, tmp_path: Path, text: str) -> None:
+        with pytest.raises(AnnotationError, match="twice"):
+            train_of(tmp_path, text)
+
+    def test_ids_given_twice_are_seen_in_large_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sslprep.data.coco_labels._SMALL", 0)
+        train_of(tmp_path, coco_text())
+        with pytest.raises(AnnotationError, match="'annotations' twice"):
+            train_of(
+                tmp_path,
+                coco_text()[:-1] + f', "annotations": [{json.dumps(BOX)}]}}',
+                overwrite=True,
+            )
+
+    def test_byte_order_mark_and_nan_in_unread_fields(self, tmp_path: Path) -> None:
+        text = coco_text(images=[IMAGE | {"flickr": float("nan"), "title": "NaN, Infinity"}])
+        train_of(tmp_path, b"\xef\xbb\xbf" + text.encode())
+        assert by_name(tmp_path / "out") == {"a.jpg": [1]}
+
+    def test_a_whole_number_may_be_written_as_a_fraction(self, tmp_path: Path) -> None:
+        train_of(tmp_path, coco_text().replace('"image_id": 1', '"image_id": 1.0'))
+        assert by_name(tmp_path / "out") == {"a.jpg": [1]}
+
+    def test_a_string_of_digits_is_told_what_to_do(self, tmp_path: Path) -> None:
+        with pytest.raises(AnnotationError, match=r'image_id: got "1".*without quotes'):
+            train_of(tmp_path, coco_text().replace('"image_id": 1', '"image_id": "1"'))
+
+    def test_names_of_2017_and_any_other_file(self, tmp_path: Path) -> None:
+        for name in ("instances_train2017.json", "mine.json"):
+            (tmp_path / name).write_text(coco_text())
+        options: dict[str, Any] = {"train_imgs_path": tmp_path, "val_imgs_path": tmp_path}
+        write_coco(tmp_path, tmp_path / "a", year="2017", partitions=("train",), **options)
+        write_coco(tmp_path, tmp_path / "b", annotations={"dev": Path("mine.json")}, **options)
+        write_coco(tmp_path / "mine.json", tmp_path / "c", **options)
+        assert by_name(tmp_path / "a") == by_name(tmp_path / "b", "dev") == by_name(tmp_path / "c")
+
+    def test_missing_file_names_what_is_there(self, tmp_path: Path) -> None:
+        (tmp_path / "labels.json").write_text(coco_text())
+        with pytest.raises(DatasetError, match=r"--annotations train=labels\.json"):
+            write_coco(tmp_path, tmp_path / "out", partitions=("train",), train_imgs_path=tmp_path)
+
+    def test_exchanged_image_folders_are_seen(self, coco: Path) -> None:
+        result = write_coco(
+            coco / "annotations",
+            coco / "out",
+            train_imgs_path=coco / "val",
+            val_imgs_path=coco / "train",
+            partitions=("train", "val"),
+        )
+        assert [w.partition(" images")[0] for w in result.warnings] == [
+            "train: 3 of 3",
+            "val: 3 of 3",
+        ]
+
+
+class TestVoc:
+    def test_classes_with_an_underscore(self, voc: Voc, tmp_path: Path) -> None:
+        text = "1 1\n2 -1\n"
+        lists = {f"{c}_{s}": text for c in ("cat", "traffic_light") for s in ("trainval", "test")}
+        lists["person_head_trainval"] = "1 1\n"
+        [warning, *_] = write_voc(voc(lists), tmp_path / "out").warnings
+        assert names_of(tmp_path / "out") == [("cat", 0), ("traffic_light", 1)]
+        assert "person_head" in warning
+
+    def test_only_classes_with_an_underscore(self, voc: Voc, tmp_path: Path) -> None:
+        write_voc(voc({"a_b_train": "1 1\n"}), tmp_path / "out", partitions=("train",))
+        assert names_of(tmp_path / "out") == [("a_b", 0)]
+
+    def test_classes_are_chosen_in_order(self, voc: Voc, tmp_path: Path) -> None:
+        source = voc({f"{c}_train": f"1 {m}\n" for c, m in (("a", 1), ("b_c", -1), ("d", 0))})
+        write_voc(source, tmp_path / "out", partitions=("train",), classes=("d", "b_c"))
+        assert names_of(tmp_path / "out") == [("d", 0), ("b_c", 1)]
+        assert by_name(tmp_path / "out") == {"1.jpg": [-1, 0]}
+        with pytest.raises(DatasetError, match=r"lacks z_train\.txt"):
+            write_voc(source, tmp_path / "b", partitions=("train",), classes=("z",))
+
+    def test_suffix_that_is_there_is_taken(self, voc: Voc, tmp_path: Path) -> None:
+        source = voc({"a_train": "1 1\n2 1\n3.jpg 1\n4 1\n"})
+        for name in ("1.png", "2.JPG", "3.jpg"):
+            (source / "JPEGImages" / name).touch()
+        write_voc(source, tmp_path / "out", partitions=("train",))
+        assert [*by_name(tmp_path / "out")] == ["1.png", "2.JPG", "3.jpg", "4.jpg"]
+
+    def test_the_other_tar_is_named(self, voc: Voc, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match=r"Unpack VOCtrainval_06-Nov-2007\.tar too"):
+            write_voc(voc({"a_test": "1 1\n"}), tmp_path / "out")
+
+    def test_xml_gives_what_the_lists_give(self, voc: Voc, tmp_path: Path) -> None:
+        rng = random.Random(0)
+        classes = ["cat", "dog", "tv monitor"]
+        marks = {i: [rng.choice(["1", "-1", "0"]) for _ in classes] for i in "abcdefgh"}
+        lists = {
+            f"{name}_train": "".join(f"{i} {m[at]}\n" for i, m in marks.items())
+            for at, name in enumerate(classes)
+        }
+        source = voc(lists)
+        options: dict[str, Any] = {"partitions": ("train",), "format": ("csv",)}
+        write_voc(source, tmp_path / "lists", **options)
+        (source / "Annotations").mkdir()
+        for image, own in marks.items():
+            objects = [
+                f"<object><name>{name}</name><difficult>{int(mark == '0')}</difficult></object>"
+                + (f"<object><name>{name}</name><difficult>1</difficult></object>" * (mark == "1"))
+                for name, mark in zip(classes, own, strict=True)
+                if mark != "-1"
+            ]
+            text = f"<annotation>{''.join(objects)}</annotation>"
+            (source / "Annotations" / f"{image}.xml").write_text(text)
+        for path in (source / "ImageSets" / "Main").iterdir():
+            path.unlink()
+        (source / "ImageSets" / "Main" / "train.txt").write_text("\r\n".join(marks))
+        [warning, *_] = write_voc(source, tmp_path / "xml", **options).warnings
+        assert "labels are from Annotations" in warning
+        for name in ("train_images.npy", "train_labels.npy", "classes.json", "train.csv"):
+            assert (tmp_path / "xml" / name).read_bytes() == (
+                tmp_path / "lists" / name
+            ).read_bytes()
+
+    @pytest.mark.parametrize(
+        "text",
+        ["<annotation><object>", "<!DOCTYPE x [<!ENTITY a 'b'>]><a/>", "<a><object/></a>", ""],
+    )
+    def test_bad_xml_is_named(self, voc: Voc, tmp_path: Path, text: str) -> None:
+        source = voc({})
+        (source / "Annotations").mkdir()
+        (source / "ImageSets" / "Main" / "train.txt").write_text("1\n")
+        (source / "Annotations" / "1.xml").write_text(text)
+        with pytest.raises(AnnotationError, match=r"1\.xml: not readable XML"):
+            write_voc(source, tmp_path / "out", partitions=("train",))
+
+
+class TestGroundTruth:
+    @pytest.fixture
+    def flat(self, tree: Tree) -> Path:
+        return tree("train/n2/x.jpg", "train/n1/x.jpg", "val/v1.JPEG", "val/v2.JPEG")
+
+    def devkit(self, place: Path, numbers: str) -> Path:
+        data = place / "ILSVRC2012_devkit_t12" / "data"
+        data.mkdir(parents=True)
+        (data / "ILSVRC2012_validation_ground_truth.txt").write_text(numbers)
+        table = np.zeros((3, 1), [("ILSVRC2012_ID", object), ("WNID", object)])
+        for row, (number, synset) in enumerate([(7, "n1"), (490, "n2"), (3, "n3")]):
+            table[row, 0] = (number, synset)
+        savemat(data / "meta.mat", {"synsets": table})
+        return place / "ILSVRC2012_devkit_t12"
+
+    @pytest.mark.parametrize("given", ["", "data", "data/ILSVRC2012_validation_ground_truth.txt"])
+    def test_devkit(self, flat: Path, tmp_path: Path, given: str) -> None:
+        write_folders(flat, tmp_path / "out", val_labels=self.devkit(tmp_path, "490\n7\n") / given)
+        assert by_name(tmp_path / "out", "val") == {"v1.JPEG": 1, "v2.JPEG": 0}
+        assert manifest.verify(tmp_path / "out").ok
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("490\n7\n", "meta.mat"), ("490\n", "has 1 lines"), ("v1.JPEG\nv2.JPEG\n", "line 1")],
+    )
+    def test_numbers_that_nothing_explains(
+        self, flat: Path, tmp_path: Path, text: str, message: str
+    ) -> None:
+        (tmp_path / "truth.txt").write_text(text)
+        with pytest.raises(AnnotationError, match=message):
+            write_folders(flat, tmp_path / "out", val_labels=tmp_path / "truth.txt")
+        assert not (tmp_path / "out").exists()
+
+    def test_damaged_meta_and_unknown_number(self, flat: Path, tmp_path: Path) -> None:
+        devkit = self.devkit(tmp_path, "490\n8\n")
+        with pytest.raises(AnnotationError, match="holds the number 8"):
+            write_folders(flat, tmp_path / "out", val_labels=devkit)
+        (devkit / "data" / "meta.mat").write_bytes(b"MATLAB 5.0 nonsense" * 20)
+        with pytest.raises(AnnotationError, match=r"meta\.mat: not readable"):
+            write_folders(flat, tmp_path / "out", val_labels=devkit)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "n2\nn1\n",
+            "v1.JPEG n2\nv2.JPEG n1  \n",
+            "\ufeffimage;class\nv1.JPEG;n2\nv2.JPEG;n1\n",
+            '"v1.JPEG","n2"\r\n"v2.JPEG","n1"\r\n',
+            "v1.JPEG\t1\nv2.JPEG\t0\n",
+            "val/v1.JPEG 1\nval/v2.JPEG 0\n",
+        ],
+        ids=["synset a line", "trailing blanks", "header", "quoted", "ids by tab", "with folder"],
+    )
+    def test_forms_of_lists(self, flat: Path, tmp_path: Path, text: str) -> None:
+        (tmp_path / "truth.txt").write_text(text)
+        write_folders(flat, tmp_path / "out", val_labels=tmp_path / "truth.txt")
+        assert by_name(tmp_path / "out", "val") == {"v1.JPEG": 1, "v2.JPEG": 0}
+
+    def test_numbers_alone_stay(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("val/1.jpg", "val/2.jpg", "val/3.jpg")
+        (tmp_path / "val.txt").write_text("1.jpg 2\n2.jpg 10\n3.jpg 1\n")
+        options: dict[str, Any] = {"val_labels": tmp_path / "val.txt", "partitions": ("val",)}
+        write_folders(source, tmp_path / "out", **options)
+        assert by_name(tmp_path / "out", "val") == {"1.jpg": 2, "2.jpg": 10, "3.jpg": 1}
+        assert names_of(tmp_path / "out") == [("1", 1), ("2", 2), ("10", 10)]
+
+    def test_a_number_beyond_trains_classes(self, flat: Path, tmp_path: Path) -> None:
+        (tmp_path / "val.txt").write_text("v1.JPEG 2\nv2.JPEG 0\n")
+        with pytest.raises(AnnotationError, match=r"class id 2; expected 0 to 1"):
+            write_folders(flat, tmp_path / "out", val_labels=tmp_path / "val.txt")
+
+
+class TestClassOrder:
+    def test_numbers_follow_text_with_a_warning(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree(*(f"train/{n}/a.jpg" for n in (0, 1, 2, 10)))
+        options: dict[str, Any] = {"partitions": ("train",)}
+        [warning] = write_folders(source, tmp_path / "text", **options).warnings
+        assert "10 has the id 2" in warning
+        assert [n for n, _ in names_of(tmp_path / "text")] == ["0", "1", "10", "2"]
+        natural = write_folders(source, tmp_path / "n", class_order="natural", **options)
+        assert natural.warnings == ()
+        assert [n for n, _ in names_of(tmp_path / "n")] == ["0", "1", "2", "10"]
+
+    @pytest.mark.parametrize("names", [["0", "1", "9"], ["01", "02", "10"], ["a10", "b2"]])
+    def test_no_warning_where_the_orders_agree(
+        self, tree: Tree, tmp_path: Path, names: list[str]
+    ) -> None:
+        source = tree(*(f"train/{n}/a.jpg" for n in names))
+        assert write_folders(source, tmp_path / "o", partitions=("train",)).warnings == ()
+
+    def test_a_file_gives_classes_and_order(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree(*(f"{s}/{n}/a.jpg" for s in ("train", "val") for n in ("n1", "n2", "n 3")))
+        (tmp_path / "c.txt").write_text("n 3\nn1 tench, Tinca tinca\n")
+        result = write_folders(source, tmp_path / "out", classes=tmp_path / "c.txt")
+        assert names_of(tmp_path / "out") == [("n 3", 0), ("n1", 1)]
+        assert result.images == {"train": 2, "val": 2}
+        assert result.warnings == (f"1 class folders are not in {tmp_path / 'c.txt'}",)
+        for text, message in (("n9\n", "'n9' has no folder"), ("n1\nn1\n", "line 2.*twice")):
+            (tmp_path / "c.txt").write_text(text)
+            with pytest.raises(AnnotationError, match=message):
+                write_folders(source, tmp_path / "no", classes=tmp_path / "c.txt")
+
+
+class TestFolders:
+    def test_images_in_sub_folders_are_said(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.jpg", "train/a/x/2.jpg", "train/a/x/y/3.jpg", "train/a/x-/4.jpg")
+        options: dict[str, Any] = {"partitions": ("train",)}
+        [warning] = write_folders(source, tmp_path / "out", **options).warnings
+        assert "3 images in sub-folders" in warning
+        write_folders(source, tmp_path / "all", recursive=True, **options)
+        images = read_partition(tmp_path / "all", "train").images.tolist()
+        folder = str(source / "train" / "a")
+        walked = sorted((place, sorted(names)) for place, _, names in os.walk(folder))
+        assert images == [f"{place}/{name}" for place, names in walked for name in names]
+
+    def test_links_back_up_end(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/x/1.jpg")
+        (source / "train" / "a" / "x" / "up").symlink_to(source / "train" / "a")
+        write_folders(source, tmp_path / "out", partitions=("train",), recursive=True)
+        assert [*by_name(tmp_path / "out")] == ["1.jpg"]
+
+    def test_what_archivers_leave_is_no_class(self, tree: Tree, tmp_path: Path) -> None:
+        junk = ("__MACOSX/a/._1.jpg", "@eaDir/a/1.jpg", "lost+found/x.jpg", ".git/1.jpg")
+        source = tree("train/a/1.jpg", "train/a/@eaDir/1.jpg", *(f"train/{j}" for j in junk))
+        result = write_folders(source, tmp_path / "out", partitions=("train",), recursive=True)
+        assert names_of(tmp_path / "out") == [("a", 0)]
+        assert result.images == {"train": 1}
+        assert manifest.read(tmp_path / "out" / "train.manifest.json").counts["skipped"] == 5
+
+    def test_other_names_of_splits(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("training/a/1.jpg", "valid/a/2.jpg", "test/a/3.jpg")
+        with pytest.raises(DatasetError, match=r"--partitions test,train=training"):
+            write_folders(source, tmp_path / "out", partitions=("train", "test"))
+        write_folders(source, tmp_path / "o", partitions=("train=training", "val=valid", "test"))
+        assert by_name(tmp_path / "o", "val") == {"2.jpg": 0}
+        assert manifest.verify(tmp_path / "o").manifests == 3
+        with pytest.raises(ParameterError, match=r"names '\.\./x'"):
+            write_folders(source, tmp_path / "o2", partitions=("../x",))
+
+    def test_images_without_classes(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("1.jpg", "deep/er/2.jpg", "deep/notes.txt")
+        formats: Any = ("csv", "jsonl", "txt", "parquet", "hf")
+        write_folders(source, tmp_path / "out", unlabelled=True, format=formats)
+        images, labels, classes = read_partition(tmp_path / "out", "train")
+        assert images.tolist() == [f"{source}/1.jpg", f"{source}/deep/er/2.jpg"]
+        assert labels.shape == (2, 0)
+        assert classes == ()
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+            "README.md",
+            "train.csv",
+            "train.jsonl",
+            "train.manifest.json",
+            "train.metadata.jsonl",
+            "train.parquet",
+            "train.txt",
+            "train_images.npy",
+        ]
+        assert (tmp_path / "out" / "train.txt").read_text() == "".join(f"{i}\n" for i in images)
+        rows = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
+        assert json.loads(rows[0]) == {"file_name": images[0], "split": "train"}
+        assert manifest.verify(tmp_path / "out").ok
+
+    def test_split_is_stratified_and_seeded(self, tree: Tree, tmp_path: Path) -> None:
+        counts = {"a": 10, "b": 20, "c": 1}
+        source = tree(
+            *(f"train/{c}/{n:02}.jpg" for c, count in counts.items() for n in range(count))
+        )
+        result = write_folders(source, tmp_path / "out", val_fraction=0.1, seed=3)
+        assert result.images == {"train": 28, "val": 3}
+        assert "1 classes are too small for an image in val: c" in result.warnings[0]
+        parts = [read_partition(tmp_path / "out", name) for name in ("train", "val")]
+        assert sorted([*parts[0].images, *parts[1].images]) == sorted(
+            str(p) for p in source.rglob("*.jpg")
+        )
+        assert np.bincount(parts[1].labels, minlength=3).tolist() == [1, 2, 0]
+        before = [p.images.tolist() for p in parts]
+        tree("train/d/1.jpg", "train/c/7.jpg")  # what happens elsewhere changes no draw
+        write_folders(source, tmp_path / "again", val_fraction=0.1, seed=3)
+        assert set(before[1]) <= set(read_partition(tmp_path / "again", "val").images.tolist())
+        write_folders(source, tmp_path / "other", val_fraction=0.1, seed=4)
+        assert before[1] != read_partition(tmp_path / "other", "val").images.tolist()
+
+    @pytest.mark.parametrize("line", ["{c}_{n}.JPEG", "{c}/{c}_{n}.JPEG"])
+    def test_published_subsets(self, tree: Tree, tmp_path: Path, line: str) -> None:
+        names = [(c, n) for c in ("n1", "n2") for n in range(4)]
+        source = tree(*(f"train/{c}/{c}_{n}.JPEG" for c, n in names), "val/n1/x.jpg")
+        text = "".join(line.format(c=c, n=n) + "\n" for c, n in reversed(names[::3]))
+        (tmp_path / "1percent.txt").write_text(text)
+        write_folders(source, tmp_path / "out", subset=tmp_path / "1percent.txt")
+        assert by_name(tmp_path / "out") == {"n1_0.JPEG": 0, "n1_3.JPEG": 0, "n2_2.JPEG": 1}
+        for extra, message in (("n1_9.JPEG\n", r"1 images .* n1_9\.JPEG"), (text, "listed twice")):
+            (tmp_path / "1percent.txt").write_text(text + extra)
+            with pytest.raises(AnnotationError, match=message):
+                write_folders(source, tmp_path / "no", subset=tmp_path / "1percent.txt")
+
+
+class TestLists:
+    def write(self, tmp_path: Path, train: str, val: str | None = None, **more: Any) -> Path:
+        (tmp_path / "train_x.csv").write_text(train)
+        lists = [tmp_path / "train_x.csv"]
+        if val is not None:
+            (tmp_path / "val_x.csv").write_text(val)
+            lists.append(tmp_path / "val_x.csv")
+        write_folders(tmp_path / "set", tmp_path / "out", list=tuple(lists), overwrite=True, **more)
+        return tmp_path / "out"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '"a/b, c/1.jpg",0\n"d/2.jpg",1\n',
+            "filename;label\na/b, c/1.jpg;0\nd/2.jpg;1\n",
+            "\ufeffa/b, c/1.jpg\t0\nd/2.jpg\t1\n",
+            "a/b, c/1.jpg 0   \r\nd/2.jpg 1\t\r\n\r\n",
+            "a/b, c/1.jpg,0\nd/2.jpg,1",
+        ],
+        ids=["quoted", "semicolon and header", "tab and mark", "trailing blanks", "comma"],
+    )
+    def test_separators(self, tmp_path: Path, text: str) -> None:
+        out = self.write(tmp_path, text)
+        assert by_name(out) == {"1.jpg": 0, "2.jpg": 1}
+        assert names_of(out) == [("a/b, c", 0), ("d", 1)]
+
+    def test_absolute_paths_stay(self, tree: Tree, tmp_path: Path) -> None:
+        place = tree("photo/dog/1.jpg", "photo/cat/2.jpg")
+        out = self.write(tmp_path, f"{place}/photo/dog/1.jpg 0\n{place}/photo/cat/2.jpg 1\n")
+        images, _, classes = read_partition(out, "train")
+        assert images.tolist() == [f"{place}/photo/dog/1.jpg", f"{place}/photo/cat/2.jpg"]
+        assert [c.name for c in classes] == ["dog", "cat"]
+
+    def test_leading_slash_of_places_is_understood(self, tree: Tree, tmp_path: Path) -> None:
+        tree("a/abbey/1.jpg")
+        out = self.write(tmp_path, "/a/abbey/1.jpg 0\n")
+        assert read_partition(out, "train").images.tolist() == [f"{tmp_path}/set/a/abbey/1.jpg"]
+
+    def test_bare_names_of_simclr(self, tree: Tree, tmp_path: Path) -> None:
+        tree("train/n02/n02_1.JPEG", "train/n01/n01_2.JPEG")
+        out = self.write(tmp_path, "n02_1.JPEG\nn01_2.JPEG\n")
+        images, labels, classes = read_partition(out, "train")
+        assert images.tolist() == [
+            f"{tmp_path}/set/train/{n[:3]}/{n}" for n in ("n01_2.JPEG", "n02_1.JPEG")
+        ]
+        assert labels.tolist() == [0, 1]
+        assert [c.name for c in classes] == ["n01", "n02"]
+
+    def test_val_list_of_places365_takes_trains_names(self, tmp_path: Path) -> None:
+        train = "/a/airfield/1.jpg 0\n/b/bar/1.jpg 1\n"
+        out = self.write(tmp_path, train, "Places365_val_1.jpg 1\nPlaces365_val_2.jpg 0\n")
+        assert by_name(out, "val") == {"Places365_val_1.jpg": 1, "Places365_val_2.jpg": 0}
+        assert names_of(out) == [("a/airfield", 0), ("b/bar", 1)]
+
+    def test_words_are_class_names(self, tmp_path: Path) -> None:
+        out = self.write(tmp_path, "image,label\n1.jpg,traffic light\n2.jpg,cat\n")
+        assert by_name(out) == {"1.jpg": 1, "2.jpg": 0}
+        assert names_of(out) == [("cat", 0), ("traffic light", 1)]
+
+    def test_a_list_may_be_named_on_the_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "imgs.txt").write_text("a/1.jpg 0\n")
+        monkeypatch.chdir(tmp_path)
+        for at, options in enumerate(
+            ({"list": (Path("dev=imgs.txt"),)}, {"list": (Path("imgs.txt"),), "partitions": "dev"})
+        ):
+            write_folders(tmp_path, tmp_path / str(at), **options)  # type: ignore[arg-type]
+            assert by_name(tmp_path / str(at), "dev") == {"1.jpg": 0}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a/1.jpg 0\nb/2.jpg cat\n", "line 2"),
+            ("a/1.jpg cat\nb/2.jpg 3\n", "line 2"),
+            ("1.jpg\n", "line 1"),
+            ("", "lists no image"),
+        ],
+    )
+    def test_mixed_lines(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(AnnotationError, match=message):
+            self.write(tmp_path, text)
+
+
+class TestPaths:
+    def test_nearest_name_is_said(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("JPEGImages/000001.jpg")
+        (source / "train.txt").write_text("JPEGImage/000001.jpg 0\n")
+        result = write_folders(source, tmp_path / "out", list=(source / "train.txt",))
+        assert "no folder" in result.warnings[0]
+        assert "the nearest name there is JPEGImages" in result.warnings[0]
+
+    def test_check_finds_relative_images_from_anywhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from PIL import Image
+
+        (tmp_path / "set" / "train" / "a").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "set" / "train" / "a" / "1.png")
+        monkeypatch.chdir(tmp_path)
+        write_folders("set", "plain", partitions=("train",))  # type: ignore[arg-type]
+        write_folders("set", "rel", partitions=("train",), relative_to="set")  # type: ignore[arg-type]
+        monkeypatch.chdir("/")
+        for name in ("plain", "rel"):
+            result = check(tmp_path / name, jobs=1)
+            assert result.ok
+            assert result.text().startswith("1 images listed: 1 read, 0 missing")
+
+    def test_relocated_paths_start_where_they_did(self, tmp_path: Path) -> None:
+        from PIL import Image
+
+        from sslprep.partition.relocate import relocate
+
+        folder = tmp_path / "ds" / "pics" / "train" / "a"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "1.png")
+        out = tmp_path / "out"
+        write_folders(
+            tmp_path / "ds" / "pics", out, partitions=("train",), relative_to=tmp_path / "ds"
+        )
+        (tmp_path / "ds" / "pics").rename(tmp_path / "ds" / "photos")
+        missing = check(out, jobs=1)
+        assert missing.note is not None
+        assert "no folder" in missing.note
+        relocate(out, old_prefix="pics", new_prefix="photos", overwrite=True)
+        assert check(out, jobs=1).ok
+        relocate(out, old_prefix="photos", new_prefix=f"{tmp_path}/ds/photos", overwrite=True)
+        relocate(out, old_prefix=f"{tmp_path}/ds", new_prefix="", overwrite=True)
+        assert read_partition(out, "train").images.tolist() == ["photos/train/a/1.png"]
+        assert check(out, jobs=1).ok
+
+    def test_existing_outputs_are_refused_before_anything_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train_of(tmp_path, coco_text())
+        monkeypatch.setattr("sslprep.data.coco.read_presence", None)
+        with pytest.raises(OutputError, match="exists already"):
+            train_of(tmp_path, coco_text())
