@@ -88,29 +88,28 @@ class SetStatistics(Distances):
         return "\n".join([*lines, *map(str, self.written)])
 
 
-def read_permutations(path: Path) -> tuple[Permutations, int]:
-    """Read a permutation file of any integer dtype, counted from 0 or from 1.
+def as_permutations(values: NDArray[Any], where: str | Path) -> tuple[Permutations, int]:
+    """Take an array of any integer dtype, counted from 0 or from 1, as permutations.
+
+    Args:
+        values: (N, M).
+        where: The file that errors name.
 
     Returns:
         The permutations counted from 0, (N, M) uint8; and what the file counts from.
 
     Raises:
-        ArrayError: Not a two-dimensional `.npy` file of integers.
-        PermutationError: Rows that are no permutations, or that count differently.
+        PermutationError: Another shape, or rows that are no permutations or count differently.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "set.npy"
-        >>> np.save(path, [[1, 2, 3], [3, 1, 2]])
-        >>> read_permutations(path)
+        >>> as_permutations(np.array([[1, 2, 3], [3, 1, 2]]), "set.npy")
         (array([[0, 1, 2],
                [2, 0, 1]], dtype=uint8), 1)
     """
-    values: NDArray[Any] = read_array(path, ndim=2, kinds="iu")
     n, m = values.shape
     if n < 1 or not 2 <= m <= MAX_TILES:
         raise PermutationError(
-            f"has shape ({n}, {m})", where=path, expected=f"(N, M), N ≥ 1 and 2 ≤ M ≤ {MAX_TILES}"
+            f"has shape ({n}, {m})", where=where, expected=f"(N, M), N ≥ 1 and 2 ≤ M ≤ {MAX_TILES}"
         )
     ordered = np.sort(values, axis=1)
     base = 1 if ordered[0, 0] == 1 else 0
@@ -120,7 +119,7 @@ def read_permutations(path: Path) -> tuple[Permutations, int]:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise PermutationError(
             f"rows that are no permutations, counted from 0: {named}{more}",
-            where=path,
+            where=where,
             expected=f"each of {base}…{m + base - 1} once in every row",
         )
     return values.astype(np.uint8) - np.uint8(base), base
@@ -221,7 +220,7 @@ def stats(
 
 
 def _measured(file: Path) -> tuple[SetStatistics, NDArray[np.int64]]:
-    permutations, base = read_permutations(file)
+    permutations, base = as_permutations(read_array(file, ndim=2, kinds="iu"), file)
     with console.progress(len(permutations), "rows compared") as advance:
         distances = measure(permutations, advance)
     counts = counts_table(permutations)
