@@ -13,6 +13,7 @@ from sslprep.drawing.numbers import count_text, counted
 from sslprep.drawing.svg import Drawing
 from sslprep.errors import ImagesError, SslprepError
 from sslprep.jigsaw.distances import Distances, counts_table, measure
+from sslprep.jigsaw.stats import as_permutations
 from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, numbers, short
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.partitions import images_of
@@ -81,6 +82,8 @@ def _card(
     found = measure(permutations[::step])
     if step > 1:
         card.note(f"Distances are those of every {step}th permutation only.")
+    if step == 1:
+        card.fact("name", found.name)
     card.fact("permutations", count_text(n))
     card.fact("tiles", str(m))
     if found.minimum is not None and found.mean is not None:
@@ -108,15 +111,7 @@ def _read(artefact: Artefact) -> NDArray[np.uint8]:
     if not names:
         raise SslprepError("the manifest names no .npy file", where=artefact.title)
     values = artefact.array(names[0], ndim=2, kinds="iu")
-    n, m = values.shape
-    if not n or not 2 <= m <= 255:
-        raise SslprepError(f"has shape {values.shape}", where=names[0], expected="(N, M)")
-    base = 1 if int(values[0].min()) == 1 else 0
-    ordered = np.sort(values, axis=1)
-    wrong = int(np.count_nonzero((ordered != np.arange(base, m + base)).any(axis=1)))
-    if wrong:
-        raise SslprepError(f"{count_text(wrong)} rows are no permutations", where=names[0])
-    return np.ascontiguousarray(values - base, dtype=np.uint8)
+    return as_permutations(values, names[0])[0]
 
 
 def verdict(found: Distances) -> str:
