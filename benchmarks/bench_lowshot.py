@@ -44,9 +44,9 @@ def make(folder: str, rows: int) -> None:
 
 def ours_places(folder: str, out: str) -> None:
     draw_singlelabel_samples(
-        images_data_file=Path(folder, "train_images.npy"),
-        targets_data_file=Path(folder, "train_labels.npy"),
-        output_path=Path(out),
+        Path(folder, "train_images.npy"),
+        Path(folder, "train_labels.npy"),
+        Path(out),
         overwrite=True,
     )
 
@@ -87,9 +87,7 @@ def floor_places(folder: str, out: str, careful: int) -> None:
 
 
 def ours_voc(folder: str, out: str) -> None:
-    draw_multilabel_samples(
-        targets_data_file=Path(folder, "train_targets.npy"), output_path=Path(out), overwrite=True
-    )
+    draw_multilabel_samples(Path(folder, "train_targets.npy"), Path(out), overwrite=True)
 
 
 def plain_voc(folder: str, out: str) -> None:

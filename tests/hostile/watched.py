@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ALLOWED = {
+    "builtins.id",  # `inspect.signature` where a command checks its arguments
     "compile",  # `ast.literal_eval` of a .npy header; running what was compiled is "exec"
     "object.__getattr__",
     "object.__setattr__",

@@ -108,6 +108,8 @@ def test_greedy_sets_are_known_by_how_they_begin(chooser, method):
 
 
 def test_other_sets_are_not_recognised():
+    square = greedy.max_min(9, FIRST_OF_2019)  # which every method begins with
+    assert recognise(square) is None
     assert recognise(codes.generate(100, 9, Draws(1))) is None
     assert recognise(FIRST_OF_2019[None]) is None
     assert recognise(np.array([[0, 1], [0, 1], [1, 0]], dtype=np.uint8)) is None

@@ -47,8 +47,7 @@ def test_another_lab_can_rebuild_every_draw(
 
 def test_a_word_that_would_bias_the_remainder_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fixed:
-        def __init__(self, seed: int) -> None:
-            self.state: dict[str, object] = {}
+        def __init__(self, **_: object) -> None:
             self.words = iter([WORD, 5, 2**63, 2**63 + 1, 1, 0, 0, 0])
 
         def random_raw(self, ask: int) -> object:

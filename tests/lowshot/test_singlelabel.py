@@ -10,8 +10,9 @@ import pytest
 
 from sslprep import manifest
 from sslprep.errors import NotEnoughError, ParameterError
+from sslprep.lowshot.labels import classes_of
 from sslprep.lowshot.sample_files import SamplesWritten
-from sslprep.lowshot.singlelabel import draw_singlelabel_samples, group_rows
+from sslprep.lowshot.singlelabel import draw_singlelabel_samples
 
 CLASSES = 5
 
@@ -77,12 +78,12 @@ def test_the_names_do_not_depend_on_those_of_the_input(places: Path, tmp_path: P
     ids=["sorted", "mixed", "17 bits", "above 16 bits", "huge", "one"],
 )
 def test_groups_are_those_of_a_plain_loop(labels: list[int]) -> None:
-    groups = group_rows(np.array(labels))
+    classes = classes_of(np.array(labels))
     ids = sorted(set(labels))
-    assert groups.ids.tolist() == ids
-    for n, id_ in enumerate(ids):
-        rows = groups.rows[groups.starts[n] : groups.starts[n + 1]].tolist()
-        assert rows == [row for row, label in enumerate(labels) if label == id_]
+    assert classes.ids == ids
+    assert [rows.tolist() for rows in classes.positives] == [
+        [row for row, label in enumerate(labels) if label == id_] for id_ in ids
+    ]
 
 
 def test_class_ids_may_have_gaps(places: Path, tmp_path: Path) -> None:

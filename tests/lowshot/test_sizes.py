@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from sslprep.errors import NotEnoughError, ParameterError
+from sslprep.lowshot.labels import Classes
 from sslprep.lowshot.sizes import (
-    ClassCounts,
     Size,
+    largest_k,
+    needs,
     possible_sizes,
     sizes_asked,
 )
@@ -79,12 +81,13 @@ def test_a_balanced_fraction_is_shared_out_among_classes(
     assert Size(fraction=fraction, balanced=True).each(rows, classes) == each
 
 
-def counts_of(positives: list[int], negatives: list[int] | None = None) -> ClassCounts:
-    return ClassCounts(
-        ids=np.arange(len(positives)),
-        positives=np.array(positives),
-        names=("cat", "car", "cow")[: len(positives)],
-        negatives=None if negatives is None else np.array(negatives),
+def classes_with(positives: list[int], negatives: list[int] | None = None) -> Classes:
+    return Classes(
+        rows=sum(positives),
+        ids=[*range(len(positives))],
+        positives=[np.arange(n) for n in positives],
+        names=("cat", "car", "cow")[: len(positives)] if len(positives) < 4 else (),
+        negatives=None if negatives is None else [np.arange(n) for n in negatives],
     )
 
 
@@ -101,19 +104,23 @@ def counts_of(positives: list[int], negatives: list[int] | None = None) -> Class
 def test_largest_k_is_what_every_class_allows(
     positives: list[int], negatives: list[int] | None, largest: int
 ) -> None:
-    few = counts_of(positives, negatives)
-    assert few.largest_k == largest
-    assert not few.allows(Size(k=largest + 1))
-    assert largest == 0 or few.allows(Size(k=largest))
+    assert largest_k(classes_with(positives, negatives)) == largest
+
+
+def test_a_balanced_fraction_needs_as_many_of_every_class() -> None:
+    classes = classes_with([10, 20, 70])
+    assert needs(Size(fraction=0.06, balanced=True), classes) == 2
+    assert needs(Size(fraction=0.07, balanced=True), classes) == 3
+    assert needs(Size(fraction=0.9), classes) == 0
 
 
 def test_the_error_names_k_class_and_limit_of_all_problems_together() -> None:
     with pytest.raises(NotEnoughError) as error:
         possible_sizes(
             ks((1, 2, 4, 8)),
-            counts_of([40, 3, 9], [15, 60, 60]),
+            classes_with([40, 3, 9], [15, 60, 60]),
             WHERE,
-            skip_impossible=False,
+            False,
         )
     assert str(error.value) == (
         "targets.npy: class 1 (car) has 3 positives; k=4 needs 4, k=8 needs 8; "
@@ -124,7 +131,7 @@ def test_the_error_names_k_class_and_limit_of_all_problems_together() -> None:
 
 
 def test_skipping_says_what_is_left_out() -> None:
-    sizes, warnings = possible_sizes(ks((1, 2, 4)), counts_of([4, 3]), WHERE, skip_impossible=True)
+    sizes, warnings = possible_sizes(ks((1, 2, 4)), classes_with([4, 3]), WHERE, True)
     assert [size.k for size in sizes] == [1, 2]
     assert warnings == (
         "targets.npy: k = 4 left out: class 1 (car) has 3 images; k=4 needs 4. "
@@ -134,16 +141,16 @@ def test_skipping_says_what_is_left_out() -> None:
 
 def test_skipping_everything_is_an_error_all_the_same() -> None:
     with pytest.raises(NotEnoughError, match=r"works for every class is 3. Lower --k-values\.$"):
-        possible_sizes(ks((4,)), counts_of([4, 3]), WHERE, skip_impossible=True)
+        possible_sizes(ks((4,)), classes_with([4, 3]), WHERE, True)
     with pytest.raises(NotEnoughError, match="No k works: leave such classes out"):
-        possible_sizes(ks((1,)), counts_of([4, 0]), WHERE, skip_impossible=True)
+        possible_sizes(ks((1,)), classes_with([4, 0]), WHERE, True)
 
 
 def test_many_short_classes_are_counted_not_listed() -> None:
     with pytest.raises(NotEnoughError, match="and 192 more like this"):
         possible_sizes(
             ks((9,)),
-            ClassCounts(ids=np.arange(200), positives=np.full(200, 2)),
+            classes_with([2] * 200),
             WHERE,
-            skip_impossible=False,
+            False,
         )

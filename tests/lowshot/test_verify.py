@@ -1,6 +1,7 @@
 """`lowshot verify`: proves good samples, finds every kind of bad one."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -152,7 +153,7 @@ def repeat_image(images: Any) -> Any:
         ("labels", lambda x: x[:-1], "holds 20 images, and train_labels_sample2_k4.npy 19 labels"),
         ("labels", lambda x: x.astype(float), "got dtype float64"),
         ("images", rename_image, "0/xxx.jpg is not an image of class 0 in the full targets"),
-        ("images", repeat_image, "2 times, and the full targets 1 times"),
+        ("images", repeat_image, "holds 0/016.jpg 2 times"),
         ("images", lambda x: np.arange(len(x)), "got dtype int64"),
     ],
 )
@@ -171,7 +172,7 @@ def test_an_image_twice_is_found_without_the_full_list(places: Path) -> None:
     make_foreign(places / "out")
     change(places / "out" / "train_images_sample2_k4.npy", repeat_image)
     result = verify_samples(places / "out", images=places / "train_images.npy")
-    assert "more than once" in problems(result)
+    assert "0/016.jpg 2 times" in problems(result)
 
 
 @pytest.mark.parametrize("file", ["images", "labels"])
@@ -348,14 +349,6 @@ def test_an_unlisted_sample_is_not_held_against_the_seed(
     assert [s.redrawn for s in result.samples if s.sample == 9] == [None]
 
 
-def test_gaps_in_foreign_sets_are_said(voc: Path) -> None:
-    make_foreign(voc / "out")
-    (voc / "out" / "t_sample2_k4.npy").unlink()
-    result = verify_samples(voc / "out", targets=voc / "t.npy")
-    assert result.ok
-    assert result.unproven[0].endswith("that the set is complete: k4 has no sample 2")
-
-
 def test_a_manifest_without_its_samples_is_found(voc: Path) -> None:
     for path in (voc / "out").glob("t_sample*"):
         path.unlink()
@@ -406,3 +399,142 @@ def test_fractions_are_proven_with_the_full_targets(places: Path) -> None:
         change(places / "f" / f"train_{kind}_sample2_fraction0.25.npy", lambda x: x[1:])
     result = verify_samples(places / "f", targets=places / "train_labels.npy")
     assert "class 0 has 4 images; expected 5" in problems(result)
+
+
+def test_balanced_fractions_are_proven(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(4), [5, 9, 12, 20])
+    np.save(tmp_path / "train_labels.npy", labels)
+    np.save(tmp_path / "train_images.npy", [f"{n}/{i:03d}.jpg" for i, n in enumerate(labels)])
+    draw_singlelabel_samples(
+        tmp_path / "train_images.npy",
+        tmp_path / "train_labels.npy",
+        tmp_path / "out",
+        fraction=(0.2,),
+        balanced=True,
+        num_samples=2,
+    )
+    result = verify_samples(tmp_path / "out")
+    assert result.ok
+    assert all(sample.redrawn for sample in result.samples)
+    assert [sample.positives for sample in result.samples] == [9, 9]
+    make_foreign(tmp_path / "out")
+    for kind in ("images", "labels"):
+        change(tmp_path / "out" / f"train_{kind}_sample2_balanced0.2.npy", lambda x: x[2:])
+    text = problems(verify_samples(tmp_path / "out", targets=tmp_path / "train_labels.npy"))
+    assert "class 0 has 0 images; expected 2 or 3" in text
+
+
+@pytest.fixture
+def simclr(tmp_path: Path) -> Path:
+    """A partition of 30 images in 3 classes, as `data folders` writes it."""
+    images = [f"/d/train/n0{n}/n0{n}_{i}.JPEG" for n in (4, 5, 9) for i in range(10)]
+    np.save(tmp_path / "train_images.npy", images)
+    np.save(tmp_path / "train_labels.npy", np.repeat(np.arange(3), 10))
+    return tmp_path
+
+
+def put_list(folder: Path, name: str, *lines: str) -> Path:
+    (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    return folder / name
+
+
+def test_a_list_of_others_is_proven(simclr: Path) -> None:
+    path = put_list(simclr, "1percent.txt", "n04_3.JPEG", "n09_1.JPEG", "n05_0.JPEG", "n04_2.JPEG")
+    bare = verify_samples(path)
+    assert bare.ok
+    assert [(s.classes, s.positives, s.subset) for s in bare.samples] == [(3, 4, None)]
+    assert "pass --targets" in bare.unproven[0]
+    full = verify_samples(path, targets=simclr / "train_labels.npy")
+    assert full.ok
+    assert full.unproven == ()
+    assert full.samples[0].subset
+    assert "1percent.txt" in full.text()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "text"),
+    [
+        ("2imgs_class.txt", ["n04_1.JPEG", "n04_2.JPEG", "n05_1.JPEG"], "has 1 images; expected 2"),
+        ("a.txt", ["n04_1.JPEG", "n05_1.JPEG", "n04_1.JPEG"], "holds n04_1.JPEG 2 times"),
+        ("a.txt", ["n04_1.JPEG", "n04_77.JPEG"], "n04_77.JPEG is not an image of class 0"),
+        ("a.txt", ["n04_1.JPEG 7", "n05_1.JPEG 7"], "n05_1.JPEG is not an image of class 0"),
+    ],
+)
+def test_a_wrong_list_of_others_is_found(
+    name: str, lines: list[str], text: str, simclr: Path
+) -> None:
+    path = put_list(simclr, name, *lines)
+    assert text in problems(verify_samples(path, targets=simclr / "train_labels.npy"))
+
+
+def test_a_list_that_is_none_is_a_problem(tmp_path: Path) -> None:
+    text = problems(verify_samples(put_list(tmp_path, "a.txt", "to whom it may concern")))
+    assert "a.txt, line 1: got 'to whom it may concern'" in text
+
+
+def test_a_folder_that_cannot_be_read_is_refused(
+    voc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong sample in it would not be seen. Root may read all: so the refusal is staged."""
+    (voc / "out" / "b").mkdir()
+    change(voc / "out" / "t_sample2_k4.npy", one_more(1))
+    (voc / "out" / "t_sample2_k4.npy").rename(voc / "out" / "b" / "t_sample2_k4.npy")
+    scandir = os.scandir
+
+    def refuse(path: object) -> object:
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DatasetError, match="b: cannot read: Permission denied"):
+        verify_samples(voc / "out")
+
+
+def test_problems_come_in_one_order(voc: Path) -> None:
+    for n in (3, 1, 2):
+        (voc / "out" / f"x{n}_k9.manifest.json").write_bytes(
+            (voc / "out" / "t_k4.manifest.json").read_bytes().replace(b"t_sample", b"u_sample")
+        )
+    first = verify_samples(voc / "out").problems
+    none = [text for text in first if "none of its samples" in text]
+    assert none == sorted(none)
+    assert len(none) == 3
+    assert verify_samples(voc / "out").problems == first
+
+
+def test_published_pairs_of_array_and_json_are_compared_by_key(tmp_path: Path) -> None:
+    """JSON written by Python 2 has its keys in no order, the array has them sorted."""
+    labels = np.where(np.random.default_rng(0).random((40, 3)) < 0.4, 1, 0)
+    draw = np.full((40, 3), -1, np.int32)
+    for column in range(3):
+        draw[np.flatnonzero(labels[:, column] == 1)[:2], column] = 1
+        draw[np.flatnonzero(labels[:, column] == 0)[:4], column] = 0
+    np.save(tmp_path / "t.npy", labels)
+    np.save(tmp_path / "t_sample1_k2.npy", draw)
+    rows = {
+        f"{i:06d}": dict(zip("cab", r[[2, 0, 1]].tolist(), strict=True)) for i, r in enumerate(draw)
+    }
+    shuffled = dict(sorted(rows.items(), key=lambda item: item[0][::-1]))
+    (tmp_path / "t_sample1_k2.json").write_text(json.dumps(shuffled))
+    assert verify_samples(tmp_path, targets=tmp_path / "t.npy").ok
+    shuffled["000007"] = dict(shuffled["000007"], a=1 - abs(shuffled["000007"]["a"]))
+    (tmp_path / "t_sample1_k2.json").write_text(json.dumps(shuffled))
+    assert "holds other labels" in problems(verify_samples(tmp_path, targets=tmp_path / "t.npy"))
+
+
+def test_an_image_list_beside_json_targets_names_the_same_rows(tmp_path: Path) -> None:
+    rows = {f"{i:06d}": {"a": i % 2, "b": 1 - i % 2} for i in range(20)}
+    (tmp_path / "t.json").write_text(json.dumps(dict(reversed(rows.items()))))
+    np.save(tmp_path / "i.npy", [f"JPEGImages/{key}.jpg" for key in rows])
+    draw_multilabel_samples(
+        tmp_path / "t.json", tmp_path / "out", images=tmp_path / "i.npy", k_values=(2,)
+    )
+    result = verify_samples(tmp_path / "out")
+    assert result.ok
+    path = tmp_path / "out" / "t_sample1_k2_index.json"
+    index = json.loads(path.read_text())
+    row = next(iter(index["images"]))
+    index["images"][row] = "JPEGImages/999999.jpg"
+    path.write_text(json.dumps(index))
+    assert "lists rows of other images" in problems(verify_samples(tmp_path / "out"))

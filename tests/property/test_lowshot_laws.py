@@ -1,6 +1,7 @@
 """The claims of spec section 2 about low-shot samples, as laws on random label sets."""
 
 import tempfile
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,11 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from sslprep.lowshot import multilabel, singlelabel
-from sslprep.lowshot.draw import Draws
-from sslprep.lowshot.labels import rows_by_class
-from sslprep.lowshot.multilabel import draw_multilabel_samples
-from sslprep.lowshot.sizes import ClassCounts, Size
+from sslprep.lowshot.draw import Draws, draw_sample
+from sslprep.lowshot.labels import classes_of
+from sslprep.lowshot.multilabel import draw_multilabel_samples, sample_matrix
+from sslprep.lowshot.sizes import Size, largest_k, needs
 from sslprep.lowshot.verify import verify_samples
 
 Matrix = NDArray[np.int8]
@@ -37,8 +37,12 @@ def label_matrices(draw: st.DrawFn) -> Matrix:
 
 
 def sample_of(labels: Matrix, draws: Draws, k: int, sample: int) -> NDArray[np.int32]:
-    drawn = multilabel.draw_rows(*rows_by_class(labels), draws, Size(k=k), sample)
-    return multilabel.sample_matrix(labels.shape, *drawn)  # type: ignore[arg-type]
+    drawn = draw_sample(classes_of(labels), draws, Size(k=k), sample)
+    return sample_matrix(labels.shape, drawn)  # type: ignore[arg-type]
+
+
+def rows_of(labels: NDArray[np.int64], draws: Draws, size: Size, sample: int) -> NDArray[np.int64]:
+    return np.concatenate(draw_sample(classes_of(labels), draws, size, sample).positives)
 
 
 class TestMultiLabel:
@@ -47,7 +51,7 @@ class TestMultiLabel:
 
     @given(label_matrices(), seeds, samples, st.booleans())
     def test_counts_and_labels(self, labels: Matrix, seed: int, sample: int, nested: bool) -> None:
-        largest = multilabel.count_rows(*rows_by_class(labels)).largest_k
+        largest = largest_k(classes_of(labels))
         assert largest >= 1
         for k in {1, largest}:
             matrix = sample_of(labels, Draws(seed, nested=nested), k, sample)
@@ -84,7 +88,7 @@ class TestMultiLabel:
     @given(label_matrices(), seeds, samples)
     def test_nested_samples_grow(self, labels: Matrix, seed: int, sample: int) -> None:
         """ "makes the k=1 set a subset of the k=2 set, and so on, within one sample"."""
-        largest = multilabel.count_rows(*rows_by_class(labels)).largest_k
+        largest = largest_k(classes_of(labels))
         draws = Draws(seed, nested=True)
         matrices = [sample_of(labels, draws, k, sample) for k in range(1, largest + 1)]
         for small, large in pairwise(matrices):
@@ -95,7 +99,7 @@ class TestMultiLabel:
     def test_verify_proves_what_was_written(self, labels: Matrix, seed: int, nested: bool) -> None:
         # Else they would be taken for the marks of VOC's own lists.
         assume((labels == 0).sum() >= (labels == 1).sum())
-        largest = multilabel.count_rows(*rows_by_class(labels)).largest_k
+        largest = largest_k(classes_of(labels))
         with tempfile.TemporaryDirectory() as folder:
             targets = Path(folder) / "t.npy"
             np.save(targets, labels)
@@ -119,12 +123,11 @@ class TestSingleLabel:
     def test_counts_and_order(
         self, labels: NDArray[np.int64], seed: int, sample: int, nested: bool
     ) -> None:
-        groups = singlelabel.group_rows(labels)
-        population = ClassCounts(ids=groups.ids, positives=np.diff(groups.starts))
-        for shot in (Size(k=population.largest_k), Size(k=1), Size(fraction=0.3)):
-            rows, counts = singlelabel.draw_rows(groups, Draws(seed, nested=nested), shot, sample)
-            ids, sizes = np.unique(labels, return_counts=True)
-            assert counts.tolist() == [shot.count(size) for size in sizes.tolist()]
+        largest = largest_k(classes_of(labels))
+        for size in (Size(k=largest), Size(k=1), Size(fraction=0.3)):
+            rows = rows_of(labels, Draws(seed, nested=nested), size, sample)
+            ids, has = np.unique(labels, return_counts=True)
+            counts = [size.count(count) for count in has.tolist()]
             assert labels[rows].tolist() == np.repeat(ids, counts).tolist()
             assert len(set(rows.tolist())) == len(rows)
             for id_ in ids:
@@ -137,23 +140,34 @@ class TestSingleLabel:
     ) -> None:
         more = np.concatenate([labels, [2, 100, 7, 100]])
         more = more[more != 2] if 2 not in labels else np.append(labels, [100, 7, 100])
-        for shot in (Size(k=1), Size(fraction=0.5)):
-            draws = Draws(seed)
-            before, _ = singlelabel.draw_rows(singlelabel.group_rows(labels), draws, shot, sample)
-            after, _ = singlelabel.draw_rows(singlelabel.group_rows(more), draws, shot, sample)
+        for size in (Size(k=1), Size(fraction=0.5)):
+            before = rows_of(labels, Draws(seed), size, sample)
+            after = rows_of(more, Draws(seed), size, sample)
             assert before.tolist() == [row for row in after.tolist() if row < len(labels)]
 
     @given(class_ids, seeds, samples)
     def test_nested_samples_grow(self, labels: NDArray[np.int64], seed: int, sample: int) -> None:
-        groups = singlelabel.group_rows(labels)
-        largest = int(np.diff(groups.starts).min())
         draws = Draws(seed, nested=True)
         sets = [
-            set(singlelabel.draw_rows(groups, draws, Size(k=k), sample)[0].tolist())
-            for k in range(1, largest + 1)
+            set(rows_of(labels, draws, Size(k=k), sample).tolist())
+            for k in range(1, largest_k(classes_of(labels)) + 1)
         ]
         for small, large in pairwise(sets):
             assert small < large
+
+    @given(class_ids, seeds, samples, st.floats(0.01, 1), st.booleans())
+    def test_balanced_fractions_have_equal_classes(
+        self, labels: NDArray[np.int64], seed: int, sample: int, share: float, nested: bool
+    ) -> None:
+        """ "the same number for every class, as SimCLR's lists: 12 or 13"."""
+        size = Size(fraction=share, balanced=True)
+        classes = classes_of(labels)
+        assume(needs(size, classes) <= largest_k(classes))
+        drawn = labels[rows_of(labels, Draws(seed, nested=nested), size, sample)]
+        ids, counts = np.unique(drawn, return_counts=True)
+        assert ids.tolist() == classes.ids
+        assert counts.max() - counts.min() <= 1
+        assert len(drawn) == max(len(ids), int(Fraction(repr(share)) * len(labels)))
 
 
 class TestDraw:

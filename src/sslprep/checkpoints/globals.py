@@ -7,6 +7,7 @@ beside the weights are stubs too: their instances are `Inert`, empty whatever th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -277,7 +278,11 @@ _ADVICE = {
     "__torch__": "It is TorchScript; in PyTorch, save torch.jit.load(…).state_dict().",
     **dict.fromkeys(("haiku", "jax", "jaxlib", "flax", "optax", "chex"), _JAX),
 }
-_CLASS = "It may be a pickled module; where its code is, load it and save model.state_dict() alone."
+_TRAINER = (
+    "It may be a pickled module; if you trust it, load it where its code is and save "
+    "model.state_dict() alone."
+)
+_NO_TRAINER = {*sys.stdlib_module_names, "__builtin__", "numpy"}
 
 
 def find_global(vocabulary: Vocabulary, module: str, name: str, position: int) -> Stub:
@@ -290,8 +295,8 @@ def find_global(vocabulary: Vocabulary, module: str, name: str, position: int) -
     if found is None and (name in _INERT or (module, name) in _INERT_NAMES):
         found = InertClass(kind=f"{module}.{name}")
     if found is None:
-        of_a_model = name[:1].isupper() or module.startswith("torch.")
-        advice = _ADVICE.get(module.split(".")[0], _CLASS if of_a_model else "")
+        package = module.split(".")[0]
+        advice = _ADVICE.get(package, "" if package in _NO_TRAINER else _TRAINER)
         kind = shown(f"{module}.{name}", 120)
         refuse(position, f"refers to {kind}, which is not on the allowlist", advice)
     return found

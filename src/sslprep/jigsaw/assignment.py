@@ -114,7 +114,7 @@ def _walk(
     optimal: Matching,
     is_new: Callable[[list[int]], bool],
 ) -> bool:
-    """Visit the assignments of one sum of surcharges in lexicographic order, up to a new one."""
+    """Visit the assignments within a sum of surcharges in lexicographic order, up to a new one."""
     m = len(surcharges)
     costs: list[list[int]] = surcharges.tolist()
     columns: list[int] = []
@@ -122,7 +122,7 @@ def _walk(
     def search(budget: int, allowed: list[int], taken: int, matching: Matching | None) -> bool:
         row = len(columns)
         if row == m:
-            return budget == 0 and is_new(columns)
+            return is_new(columns)
         options = allowed[row] & ~taken
         while options:
             column = options & -options

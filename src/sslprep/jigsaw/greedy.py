@@ -62,16 +62,16 @@ def max_avg(
     """
     listing = Listing(len(first))
     counts = np.zeros((len(first), len(first)), dtype=np.int64)
-    places: list[int] = []
+    places = np.empty(n, dtype=np.intp)
     buffers: dict[np.dtype[Any], NDArray[Any]] = {}
 
-    def farthest(latest: Permutation, _: int) -> int:
-        places.append(listing.index(latest))
+    def farthest(latest: Permutation, k: int) -> int:
+        places[k - 1] = listing.index(latest)
         counts[np.arange(len(first)), latest] += 1
         weights = _equivalent(counts, room=lambda largest: largest + 1)
         sums = buffers.setdefault(weights.dtype, np.empty(listing.shape, dtype=weights.dtype))
         flat = listing.sums(weights, sums).reshape(-1)
-        flat[places] = np.iinfo(weights.dtype).max
+        flat[places[:k]] = np.iinfo(weights.dtype).max
         if draws is None:
             return int(flat.argmin())
         ties = np.flatnonzero(flat == flat.min())
@@ -97,13 +97,12 @@ def max_avg_in_floats(n: int, first: Permutation, advance: Advance = silent) -> 
     """
     m = len(first)
     listing = Listing(m)
-    distances = (m - np.arange(m + 1)) / m  # by number of agreements
     agreements = np.empty(listing.shape, dtype=np.uint8)
     sums, step, mean = np.zeros(listing.shape), np.empty(listing.shape), np.empty(listing.shape)
 
     def farthest(latest: Permutation, k: int) -> int:
         listing.sums(indicator(latest), agreements)
-        np.add(sums, distances.take(agreements, out=step, mode="clip"), out=sums)
+        np.add(sums, np.divide(m - agreements, m, out=step), out=sums)
         sums.reshape(-1)[listing.index(latest)] = -np.inf
         return int(np.divide(sums, k, out=mean).argmax())
 

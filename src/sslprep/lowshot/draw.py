@@ -18,10 +18,15 @@ draw (it only lengthens the negatives), and with `k` left out of the key the sam
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import ParameterError
+from sslprep.lowshot.labels import Classes, Rows
+from sslprep.lowshot.sizes import Size
 
 GENERATOR = (
     "Philox4x64-10, key (seed, sample), counter (block from 1, k, class, role 0 positives or "
@@ -36,6 +41,7 @@ ONE_MORE = 2
 _WORD = 1 << 64
 
 
+@dataclass(frozen=True)
 class Draws:
     """All draws of one seed.
 
@@ -54,18 +60,12 @@ class Draws:
         [818, 85, 340, 559]
     """
 
-    def __init__(self, seed: int, *, nested: bool = False) -> None:
-        if not 0 <= seed < _WORD:
-            raise ParameterError(f"--seed is {seed}", expected="0 to 2^64 - 1")
-        self.seed = seed
-        self.nested = nested
-        # One generator set to each key in turn: three times as fast as a new one for each.
-        # The state of an unused one says that no words are left over.
-        self._philox = np.random.Philox(0)
-        self._state = self._philox.state
-        self._key = np.array([seed, 0], np.uint64)
-        self._counter = np.zeros(4, np.uint64)
-        self._state["state"] = {"counter": self._counter, "key": self._key}
+    seed: int
+    nested: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < _WORD:
+            raise ParameterError(f"--seed is {self.seed}", expected="0 to 2^64 - 1")
 
     def positions(
         self, count: int, *, of: int, sample: int, k: int, label: int, role: int = POSITIVES
@@ -84,17 +84,62 @@ class Draws:
             raise ValueError(f"cannot draw {count} of {of}")
         if count == 0:
             return np.empty(0, np.int64)
-        self._start((0 if self.nested else k), sample, label, role)
+        key = np.array([self.seed, sample], np.uint64)
+        counter = np.array([0, 0 if self.nested else k, label, role], np.uint64)
+        philox = np.random.Philox(key=key, counter=counter)
         last = np.uint64(_WORD - _WORD % of - 1)
-        seen: dict[int, None] = {}
+        drawn = np.empty(0, np.int64)
         # Repeats take about n²/2m words more; what is asked for at a time changes no result.
         ask = count + count * count // of + 4
-        while len(seen) < count:
-            words = self._philox.random_raw(ask)
-            seen |= dict.fromkeys((words[words <= last] % np.uint64(of)).tolist())
-        return np.fromiter(seen, np.int64, count)
+        while len(drawn) < count:
+            words = philox.random_raw(ask)
+            more = (words[words <= last] % np.uint64(of)).astype(np.int64)
+            drawn = _without_repeats(np.concatenate([drawn, more]), of)
+        return drawn[:count]
 
-    def _start(self, k: int, sample: int, label: int, role: int) -> None:
-        self._key[1] = sample
-        self._counter[1:] = k, label, role
-        self._philox.state = self._state
+
+def _without_repeats(positions: NDArray[np.int64], of: int) -> NDArray[np.int64]:
+    if of > 16 * len(positions):  # a table of all of them would be large, and slower
+        return np.fromiter(dict.fromkeys(positions.tolist()), np.int64)
+    order = np.arange(len(positions))
+    first = np.empty(of, np.int64)
+    first[positions[::-1]] = order[::-1]  # of several the last is kept: here the first
+    kept: NDArray[np.int64] = positions[first[positions] == order]
+    return kept
+
+
+class Drawn(NamedTuple):
+    """Rows drawn of each class, ascending: of it, and (multi-label) not of it."""
+
+    positives: list[list[int]]
+    negatives: list[list[int]] | None
+
+
+def draw_sample(classes: Classes, draws: Draws, size: Size, sample: int) -> Drawn:
+    """Draw k rows (or a fraction) of every class; multi-label, (classes - 1)·k negatives too.
+
+    Goyal et al. 2019 (arXiv 1905.01235), low-shot image classification. Every class is drawn
+    independently; which classes of a balanced fraction have one row more is drawn as well.
+    """
+    counts = [size.count(len(rows)) for rows in classes.positives]
+    if size.balanced:
+        each, more = size.each(classes.rows, len(classes.ids))
+        lucky = draws.positions(
+            more, of=len(counts), sample=sample, k=size.key, label=0, role=ONE_MORE
+        )
+        counts = [each + (n in lucky) for n in range(len(counts))]
+
+    def rows_of(pools: list[Rows], counts: list[int], role: int) -> list[list[int]]:
+        rows = []
+        for label, count, pool in zip(classes.ids, counts, pools, strict=True):
+            chosen = draws.positions(
+                count, of=len(pool), sample=sample, k=size.key, label=label, role=role
+            )
+            rows.append(pool[np.sort(chosen)].tolist())
+        return rows
+
+    others = [size.k * (len(counts) - 1)] * len(counts)
+    return Drawn(
+        rows_of(classes.positives, counts, POSITIVES),
+        None if classes.negatives is None else rows_of(classes.negatives, others, NEGATIVES),
+    )

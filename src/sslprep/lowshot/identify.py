@@ -1,4 +1,4 @@
-"""`lowshot identify`: which published split a file is, by its content; lists of images as text.
+"""`lowshot identify`: which published split a file is, by its content.
 
 `published_splits.tsv` holds facts about published splits (hashes, counts, where they are), not the
 splits. A `.npy` or JSON of target matrices is known by its numbers (C order, little-endian int32),
@@ -10,19 +10,18 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.errors import ParameterError
 from sslprep.input_files import sha256_of
 from sslprep.lowshot.labels import (
     ImageList,
     class_of,
+    classes_of,
     is_json,
     promised_k,
     read_class_ids,
@@ -31,8 +30,9 @@ from sslprep.lowshot.labels import (
 )
 from sslprep.npy import read_array
 from sslprep.parameters import command
-from sslprep.partition import PRESENT
 from sslprep.results import result, table
+
+Labels = NDArray[np.int8] | NDArray[np.int64]
 
 
 @result
@@ -96,24 +96,17 @@ def identify(files: tuple[Path, ...]) -> IdentifyResult:
             (.npy or JSON).
 
     Returns:
-        For each file the published splits that it is, counts by class, repeated images, and which
-        of the other files hold all its images.
+        What is known of each file.
 
     Raises:
         AnnotationError: A text or JSON of another kind.
         ArrayError: A .npy file of another kind.
     """
-    if not files:
-        raise ParameterError("no files are given")
-    read = [_read(path) for path in files]
-    return IdentifyResult(
-        files=tuple(
-            _identify(path, one, files, read) for path, one in zip(files, read, strict=True)
-        )
-    )
+    known = {path: _read(path) for path in files}
+    return IdentifyResult(files=tuple(_identify(path, held, known) for path, held in known.items()))
 
 
-def _read(path: Path) -> ImageList | NDArray[np.int8] | NDArray[np.int64]:
+def _read(path: Path) -> ImageList | Labels:
     if is_json(path):
         return read_label_matrix(path).labels
     if path.suffix.lower() != ".npy":
@@ -121,46 +114,38 @@ def _read(path: Path) -> ImageList | NDArray[np.int8] | NDArray[np.int64]:
     array = read_array(path, kinds="iuU")
     if array.dtype.kind == "U":
         images = array.ravel().tolist()
-        return ImageList(images=images, classes=[class_of(image) for image in images])
+        return ImageList(images, [class_of(image) for image in images])
     return read_label_matrix(path).labels if array.ndim == 2 else read_class_ids(path)
 
 
 def _identify(
-    path: Path,
-    read: ImageList | NDArray[np.int8] | NDArray[np.int64],
-    files: Sequence[Path],
-    others: Sequence[ImageList | NDArray[np.int8] | NDArray[np.int64]],
+    path: Path, held: ImageList | Labels, known: Mapping[Path, ImageList | Labels]
 ) -> Identified:
     digest = sha256_of(path)
-    repeated, inside = 0, []
-    if isinstance(read, ImageList):
-        rows, names = len(read.images), set(read.names)
-        repeated = rows - len(names)
-        counts = list(Counter(read.classes).values()) if all(read.classes) else []
-        inside = [
-            file
-            for file, other in zip(files, others, strict=True)
-            if other is not read and isinstance(other, ImageList) and names <= set(other.names)
-        ]
-        found, how = _published_list(read, digest)
+    repeated, inside, notes = 0, [], []
+    if isinstance(held, ImageList):
+        images, counts = len(held.images), [*Counter(held.classes).values()]
+        counts = counts if all(held.classes) else []
+        repeated = images - len(set(held.images))
+        others = {p: other for p, other in known.items() if isinstance(other, ImageList)}
+        inside = [p for p, other in others.items() if other is not held and _holds(other, held)]
+        published, how = _published_list(held, digest)
+        notes += [how] if how else []
     else:
-        rows = len(read)
-        counts = (read == PRESENT).sum(axis=0).tolist() if read.ndim == 2 else _counts(read)
-        content = content_of(read) if read.ndim == 2 else None
-        found = [row for row in published_splits() if row["sha256_of_content"] == content]
-        how = ""
-    least, most = (min(counts), max(counts)) if counts else (0, 0)
-    notes = [how] if how else []
-    names = {PurePosixPath(row["file"]).name for row in found}
-    if found and path.name not in names and not (how or is_json(path)):
+        images, counts = len(held), [len(rows) for rows in classes_of(held).positives]
+        content = hashlib.sha256(np.ascontiguousarray(held, "<i4").tobytes()).hexdigest()
+        published = [row for row in published_splits() if row["sha256_of_content"] == content]
+    names = {PurePosixPath(row["file"]).name for row in published}
+    if published and path.name not in names and not notes and not is_json(path):
         notes.append("has another name there")
-    if (k := promised_k(path)) and {least, most} != {k}:
+    least, most = (min(counts), max(counts)) if counts else (0, 0)
+    if (k := promised_k(path.name)) and {least, most} != {k}:
         holds = str(least) if least == most else f"{least} to {most}"
         notes.append(f"its name says {k} images a class, and it holds {holds}")
     return Identified(
         file=path,
-        published=tuple(f"{row['source']} {row['file']}" for row in found),
-        images=rows,
+        published=tuple(f"{row['source']} {row['file']}" for row in published),
+        images=images,
         classes=len(counts),
         least=least,
         most=most,
@@ -171,14 +156,11 @@ def _identify(
     )
 
 
-def _counts(labels: NDArray[Any]) -> list[int]:
-    counts: list[int] = np.unique(labels, return_counts=True)[1].tolist()
-    return counts
-
-
-def content_of(labels: NDArray[Any]) -> str:
-    """Return the SHA-256 of labels as the registry has it: little-endian int32 in C order."""
-    return hashlib.sha256(np.ascontiguousarray(labels, "<i4").tobytes()).hexdigest()
+def _holds(whole: ImageList, part: ImageList) -> bool:
+    """Tell whether all images of a list are in another, by file names where they are unique."""
+    if len({*whole.names}) < len({*whole.images}):
+        return {*part.images} <= {*whole.images}
+    return {*part.names} <= {*whole.names}
 
 
 def published_splits() -> list[dict[str, str]]:
@@ -187,12 +169,11 @@ def published_splits() -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines(), delimiter="\t"))
 
 
-def _published_list(read: ImageList, digest: str) -> tuple[list[dict[str, str]], str]:
+def _published_list(held: ImageList, digest: str) -> tuple[list[dict[str, str]], str]:
     """Look a list up by its bytes, then by its lines with all that does not matter taken away."""
-    forms = {"with other line ends": read.images, "with folders before the names": read.names}
-    for how, lines in {"": [], **forms}.items():
+    digests = {digest: ""}
+    for how, lines in (("line ends", held.images), ("folders before the names", held.names)):
         data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
-        digest = hashlib.sha256(data).hexdigest() if how else digest
-        if found := [row for row in published_splits() if row["sha256_of_file"] == digest]:
-            return found, f"the same lines {how}" if how else ""
-    return [], ""
+        digests.setdefault(hashlib.sha256(data).hexdigest(), f"the same images but for {how}")
+    found = [row for row in published_splits() if row["sha256_of_file"] in digests]
+    return found, digests[found[0]["sha256_of_file"]] if found else ""

@@ -1,4 +1,4 @@
-"""The full labels that samples are drawn from: reading and checking them, and naming their rows."""
+"""Labels that samples are drawn from, or hold: reading them, naming rows and classes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +31,13 @@ Names = Sequence[str] | NDArray[np.str_]
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LabelMatrix:
+class LabelMatrix(NamedTuple):
     """Multi-label targets.
 
     Attributes:
         labels: (rows, classes) int8; 1 present, 0 absent, -1 ignore.
-        images: Image ids, one for each row, sorted; those of JSON targets.
-        classes: Class names, one for each column, sorted; those of JSON targets.
+        images: Image ids of JSON targets, sorted, one for each row.
+        classes: Class names of JSON targets, sorted, one for each column.
     """
 
     labels: NDArray[np.int8]
@@ -46,25 +45,13 @@ class LabelMatrix:
     classes: tuple[str, ...] = ()
 
 
-def promised_k(path: Path) -> int:
-    """Return how many images of every class a list's name says, in MSN's manner; else 0.
-
-    Example:
-        >>> promised_k(Path("2imgs_class.txt")), promised_k(Path("1percent.txt"))
-        (2, 0)
-    """
-    match = re.match(r"([1-9]\d{0,8})imgs_class", path.name)
-    return int(match[1]) if match else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageList:
+class ImageList(NamedTuple):
     """A list of images with one class each.
 
     Attributes:
         images: The images, as they stand in the list.
         classes: The class of each: a class id, a name, or "" where a list as text does not tell.
-        as_text: Whether it is a list as text, so that folders before the names mean nothing.
+        as_text: Whether it is a list as text, where folders before the names mean nothing.
     """
 
     images: list[str]
@@ -76,56 +63,10 @@ class ImageList:
         """The file names, without folders."""
         return [image.rpartition("/")[2] for image in self.images]
 
-
-def is_list(path: Path) -> bool:
-    """Tell by its first line whether a .txt file is a list of images."""
-    if path.suffix.lower() != ".txt":
-        return False
-    try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            return is_image_name((file.readline(4096).split() or [""])[0])
-    except OSError:
-        return True  # said in full when it is read
-
-
-def read_list(path: Path) -> ImageList:
-    """Read a list of one image a line, as SimCLR and MSN publish their subsets of ImageNet.
-
-    The class of an image is the number after it (`cat/1.jpg 0`), else its folder
-    (`n01440764/x.JPEG`), else what stands before the first `_` (`n01440764_10026.JPEG`). Bare
-    numbers (rows of CIFAR-10) are images without a class.
-
-    Raises:
-        AnnotationError: A line that is none of these, or no line.
-    """
-    images, classes = [], []
-    for number, line in enumerate(read_text(path, AnnotationError).splitlines(), 1):
-        if not (text := line.strip()):
-            continue
-        match = re.fullmatch(r"(.*\S)[\s,;]+(\d+)", text)
-        image, class_ = (match[1], match[2]) if match else (text, class_of(text))
-        if not is_image_name(image) and not (image.isdecimal() and not match):
-            raise AnnotationError(
-                f"got {text[:80]!r}",
-                where=f"{path}, line {number}",
-                expected="an image such as n01440764_10026.JPEG, or an image and its class id",
-            )
-        images.append(image)
-        classes.append(class_)
-    if not images:
-        raise AnnotationError("holds no images", where=path)
-    return ImageList(images=images, classes=classes, as_text=True)
-
-
-def class_of(image: str) -> str:
-    """Return the class that an image's path tells: its folder, else what is before the first `_`.
-
-    Example:
-        >>> class_of("train/n01440764/x.JPEG"), class_of("n01440764_10026.JPEG"), class_of("7")
-        ('n01440764', 'n01440764', '')
-    """
-    path = PurePosixPath(image)
-    return path.parent.name or path.stem.partition("_")[0] * ("_" in path.stem)
+    @property
+    def keys(self) -> list[str]:
+        """What the images are known by in another list."""
+        return self.names if self.as_text else self.images
 
 
 def is_json(path: Path) -> bool:
@@ -138,13 +79,11 @@ def label_kinds(path: Path) -> set[bool]:
 
     One column can be either; a file that cannot be read is neither, as its reader will say.
     """
-    if is_json(path):
-        return {True}
     try:
-        shape = read_array(path, mmap=True).shape
+        shape = (0, 0, 0) if is_json(path) else read_array(path, mmap=True).shape
     except SslprepError:
         return set()
-    return {True} if shape[1:] > (1,) else {len(shape) == 2, False}
+    return {True} if shape[1:] > (1,) or len(shape) > 2 else {len(shape) == 2, False}
 
 
 def read_label_matrix(path: Path) -> LabelMatrix:
@@ -159,14 +98,14 @@ def read_label_matrix(path: Path) -> LabelMatrix:
     """
     if is_json(path):
         keys, labels, classes = read_targets(path)
-        if labels.ndim != 2:
-            raise AnnotationError(
-                "holds one class id for each image",
-                where=path,
-                expected="{image id: {class name: label}}",
-                remedy="`lowshot places` takes class ids, as .npy.",
-            )
-        return LabelMatrix(labels=labels.astype(np.int8), images=keys, classes=classes)
+        if labels.ndim == 2:
+            return LabelMatrix(labels.astype(np.int8), keys, classes)
+        raise AnnotationError(
+            "holds one class id for each image",
+            where=path,
+            expected="{image id: {class name: label}}",
+            remedy="`lowshot places` takes class ids, as .npy.",
+        )
     array = read_array(path)
     if array.ndim != 2:
         hint = "One class id for each image is what `lowshot places` takes."
@@ -177,23 +116,45 @@ def read_label_matrix(path: Path) -> LabelMatrix:
             remedy=hint if array.ndim == 1 else None,
         )
     _check_integers(array, path)
-    return LabelMatrix(labels=_checked_matrix(array, path))
-
-
-def _checked_matrix(array: NDArray[Any], where: Path) -> NDArray[np.int8]:
-    if not array.size:
-        raise ArrayError(f"is empty, shape {array.shape}", where=where, expected="rows and classes")
     bad = (array != PRESENT) & (array != ABSENT) & (array != IGNORE)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        count = np.count_nonzero(bad)
-        more = f", and {count - 1} more values" if count > 1 else ""
         raise ArrayError(
-            f"row {row}, column {column} holds {array[row, column]}{more}",
-            where=where,
+            f"row {row}, column {column} holds {array[row, column]}{_more(bad)}",
+            where=path,
             expected="1 (present), 0 (absent) or -1 (ignore)",
         )
-    return array.astype(np.int8)
+    return LabelMatrix(array.astype(np.int8))
+
+
+def read_class_ids(path: Path) -> NDArray[np.int64]:
+    """Read single-label targets: `.npy` (rows,) or (rows, 1) of class ids, 0 or above.
+
+    Raises:
+        ArrayError: Not a list of integers, empty, or negative ids.
+    """
+    array = read_array(path)
+    if array.shape[1:] == (1,):
+        array = array[:, 0]
+    if array.ndim != 1:
+        hint = "A label matrix (images, classes) is what `lowshot voc` takes."
+        raise ArrayError(
+            f"got shape {array.shape}",
+            where=path,
+            expected="one class id for each image",
+            remedy=hint if array.ndim == 2 else None,
+        )
+    _check_integers(array, path)
+    bad = (array < 0) | (array > np.iinfo(np.int64).max)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ArrayError(
+            f"row {row} holds class id {array[row]}{_more(bad)}",
+            where=path,
+            expected="class ids of 0 or above",
+            remedy="Take images without a class out of both files.",
+        )
+    return array.astype(np.int64, copy=False)
 
 
 def _check_integers(array: NDArray[Any], path: Path) -> None:
@@ -204,6 +165,13 @@ def _check_integers(array: NDArray[Any], path: Path) -> None:
             expected="integers",
             remedy="Save them with an integer dtype, such as labels.astype(numpy.int32).",
         )
+    if not array.size:
+        raise ArrayError(f"is empty, shape {array.shape}", where=path, expected="labels of images")
+
+
+def _more(bad: NDArray[np.bool_]) -> str:
+    count = int(np.count_nonzero(bad)) - 1
+    return f", and {count} more values" if count else ""
 
 
 def refuse_voc_marks(labels: NDArray[np.int8], path: Path) -> None:
@@ -227,53 +195,48 @@ def refuse_voc_marks(labels: NDArray[np.int8], path: Path) -> None:
         )
 
 
-def rows_by_class(
-    labels: NDArray[np.int8],
-) -> tuple[list[Rows], list[Rows]]:
-    """List for every class the rows that are of it, and those that are not, ascending.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classes:
+    """The rows that may be drawn of every class.
 
-    Args:
-        labels: (rows, classes); 1 present, 0 absent, -1 ignore.
+    Attributes:
+        rows: Rows of the full targets.
+        ids: Class ids that occur, or columns, ascending.
+        positives: Rows of each class, ascending.
+        negatives: Rows known not to be of each class (multi-label), else `None`.
+        names: Names of the classes, where known, else empty.
     """
-    columns = np.ascontiguousarray(labels.T)
-    return (
-        [np.flatnonzero(column == PRESENT) for column in columns],
-        [np.flatnonzero(column == ABSENT) for column in columns],
-    )
+
+    rows: int
+    ids: list[int]
+    positives: list[Rows]
+    negatives: list[Rows] | None = None
+    names: tuple[str, ...] = ()
 
 
-def read_class_ids(path: Path) -> NDArray[np.int64]:
-    """Read single-label targets: `.npy` (rows,) or (rows, 1) of class ids, 0 or above.
+def classes_of(labels: NDArray[Any]) -> Classes:
+    """Group the rows of (rows, classes) of 1, 0 and -1, or of (rows,) of class ids, by class.
 
-    Raises:
-        ArrayError: Not a list of integers, empty, or negative ids.
+    Example:
+        >>> classes = classes_of(np.array([5, 0, 5]))
+        >>> classes.ids, [rows.tolist() for rows in classes.positives]
+        ([0, 5], [[1], [0, 2]])
     """
-    array = read_array(path)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        hint = "A label matrix (images, classes) is what `lowshot voc` takes."
-        raise ArrayError(
-            f"got shape {array.shape}",
-            where=path,
-            expected="one class id for each image",
-            remedy=hint if array.ndim == 2 else None,
-        )
-    _check_integers(array, path)
-    if not array.size:
-        raise ArrayError("holds no images", where=path)
-    lowest, highest = int(array.min()), int(array.max())
-    if lowest < 0 or highest > np.iinfo(np.int64).max:
-        bad = array < 0 if lowest < 0 else array > np.iinfo(np.int64).max
-        row, count = int(np.argmax(bad)), int(np.count_nonzero(bad))
-        more = f", and {count - 1} rows more" if count > 1 else ""
-        raise ArrayError(
-            f"row {row} holds class id {array[row]}{more}",
-            where=path,
-            expected="class ids of 0 or above",
-            remedy="Take images without a class out of both files.",
-        )
-    return array.astype(np.int64, copy=False)
+    if labels.ndim == 2:
+        columns = np.ascontiguousarray(labels.T)
+        ones, zeros = ([np.flatnonzero(c == v) for c in columns] for v in (PRESENT, ABSENT))
+        return Classes(rows=len(labels), ids=[*range(len(ones))], positives=ones, negatives=zeros)
+    if bool((labels[1:] >= labels[:-1]).all()):
+        rows = np.arange(len(labels))
+    elif int(labels.max()) < 1 << 16:
+        # NumPy's stable sort of 16-bit integers is a radix sort: five times faster.
+        rows = np.argsort(labels.astype(np.uint16), kind="stable")
+    else:
+        rows = np.argsort(labels, kind="stable")
+    ordered = labels[rows]
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    ids = ordered[[0, *starts]].tolist()
+    return Classes(rows=len(labels), ids=ids, positives=np.split(rows, starts))
 
 
 def read_images(path: Path, rows: int, targets: Path) -> NDArray[np.str_]:
@@ -295,14 +258,12 @@ def read_images(path: Path, rows: int, targets: Path) -> NDArray[np.str_]:
 
 def images_beside(targets: Path) -> Path | None:
     """Return the image list that the data commands write beside `…_labels.npy`, if it is there."""
-    if not targets.name.endswith(LABELS):
-        return None
     path = targets.with_name(targets.name.removesuffix(LABELS) + IMAGES)
-    return path if path.is_file() else None
+    return path if targets.name.endswith(LABELS) and path.is_file() else None
 
 
 def row_names(
-    given: Path | None, targets_path: Path, targets: LabelMatrix, inputs: manifest.Inputs
+    given: Path | None, path: Path, targets: LabelMatrix, inputs: manifest.Inputs
 ) -> tuple[Names | None, tuple[str, ...]]:
     """Find the names of the rows: a given list, JSON ids, or the list beside `…_labels.npy`.
 
@@ -312,35 +273,25 @@ def row_names(
     Raises:
         ArrayError: The given list does not fit the targets.
     """
-    rows = len(targets.labels)
-    if given is not None:
-        inputs.add_file(given)
-        images = read_images(given, rows, targets_path)
-        if targets.images is not None:
-            _check_same_rows(images, targets.images, given, targets_path)
-        return images, ()
-    path = images_beside(targets_path)
-    if targets.images is not None or path is None:
+    place = given or images_beside(path)
+    if place is None or (given is None and targets.images is not None):
         return targets.images, ()
     try:
-        images = read_images(path, rows, targets_path)
+        images = read_images(place, len(targets.labels), path)
     except ArrayError as error:
+        if given is not None:
+            raise
         return None, (f"{error} Index files hold row numbers alone.",)
-    inputs.add_file(path)
-    return images, ()
-
-
-def _check_same_rows(
-    images: NDArray[np.str_], ids: Sequence[str], path: Path, targets: Path
-) -> None:
-    for row, (image, id_) in enumerate(zip(images.tolist(), ids, strict=True)):
-        if not is_image_of(image, id_):
+    inputs.add_file(place)
+    for row, id_ in enumerate(targets.images or ()):
+        if not is_image_of(str(images[row]), id_):
             raise ArrayError(
-                f"row {row} is {image}, and the sorted ids of {targets} have {id_} there",
-                where=path,
+                f"row {row} is {images[row]}, and the sorted ids of {path} have {id_} there",
+                where=place,
                 expected="the images of the JSON targets, sorted by id",
                 remedy="Give the list that belongs to these targets, or none.",
             )
+    return images, ()
 
 
 def is_image_of(image: str, id_: str) -> bool:
@@ -355,11 +306,10 @@ def is_image_of(image: str, id_: str) -> bool:
         False
     """
     ours, theirs = PurePosixPath(image), PurePosixPath(id_)
-    if ours.stem == theirs.stem or ours.name == theirs.name:
-        return True
     number = ours.stem.rpartition("_")[2]
     # isdecimal and not isdigit: int() takes no superscripts.
-    return id_.isdecimal() and number.isdecimal() and int(id_) == int(number)
+    same_number = id_.isdecimal() and number.isdecimal() and int(id_) == int(number)
+    return same_number or theirs.name in (ours.name, ours.stem) or theirs.stem == ours.stem
 
 
 def class_names(
@@ -389,9 +339,57 @@ def class_names(
         return (), (f"{place} lists other classes than {path.name}; classes stay without names",)
     inputs.add_file(place)
     absent = [name for id_, name in names.items() if id_ not in present]
-    warnings: tuple[str, ...] = ()
-    if absent:
-        shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
-        what = f"{len(absent)} of {len(names)} classes have no image and are in no sample: {shown}"
-        warnings = (f"{path}: {what}",)
-    return tuple(names[id_] for id_ in ids), warnings
+    shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
+    what = f"{len(absent)} of {len(names)} classes have no image and are in no sample: {shown}"
+    return tuple(names[id_] for id_ in ids), (f"{path}: {what}",) if absent else ()
+
+
+def read_list(path: Path) -> ImageList:
+    """Read a list of one image a line, as SimCLR and MSN publish their subsets of ImageNet.
+
+    The class of an image is the number after it (`cat/1.jpg 0`), else its folder
+    (`n01440764/x.JPEG`), else what stands before the first `_` (`n01440764_10026.JPEG`). Bare
+    numbers (rows of CIFAR-10) are images without a class.
+
+    Raises:
+        AnnotationError: A line that is none of these, or no line.
+    """
+    images, classes = [], []
+    for number, line in enumerate(read_text(path, AnnotationError).splitlines(), 1):
+        if not (text := line.strip()):
+            continue
+        match = re.fullmatch(r"(.*[^\s,;])[\s,;]+(\d+)", text)
+        image, class_ = (match[1], match[2]) if match else (text, class_of(text))
+        if not is_image_name(image) and (match or not image.isdecimal()):
+            raise AnnotationError(
+                f"got {text[:80]!r}",
+                where=f"{path}, line {number}",
+                expected="an image such as n01440764_10026.JPEG, or an image and its class id",
+            )
+        images.append(image)
+        classes.append(class_)
+    if not images:
+        raise AnnotationError("holds no images", where=path)
+    return ImageList(images, classes, as_text=True)
+
+
+def class_of(image: str) -> str:
+    """Return the class that an image's path tells: its folder, else what is before the first `_`.
+
+    Example:
+        >>> class_of("train/n01440764/x.JPEG"), class_of("n01440764_10026.JPEG"), class_of("7")
+        ('n01440764', 'n01440764', '')
+    """
+    path = PurePosixPath(image)
+    return path.parent.name or path.stem.partition("_")[0] * ("_" in path.stem)
+
+
+def promised_k(name: str) -> int:
+    """Return how many images of every class a list's name says, in MSN's manner; else 0.
+
+    Example:
+        >>> promised_k("2imgs_class.txt"), promised_k("1percent.txt")
+        (2, 0)
+    """
+    match = re.match(r"([1-9]\d{0,8})imgs_class", name)
+    return int(match[1]) if match else 0

@@ -2,89 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import manifest
-from sslprep.lowshot.draw import NEGATIVES, POSITIVES, Draws
+from sslprep.errors import ParameterError
+from sslprep.lowshot.draw import Drawn, Draws
 from sslprep.lowshot.labels import (
-    Rows,
     class_names,
+    classes_of,
     is_json,
     read_label_matrix,
     refuse_voc_marks,
     row_names,
-    rows_by_class,
 )
-from sslprep.lowshot.sample_files import (
-    ClassRows,
-    SamplesWritten,
-    SetNames,
-    open_set,
-    stem_of,
-    write_samples,
-)
-from sslprep.lowshot.sizes import DEFAULT_K_VALUES, ClassCounts, Size, possible_sizes, sizes_asked
+from sslprep.lowshot.sample_files import SampleSet, SamplesWritten
+from sslprep.lowshot.sizes import DEFAULT_K_VALUES, sizes_asked
 from sslprep.parameters import NotNegative, Positive, command
 from sslprep.partition import ABSENT, IGNORE, MULTI_LABEL, PRESENT, write_targets
 
 
-def count_rows(
-    positives: Sequence[Rows], negatives: Sequence[Rows], names: tuple[str, ...] = ()
-) -> ClassCounts:
-    """Count the rows that may be drawn of every class; see `labels.rows_by_class`."""
-    return ClassCounts(
-        ids=np.arange(len(positives)),
-        positives=np.array([len(rows) for rows in positives]),
-        negatives=np.array([len(rows) for rows in negatives]),
-        names=names,
-    )
-
-
-def draw_rows(
-    positives: Sequence[Rows], negatives: Sequence[Rows], draws: Draws, size: Size, sample: int
-) -> tuple[list[Rows], list[Rows]]:
-    """Draw for every class, independently, k positives and (classes - 1)·k negatives.
-
-    Goyal et al. 2019 (arXiv 1905.01235), low-shot image classification.
-
-    Args:
-        positives: Rows of each class.
-        negatives: Rows known not to be of each class.
-        draws: What to draw with.
-        size: The k.
-        sample: Number of the sample.
-
-    Returns:
-        Drawn rows for each class: positives and negatives, ascending.
-    """
-    others = len(positives) - 1
-    drawn: tuple[list[Rows], list[Rows]] = ([], [])
-    for role, pool, each in ((POSITIVES, positives, 1), (NEGATIVES, negatives, others)):
-        for label, of_class in enumerate(pool):
-            chosen = draws.positions(
-                size.k * each, of=len(of_class), sample=sample, k=size.key, label=label, role=role
-            )
-            drawn[role].append(of_class[np.sort(chosen)])
-    return drawn
-
-
-def sample_matrix(
-    shape: tuple[int, int], positives: Sequence[Rows], negatives: Sequence[Rows]
-) -> NDArray[np.int32]:
+def sample_matrix(shape: tuple[int, int], drawn: Drawn) -> NDArray[np.int32]:
     """Make the targets of a sample: int32 (rows, classes), -1 wherever nothing was drawn.
 
     Example:
-        >>> sample_matrix((3, 2), [np.array([0]), np.array([2])], [np.array([2]), np.array([1])])
+        >>> sample_matrix((3, 2), Drawn([[0], [2]], [[2], [1]]))
         array([[ 1, -1],
                [-1,  0],
                [ 0,  1]], dtype=int32)
     """
     matrix = np.full(shape, IGNORE, np.int32)
-    for label, (ones, zeros) in enumerate(zip(positives, negatives, strict=True)):
+    for label, (ones, zeros) in enumerate(zip(drawn.positives, drawn.negatives or [], strict=True)):
         matrix[ones, label] = PRESENT
         matrix[zeros, label] = ABSENT
     return matrix
@@ -168,15 +119,15 @@ def draw_multilabel_samples(
         ([4, 4, 4], [8, 8, 8])
     """
     sizes = sizes_asked(k_values, None, balanced=False)
-    draws = Draws(seed, nested=nested)
-    stem = stem_of(targets)
-    names = SetNames(
-        stem=stem,
-        data=[(stem, ".npy"), (stem, ".json")] if is_json(targets) else [(stem, ".npy")],
-        sizes=sizes,
-        samples=num_samples,
-    )
-    with open_set(output, names, overwrite=overwrite) as out:
+    draws = Draws(seed, nested)
+    stem = targets.name.split(".")[0]
+    if not stem:
+        raise ParameterError(
+            f"{targets.name} has nothing before its first dot to name the samples after",
+            where=targets,
+        )
+    data = [(stem, ".npy"), (stem, ".json")][: 1 + is_json(targets)]
+    with SampleSet(output, stem, data, sizes, num_samples, draws, overwrite) as out:
         inputs = manifest.Inputs(hash_inputs=hash_inputs)
         inputs.add_file(targets)
         full = read_label_matrix(targets)
@@ -187,49 +138,26 @@ def draw_multilabel_samples(
         if not classes:
             classes, more = class_names(targets, range(shape[1]), inputs, columns=True)
             warnings += more
-        rows = rows_by_class(full.labels)
-        counts = count_rows(*rows, classes)
-        possible, skipping = possible_sizes(sizes, counts, targets, skip_impossible=skip_impossible)
+        full_classes = replace(classes_of(full.labels), names=classes)
 
-        def save(size: Size, sample: int) -> tuple[list[ClassRows], dict[int, str] | None]:
-            positives, negatives = draw_rows(*rows, draws, size, sample)
-            matrix = sample_matrix(shape, positives, negatives)
-            array, *twin = names.of_sample(size, sample)
-            out.save_array(array, matrix)
-            if twin and full.images is not None:
-                with out.create(twin[0]) as file:
+        def save(files: list[str], drawn: Drawn) -> dict[int, str] | None:
+            matrix = sample_matrix(shape, drawn)
+            out.save_array(files[0], matrix)
+            if full.images is not None:
+                with out.create(files[1]) as file:
                     write_targets(file, full.images, matrix, classes)
-            used = np.unique(np.concatenate([*positives, *negatives]))
-            of_classes = [
-                ClassRows(
-                    id=n,
-                    name=classes[n] if classes else None,
-                    positives=positives[n].tolist(),
-                    negatives=negatives[n].tolist(),
-                )
-                for n in range(shape[1])
-            ]
-            named = None if ids is None else {n: str(ids[n]) for n in used.tolist()}
-            return of_classes, named
+            if ids is None:
+                return None
+            used = np.flatnonzero((matrix != IGNORE).any(axis=1)).tolist()
+            return {row: str(ids[row]) for row in used}
 
-        return write_samples(
-            out,
-            names,
-            possible,
+        return out.write(
             save,
-            draws=draws,
-            counts=counts,
-            rows=shape[0],
+            full_classes,
+            inputs,
+            warnings,
+            skip_impossible=skip_impossible,
+            parameters={"targets": targets, "images": images},
             command="lowshot voc",
-            parameters={
-                "targets": targets,
-                "images": images,
-                "num_samples": num_samples,
-                "seed": seed,
-                "nested": nested,
-            },
-            inputs=inputs,
             labels=MULTI_LABEL,
-            warnings=warnings,
-            skipping=skipping,
         )

@@ -1,4 +1,4 @@
-"""The files of samples: their names, index files, writing a set of each size, finding them again.
+"""The files of samples: their names, index files, writing them, finding and reading them again.
 
 Beside each sample stands an index file, JSON, which tells what it holds so that it can be rebuilt
 without this program. Rows are row numbers of the full targets, ascending:
@@ -27,11 +27,12 @@ checked alone.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +41,20 @@ import numpy as np
 
 from sslprep import console, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.errors import ArrayError, DatasetError, ManifestError, ParameterError
+from sslprep.errors import ArrayError, DatasetError, ManifestError
 from sslprep.input_files import read_json
-from sslprep.lowshot.draw import GENERATOR, Draws
+from sslprep.lowshot.draw import GENERATOR, Drawn, Draws, draw_sample
 from sslprep.lowshot.labels import (
+    Classes,
     ImageList,
     LabelMatrix,
-    is_list,
+    classes_of,
     label_kinds,
     promised_k,
     read_label_matrix,
     read_list,
-    rows_by_class,
 )
-from sslprep.lowshot.sizes import ClassCounts, Size
+from sslprep.lowshot.sizes import Size, largest_k, possible_sizes
 from sslprep.npy import read_array
 from sslprep.results import result
 
@@ -63,7 +64,7 @@ KIND = "lowshot"
 INDEX_KIND = "lowshot-index"
 SCHEMA = 1
 SAMPLE_NAME = re.compile(
-    r"(?P<stem>.+)_sample(?P<sample>[1-9]\d{0,8})_"
+    r"(?P<stem>[^.].*)_sample(?P<sample>[1-9]\d{0,8})_"
     r"(?:k(?P<k>[1-9]\d{0,8})|(?P<share>fraction|balanced)(?P<fraction>\d(?:\.\d+)?(?:e-\d+)?))"
     r"(?P<suffix>\.npy|\.json|_index\.json)"
 )
@@ -136,98 +137,6 @@ def read_index(path: Path) -> Index:
     return index
 
 
-def stem_of(path: Path) -> str:
-    """Return a file's name before its first dot, which samples are named after.
-
-    Example:
-        >>> stem_of(Path("features/train.res5.npy"))
-        'train'
-    """
-    stem = path.name.split(".")[0]
-    if not stem:
-        raise ParameterError(
-            f"{path.name} has nothing before its first dot to name the samples after", where=path
-        )
-    return stem
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetNames:
-    """How the files of a set are called.
-
-    Attributes:
-        stem: What manifests and index files are named after.
-        data: Names before and after `_sample1_k4` of the data files of each sample.
-        sizes: Sizes asked for.
-        samples: How many samples of each.
-
-    Example:
-        >>> names = SetNames(stem="t", data=[("t", ".npy")], sizes=[Size(k=4)], samples=1)
-        >>> names.of_size(Size(k=4)), names.manifest(Size(k=4))
-        (['t_sample1_k4.npy', 't_sample1_k4_index.json'], 't_k4.manifest.json')
-    """
-
-    stem: str
-    data: Sequence[tuple[str, str]]
-    sizes: Sequence[Size]
-    samples: int
-
-    def of_sample(self, size: Size, sample: int) -> list[str]:
-        """Return the data files of one sample."""
-        return [f"{head}_sample{sample}_{size.name}{tail}" for head, tail in self.data]
-
-    def index(self, size: Size, sample: int) -> str:
-        """Return the index file of one sample."""
-        return f"{self.stem}_sample{sample}_{size.name}_index.json"
-
-    def manifest(self, size: Size) -> str:
-        """Return the manifest of all samples of one size."""
-        return f"{self.stem}_{size.name}{MANIFEST_SUFFIX}"
-
-    def of_size(self, size: Size) -> list[str]:
-        """Return all files of one size but its manifest."""
-        return [
-            name
-            for sample in range(1, self.samples + 1)
-            for name in (*self.of_sample(size, sample), self.index(size, sample))
-        ]
-
-
-def open_set(folder: Path, names: SetNames, *, overwrite: bool) -> OutputSet:
-    """Open the output of a run: the files of every size asked for, a manifest each.
-
-    Replacing a size replaces all of it: what its manifest lists and this run does not write, such
-    as a third sample where two are asked for, is removed with a warning. Other sizes are not
-    touched, nor are samples that no manifest lists (those of the 2019 scripts).
-
-    Raises:
-        OutputError: A file of one of the sizes exists, or cannot be written.
-    """
-    gone: list[str] = []
-    for size in names.sizes if overwrite else ():
-        try:
-            old = manifest.read(folder / names.manifest(size))
-        except ManifestError:
-            continue  # none, or none of ours
-        ours = {*names.of_size(size)}
-        stems = {names.stem, *(head for head, _ in names.data)}
-        # Only samples of this set: a manifest from elsewhere must not have other files removed.
-        for name in {output.file for output in old.outputs} - ours:
-            match = SAMPLE_NAME.fullmatch(name)
-            if match and match["stem"] in stems and size_of_name(match) == size:
-                gone.append(name)
-    if gone:
-        logger.warning("%s: %d more files of the sizes replaced are removed", folder, len(gone))
-    return OutputSet(
-        folder,
-        [name for size in names.sizes for name in names.of_size(size)],
-        manifests=[names.manifest(size) for size in names.sizes],
-        overwrite=overwrite,
-        lock=f"{names.stem}_lowshot",
-        also_replaces=gone,
-    )
-
-
 @result
 class SamplesWritten:
     """What a low-shot command wrote.
@@ -264,119 +173,195 @@ class SamplesWritten:
         if self.skipped:
             skipped = ", ".join(map(str, self.skipped))
             lines.append(f"LEFT OUT: {kind} = {skipped} (too few images)")
-        lines.append(f"{len(self.written)} files in {self.written[0].parent}")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"{len(self.written)} files in {self.written[0].parent}"])
 
 
-def write_samples(
-    out: OutputSet,
-    names: SetNames,
-    possible: Sequence[Size],
-    save: Callable[[Size, int], tuple[list[ClassRows], dict[int, str] | None]],
-    *,
-    draws: Draws,
-    counts: ClassCounts,
-    rows: int,
-    command: str,
-    parameters: Mapping[str, Any],
-    inputs: manifest.Inputs,
-    labels: Mapping[str, str],
-    warnings: Sequence[str],
-    skipping: Sequence[str],
-) -> SamplesWritten:
-    """Write the samples of every possible size with their index files, and the manifests last.
+class SampleSet(OutputSet):
+    """The samples that one run writes, a manifest for each size; see `OutputSet` for its use.
+
+    Replacing a size replaces all of it: what its manifest lists and this run does not write, such
+    as a third sample where two are asked for, is removed with a warning. Other sizes are not
+    touched, nor are samples that no manifest lists (those of the 2019 scripts).
 
     Args:
-        out: The output, from `open_set`.
-        names: How the files are called.
-        possible: The sizes to write.
-        save: Writes the data files of one sample; returns its rows by class, and their names.
+        folder: Where they go.
+        stem: What manifests and index files are named after.
+        data: Names before and after `_sample1_k4` of the data files of each sample.
+        sizes: Sizes asked for.
+        samples: How many samples of each.
         draws: What they are drawn with.
-        counts: The classes.
-        rows: Rows of the full targets.
-        command: For the manifests, as for all that follow.
-        parameters: Those that bear on the content, but the size.
-        inputs: The inputs.
-        labels: Meaning of label values.
-        warnings: What the user is warned of about the labels.
-        skipping: The same about sizes left out, which is no matter of those that are written.
+        overwrite: Replace the sizes that are there.
+
+    Raises:
+        OutputError: A file of one of the sizes exists, or cannot be written.
     """
-    numbers = range(1, names.samples + 1)
-    left_out = [size for size in names.sizes if size not in possible]
-    for size in left_out:
-        out.manifests.remove(names.manifest(size))  # an older set of that size stays whole
-    records = inputs.records()
-    classes = [
-        {
-            "id": int(id_),
-            **({"name": counts.names[i]} if counts.names else {}),
-            "positives": int(counts.positives[i]),
-            **({} if counts.negatives is None else {"negatives": int(counts.negatives[i])}),
-        }
-        for i, id_ in enumerate(counts.ids)
-    ]
-    with console.progress(len(possible) * names.samples, "samples") as advance:
-        for size in possible:
-            sets = []
-            for sample in numbers:
-                of_classes, images = save(size, sample)
-                files = names.of_sample(size, sample)
-                index = Index(
-                    **size.fields,  # type: ignore[arg-type]
-                    sample=sample,
-                    seed=draws.seed,
-                    nested=draws.nested,
+
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        data: Sequence[tuple[str, str]],
+        sizes: Sequence[Size],
+        samples: int,
+        draws: Draws,
+        overwrite: bool,
+    ) -> None:
+        self.stem, self.data, self.sizes = stem, data, sizes
+        self.samples, self.draws = range(1, samples + 1), draws
+        names = {size: self._files_of(size) for size in sizes}
+        gone = []
+        for size in sizes if overwrite else ():
+            with contextlib.suppress(ManifestError):  # none, or none of ours
+                old = manifest.read(folder / self._manifest_of(size))
+                gone += [o.file for o in old.outputs if o.file not in names[size]]
+        # Only samples of this set: a manifest from elsewhere must not have other files removed.
+        gone = [name for name in gone if self._is_ours(name)]
+        if gone:
+            logger.warning("%s: %d more files of the sizes replaced are removed", folder, len(gone))
+        super().__init__(
+            folder,
+            [name for of_size in names.values() for name in of_size],
+            manifests=[self._manifest_of(size) for size in sizes],
+            overwrite=overwrite,
+            lock=f"{stem}_lowshot",
+            also_replaces=gone,
+        )
+
+    def _data_files(self, size: Size, sample: int) -> list[str]:
+        """Return the names of the data files of one sample."""
+        return [f"{head}_sample{sample}_{size.name}{tail}" for head, tail in self.data]
+
+    def _index_file(self, size: Size, sample: int) -> str:
+        return f"{self.stem}_sample{sample}_{size.name}_index.json"
+
+    def _manifest_of(self, size: Size) -> str:
+        return f"{self.stem}_{size.name}{MANIFEST_SUFFIX}"
+
+    def _files_of(self, size: Size) -> list[str]:
+        return [
+            name
+            for sample in self.samples
+            for name in (*self._data_files(size, sample), self._index_file(size, sample))
+        ]
+
+    def _is_ours(self, name: str) -> bool:
+        match = SAMPLE_NAME.fullmatch(name)
+        stems = {self.stem, *(head for head, _ in self.data)}
+        return match is not None and match["stem"] in stems and size_of_name(match) in self.sizes
+
+    def write(
+        self,
+        save: Callable[[list[str], Drawn], dict[int, str] | None],
+        classes: Classes,
+        inputs: manifest.Inputs,
+        warnings: Sequence[str],
+        *,
+        skip_impossible: bool,
+        parameters: Mapping[str, Any],
+        **about: Any,
+    ) -> SamplesWritten:
+        """Draw and write the samples of every size, their index files, and the manifests last.
+
+        Args:
+            save: Writes the data files of one sample under the names given; returns the names of
+                its rows, if they are known.
+            classes: What to draw from.
+            inputs: The inputs.
+            warnings: What the user is warned of about them.
+            skip_impossible: Leave out sizes for which some class has too few.
+            parameters: Those of the command that name inputs.
+            about: More of the manifests.
+        """
+        records, of_classes = inputs.records(), _class_records(classes)
+        possible, skipping = possible_sizes(
+            self.sizes, classes, parameters["targets"], skip_impossible
+        )
+        skipped = [size for size in self.sizes if size not in possible]
+        for size in skipped:  # an older set of that size stays whole
+            self.manifests.remove(self._manifest_of(size))
+        seed, samples = self.draws.seed, len(self.samples)
+        how = {"num_samples": samples, "seed": seed, "nested": self.draws.nested}
+        with console.progress(len(possible) * samples, "samples") as advance:
+            for size in possible:
+                sets = []
+                for sample in self.samples:
+                    files, name = self._data_files(size, sample), self._index_file(size, sample)
+                    drawn = draw_sample(classes, self.draws, size, sample)
+                    index = Index(
+                        **size.fields,  # type: ignore[arg-type]
+                        sample=sample,
+                        seed=seed,
+                        nested=self.draws.nested,
+                        generator=GENERATOR,
+                        rows=classes.rows,
+                        files=files,
+                        images=save(files, drawn),
+                        classes=_class_rows(classes, drawn),
+                    )
+                    self.save_bytes(name, encode_index(index))
+                    sets.append({**size.fields, "sample": sample, "files": files, "index": name})
+                    advance(1)
+                asked: dict[str, Any] = {"k_values": [size.k]}
+                if not size.k:
+                    asked = {"fraction": [size.fraction], "balanced": size.balanced}
+                manifest.write(
+                    self,
+                    self._manifest_of(size),
+                    kind=KIND,
+                    parameters={**parameters, **how, **asked},
+                    inputs=records,
+                    outputs=self._files_of(size),
+                    seed=seed,
                     generator=GENERATOR,
-                    rows=rows,
-                    files=files,
-                    classes=of_classes,
-                    images=images,
+                    counts={"rows": classes.rows, "classes": len(of_classes), "samples": samples},
+                    warnings=warnings,
+                    details={
+                        "multi_label": classes.negatives is not None,
+                        "stem": self.stem,
+                        **size.fields,
+                        "largest_k": largest_k(classes),
+                        "classes": of_classes,
+                        "sets": sets,
+                    },
+                    **about,
                 )
-                index_file = names.index(size, sample)
-                out.save_bytes(index_file, encode_index(index))
-                sets.append({**size.fields, "sample": sample, "files": files, "index": index_file})
-                advance(1)
-            of_k = {"k_values": [size.k]}
-            of_fraction = {"fraction": [size.fraction], "balanced": size.balanced}
-            manifest.write(
-                out,
-                names.manifest(size),
-                kind=KIND,
-                command=command,
-                parameters={**parameters, **(of_k if size.k else of_fraction)},
-                inputs=records,
-                outputs=names.of_size(size),
-                seed=draws.seed,
-                generator=GENERATOR,
-                counts={"rows": rows, "classes": len(counts.ids), "samples": names.samples},
-                warnings=warnings,
-                labels=labels,
-                details={
-                    "multi_label": counts.negatives is not None,
-                    "stem": names.stem,
-                    **size.fields,
-                    "largest_k": counts.largest_k,
-                    "classes": classes,
-                    "sets": sets,
-                },
-            )
-    out.commit()
-    for text in (*warnings, *skipping):
-        logger.warning("%s", text)
-    return SamplesWritten(
-        written=tuple(out.folder / file.name for file in out.written),
-        manifests=tuple(out.folder / names.manifest(size) for size in possible),
-        rows=rows,
-        classes=len(counts.ids),
-        samples=names.samples,
-        sizes=tuple(size.value for size in possible),
-        skipped=tuple(size.value for size in left_out),
-        seed=draws.seed,
-        warnings=(*warnings, *skipping),
-    )
+        self.commit()
+        for text in (*warnings, *skipping):
+            logger.warning("%s", text)
+        return SamplesWritten(
+            written=tuple(self.folder / file.name for file in self.written),
+            manifests=tuple(self.folder / name for name in self.manifests),
+            rows=classes.rows,
+            classes=len(of_classes),
+            samples=samples,
+            sizes=tuple(size.k or size.fraction for size in possible),
+            skipped=tuple(size.k or size.fraction for size in skipped),
+            seed=seed,
+            warnings=(*warnings, *skipping),
+        )
 
 
-@dataclass(frozen=True, kw_only=True)
+def _class_rows(classes: Classes, drawn: Drawn) -> list[ClassRows]:
+    none = [None] * len(classes.ids)
+    columns = (classes.ids, classes.names or none, drawn.positives, drawn.negatives or none)
+    return [
+        ClassRows(id=id_, name=name, positives=ones, negatives=zeros)
+        for id_, name, ones, zeros in zip(*columns, strict=True)
+    ]
+
+
+def _class_records(classes: Classes) -> list[dict[str, Any]]:
+    columns: dict[str, Sequence[Any]] = {
+        "id": classes.ids,
+        "name": classes.names,
+        "positives": [len(rows) for rows in classes.positives],
+        "negatives": [len(rows) for rows in classes.negatives or ()],
+    }
+    known = {name: values for name, values in columns.items() if values}
+    return [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
+
+
+@dataclass(frozen=True)
 class SampleFiles:
     """The files of one sample as they are found, whoever made them.
 
@@ -393,7 +378,7 @@ class SampleFiles:
     stem: str
     size: Size
     sample: int
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str]
 
     @property
     def main(self) -> Path:
@@ -406,68 +391,46 @@ class SampleFiles:
         """Whether it is a target matrix, not a list of images."""
         return bool({"targets", "json"} & self.files.keys())
 
-    @property
-    def order(self) -> tuple[Path, str, Size, int]:
-        """What samples are sorted by."""
-        return self.folder, self.stem, self.size, self.sample
 
+def find_samples(place: Path) -> list[SampleFiles]:
+    """Find all samples in a folder and below it by their names, sorted by stem, size and number.
 
-def folders_under(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield a folder and all below it with the names of their files, in a fixed order.
+    A file is one list of images as text, of as many images a class as its name says.
 
     Raises:
-        DatasetError: One that cannot be read: what is in it would be taken for absent.
+        DatasetError: There is no such folder, or one in it cannot be read: what is in it would be
+            taken for absent.
     """
 
     def refuse(error: OSError) -> None:
         raise DatasetError(f"cannot read: {error.strerror}", where=error.filename) from error
 
-    if not folder.is_dir():
-        raise DatasetError("no such folder", where=folder, remedy="Check the path.")
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        yield Path(place), sorted(name for name in names if not name.startswith("."))
-
-
-def find_samples(place: Path, *, lists: bool = False) -> list[SampleFiles]:
-    """Find all samples in a folder and below it by their names, sorted by stem, size and number.
-
-    Args:
-        place: The folder, or one file of a sample.
-        lists: Also files of text that begin with the name of an image (SimCLR's, MSN's).
-
-    Raises:
-        DatasetError: There is no such folder, or one in it cannot be read.
-    """
-    found: dict[tuple[Path, str, Size, int], SampleFiles] = {}
-    only = place.name if place.is_file() else None
-    for folder, names in folders_under(place.parent if only else place):
+    if place.is_file():
+        size = Size(k=promised_k(place.name))
+        return [SampleFiles(place.parent, place.stem, size, 1, {"list": place.name})]
+    if not place.is_dir():
+        raise DatasetError("no such folder", where=place, remedy="Check the path.")
+    found: dict[tuple[str, str, Size, int], SampleFiles] = {}
+    for folder, _, names in os.walk(place, onerror=refuse):
         for name in names:
             match = SAMPLE_NAME.fullmatch(name)
-            size = size_of_name(match) if match else Size(k=promised_k(Path(name)))
-            stem, number, kind = Path(name).stem, 1, "list"
-            if match and size:
-                stem, kind = _kind(folder / name, match["stem"], match["suffix"])
-                number = int(match["sample"])
-            elif match or not size or not lists or not (name == only or is_list(folder / name)):
-                continue
-            sample = SampleFiles(folder=folder, stem=stem, size=size, sample=number)
-            found.setdefault(sample.order, sample).files[kind] = name
-        if only:
-            break
-    return [s for _, s in sorted(found.items()) if only is None or only in s.files.values()]
+            if match and (size_here := size_of_name(match)):
+                stem, kind = _kind(Path(folder, name), match)
+                key = (folder, stem, size_here, int(match["sample"]))
+                sample = found.setdefault(key, SampleFiles(Path(folder), *key[1:], {}))
+                sample.files[kind] = name
+    return [found[key] for key in sorted(found)]
 
 
 def size_of_name(match: re.Match[str]) -> Size | None:
     """Return the size that a name of `SAMPLE_NAME` tells; `None`: a fraction that is none."""
-    fraction = float(match["fraction"] or 0)
-    if not match["k"] and not 0 < fraction <= 1:
-        return None
-    return Size(k=int(match["k"] or 0), fraction=fraction, balanced=match["share"] == "balanced")
+    k, fraction = int(match["k"] or 0), float(match["fraction"] or 0)
+    return Size(k, fraction, match["share"] == "balanced") if k or 0 < fraction <= 1 else None
 
 
-def _kind(path: Path, stem: str, suffix: str) -> tuple[str, str]:
+def _kind(path: Path, match: re.Match[str]) -> tuple[str, str]:
     """Tell from a name, and where that is not enough from the header, what a file holds."""
+    stem, suffix = match["stem"], match["suffix"]
     if suffix != ".npy":
         return stem, "json" if suffix == ".json" else "index"
     for kind in ("images", "labels"):
@@ -482,47 +445,40 @@ def read_sample(found: SampleFiles) -> LabelMatrix | ImageList:
     Raises:
         SslprepError: A file is missing, cannot be read, or does not fit another of the sample.
     """
-    if "list" in found.files:
-        return read_list(found.main)
+    files = {kind: found.folder / name for kind, name in found.files.items()}
+    if "list" in files:
+        return read_list(files["list"])
     if found.multi_label:
         held = read_label_matrix(found.main)
-        if {"targets", "json"} <= found.files.keys():
-            twin = read_label_matrix(found.folder / found.files["json"])
-            if not np.array_equal(twin.labels, held.labels):
-                raise ArrayError(f"{found.files['json']} holds other labels", where=found.main)
-            return twin
-        return held
-    if found.files.keys() == {"index"}:
-        raise ArrayError("the sample of this index file is missing", where=found.main)
-    for kind in ("images", "labels"):
-        if kind not in found.files:
-            raise ArrayError(f"the {kind} of this sample are missing", where=found.main)
+        twin = read_label_matrix(files["json"]) if "json" in files else held
+        if not np.array_equal(twin.labels, held.labels):
+            raise ArrayError(f"{found.files['json']} holds other labels", where=found.main)
+        return twin
+    missing = " and ".join(kind for kind in ("images", "labels") if kind not in files)
+    if missing:
+        raise ArrayError(f"the {missing} of this sample are missing", where=found.main)
     # Any integers: class ids that are none are found against the full targets.
-    labels = read_array(found.folder / found.files["labels"], ndim=1, kinds="iu")
-    path = found.folder / found.files["images"]
-    images = read_array(path, ndim=1, kinds="U")
+    labels = read_array(files["labels"], ndim=1, kinds="iu").tolist()
+    images = read_array(files["images"], ndim=1, kinds="U").tolist()
     if len(images) != len(labels):
         raise ArrayError(
             f"holds {len(images)} images, and {found.files['labels']} {len(labels)} labels",
-            where=path,
+            where=files["images"],
             expected="one label for each image",
         )
-    return ImageList(images=images.tolist(), classes=labels.tolist())
+    return ImageList(images, labels)
 
 
 def read_rows(sample: SampleFiles) -> list[ClassRows]:
     """Read which rows a sample holds of each class, from its matrix, else from its index file.
 
     Raises:
-        ArrayError: The matrix cannot be read, or there is neither.
-        ManifestError: The index file cannot be read.
+        SslprepError: The matrix or the index cannot be read, or there is neither.
     """
     if sample.multi_label:
-        positives, negatives = rows_by_class(read_label_matrix(sample.main).labels)
-        return [
-            ClassRows(id=n, positives=ones.tolist(), negatives=zeros.tolist())
-            for n, (ones, zeros) in enumerate(zip(positives, negatives, strict=True))
-        ]
+        classes = classes_of(read_label_matrix(sample.main).labels)
+        pools = (classes.positives, classes.negatives or [])
+        return _class_rows(classes, Drawn(*([rows.tolist() for rows in pool] for pool in pools)))
     if "index" not in sample.files:
         raise ArrayError(
             "has no index file beside it that tells the rows",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from sslprep.errors import NotEnoughError, ParameterError
+from sslprep.lowshot.labels import Classes
 
 DEFAULT_K_VALUES = (1, 2, 4, 8, 16, 32, 64, 96)
 """The published low-shot curves: 96 is what VOC2007's smallest class has in trainval."""
@@ -20,8 +18,7 @@ DEFAULT_K_VALUES = (1, 2, 4, 8, 16, 32, 64, 96)
 _SHOWN = 8
 
 
-@dataclass(frozen=True, order=True)
-class Size:
+class Size(NamedTuple):
     """One size of sample.
 
     Attributes:
@@ -42,11 +39,10 @@ class Size:
     @property
     def name(self) -> str:
         """What stands in file names; "unknown" of a list whose name does not tell."""
-        if not self.k and not self.fraction:
-            return "unknown"
         if self.k:
             return f"k{self.k}"
-        return f"{'balanced' if self.balanced else 'fraction'}{self.fraction!r}"
+        kind = "balanced" if self.balanced else "fraction"
+        return f"{kind}{self.fraction!r}" if self.fraction else "unknown"
 
     @property
     def key(self) -> int:
@@ -54,23 +50,15 @@ class Size:
 
         Those of a balanced fraction are the bits of its negative.
         """
-        if self.k:
-            return self.k
         value = -self.fraction if self.balanced else self.fraction
         bits: int = struct.unpack("<Q", struct.pack("<d", value))[0]
-        return bits
+        return self.k or bits
 
     @property
     def fields(self) -> dict[str, int | float | bool]:
         """As it stands in index files and manifests."""
-        if self.k:
-            return {"k": self.k}
-        return {"fraction": self.fraction, **({"balanced": True} if self.balanced else {})}
-
-    @property
-    def value(self) -> int | float:
-        """The k, or the fraction."""
-        return self.k or self.fraction
+        balanced = {"balanced": True} if self.balanced else {}
+        return {"k": self.k} if self.k else {"fraction": self.fraction, **balanced}
 
     def count(self, positives: int) -> int:
         """How many of a class with so many images to draw (not for balanced fractions).
@@ -82,9 +70,7 @@ class Size:
             >>> Size(k=4).count(732), Size(fraction=0.01).count(732), Size(fraction=0.01).count(3)
             (4, 7, 1)
         """
-        if self.k:
-            return self.k
-        return max(1, int(self._of(positives) + Fraction(1, 2)))
+        return self.k or max(1, int(Fraction(repr(self.fraction)) * positives + Fraction(1, 2)))
 
     def each(self, rows: int, classes: int) -> tuple[int, int]:
         """How many images of every class a balanced fraction has, and how many have one more.
@@ -95,10 +81,7 @@ class Size:
             >>> Size(fraction=0.01, balanced=True).each(1_281_167, 1000)  # as SimCLR's 1percent.txt
             (12, 811)
         """
-        return divmod(max(classes, int(self._of(rows))), classes)
-
-    def _of(self, number: int) -> Fraction:
-        return Fraction(repr(self.fraction)) * number
+        return divmod(max(classes, int(Fraction(repr(self.fraction)) * rows)), classes)
 
 
 def sizes_asked(
@@ -110,114 +93,82 @@ def sizes_asked(
         ParameterError: Both are given, or one holds a number twice.
     """
     if k_values is not None and fraction is not None:
-        raise ParameterError(
-            "--k-values and --fraction exclude each other", expected="one of the two"
-        )
+        raise ParameterError("--k-values and --fraction exclude each other", expected="one of them")
     if balanced and fraction is None:
         raise ParameterError(
             "--balanced is given without --fraction",
             expected="a fraction, such as --fraction 0.01",
             remedy="With --k-values every class has the same number of images anyway.",
         )
-    flag, values = "--fraction", fraction
-    if values is None:
-        flag, values = "--k-values", k_values or DEFAULT_K_VALUES
-    repeated = sorted(value for value, times in Counter(values).items() if times > 1)
-    if repeated:
-        raise ParameterError(
-            f"{flag} repeats {', '.join(map(str, repeated))}", expected="each number once"
-        )
+    flag, values = "--fraction", sorted(fraction or ())
     if fraction is None:
-        return tuple(Size(k=int(k)) for k in sorted(values))
-    return tuple(Size(fraction=f, balanced=balanced) for f in sorted(values))
+        flag, values = "--k-values", sorted(k_values or DEFAULT_K_VALUES)
+    repeated = sorted({str(v) for v, w in pairwise(values) if v == w})
+    if repeated:
+        text = f"{flag} repeats {', '.join(repeated)}"
+        raise ParameterError(text, expected="each number once")
+    if fraction is None:
+        return tuple(Size(k=int(k)) for k in values)
+    return tuple(Size(fraction=share, balanced=balanced) for share in values)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ClassCounts:
-    """How many rows each class has to draw from.
+def needs(size: Size, classes: Classes) -> int:
+    """How many images a size needs of every class; a fraction of each class always works."""
+    each, more = size.each(classes.rows, len(classes.ids)) if size.balanced else (size.k, 0)
+    return each + (more > 0)
 
-    Attributes:
-        ids: Class ids or columns, ascending.
-        names: Their names, where known, else empty.
-        positives: Rows of each class.
-        negatives: Rows known not to be of the class (multi-label), else `None`.
+
+def largest_k(classes: Classes) -> int:
+    """The largest k that works for every class."""
+    others = len(classes.ids) - 1 if classes.negatives else 0
+    limits = [len(rows) for rows in classes.positives]
+    limits += [len(rows) // others for rows in classes.negatives or () if others]
+    return min(limits)
+
+
+def shortages(sizes: Sequence[Size], classes: Classes) -> list[str]:
+    """Say for every class that has too few what it has, and what each size needs.
+
+    Classes that forbid the smallest size come first.
     """
-
-    ids: NDArray[np.int64]
-    positives: NDArray[np.int64]
-    names: tuple[str, ...] = ()
-    negatives: NDArray[np.int64] | None = None
-
-    @property
-    def largest_k(self) -> int:
-        """The largest k that works for every class."""
-        largest = int(self.positives.min())
-        others = len(self.ids) - 1
-        if self.negatives is not None and others:
-            largest = min(largest, int(self.negatives.min()) // others)
-        return largest
-
-    def needs(self, size: Size) -> int:
-        """How many images a size needs of every class; a fraction of each class always works."""
-        if size.balanced:
-            each, more = size.each(int(self.positives.sum()), len(self.ids))
-            return each + (more > 0)
-        return size.k
-
-    def allows(self, size: Size) -> bool:
-        """Whether every class has enough."""
-        return self.needs(size) <= self.largest_k
-
-    def shortages(self, sizes: Sequence[Size]) -> list[str]:
-        """Say for every class that has too few what it has, and what each size needs.
-
-        Classes that forbid the smallest size come first.
-        """
-        # In a single-label set every image of a class is a positive of it and of no other.
-        kinds = [("images" if self.negatives is None else "positives", self.positives, 1)]
-        if self.negatives is not None:
-            kinds.append(("negatives", self.negatives, len(self.ids) - 1))
-        found: list[tuple[float, str]] = []
-        for index, id_ in enumerate(self.ids):
-            for kind, rows, each in kinds:
-                has = int(rows[index])
-                needs = [
-                    f"{s.name.replace('k', 'k=')} needs {self.needs(s) * each}"
-                    for s in sizes
-                    if self.needs(s) * each > has
-                ]
-                if needs:
-                    name = f" ({self.names[index]})" if self.names else ""
-                    text = f"class {id_}{name} has {has} {kind}; {', '.join(needs)}"
-                    found.append((has / each, text))
-        return [text for _, text in sorted(found, key=lambda item: item[0])]
+    # In a single-label set every image of a class is a positive of it and of no other.
+    kinds = [("positives" if classes.negatives else "images", classes.positives, 1)]
+    kinds += [("negatives", classes.negatives, len(classes.ids) - 1)] if classes.negatives else []
+    found = []
+    for kind, pools, each in kinds:
+        for index, (id_, rows) in enumerate(zip(classes.ids, pools, strict=True)):
+            wanted = {size.name.replace("k", "k="): needs(size, classes) * each for size in sizes}
+            short = [f"{name} needs {count}" for name, count in wanted.items() if count > len(rows)]
+            name = f" ({classes.names[index]})" if classes.names else ""
+            text = f"class {id_}{name} has {len(rows)} {kind}; {', '.join(short)}"
+            found += [(len(rows) / each, text)] if short else []
+    return [text for _, text in sorted(found, key=lambda item: item[0])]
 
 
 def possible_sizes(
-    sizes: tuple[Size, ...], counts: ClassCounts, where: Path, *, skip_impossible: bool
-) -> tuple[tuple[Size, ...], tuple[str, ...]]:
+    sizes: Sequence[Size], classes: Classes, where: Path, skip_impossible: bool
+) -> tuple[list[Size], tuple[str, ...]]:
     """Return the sizes that every class allows, and warnings of those left out.
 
     Raises:
         NotEnoughError: Some size is impossible and `skip_impossible` is off, or none is left.
             The text names every class and size that is short, and the largest k that works.
     """
-    possible = tuple(size for size in sizes if counts.allows(size))
+    largest = largest_k(classes)
+    possible = [size for size in sizes if needs(size, classes) <= largest]
     if len(possible) == len(sizes):
-        return sizes, ()
+        return possible, ()
     flag, what = ("--k-values", "k") if sizes[0].k else ("--fraction", "fraction")
-    out = ", ".join(str(size.value) for size in sizes if size not in possible)
-    texts = counts.shortages(sizes)
+    out = ", ".join(str(size.k or size.fraction) for size in sizes if size not in possible)
+    texts = shortages(sizes, classes)
     more = f"; and {len(texts) - _SHOWN} more like this" if len(texts) > _SHOWN else ""
     problem = "; ".join(texts[:_SHOWN]) + more
-    largest = counts.largest_k
     limit = f"The largest k that works for every class is {largest}."
     if skip_impossible and possible:
         return possible, (f"{where}: {what} = {out} left out: {problem}. {limit}",)
+    remedy = f"{limit} Lower {flag}."
     if not largest:
         remedy = "No k works: leave such classes out of the labels."
     elif possible:
         remedy = f"{limit} Lower {flag}, or pass --skip-impossible to leave out {what} = {out}."
-    else:
-        remedy = f"{limit} Lower {flag}."
     raise NotEnoughError(problem, where=where, remedy=remedy)
