@@ -83,6 +83,9 @@ class Parameter:
         )
 
 
+_signature = functools.cache(inspect.signature)
+
+
 @functools.cache
 def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """Read the parameters of a command from its signature."""
@@ -120,7 +123,7 @@ def command(
                 if renamed[old] in named:
                     raise ArgumentError(f"{old} and {renamed[old]} are both given; they are one")
                 named[renamed[old]] = named.pop(old)
-            bound = inspect.signature(function).bind(*args, **named)
+            bound = _signature(function).bind(*args, **named)
             for parameter in parameters_of(function):
                 if parameter.name in bound.arguments:
                     value = bound.arguments[parameter.name]
