@@ -44,7 +44,9 @@ SCRIPTS: Mapping[str, Script] = {
     "create_places_low_shot_samples": Script("lowshot places", {"skip_impossible": True}),
     "pickle_jigsaw_model": Script("convert jigsaw"),
     "pickle_caffe2_detection": Script("convert detectron"),
-    "pickle_caffe2_to_pytorch": Script("convert pytorch", {"bgr2rgb": False, "keep_pretext": True}),
+    "pickle_caffe2_to_pytorch": Script(
+        "convert pytorch", {"bgr2rgb": False, "keep_pretext": True, "container": "legacy"}
+    ),
     "pickle_pytorch_to_caffe2": Script("convert caffe2", {"bgr2rgb": False}),
 }
 

@@ -158,3 +158,49 @@ def test_existing_output_is_an_error_unless_overwritten(models, tmp_path):
     with pytest.raises(OutputError, match="exists already"):
         convert_jigsaw(model_file=source, output_file=tmp_path / "a.pkl")
     convert_jigsaw(model_file=source, output_file=tmp_path / "a.pkl", overwrite=True)
+
+
+@pytest.mark.parametrize("tower", [0, 1])
+@pytest.mark.parametrize("change", [lambda a: a[None], lambda a: float(a[0])])
+@pytest.mark.parametrize("convert", [convert_jigsaw, convert_detectron])
+def test_a_norm_of_another_shape_is_an_error_and_no_traceback(
+    models, tmp_path, tower, change, convert
+):
+    blobs = models.small("shallow jigsaw")
+    name = f"res_conv1_bn_s{tower}_s"
+    blobs[name] = change(blobs[name])
+    source = models.write(tmp_path / "m.pkl", blobs)
+    if tower == 0:
+        with pytest.raises(CheckpointError, match=r"m\.pkl: res_conv1_bn_s"):
+            convert(source, tmp_path / "a.pkl")
+    else:
+        convert(source, tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("part", ["s", "b", "rm", "riv"])
+def test_a_statistic_that_only_tower_0_has_is_missing_in_tower_5(models, tmp_path, part):
+    """Tower 0's variances were taken as shared by the towers, exit 0."""
+    blobs = models.small("shallow jigsaw")
+    for tower in range(1, 9):
+        del blobs[f"res2_0_branch2a_bn_s{tower}_{part}"]
+    source = models.write(tmp_path / "m.pkl", blobs)
+    with pytest.raises(CheckpointError, match=f"res2_0_branch2a_bn_{part} is missing"):
+        convert_jigsaw(source, tmp_path / "a.pkl", tower=5)
+
+
+def test_the_tower_that_detectron_took_need_not_be_named_again(models, tmp_path):
+    source = models.write(tmp_path / "m.pkl", models.small("shallow jigsaw"))
+    convert_detectron(source, tmp_path / "b.pkl", tower=3)
+    convert_jigsaw(tmp_path / "b.pkl", tmp_path / "ba.pkl")
+    convert_jigsaw(tmp_path / "b.pkl", tmp_path / "bb.pkl", tower=3)
+    assert (tmp_path / "ba.pkl").read_bytes() == (tmp_path / "bb.pkl").read_bytes()
+    for other in (0, 2, 4):
+        with pytest.raises(CheckpointError, match=f"has no towers, so no tower {other} to take"):
+            convert_jigsaw(tmp_path / "b.pkl", tmp_path / "c.pkl", tower=other)
+
+
+def test_a_wish_for_a_tower_is_an_error_where_there_is_none(models, tmp_path):
+    source = models.write(tmp_path / "m.pkl", models.small("shallow"))
+    with pytest.raises(CheckpointError, match="has no towers, so no tower 0 to take"):
+        convert_detectron(source, tmp_path / "o", tower=0)
+    convert_detectron(source, tmp_path / "o")

@@ -48,7 +48,10 @@ def recognise(shapes: Shapes, *, caffe2: bool = True, stride_in_1x1: bool = Fals
         kernels[0] == (11, 11) or kernels[1] == (5, 5)
     ):
         return _alexnet(shapes, names)
-    raise CheckpointError(f"is {describe(shapes)}", expected=SUPPORTED)
+    first = ", ".join(list(shapes)[:3])
+    raise CheckpointError(
+        f"is an unknown network ({len(shapes)} arrays: {first}, …)", expected=SUPPORTED
+    )
 
 
 def _resnet(
@@ -58,7 +61,7 @@ def _resnet(
     blocks = tuple(
         1 + max((u.block for u in units if u.stage == stage), default=-1) for stage in range(2, 6)
     )
-    if problem := _other_resnet(shapes, names):
+    if problem := _other_resnet(shapes, names, caffe2=caffe2):
         raise CheckpointError(f"is {problem}", expected=SUPPORTED)
     basic = not any(unit.branch == "2c" for unit in units)
     colorization = caffe2 and shapes.get("conv1_w", ())[1:2] == (1,)
@@ -118,7 +121,7 @@ def _alexnet(shapes: Shapes, names: Mapping[str, BlobName]) -> Network:
     return alexnet(kind, probes=probes, fc=fc, classifier=None if probes else classifier)
 
 
-def _other_resnet(shapes: Shapes, names: Mapping[str, BlobName]) -> str | None:
+def _other_resnet(shapes: Shapes, names: Mapping[str, BlobName], *, caffe2: bool) -> str | None:
     """Name a ResNet of another kind."""
     if any(len(shape) == 5 for shape in shapes.values()):
         return "an R(2+1)D or other 3D ResNet (convolutions over time)"
@@ -126,27 +129,27 @@ def _other_resnet(shapes: Shapes, names: Mapping[str, BlobName]) -> str | None:
     if stem is not None and len(stem) == 4 and stem[2:] == (3, 3):
         return "a ResNet with the 3×3 stem of CIFAR"
     norms = [n for n in names.values() if n.is_norm and n.unit is not None]
-    convs = {n.layer for n in names.values() if n.unit is not None and n.param == "w"}
-    if convs and not norms:
+    if not norms:
         return "a ResNet without batch norms"
+    if not caffe2 and not any(n.param in ("rm", "riv") for n in norms):
+        return "a ResNet with group norms, or others without running statistics"
     return None
 
 
-def describe(shapes: Shapes) -> str:
-    """Name a network from the paths and shapes of its arrays, as far as they tell.
+def refuse_others(shapes: Shapes) -> None:
+    """Name a network that is not converted, from the paths and shapes of its arrays.
+
+    Raises:
+        CheckpointError: It is one of those that are known.
 
     Example:
-        >>> describe({"patch_embed.proj.weight": (384, 3, 16, 16), "blocks.0.attn.qkv.weight": ()})
-        'a ViT of width 384, depth 1, patch 16'
-        >>> describe({"a.weight": (2, 2)})
-        'an unknown network (1 array: a.weight)'
+        >>> refuse_others({"patch_embed.proj.weight": (384, 3, 16, 16), "blocks.0.qkv": (2,)})
+        Traceback (most recent call last):
+        sslprep.errors.CheckpointError: is a ViT of width 384, depth 1, patch 16; expected a ...
     """
     for name, test in _OTHERS:
         if (found := test(shapes)) is not None:
-            return f"{name}{found}"
-    first = ", ".join(list(shapes)[:3])
-    count = f"{len(shapes)} array{'s' * (len(shapes) != 1)}"
-    return f"an unknown network ({count}: {first[:120]}{', …' * (len(shapes) > 3)})"
+            raise CheckpointError(f"is {name}{found}", expected=SUPPORTED)
 
 
 def _some(pattern: str, suffix: str = "") -> Callable[[Shapes], str | None]:

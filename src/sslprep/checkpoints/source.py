@@ -38,6 +38,7 @@ from sslprep.checkpoints.recognise import (
     missing_blobs,
     raise_together,
     recognise,
+    refuse_others,
 )
 from sslprep.checkpoints.towers import TowerChoice, choose_tower, tower_distances, towers_of
 from sslprep.errors import CheckpointError, ManifestError, SslprepError
@@ -289,7 +290,14 @@ def find_model(
     stored: dict[str, Any] = {".".join(key): value for key, value in contents.arrays.items()}
     if len(stored) < len(contents.arrays):
         raise CheckpointError("has two arrays of one name in different dicts")
-    encoder = find_encoder(stored, branch=branch, prefix=prefix, under=under)
+    shapes = {path: array.shape for path, array in stored.items()}
+    try:
+        encoder = find_encoder(stored, branch=branch, prefix=prefix, under=under)
+    except CheckpointError:
+        refuse_others(shapes)
+        raise
+    within = len(encoder.prefix)
+    refuse_others({p[within:]: s for p, s in shapes.items() if p.startswith(encoder.prefix)})
     facts = noted(contents)
     mark = _read_mark(contents.extra.get(MARK))
     names = _respelled(encoder, facts)

@@ -11,7 +11,7 @@ import numpy as np
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.names import BOOKKEEPING
 from sslprep.checkpoints.open import Contents
-from sslprep.checkpoints.recognise import check_shapes, describe
+from sslprep.checkpoints.recognise import check_shapes
 from sslprep.checkpoints.source import Model, find_model
 from sslprep.errors import CheckpointError
 
@@ -48,10 +48,8 @@ def network_facts(contents: Contents) -> dict[str, object]:
         shapes = {name: model.shape(name) for name in model.names}
         check_shapes(model.network, shapes, model.channels)
     except CheckpointError as error:
-        shapes = {".".join(key): array.shape for key, array in contents.arrays.items()}
-        named = describe(shapes)
-        if "unknown" not in named:
-            return {"network": named, "supported": "named, not converted"}
+        if error.problem.startswith("is "):
+            return {"network": error.problem[3:], "supported": f"no; {error.expected}"}
         return {"network": "unknown", "why": str(error)}
     facts: dict[str, object] = {"network": model.network.describe, "kind": _kind(model)}
     layout = model.encoder.layout

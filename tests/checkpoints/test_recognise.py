@@ -1,0 +1,107 @@
+"""What a file is, said from shapes: supported, or named and refused."""
+
+import numpy as np
+import pytest
+
+from sslprep.checkpoints.pytorch import convert_pytorch
+from sslprep.errors import CheckpointError
+from sslprep.inspection.command import inspect
+
+torch = pytest.importorskip("torch")
+
+
+def zeros(**shapes):
+    return {name: torch.zeros(shape) for name, shape in shapes.items()}
+
+
+def vit():
+    blocks = {f"blocks.{i}.attn.qkv.weight": torch.zeros(3, 2) for i in range(12)}
+    return {"patch_embed.proj.weight": torch.zeros(384, 3, 16, 16), **blocks}
+
+
+def changed(models, change):
+    state = dict(models.resnet((1, 1, 1, 1)).state_dict())
+    change(state)
+    return state
+
+
+def cifar(state):
+    state["conv1.weight"] = torch.zeros(4, 3, 3, 3)
+
+
+def squeeze(state):
+    state["layer1.0.se.fc1.weight"] = torch.zeros(2, 4)
+
+
+def group_norm(state):
+    for name in [n for n in state if "running" in n or "batches" in n]:
+        del state[name]
+
+
+def no_norms(state):
+    for name in [n for n in state if "bn" in n or "downsample.1" in n]:
+        del state[name]
+
+
+def deep_stem(state):
+    state["conv1.0.weight"] = state.pop("conv1.weight")
+
+
+def over_time(state):
+    state["layer1.0.conv2.weight"] = torch.zeros(4, 4, 3, 3, 3)
+
+
+LENET = {"conv1.weight": (6, 1, 5, 5), "conv2.weight": (16, 6, 5, 5), "fc1.weight": (120, 400)}
+MTCNN = {"conv1.weight": (10, 3, 3, 3), "conv2.weight": (16, 10, 3, 3),
+         "conv3.weight": (32, 16, 3, 3)}  # fmt: skip
+VGG = {f"features.{i}.weight": (8, 8, 3, 3) for i in range(0, 26, 3)}
+CASES = {
+    "ViT": (lambda _: vit(), "a ViT of width 384, depth 12, patch 16"),
+    "LeNet": (lambda _: zeros(**LENET), "LeNet"),
+    "MTCNN": (lambda _: zeros(**MTCNN), "MTCNN's P-Net"),
+    "VGG": (lambda _: zeros(**VGG), "a VGG"),
+    "AlexNet of torchvision": (
+        lambda _: zeros(**{"features.0.weight": (64, 3, 11, 11)}), "torchvision's AlexNet"),
+    "CIFAR": (lambda m: changed(m, cifar), "a ResNet with the 3×3 stem of CIFAR"),
+    "SE": (lambda m: changed(m, squeeze), "an SE-ResNet"),
+    "GroupNorm": (lambda m: changed(m, group_norm), "group norms"),
+    "no norms": (lambda m: changed(m, no_norms), "without batch norms"),
+    "deep stem": (lambda m: changed(m, deep_stem), "a deep stem"),
+    "R(2+1)D": (lambda m: changed(m, over_time), r"R(2+1)D"),
+    "Swin": (lambda _: zeros(**{"layers.0.attn.relative_position_bias_table": (9, 3)}), "a Swin"),
+    "something": (lambda _: zeros(**{"a.weight": (2, 2)}), "unknown"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_other_networks_are_named_and_refused(models, tmp_path, case):
+    make, text = CASES[case]
+    torch.save({"state_dict": make(models)}, tmp_path / "m.pth")
+    facts = inspect(tmp_path / "m.pth").facts
+    assert text in f"{facts['network']} {facts.get('why', '')}"
+    said = "\n".join(f"{name} {value}" for name, value in facts.items())
+    for wrong in ("R-50", "colorization", "RGB", "BGR"):
+        assert wrong not in said
+    with pytest.raises(CheckpointError) as caught:
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+    assert text in str(caught.value) or case == "something"
+    assert len(str(caught.value)) <= 500
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 13])
+def test_other_input_channels_have_no_order_that_anyone_knows(models, tmp_path, channels):
+    """One channel is colorization only in Caffe2's files."""
+    torch.save(models.resnet(channels=channels).state_dict(), tmp_path / "m.pth")
+    facts = inspect(tmp_path / "m.pth").facts
+    assert facts["channel order"] == f"unknown: conv1 takes {channels} channels"
+    assert "colorization" not in str(facts["kind"])
+    convert_pytorch(tmp_path / "m.pth", tmp_path / "o", check=True)
+
+
+def test_an_error_of_many_blobs_is_short(models, tmp_path):
+    blobs = {f"{'x' * 90}_{i}": np.ones(1, "f4") for i in range(200)}
+    source = models.write(tmp_path / "m.pkl", {**models.small("supervised"), **blobs})
+    with pytest.raises(CheckpointError) as caught:
+        convert_pytorch(source, tmp_path / "o")
+    assert len(str(caught.value)) - len(str(source)) <= 500
