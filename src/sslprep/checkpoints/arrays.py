@@ -176,11 +176,10 @@ class StoredArray:
 
     Attributes:
         dtype: Of the array that `load` gives; bfloat16 is widened to float32.
-        type: The file's own type: `float32`, `bfloat16`, `float8_e5m2`, …
     """
 
-    __slots__ = ("_data", "_held", "_loaded", "_raw", "_strides", "dtype", "position",
-                 "shape", "type")  # fmt: skip
+    __slots__ = ("_data", "_held", "_kind", "_loaded", "_raw", "_strides", "dtype", "position",
+                 "shape")  # fmt: skip
 
     def __init__(
         self,
@@ -195,7 +194,7 @@ class StoredArray:
         self.position = position
         self.shape = shape
         self.dtype = np.dtype(np.float32) if kind == "bfloat16" else dtype
-        self.type = kind or dtype.name
+        self._kind = kind
         self._raw = dtype
         self._data = data
         self._strides = strides
@@ -205,6 +204,11 @@ class StoredArray:
         fits = data.can_hold(self._held) if isinstance(data, Span) else len(data) == self._held
         if not fits:
             refuse(position, f"an array of shape {shape} and type {dtype} with {len(data):,} bytes")
+
+    @property
+    def type(self) -> str:
+        """The type as the file has it, such as `float32`, `bfloat16` or `float8_e5m2`."""
+        return self._kind or self.dtype.name
 
     @property
     def ndim(self) -> int:
@@ -223,7 +227,7 @@ class StoredArray:
             UnsafeFileError: Its bytes are damaged.
             CheckpointError: NumPy has no such type and no wider one was meant: float8.
         """
-        if self.type in FLOAT8:
+        if self._kind in FLOAT8:
             raise CheckpointError(
                 f"an array of type {self.type}",
                 where=f"byte {self.position}",
@@ -242,7 +246,7 @@ class StoredArray:
             else:
                 steps = [step * self._raw.itemsize for step in self._strides]
                 array = np.lib.stride_tricks.as_strided(array, self.shape, steps)
-            if self.type == "bfloat16":  # the upper half of a float32
+            if self._kind == "bfloat16":  # the upper half of a float32
                 wide = array.astype(np.uint32)
                 wide <<= 16
                 array = wide.view(np.float32)

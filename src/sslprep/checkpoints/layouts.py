@@ -25,6 +25,9 @@ OPTIMIZER = "state of the optimizer"
 COUNTER = "counter of the batch norm"
 
 
+_SEPARATOR = re.compile("[./]")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """A trainer's way of saving a network.
@@ -239,8 +242,9 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
     """
     found: dict[tuple[str, str], dict[str, BlobName]] = {}
     for path in paths:
+        starts = [0, *(dot.end() for dot in _SEPARATOR.finditer(path))]
         for naming, parse in NAMINGS.items():
-            for start in _starts(path):
+            for start in starts:
                 name = parse(path[start:])
                 if name is not None:
                     found.setdefault((path[:start], naming), {})[path] = name
@@ -254,10 +258,6 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
     largest = max((len(encoder.names) for encoder in encoders), default=0)
     encoders = [encoder for encoder in encoders if len(encoder.names) > largest / 10]
     return sorted(encoders, key=lambda encoder: -len(encoder.names))
-
-
-def _starts(path: str) -> list[int]:
-    return [0, *(i + 1 for i, char in enumerate(path) if char in "./")]
 
 
 def find_encoder(

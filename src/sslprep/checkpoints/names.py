@@ -153,7 +153,10 @@ class BlobName:
             >>> str(name.without_tower())
             'res2_0_branch2a_bn_riv'
         """
-        return replace(self, tower=None, late=False)
+        return BlobName(
+            layer=self.layer, param=self.param, norm=self.norm, probe=self.probe,
+            affine=self.affine, momentum=self.momentum,
+        )  # fmt: skip
 
     def torch(self, *, classifier: str | None = None) -> str | None:
         """Render the torchvision name; heads and AlexNet have names by the same rule.

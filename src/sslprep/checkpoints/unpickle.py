@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import pickle
-import struct
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -83,8 +82,8 @@ class _Machine(_Unpickler):  # type: ignore[misc]
         self.count = 0
         try:
             while True:
-                self.position = self.at
-                code = self.read(1)[0]
+                self.position = self._skip(1)
+                code = self.file.bytes[self.position]
                 self.count += 1
                 if self.count > MAX_OPCODES:
                     refuse(self.position, f"more than {MAX_OPCODES:,} opcodes")
@@ -160,7 +159,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
     def _long(self, size: int) -> None:
         if not 0 <= size <= _MAX_LONG:
             refuse(self.position, f"an integer of {size:,} bytes; at most {_MAX_LONG} are read")
-        self.append(int.from_bytes(self.read(size), "little", signed=True))
+        self.append(self._number(size, signed=True))
 
     # Containers and the memo.
 
@@ -274,15 +273,15 @@ class _Machine(_Unpickler):  # type: ignore[misc]
             refuse(self.position, "a persistent id is not on the allowlist")
         return self.persistent(pid, self.position)
 
-    def _number(self, form: str) -> int:
-        return int(struct.unpack(form, self.read(struct.calcsize(form)))[0])
+    def _number(self, size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(self.read(size), "little", signed=signed)
 
     def _proto(self) -> None:
         if (version := self.read(1)[0]) > pickle.HIGHEST_PROTOCOL:
             refuse(self.position, f"pickle protocol {version}; at most 5 is read")
 
     def _frame(self) -> None:
-        if (size := self._number("<Q")) > self.end - self.at:
+        if (size := self._number(8)) > self.end - self.at:
             refuse(self.position, f"a frame of {size:,} bytes where fewer are left")
 
 
@@ -298,25 +297,25 @@ _STEPS: dict[str, Callable[[_Machine], object]] = {
     "FRAME": _Machine._frame,
     "STRING": lambda m: m._line_text("escaped", 1),
     "UNICODE": lambda m: m._line_text("raw-unicode-escape", 0),
-    "BINSTRING": lambda m: m._text(m._number("<i"), "raw"),
-    "SHORT_BINSTRING": lambda m: m._text(m._number("<B"), "raw"),
-    "BINUNICODE": lambda m: m._text(m._number("<I"), "utf-8"),
-    "SHORT_BINUNICODE": lambda m: m._text(m._number("<B"), "utf-8"),
-    "BINUNICODE8": lambda m: m._text(m._number("<Q"), "utf-8"),
-    "BINBYTES": lambda m: m._text(m._number("<I"), "raw", as_bytes=True),
-    "SHORT_BINBYTES": lambda m: m._text(m._number("<B"), "raw", as_bytes=True),
-    "BINBYTES8": lambda m: m._text(m._number("<Q"), "raw", as_bytes=True),
-    "BYTEARRAY8": lambda m: m._text(m._number("<Q"), "raw", as_bytes=True),
-    "LONG1": lambda m: m._long(m._number("<B")),
-    "LONG4": lambda m: m._long(m._number("<i")),
+    "BINSTRING": lambda m: m._text(m._number(4, signed=True), "raw"),
+    "SHORT_BINSTRING": lambda m: m._text(m._number(1), "raw"),
+    "BINUNICODE": lambda m: m._text(m._number(4), "utf-8"),
+    "SHORT_BINUNICODE": lambda m: m._text(m._number(1), "utf-8"),
+    "BINUNICODE8": lambda m: m._text(m._number(8), "utf-8"),
+    "BINBYTES": lambda m: m._text(m._number(4), "raw", as_bytes=True),
+    "SHORT_BINBYTES": lambda m: m._text(m._number(1), "raw", as_bytes=True),
+    "BINBYTES8": lambda m: m._text(m._number(8), "raw", as_bytes=True),
+    "BYTEARRAY8": lambda m: m._text(m._number(8), "raw", as_bytes=True),
+    "LONG1": lambda m: m._long(m._number(1)),
+    "LONG4": lambda m: m._long(m._number(4, signed=True)),
     "APPEND": lambda m: m._extend(m._pops(1)),
     "APPENDS": lambda m: m._extend(m.pop_mark()),
     "DICT": _Machine._dict,
     "SETITEM": lambda m: m._update(m._pops(2)),
     "SETITEMS": lambda m: m._update(m.pop_mark()),
     "PUT": lambda m: m._put(int(m.readline()[:-1])),
-    "BINPUT": lambda m: m._put(m._number("<B")),
-    "LONG_BINPUT": lambda m: m._put(m._number("<I")),
+    "BINPUT": lambda m: m._put(m._number(1)),
+    "LONG_BINPUT": lambda m: m._put(m._number(4)),
     "MEMOIZE": lambda m: m._put(len(m.memo)),
     "MARK": _Machine.load_mark,
     "REDUCE": _Machine.load_reduce,
