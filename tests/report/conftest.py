@@ -87,10 +87,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generate(n=9, m=4, method="max_min", output_dir=out / "perms")
     images = str(out / "places" / "train_images.npy")
     histogram(data_file=images, output_path=out / "color", jobs=1)
-    table = out / "color" / "ab_histogram_train_imagenet.npy"
+    [table] = (out / "color").glob("ab_histogram_*.npy")
     bins(histogram=(table,), output_path=out / "color", bin_size=(20,), weights=True)
     stats(file=out / "perms" / "hamming_perms_20_patches_9_code.npy", plot=out / "perms.svg")
-    plot(points=out / "color" / "pts_in_hull_train_imagenet_bin20.npy")
+    [points] = (out / "color").glob("pts_in_hull_*.npy")
+    plot(points=points)
     model = checkpoints.small(checkpoints.JIGSAW, width=2)
     save_pickle(base / "jigsaw.pkl", checkpoints.blobs(model))
     convert_detectron(

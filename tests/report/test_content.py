@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -61,7 +61,7 @@ def test_bars_are_as_long_as_their_counts_on_one_scale(write: Any, tmp_path: Pat
     assert [cell.text for cell in cat if cell.text] == ["cat", "40", "20"]
     assert [cell.parts for cell in cat if cell.parts] == [(100.0,), (50.0,)]
     assert [cell.parts for cell in dog if cell.parts] == [(25.0,), (12.5,)]
-    overview = card.blocks[0]
+    overview = found.blocks[0]
     assert [row[3].text for row in overview.rows] == ["4 ×", "4 ×"]  # type: ignore[attr-defined]
 
 
@@ -73,19 +73,10 @@ def test_sampled_blocks_are_whole_and_end_with_the_list() -> None:
     assert found.present.tolist() == [1, 1, 1, 1]
 
 
-def distances(minimum: int, mean: Fraction, least: int | None, most: Fraction) -> Distances:
-    from sslprep.jigsaw.bounds import Bound
-
-    bound = None if least is None else Bound(value=least, reason="test")
-    return Distances(
-        n=2,
-        m=9,
-        histogram=(),
-        minimum=minimum,
-        mean=mean,
-        minimum_bound=bound,
-        mean_bound=most,
-    )
+def distances(minimum: int, mean: float, least: int, most: float) -> Distances:
+    found = measure(np.array([[0, 1, 2], [1, 2, 0]], np.uint8))
+    bound = replace(found.minimum_bound, value=least)  # type: ignore[type-var]
+    return replace(found, minimum=minimum, mean=mean, minimum_bound=bound, mean_bound=most)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +89,7 @@ def distances(minimum: int, mean: Fraction, least: int | None, most: Fraction) -
     ],
 )
 def test_sentences_on_bounds_are_true(minimum: int, mean: int, says: str, not_says: str) -> None:
-    text = verdict(distances(minimum, Fraction(mean), 5, Fraction(8)))
+    text = verdict(distances(minimum, mean, 5, 8))
     assert says in text
     assert not_says not in text
 

@@ -116,7 +116,7 @@ def columns(
         marks: Dashed lines at positions among the columns, from 0; explained above the chart.
         log: Heights by powers of ten; columns of nothing are left out.
     """
-    drawing = Drawing(WIDTH, 218 + KEY_LINE * len(marks), title=title, description=description)
+    drawing = Drawing(WIDTH, 200 + KEY_LINE * len(marks), title=title, description=description)
     heights = [float(c) if math.isfinite(c) else 0.0 for c in counts]
     floor = [1.0] if log else []  # a column of 1 is the least there is
     top = TOP + KEY_LINE * len(marks) + 10
@@ -188,7 +188,7 @@ def curves(
     own = [line for line in series if not line.reference]
     keys = own if len(series) > 1 else []
     rows = legend_rows([line.name for line in keys])
-    drawing = Drawing(WIDTH, 222 + KEY_LINE * len(rows), title=title, description=description)
+    drawing = Drawing(WIDTH, 202 + KEY_LINE * len(rows), title=title, description=description)
     lines = [_finite(line, least if log else None) for line in series]
     ys = [v for line in lines for part in (line.y, line.low, line.high) for v in _list(part)]
     xs = [v for line in lines for v in _list(line.x)] or [0.0, 1.0]

@@ -31,7 +31,7 @@ def dots(
     x_label: str,
     log: bool = False,
     marks: Sequence[Mark] = (),
-    row: float = 14,
+    row: float = 12.5,
 ) -> Drawing:
     """Draw rows of dots: William Cleveland's dot plot.
 

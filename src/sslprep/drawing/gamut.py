@@ -13,7 +13,7 @@ from sslprep.drawing.charts import WIDTH
 from sslprep.drawing.numbers import counted, superscript, tick_text
 from sslprep.drawing.svg import Drawing, coordinate
 
-LEFT, TOP, PLOT = 56, 12, 246
+LEFT, TOP, PLOT = 56, 12, 210
 DECADES = 6
 """Powers of ten that the shades of priors span; smoothing leaves some far below."""
 

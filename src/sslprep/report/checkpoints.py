@@ -120,11 +120,12 @@ def section(collection: Collection) -> Section | None:
     found = collection.of_kind("checkpoint")
     if not found:
         return None
-    result = Section(anchor="checkpoints", title="Checkpoints", lead=LEAD, css="two")
+    result = Section(anchor="checkpoints", title="Checkpoints", lead=LEAD, css="three")
     known: dict[Path, Opened] = {}
+    shown: set[Picture] = set()
     rows = []
     for artefact in found:
-        card = _card(artefact, collection, known)
+        card = _card(artefact, collection, known, shown)
         result.cards.append(card)
         rows.append(_row(artefact, card))
     if len(rows) > 1:
@@ -154,7 +155,9 @@ def _row(artefact: Artefact, card: Card) -> list[Cell]:
     ]
 
 
-def _card(artefact: Artefact, collection: Collection, known: dict[Path, Opened]) -> Card:
+def _card(
+    artefact: Artefact, collection: Collection, known: dict[Path, Opened], shown: set[Picture]
+) -> Card:
     details = artefact.details(_Details)
     made = filter(None, (short(details.model), short(artefact.manifest.command)))
     card = Card(anchor=artefact.anchor, title=artefact.title, subtitle=" · ".join(made))
@@ -170,7 +173,11 @@ def _card(artefact: Artefact, collection: Collection, known: dict[Path, Opened])
         card.fact("channel order", short(channels.upper(), 12))
     for warning in artefact.manifest.warnings:
         card.note(f"Warning of the run: {warning}")
-    card.blocks += _filters(card, artefact, collection.folder, known)
+    for gallery in _filters(card, artefact, collection.folder, known):
+        # Several conversions of one model have the same filters: they are shown once.
+        pictures = {photo.picture for photo in gallery.photos if photo.picture}
+        (card.folded if pictures <= shown else card.blocks).append(gallery)
+        shown |= pictures
     card.blocks += _proof(card, artefact, details.proof, collection.folder)
     card.blocks += _to_know(details)
     account = [fate for fate in details.account if fate.blob]

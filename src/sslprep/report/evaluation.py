@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from sslprep.drawing.charts import Series, curves
 from sslprep.errors import SslprepError
-from sslprep.input_files import read_json
-from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, cells, numbers, short
+from sslprep.evaluate import full, published
+from sslprep.evaluate.curve import Curve, Point, read
+from sslprep.report.blocks import (
+    Card,
+    Cell,
+    Column,
+    Figure,
+    Lines,
+    Section,
+    Table,
+    cells,
+    numbers,
+    short,
+)
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note
 
 _MOST_CURVES = 4
@@ -22,42 +32,17 @@ LEAD = (
 )
 
 
-class Point(msgspec.Struct):
-    """One k of a curve; all figures in percent."""
-
-    k: int
-    mean: float
-    std: float
-    min: float
-    max: float
-    interval: tuple[float, float]
-    costs: list[float] = []
-    ap: list[float] = []
-
-
-class Curve(msgspec.Struct):
-    """What the report shows of a lowshot_curve.json."""
-
-    title: str
-    protocol: str
-    average_precision: str
-    classes: list[str]
-    published: list[Point]
-    honest: list[Point]
-    costs: list[float] = []
-    k_values: list[int] = []
-    cost_map: list[list[float]] = []
-    notes: list[str] = []
-
-
 def section(collection: Collection) -> Section | None:
-    """Show every low-shot curve of the collection, together and one by one."""
-    found = collection.of_kind("lowshot-curve")
+    """Show every evaluation of the collection, curves together and one by one."""
+    found = collection.of_kind("lowshot-curve", "full-map")
     if not found:
         return None
-    result = Section(anchor="evaluation", title="Low-shot evaluation", lead=LEAD)
+    result = Section(anchor="evaluation", title="Evaluation", lead=LEAD)
     known: list[Curve] = []
     for artefact in found:
+        if artefact.manifest.kind == "full-map":
+            result.cards.append(_full_card(artefact, collection.folder))
+            continue
         card, curve = _card(artefact, collection.folder)
         result.cards.append(card)
         if curve is not None:
@@ -76,12 +61,12 @@ def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
         card.note(f"Warning of the run: {warning}")
     try:
         name = next(iter(artefact.ending("curve.json")), "lowshot_curve.json")
-        curve = read_json(artefact.file(name, limit=LARGEST_JSON), Curve, SslprepError)
+        curve = read(artefact.file(name, limit=LARGEST_JSON))
     except SslprepError as error:
         card.note(f"The curve cannot be shown. {note(error, folder)}")
         return card, None
-    if not curve.published:
-        card.note("The curve has no point.")
+    if not curve.published or min(point.k for point in curve.published + curve.honest) < 1:
+        card.note("The curve has no point, or one of no image.")
         return card, None
     card.subtitle = short(curve.title)
     card.fact("protocol", short(curve.protocol, 24))
@@ -90,12 +75,55 @@ def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
     lines = [_series("published protocol", curve.published)]
     if curve.honest:
         lines.append(_series("honest: cost chosen within the sample", curve.honest))
-    card.blocks.append(_figure("Low-shot curve", lines, " ".join(curve.notes[:6])))
+    references = _references(curve)
+    caption = "Grey: published for VOC2007, for figures on VOC2007." if references else ""
+    card.blocks.append(_figure("Low-shot curve", [*lines, *references], caption))
     card.blocks.append(_points(curve))
-    if curve.cost_map and len(curve.cost_map) == len(curve.published):
+    if len(curve.cost_map) == len(curve.published) and any(cost > 0 for cost in curve.costs):
         card.blocks.append(_costs(curve))
     card.folded.append(_classes(curve))
+    notes = [short(text, 600) for text in curve.notes[:6]]
+    card.folded.append(Lines(title="How to read the figures", lines=notes, css="wide"))
     return card, curve
+
+
+def _full_card(artefact: Artefact, folder: Path) -> Card:
+    """Show the average precision of classifiers trained on the whole training set."""
+    card = Card(anchor=artefact.anchor, title=artefact.title)
+    try:
+        name = next(iter(artefact.ending("full_ap.json")), "full_ap.json")
+        found = full.read(artefact.file(name, limit=LARGEST_JSON))
+    except SslprepError as error:
+        card.note(f"The result cannot be shown. {note(error, folder)}")
+        return card
+    card.subtitle = short(found.title)
+    card.fact("mAP, whole training set", f"{found.mean_ap:.2f} %")
+    card.fact("protocol", short(found.protocol, 24))
+    card.fact("average precision", short(found.average_precision, 24))
+    rows = [
+        [Cell(text=short(name)), Cell(text=f"{ap:.1f}", value=ap)]
+        for name, ap in zip(found.classes[:400], found.ap[:400], strict=False)
+    ]
+    columns = [Column(title="class"), *numbers("AP, %")]
+    title = "Average precision of every class"
+    card.folded.append(Table(title=title, columns=columns, rows=rows, sortable=True))
+    return card
+
+
+def _references(curve: Curve) -> list[Series]:
+    """Return the published curves over the same k, where the classes are VOC's."""
+    if not published.is_voc(curve.classes):
+        return []
+    most = max(point.k for point in curve.published)
+    return [
+        Series(
+            name=known.name.partition(" ")[0],
+            x=[k for k in known.k if k <= most],
+            y=[m for k, m in zip(known.k, known.mean, strict=True) if k <= most],
+            reference=True,
+        )
+        for known in published.CURVES
+    ]
 
 
 def _series(name: str, points: Sequence[Point]) -> Series:
@@ -144,13 +172,12 @@ def _points(curve: Curve) -> Table:
                 f"k = {point.k}",
                 f"{point.mean:.2f}",
                 f"{point.std:.2f}",
-                f"{point.min:.2f}–{point.max:.2f}",
-                f"{low:.1f}–{high:.1f}",
+                f"{low:.0f}–{high:.0f}",
                 f"{other.mean:.2f}" if other else "–",
             )
         )
-    titles = ("mAP", "std", "samples", "95 % interval", "honest mAP")
-    caption = "Interval: bootstrap over the test images. Honest: cost chosen within each sample."
+    titles = ("mAP", "std", "interval", "honest")
+    caption = "95 % interval: bootstrap over test images. Honest: cost chosen within the sample."
     columns = [Column(title="size"), *numbers(*titles)]
     return Table(title="Mean average precision", columns=columns, rows=rows, caption=caption)
 
@@ -158,11 +185,11 @@ def _points(curve: Curve) -> Table:
 def _costs(curve: Curve) -> Figure:
     """Draw the mean average precision by cost, for some sizes."""
     chosen = sorted({0, len(curve.cost_map) // 2, len(curve.cost_map) - 1})
-    lines = [
-        Series(name=f"k = {curve.published[i].k}", x=curve.costs, y=curve.cost_map[i])
-        for i in chosen
-        if len(curve.cost_map[i]) == len(curve.costs)
-    ]
+    lines = []
+    for i in chosen:
+        pairs = sorted(zip(curve.costs, curve.cost_map[i], strict=False))
+        costs, values = zip(*((c, v) for c, v in pairs if c > 0), strict=True)
+        lines.append(Series(name=f"k = {curve.published[i].k}", x=costs, y=values))
     ticks = [10.0**e for e in range(-7, 4)]
     drawing = curves(
         lines,

@@ -158,7 +158,7 @@ def _card(group: Sequence[Artefact], collection: Collection) -> tuple[Card, int]
         card.blocks.append(_overlap_chart(measured))
     smallest = next(iter(sizes))
     if source is not None:
-        card.blocks += _photos(smallest, sizes[smallest], source)
+        card.folded += _photos(smallest, sizes[smallest], source)
     for size, samples in sizes.items():
         if max(map(len, samples[0].positives.values())) <= _MOST_STROKES:
             card.folded.append(_strokes(size, samples, places))
@@ -265,6 +265,7 @@ def _overlaps(
         columns=[Column(title="size"), *numbers(*titles)],
         rows=rows,
         caption="Classes: those with k images or more. Overlap: images that two samples share.",
+        css="broad",
     )
     return table, measured
 

@@ -175,9 +175,19 @@ def section(collection: Collection) -> Section | None:
     if not found:
         return None
     result = Section(anchor="partitions", title="Partitions", lead=LEAD)
+    rows: list[list[Cell]] = []
     for _, artefacts in groupby(found, key=lambda a: a.place):
         group = sorted(artefacts, key=lambda a: (_rank(a.name), a.name))
-        result.cards.append(_card(group, collection.folder, result.points))
+        card, parts = _card(group, collection.folder)
+        sizes = [f"{a.name} {count_text(a.count('images'))}" for a in group]
+        result.points.append(f"{card.title}: {', '.join(sizes)}")
+        result.cards.append(card)
+        rows += [_row(part, card, collection.folder) for part in parts]
+    titles = ("images", "classes", "imbalance", "labels per image", "to ignore", "checked")
+    columns = [Column(title="partition"), *numbers(*titles)]
+    result.blocks.append(
+        Table(title="All partitions", columns=columns, rows=rows, sortable=True, css="wide")
+    )
     result.sum = counted(sum(a.count("images") for a in found), "image")
     return result
 
@@ -186,9 +196,8 @@ def _rank(name: str) -> int:
     return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
-def _card(group: Sequence[Artefact], folder: Path, points: list[str]) -> Card:
+def _card(group: Sequence[Artefact], folder: Path) -> tuple[Card, list[_Part]]:
     first = group[0]
-    sizes = [f"{artefact.name} {count_text(artefact.count('images'))}" for artefact in group]
     card = Card(
         anchor=first.anchor,
         title=first.title if len(group) == 1 else first.place,
@@ -198,7 +207,6 @@ def _card(group: Sequence[Artefact], folder: Path, points: list[str]) -> Card:
     parts = [_part(artefact, card, folder) for artefact in group]
     classes = max((part.details.classes for part in parts), key=len)
     known = [part for part in parts if part.tally is not None]
-    card.blocks.append(_overview(parts, card, folder))
     if known:
         width = max(len(part.tally.present) for part in known if part.tally)
         if len(classes) != width:
@@ -212,10 +220,9 @@ def _card(group: Sequence[Artefact], folder: Path, points: list[str]) -> Card:
     for part in parts:
         gallery = _photos(part, classes, card, folder)
         if gallery is not None:
-            # Single labels have no chart of labels per image; a second gallery fills its place.
-            (card.folded if len(card.blocks) > 3 else card.blocks).append(gallery)
-    points.append(f"{card.title}: {', '.join(sizes)}")
-    return card
+            second = any(isinstance(block, Gallery) for block in card.blocks)
+            (card.folded if second else card.blocks).append(gallery)
+    return card, parts
 
 
 def _part(artefact: Artefact, card: Card, folder: Path) -> _Part:
@@ -264,34 +271,26 @@ def imbalance(present: NDArray[np.int64]) -> str:
     return f"{present.max() / present.min():.3g} ×"
 
 
-def _overview(parts: Sequence[_Part], card: Card, folder: Path) -> Table:
-    """List the partitions with their numbers, one row each."""
-    rows = []
-    for part in parts:
-        found, split = part.tally, part.details.source_split
-        made = f" from {short(split)}" if split not in ("", part.details.partition) else ""
-        if found is None:
-            rows.append(cells(part.name + made, *"–" * 6))
-            continue
-        labels = int(found.present.sum())
-        ignored = None if found.ignored is None else int(found.ignored.sum())
-        row = cells(
-            part.name + made,
-            count_text(found.images),
+def _row(part: _Part, card: Card, folder: Path) -> list[Cell]:
+    """Return the numbers of one partition."""
+    found, split = part.tally, part.details.source_split
+    made = f" from {short(split)}" if split not in ("", part.details.partition) else ""
+    name = Cell(text=part.artefact.title + made, link=card.anchor)
+    checked = _checked(part.artefact, card, folder)
+    if found is None:
+        return [name, *cells(*"–" * 5, checked)]
+    ignored = None if found.ignored is None else int(found.ignored.sum())
+    return [
+        name,
+        Cell(text=count_text(found.images), value=found.images),
+        *cells(
             count_text(len(found.present)),
             imbalance(found.present),
-            f"{labels / found.rows:.2f}" if found.rows else "–",
+            f"{found.present.sum() / found.rows:.2f}" if found.rows else "–",
             "–" if ignored is None else share_text(ignored, found.rows * len(found.present)),
-            _checked(part.artefact, card, folder),
-        )
-        rows.append(row)
-    titles = ("images", "classes", "imbalance", "labels per image", "to ignore", "checked")
-    return Table(
-        title="Partitions side by side",
-        columns=[Column(title="partition"), *numbers(*titles)],
-        rows=rows,
-        css="wide",
-    )
+            checked,
+        ),
+    ]
 
 
 def _class_sizes(parts: Sequence[_Part], classes: Sequence[str]) -> Figure:
@@ -416,7 +415,10 @@ def _photos(part: _Part, classes: Sequence[str], card: Card, folder: Path) -> Ga
         return None
     if gone:
         card.note(f"{len(gone)} of {len(photos)} photos of {part.name} cannot be shown.")
-    return Gallery(title=f"Photos of {part.name}", photos=photos, rank=1) if photos else None
+    # Single labels have no chart of labels per image: their photos take its place.
+    css = "" if part.tally is None or part.tally.per_image is not None else "broad"
+    title = f"Photos of {part.name}"
+    return Gallery(title=title, photos=photos, rank=1, css=css) if photos else None
 
 
 def _class_names(label: NDArray[np.integer], names: Sequence[str]) -> str:
