@@ -40,7 +40,9 @@ def interval(
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of mAP, mean over samples, in percent.
 
-    A class of which a drawn test set holds no positive takes no part in its mean.
+    It is that of the drawn sets, less how far their mean is from the figure itself: average
+    precision of a set with copies in it is higher, which shows where a class has few positives.
+    A class of which a drawn set holds no positive takes no part in its mean.
 
     Args:
         samples: Scores of the test images for each sample (images, classes).
@@ -48,14 +50,16 @@ def interval(
         counts: From `draw_counts`.
         definition: Of average precision.
     """
-    means = []
+    means, figures = [], []
     for scores in samples:
+        figures += [test.ap(column, n, definition) for n, column in enumerate(scores.T)]
         of_class = [
             _weighted_ap(column[test.kept[n]], test.positive[n], counts[test.kept[n]], definition)
             for n, column in enumerate(scores.T)
         ]
         means.append(np.nanmean(of_class, axis=0))
-    low, high = np.percentile(100 * np.mean(means, axis=0), [2.5, 97.5])
+    drawn = 100 * np.mean(means, axis=0)
+    low, high = np.percentile(drawn, [2.5, 97.5]) - (drawn.mean() - np.mean(figures))
     return float(low), float(high)
 
 

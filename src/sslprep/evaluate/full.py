@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from sslprep import console, manifest
 from sslprep.atomic import OutputSet
@@ -19,6 +21,7 @@ from sslprep.evaluate.labels import Columns, Labels, read_targets, read_test_tar
 from sslprep.evaluate.products import Products, RowProducts
 from sslprep.evaluate.protocols import FOLDS, PROTOCOLS, Name, Protocol
 from sslprep.evaluate.svm import Floats, Trainer
+from sslprep.executors import cores
 from sslprep.input_files import read_json
 from sslprep.parameters import NotNegative, command
 from sslprep.results import result, table
@@ -27,8 +30,8 @@ KIND = "full-map"
 SCHEMA = 1
 FILE, SCORES_FILE, MANIFEST = "full_ap.json", "full_scores.npy", "full_ap.manifest.json"
 _MOST_ROWS = 30_000
-_TOGETHER = 20
-"""Classes trained side by side, with three folds each."""
+_TOGETHER = 5
+"""Classes of one thread, trained side by side, with three folds each."""
 
 
 class FullMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +109,23 @@ class FullResult:
         if found.top1 is not None:
             lines.append(f"top-1 {found.top1:.2f}")
         return "\n".join(lines)
+
+
+def _train_all(
+    products: RowProducts, labels: Labels, protocol: Protocol
+) -> tuple[Floats, list[float]]:
+    """Train all classes, some to a thread, with BLAS in that thread alone."""
+    parts = np.split(labels, range(_TOGETHER, labels.shape[1], _TOGETHER), axis=1)
+    found = []
+    with (
+        console.progress(labels.shape[1], "classes") as advance,
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(cores()) as pool,
+    ):
+        for part in pool.map(lambda part: train_classes(products, part, protocol), parts):
+            found.append(part)
+            advance(len(part[1]))
+    return np.hstack([c for c, _ in found]), [cost for _, costs in found for cost in costs]
 
 
 def train_classes(
@@ -204,16 +224,8 @@ def full(
         truth = read_test_targets(test_targets, test_features, len(test.rows), columns)
         check_pair(train, test)
         products = Products(train.rows, test.rows).of(np.arange(len(train.rows)))
-        costs: list[float] = []
-        parts = []
-        with console.progress(len(truth.classes), "classes") as advance:
-            for first in range(0, len(truth.classes), _TOGETHER):
-                labels = given.labels[:, first : first + _TOGETHER]
-                coefficients, chosen = train_classes(products, labels, rules)
-                parts.append(products.test_scores(coefficients))
-                costs += chosen
-                advance(len(chosen))
-        found = np.concatenate(parts, axis=1)
+        coefficients, costs = _train_all(products, given.labels, rules)
+        found = products.test_scores(coefficients)
         of_test = TestLabels(truth.labels, ignored_is_negative=rules.ignored_in_test == "negative")
         ap = [of_test.ap(column, n, rules.definition) for n, column in enumerate(found.T)]
         right = truth.labels.argmax(axis=1)

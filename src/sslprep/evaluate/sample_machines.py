@@ -19,6 +19,8 @@ from sslprep.evaluate.svm import Floats, Trained, Trainer
 from sslprep.executors import cores
 
 Rows = NDArray[np.intp]
+_SHARING = 32
+"""Classes of one thread, where all train on the same rows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,115 +86,126 @@ def try_costs(
     classes = train.labels.shape[1]
     folds = fold_count(train.k) if validate else 0
     tested = np.empty((len(costs), classes))
-    inside = np.empty((len(costs), classes)) if folds else None
+    inside = np.empty((len(costs), classes))
 
-    def work(group: NDArray[np.intp]) -> None:
-        part, labels = _rows_of(products, train, group)
-        whole, held_out = _train(part, labels, costs, folds)
+    def work(group: _Group) -> None:
+        whole = _train(group, costs, folds, inside) if folds else group.train(costs)
         # One class at all costs in one product, or all classes at one cost after the other.
-        together = range(0, len(costs), len(costs) if len(group) == 1 else 1)
+        count = len(group.classes)
+        together = range(0, len(costs), len(costs) if count == 1 else 1)
         for first in together:
             machines = [t.coefficients for t in whole[first : first + together.step]]
-            for at, scores in enumerate(part.test_scores(np.hstack(machines)).T):
-                place, n = first + at // len(group), group[at % len(group)]
-                tested[place, n] = test.ap(scores, int(n), definition)
-        if inside is not None:
-            inside[:, group] = held_out
+            for at, scores in enumerate(group.products.test_scores(np.hstack(machines)).T):
+                place, n = first + at // count, group.classes[at % count]
+                tested[place, n] = test.ap(scores, n, definition)
 
-    _for_each_group(train, work)
-    return SampleAP(test=tested, inside=inside)
+    _for_each_group(products, train, work)
+    return SampleAP(test=tested, inside=inside if folds else None)
 
 
 def score_test(products: Products, train: TrainingRows, cost: float) -> Floats:
     """Train a sample at one cost and return its scores of the test images (images, classes)."""
     scores = np.empty((products.tested, train.labels.shape[1]))
 
-    def work(group: NDArray[np.intp]) -> None:
-        part, labels = _rows_of(products, train, group)
-        (trained,) = Trainer(part.gram, _signs(labels)).train([cost])
-        scores[:, group] = part.test_scores(trained.coefficients)
+    def work(group: _Group) -> None:
+        (trained,) = group.train([cost])
+        scores[:, group.classes] = group.products.test_scores(trained.coefficients)
 
-    _for_each_group(train, work)
+    _for_each_group(products, train, work)
     return scores
 
 
-def _for_each_group(train: TrainingRows, work: Callable[[NDArray[np.intp]], None]) -> None:
-    """Do some work for the classes that share their rows, which may be each of its own.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Group:
+    """Classes that train on the same rows.
 
-    Classes of their own go to a thread each, with BLAS in that thread alone: its own threads
-    would cost more than they save on matrices of this size, and the order of their sums would
-    depend on their number.
+    Attributes:
+        classes: Their columns.
+        products: Of their rows.
+        labels: (rows, classes); 1 positive, 0 negative.
+        kinds: What the folds are stratified by (rows,).
+    """
+
+    classes: list[int]
+    products: RowProducts
+    labels: Labels
+    kinds: NDArray[np.int64]
+
+    @property
+    def signs(self) -> Floats:
+        """1 for positives, -1 for negatives (rows, classes)."""
+        return np.where(self.labels == 1, 1.0, -1.0)
+
+    def train(self, costs: Sequence[float]) -> list[Trained]:
+        """Train on all rows."""
+        return Trainer(self.products.gram, self.signs).train(costs)
+
+
+def _for_each_group(
+    products: Products, train: TrainingRows, work: Callable[[_Group], None]
+) -> None:
+    """Do some work for all classes, in threads of a class or some classes that share their rows.
+
+    BLAS stays in the thread that calls it: its own threads cost more than they save on matrices
+    of some hundred rows, and the order of their sums would depend on their number.
     """
     classes = train.labels.shape[1]
-    if train.shared:
-        work(np.arange(classes))
-        return
+    shared = products.of(train.rows) if train.shared else None
+    step = _SHARING if train.shared else 1
+
+    def work_from(first: int) -> None:
+        of_group = list(range(first, min(first + step, classes)))
+        if shared is not None:
+            kinds = train.labels.argmax(axis=1)
+            labels = train.labels[:, of_group]
+            work(_Group(classes=of_group, products=shared, labels=labels, kinds=kinds))
+            return
+        used = np.flatnonzero(train.labels[:, first] != -1)
+        labels = train.labels[used, first : first + 1]
+        part = products.of(train.rows[used])
+        work(
+            _Group(
+                classes=of_group, products=part, labels=labels, kinds=labels[:, 0].astype(np.int64)
+            )
+        )
+
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
-        for _ in pool.map(work, np.arange(classes)[:, None]):
+        for _ in pool.map(work_from, range(0, classes, step)):
             pass  # what a thread raises is raised here
 
 
-def _rows_of(
-    products: Products, train: TrainingRows, group: NDArray[np.intp]
-) -> tuple[RowProducts, Labels]:
-    """Return the products and labels of the rows that a group of classes trains on."""
-    labels = train.labels[:, group]
-    used = np.flatnonzero((labels != -1).any(axis=1))
-    return products.of(train.rows[used]), labels[used]
-
-
-def _signs(labels: Labels) -> Floats:
-    return np.where(labels == 1, 1.0, -1.0)
-
-
-def _train(
-    part: RowProducts, labels: Labels, costs: Sequence[float], folds: int
-) -> tuple[list[Trained], list[Floats]]:
+def _train(group: _Group, costs: Sequence[float], folds: int, inside: Floats) -> list[Trained]:
     """Train on all rows and on all but each fold.
 
+    Args:
+        group: The classes.
+        costs: The costs.
+        folds: Number of folds.
+        inside: Where the step-wise AP on the rows held out is put, mean over the folds
+            (costs, classes).
+
     Returns:
-        The machines of all rows at each cost; and for each cost the AP of each class on the rows
-        held out, mean over the folds.
+        The machines of all rows at each cost.
     """
-    signs = _signs(labels)
-    if not folds:
-        return Trainer(part.gram, signs).train(costs), []
-    held = _held_out(labels, folds)
-    if signs.shape[1] == 1:
+    gram, signs, count = group.products.gram, group.signs, len(group.classes)
+    held = stratified_folds(group.kinds, folds)
+    out = [held == fold for fold in range(folds)]
+    if count == 1:
         # Side by side they cost little more than one: the time goes into reading the matrix.
-        masked = np.where(held == np.arange(folds), 0.0, signs)
-        trained = Trainer(part.gram, np.hstack([signs, masked])).train(costs)
+        masked = [np.where(o[:, None], 0.0, signs) for o in out]
+        trained = Trainer(gram, np.hstack([signs, *masked])).train(costs)
         whole = [Trained(t.coefficients[:, :1], t.scores[:, :1]) for t in trained]
-        of_fold = [
-            [t.scores[held[:, 0] == f, 1 + f : 2 + f] for t in trained] for f in range(folds)
-        ]
+        of_fold = [[t.scores[o, 1 + f : 2 + f] for t in trained] for f, o in enumerate(out)]
     else:
-        whole = Trainer(part.gram, signs).train(costs)
-        of_fold = [_leave_out(part, signs, held[:, 0] == f, costs) for f in range(folds)]
-    positive = [labels[held[:, 0] == f] == 1 for f in range(folds)]
-    inside = [
-        np.mean(
-            [
-                [100 * step(of_fold[f][c][:, n], positive[f][:, n]) for n in range(labels.shape[1])]
-                for f in range(folds)
-            ],
-            axis=0,
-        )
-        for c in range(len(costs))
-    ]
-    return whole, inside
-
-
-def _held_out(labels: Labels, folds: int) -> NDArray[np.int64]:
-    """Return the fold of each row: (rows, 1). Of single-label sets it is one for all classes."""
-    kinds = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
-    return stratified_folds(kinds, folds)[:, None]
-
-
-def _leave_out(
-    part: RowProducts, signs: Floats, out: NDArray[np.bool_], costs: Sequence[float]
-) -> list[Floats]:
-    """Train without some rows and return their scores at each cost."""
-    gram = part.gram[np.ix_(~out, ~out)]
-    across = part.gram[np.ix_(out, ~out)]
-    return [across @ t.coefficients for t in Trainer(gram, signs[~out]).train(costs)]
+        whole = group.train(costs)
+        of_fold = []
+        for o in out:
+            left = Trainer(gram[np.ix_(~o, ~o)], signs[~o]).train(costs)
+            across = gram[np.ix_(o, ~o)]
+            of_fold.append([across @ t.coefficients for t in left])
+    for at, n in enumerate(group.classes):
+        positive = [group.labels[o, at] == 1 for o in out]
+        for place in range(len(costs)):
+            ap = [step(of_fold[f][place][:, at], p) for f, p in enumerate(positive)]
+            inside[place, n] = 100 * np.mean(ap)
+    return whole
