@@ -120,7 +120,7 @@ class TestCommand:
             assert abs((priors * weights).sum() - 1) < 1e-12
             record = manifest.read(table.with_name(f"pts_in_hull_{end}.manifest.json"))
             assert record.kind == "color-bins"
-            assert record.details["bins"] == count
+            assert record.counts["bins"] == count
             assert len(record.outputs) == 3
         assert manifest.verify(folder=table.parent).ok
 

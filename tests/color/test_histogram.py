@@ -17,7 +17,7 @@ from sslprep import manifest
 from sslprep.color import images as images_module
 from sslprep.color.bins import bins
 from sslprep.color.generate import generate
-from sslprep.color.histogram import histogram, name_of, read_table
+from sslprep.color.histogram import histogram, names_of, read_table
 from sslprep.data.folders import write_folders
 from sslprep.errors import (
     ArrayError,
@@ -605,8 +605,8 @@ class TestOutputsOfOurOwn:
             "details": {"dataset": "VOC2007"},
         }
         (tmp_path / "test.manifest.json").write_text(json.dumps(manifest_))
-        assert name_of(str(tmp_path / "test.txt"), None, None) == ("test", "voc07")
-        assert name_of(str(tmp_path / "other.txt"), None, None) == ("train", "imagenet")
+        assert names_of(str(tmp_path / "test.txt"), None, None) == ("test", "voc07")
+        assert names_of(str(tmp_path / "other.txt"), None, None) == ("train", "imagenet")
 
 
 class TestSample:

@@ -101,7 +101,7 @@ def count_chunk(settings: Settings, chunk: Chunk) -> Counts:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
-        for place, group, name, content in _drawn(settings, chunk):
+        for group, name, content in _drawn(settings, chunk):
             images += 1
             try:
                 if isinstance(content, str):
@@ -110,10 +110,10 @@ def count_chunk(settings: Settings, chunk: Chunk) -> Counts:
                     content, strict=settings.strict_decode, shrink_to=shrink_to
                 )
             except UnreadableError as error:
-                listed.append((place, name, str(error), False))
+                listed.append((images - 1, name, str(error), False))
                 continue
             if not whole:
-                listed.append((place, name, TRUNCATED, True))
+                listed.append((images - 1, name, TRUNCATED, True))
             cv2.resize(picture, (side, side), dst=small)
             cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab[group, waiting[group]])
             waiting[group] += 1
@@ -156,8 +156,8 @@ def count_watched(settings: Settings, timeout: float, chunk: Chunk) -> Counts:
                 chunk = dataclasses.replace(chunk, deadly={**chunk.deadly, place: reason})
 
 
-def _drawn(settings: Settings, chunk: Chunk) -> Iterator[tuple[int, int, str, bytes | str]]:
-    """Yield place, group, name, and bytes (or why there are none) of every image to be counted.
+def _drawn(settings: Settings, chunk: Chunk) -> Iterator[tuple[int, str, bytes | str]]:
+    """Yield group, name, and bytes (or why there are none) of every image to be counted.
 
     Which images a sample takes depends on the seed and their places alone.
     """
@@ -180,7 +180,7 @@ def _drawn(settings: Settings, chunk: Chunk) -> Iterator[tuple[int, int, str, by
 
         read = _files if chunk.span is None else _members
         for place, group, name, content in read(chunk, draw, note):
-            yield place, group, name, chunk.deadly.get(place, content)
+            yield group, name, chunk.deadly.get(place, content)
 
 
 _Draw = Callable[[], int | None]

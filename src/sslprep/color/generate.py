@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslprep.color.bins import BinSets, Grid, Size, Width, read_points, read_tables
+from sslprep.color.bins import Grid, Size, Width, bins, check_choices, open_outputs
 from sslprep.color.counting import Settings
 from sslprep.color.histogram import (
     Part,
     Seconds,
     Share,
     Side,
-    Where,
-    make_histogram,
-    name_of,
+    find_finished,
+    histogram,
+    names_of,
 )
-from sslprep.input_files import sha256_of
-from sslprep.manifest import InputRecord, Inputs
 from sslprep.parameters import NotNegative, Positive, command
 from sslprep.results import result
 
@@ -26,36 +24,24 @@ class GenerateResult:
     """What was made.
 
     Attributes:
-        written: The files.
         images: Images in the list, or drawn from it.
         unreadable: Those that could not be read.
         truncated: Those whose end is missing, counted.
-        bins: Number of bins by size.
         pixels: Pixels counted.
+        bins: Number of bins by size.
         reused: Whether the histogram was there already.
         warnings: What else to know.
+        written: The files.
     """
 
-    written: tuple[Path, ...]
     images: int
     unreadable: int
     truncated: int
-    bins: dict[int, int]
     pixels: int
+    bins: dict[int, int]
     reused: bool
     warnings: tuple[str, ...] = ()
-
-    def text(self) -> str:
-        """Say it in a few lines."""
-        sizes = [f"bin size {size}: {count:,} bins" for size, count in self.bins.items()]
-        return "\n".join(
-            [
-                f"images: {self.images:,}, unreadable: {self.unreadable:,}, "
-                f"truncated: {self.truncated:,}, pixels: {self.pixels:,}",
-                *sizes,
-                *(f"wrote {path}" for path in self.written),
-            ]
-        )
+    written: tuple[Path, ...]
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
@@ -132,56 +118,58 @@ def generate(
         MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
     images = str(images)
-    kind, dataset = name_of(images, type, dataset)
-    sets = BinSets(
+    kind, dataset = names_of(images, type, dataset)
+    check_choices(bin_size, grid, points)
+    # That bins exist is said before hours of counting.
+    end = f"{kind}_{dataset}"
+    open_outputs(output, end, bin_size, weights=weights, sample=sample, overwrite=overwrite).close()
+    table = output / f"ab_histogram_{end}.npy"
+    settings = Settings(
+        side=global_resize_img,
+        fast_decode=fast_decode,
+        strict_decode=strict_decode,
+        sample=sample,
+        seed=seed,
+    )
+    found = None if recount else find_finished(images, root, table, settings, max_unreadable)
+    counted = found or histogram(
+        images,
+        output,
         type=kind,
         dataset=dataset,
-        sizes=tuple(dict.fromkeys(bin_size)),
+        root=root,
+        global_resize_img=global_resize_img,
+        sample=sample,
+        seed=seed,
+        fast_decode=fast_decode,
+        strict_decode=strict_decode,
+        max_unreadable=max_unreadable,
+        recount=recount,
+        jobs=jobs,
+        scheduler=scheduler,
+        worker_timeout=worker_timeout,
+        overwrite=overwrite,
+        hash_inputs=hash_inputs,
+    )
+    made = bins(
+        (table,),
+        type=kind,
+        dataset=dataset,
+        bin_size=bin_size,
         grid=grid,
         smooth=smooth,
         points=points,
         weights=weights,
-        sample=sample,
+        overwrite=overwrite,
+        hash_inputs=hash_inputs,
     )
-    # The bins' files are announced first: that they exist is said before hours of counting.
-    with sets.open(output, overwrite=overwrite) as out:
-        given = Inputs(hash_inputs=hash_inputs)
-        if points is not None:
-            given.add_file(points)
-            read_points(points)
-        made = make_histogram(
-            images,
-            output,
-            type=kind,
-            dataset=dataset,
-            root=root,
-            settings=Settings(
-                side=global_resize_img,
-                fast_decode=fast_decode,
-                strict_decode=strict_decode,
-                sample=sample,
-                seed=seed,
-            ),
-            max_unreadable=max_unreadable,
-            where=Where(jobs=jobs, scheduler=scheduler, timeout=worker_timeout),
-            recount=recount,
-            overwrite=overwrite,
-            hash_inputs=hash_inputs,
-            reuse=not recount,
-        )
-        file = output / f"ab_histogram_{kind}_{dataset}.npy"
-        # Named without its folder, like every output: where it was made says nothing.
-        record = InputRecord(path=file.name, bytes=file.stat().st_size, sha256=sha256_of(file))
-        tables = read_tables([file], sample)
-        found = sets.write(out, tables, [record, *given.records()], ())
-        out.commit()
     return GenerateResult(
-        written=(*made.written, *(output / written.name for written in out.written)),
-        images=made.images,
-        unreadable=made.unreadable,
-        truncated=made.truncated,
-        bins=found,
-        pixels=made.pixels,
-        reused=not made.written,
-        warnings=made.warnings,
+        images=counted.images,
+        unreadable=counted.unreadable,
+        truncated=counted.truncated,
+        pixels=counted.pixels,
+        bins=made.bins,
+        reused=found is not None,
+        warnings=counted.warnings,
+        written=(*counted.written, *made.written),
     )

@@ -14,7 +14,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -71,61 +70,55 @@ def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
     """
     found = read_array(path, kinds="iu")
     shape = (groups, 256, 256) if groups else (256, 256)
-    if found.shape != shape:
-        raise ArrayError(
-            f"got shape {found.shape}",
-            where=path,
-            expected=f"{shape}: what `sslprep color histogram` writes",
-        )
     limit = 2**62  # a sum of tables still fits
-    if found.min() < 0 or found.max() > limit or not 0 < found.sum(dtype=object) < limit:
-        raise ArrayError(
-            "the counts are impossible",
-            where=path,
-            expected="counts of at least one pixel, none below 0",
-        )
-    return found.astype(np.int64)
+    if found.shape != shape:
+        problem = f"got shape {found.shape}"
+    elif found.min() < 0 or found.max() > limit or not 0 < found.sum(dtype=object) < limit:
+        problem = "the counts are impossible: below 0, too large, or none"
+    else:
+        return found.astype(np.int64)
+    raise ArrayError(
+        problem, where=path, expected=f"counts {shape}, as `sslprep color histogram` writes them"
+    )
 
 
-def name_of(images: str, type: str | None, dataset: str | None) -> tuple[str, str]:
-    """Return `--type` and `--dataset`: as given, else as the list's manifest says.
-
-    Raises:
-        ParameterError: One cannot be part of a file name.
-    """
-    part = partition_of(images)
-    if part is not None:
-        source = str(part[1].details.get("dataset", ""))
-        short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", source).lower())
-        return check_names(type or part[0], dataset or short or "imagenet")
-    return check_names(type or "train", dataset or "imagenet")
+def names_of(images: str, type: str | None, dataset: str | None) -> tuple[str, str]:
+    """Return `--type` and `--dataset`: as given, else as the list's manifest says."""
+    name, record = partition_of(images) or ("train", None)
+    source = "imagenet" if record is None else str(record.details.get("dataset", ""))
+    short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", source).lower())
+    return check_names(type or name, dataset or short or "imagenet")
 
 
-def check_names(type: str, dataset: str) -> tuple[str, str]:
+def check_names(kind: str, dataset: str) -> tuple[str, str]:
     """Return both, which are to be part of file names.
 
     Raises:
         ParameterError: One cannot be.
     """
-    for flag, value in (("type", type), ("dataset", dataset)):
+    for flag, value in (("type", kind), ("dataset", dataset)):
         if "/" in value or "\\" in value or not value.isprintable():
             raise ParameterError(
                 f"--{flag} is {value!r}",
                 expected="a word for the file names, such as train or imagenet",
             )
-    return type, dataset
+    return kind, dataset
 
 
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """Where the pass is worked on; see `histogram`."""
-
-    jobs: int | None
-    scheduler: str | None
-    timeout: float
+def identity_of(source: Images, settings: Settings) -> str:
+    """Return a hash of what bears on the counts; equal ones give equal tables."""
+    bearing = (source.identity, settings, versions()["opencv"])
+    return hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
 
 
-def count(source: Images, state: Pass, settings: Settings, where: Where) -> None:
+def count(
+    source: Images,
+    state: Pass,
+    settings: Settings,
+    jobs: int | None,
+    scheduler: str | None,
+    timeout: float,
+) -> None:
     """Count all chunks that are not finished, saving as it goes.
 
     Raises:
@@ -134,16 +127,16 @@ def count(source: Images, state: Pass, settings: Settings, where: Where) -> None
     todo = (chunk for chunk in source.chunks() if not state.has(chunk.number))
     lost: executors.Lost = []
     total = None if source.total is None else round(source.total * (settings.sample or 1))
+    work = functools.partial(count_chunk, settings)
+    again = functools.partial(count_watched, settings, timeout)
     try:
         with (
-            executors.open_executor(where.jobs, where.scheduler) as executor,
+            executors.open_executor(jobs, scheduler) as executor,
             console.progress(total, "images", done=state.total) as advance,
         ):
-            work = functools.partial(count_chunk, settings)
-            results = executors.completed(work, todo, executor, timeout=where.timeout, lost=lost)
-            _take(results, state, advance)
+            found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
+            _take(found, state, advance)
             # One after the other, each in a process of its own: here, or on the cluster.
-            again = functools.partial(count_watched, settings, where.timeout)
             place = executor if isinstance(executor, executors.Dask) else None
             _take(executors.completed(again, [chunk for chunk, _ in lost], place), state, advance)
     except WorkersLostError as error:
@@ -154,12 +147,11 @@ def count(source: Images, state: Pass, settings: Settings, where: Where) -> None
 
 
 def _take(
-    results: Iterable[tuple[Chunk, Counts]], state: Pass, advance: Callable[[int], None]
+    found: Iterable[tuple[Chunk, Counts]], state: Pass, advance: Callable[[int], None]
 ) -> None:
-    saved = time.monotonic()
-    unsaved = False
+    saved, unsaved = time.monotonic(), False
     try:
-        for chunk, counts in results:
+        for chunk, counts in found:
             state.add(chunk, counts)
             unsaved = True
             advance(counts.images)
@@ -176,187 +168,70 @@ class HistogramResult:
     """What the pass found.
 
     Attributes:
-        written: The files.
         images: Images in the list, or drawn from it.
         unreadable: Those that could not be read; they are in `…_unreadable.json`.
         truncated: Those whose end is missing; counted, and listed there too.
         pixels: Pixels counted.
         resumed_after: Images that an earlier, unfinished run had counted.
         warnings: What else to know.
+        written: The files.
     """
 
-    written: tuple[Path, ...]
     images: int
     unreadable: int
     truncated: int
     pixels: int
     resumed_after: int
     warnings: tuple[str, ...] = ()
-
-    def text(self) -> str:
-        """Say it in a few lines."""
-        lines = [f"images: {self.images:,}, pixels: {self.pixels:,}"]
-        if self.resumed_after:
-            lines.append(f"of these, {self.resumed_after:,} images by an earlier run")
-        if self.unreadable or self.truncated:
-            listed = next(path for path in self.written if path.suffix == ".json")
-            lines.append(
-                f"unreadable: {self.unreadable:,}, truncated: {self.truncated:,}, see {listed}"
-            )
-        return "\n".join([*lines, *(f"wrote {path}" for path in self.written)])
+    written: tuple[Path, ...]
 
 
-def make_histogram(
-    images: str,
-    output: Path,
-    *,
-    type: str,
-    dataset: str,
-    root: Path | None,
-    settings: Settings,
-    max_unreadable: float,
-    where: Where,
-    recount: bool,
-    overwrite: bool,
-    hash_inputs: bool,
-    reuse: bool = False,
-) -> HistogramResult:
-    """Make a histogram; see `histogram`, and for `reuse` see `color generate`."""
-    opencv()
-    stem = f"ab_histogram_{type}_{dataset}"
-    table, groups, unreadable, record = (stem + end for end in ENDS)
-    inputs = manifest.Inputs(hash_inputs=hash_inputs)
+def find_finished(
+    images: str, root: Path | None, table: Path, settings: Settings, max_unreadable: float
+) -> HistogramResult | None:
+    """Return the histogram of the same images and parameters that is there already.
 
-    @functools.cache
-    def source() -> tuple[Images, str, Pass]:
-        found = open_images(images, root, inputs)
-        bearing = (found.identity, settings, versions()["opencv"])
-        identity = hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
-        state = Pass(output, stem, settings.groups, f"{identity}, {found.layout}")
-        return found, identity, state
-
-    def outputs(*, overwrite: bool) -> OutputSet:
-        sampled = settings.sample is not None
-        return OutputSet(
-            output,
-            [table, unreadable, *([groups] if sampled else [])],
-            manifests=[record],
-            overwrite=overwrite,
-            also_replaces=() if sampled else [groups],
-        )
-
-    if reuse and (output / record).is_file():
-        _, identity, state = source()
-        if found := _finished(output / record, identity, max_unreadable):
-            if state.file.exists():  # of a run that was stopped just after it had finished
-                with outputs(overwrite=True):
-                    state.remove()
-            return found
-    with outputs(overwrite=overwrite) as out:
-        found_images, identity, state = source()
-        if recount:
-            state.remove()
-        else:
-            state.load(give_up=overwrite)
-        resumed_after = state.total
-        count(found_images, state, settings, where)
-        _check_share(state, images, max_unreadable)
-        warnings = _warnings(state, settings)
-        out.save_array(table, state.tables.sum(0))
-        if settings.sample is not None:
-            out.save_array(groups, state.tables)
-        with out.create(unreadable) as file:
-            before = b"["
-            for index, entry in state.listed():
-                line = {"index": index, "path": entry.path, "reason": entry.reason}
-                file.write(
-                    before + b"\n  " + msgspec.json.encode({**line, "counted": entry.counted})
-                )
-                before = b","
-            file.write(b"[]\n" if before == b"[" else b"\n]\n")
-        manifest.write(
-            out,
-            record,
-            kind=KIND,
-            command="color histogram",
-            parameters={
-                "type": type,
-                "dataset": dataset,
-                "images": images,
-                "root": root,
-                "global_resize_img": settings.side,
-                "fast_decode": settings.fast_decode,
-                "strict_decode": settings.strict_decode,
-                "sample": settings.sample,
-            },
-            inputs=found_images.records(),
-            seed=None if settings.sample is None else settings.seed,
-            generator=None if settings.sample is None else "numpy PCG64 of (seed, chunk)",
-            counts={
-                "images": state.total,
-                "readable": state.total - state.unreadable,
-                "unreadable": state.unreadable,
-                "truncated": state.truncated,
-                "pixels": int(state.tables.sum()),
-                "pixels_per_image": settings.side**2,
-            },
-            warnings=warnings,
-            details={
-                "identity": identity,
-                "opencv": versions()["opencv"],
-                "table": "int64 [256, 256]; axis 0 is a + 128, axis 1 is b + 128 (8-bit CIE Lab)",
-            },
-        )
-        out.commit()
-        state.remove()
-    return HistogramResult(
-        written=tuple(output / file.name for file in out.written),
-        images=state.total,
-        unreadable=state.unreadable,
-        truncated=state.truncated,
-        pixels=int(state.tables.sum()),
-        resumed_after=resumed_after,
-        warnings=warnings,
-    )
-
-
-def _finished(path: Path, identity: str, max_unreadable: float) -> HistogramResult | None:
-    """Return the histogram of the same images and parameters that is there already."""
+    Raises:
+        ImagesError: It has too many unreadable images.
+    """
+    path = table.with_suffix(MANIFEST_SUFFIX)
+    if not path.is_file():
+        return None
     record = manifest.read(path)
+    identity = identity_of(open_images(images, root, manifest.Inputs()), settings)
     if record.kind != KIND or record.details.get("identity") != identity:
         return None
     for entry in record.outputs:
         file = path.with_name(entry.file)
         if not file.is_file() or sha256_of(file) != entry.sha256:
             return None
-    share = record.counts["unreadable"] / record.counts["images"]
-    if share > max_unreadable:
+    counts = record.counts
+    _check_share(
+        counts["unreadable"],
+        counts["images"],
+        max_unreadable,
+        where=table,
+        remedy="Raise --max-unreadable, or repair the images and pass --recount.",
+    )
+    logger.info("using %s, made from the same images; --recount counts them again", table)
+    Pass(table.parent, table.stem).remove()  # of a run that was stopped when it had finished
+    known = {name: counts[name] for name in ("images", "unreadable", "truncated", "pixels")}
+    return HistogramResult(written=(), resumed_after=0, warnings=tuple(record.warnings), **known)
+
+
+def _check_share(
+    unreadable: int, total: int, most: float, *, where: str | Path, remedy: str
+) -> None:
+    if unreadable > most * total:
         raise ImagesError(
-            f"the histogram that is there lacks {100 * share:.2g} % of the images as unreadable",
-            where=path,
-            expected=f"at most {100 * max_unreadable:.4g} %",
-            remedy="Raise --max-unreadable, or repair the images and pass --recount.",
+            f"{unreadable:,} of {total:,} images cannot be read ({100 * unreadable / total:.2g} %)",
+            where=where,
+            expected=f"at most {100 * most:.4g} %",
+            remedy=remedy,
         )
-    logger.info(
-        "using %s, made from the same list with the same parameters; "
-        "--recount counts the images again",
-        path.with_name(record.outputs[0].file),
-    )
-    known = ("images", "unreadable", "truncated", "pixels")
-    return HistogramResult(
-        written=(),
-        resumed_after=0,
-        warnings=tuple(record.warnings),
-        **{name: record.counts[name] for name in known},
-    )
 
 
-def _check_share(state: Pass, images: str, max_unreadable: float) -> None:
-    """Refuse a pass with too many unreadable images.
-
-    Raises:
-        ImagesError: More than `max_unreadable`, or not one was readable.
-    """
+def _check_readable(state: Pass, images: str, max_unreadable: float) -> None:
     if state.unreadable == state.total:
         first = [entry for _, entry in itertools.islice(state.listed(), 3)]
         examples = "; ".join(f"{entry.path}: {entry.reason}" for entry in first)
@@ -364,34 +239,30 @@ def _check_share(state: Pass, images: str, max_unreadable: float) -> None:
         raise ImagesError(
             f"none of {state.total:,} images can be read ({examples or 'there is none'})",
             where=images,
-            remedy="Check the paths: entries are used as they are, from the current folder "
-            "or from --root.",
+            remedy="Check the paths: relative ones start from the current folder or --root.",
         )
-    share = state.unreadable / state.total
-    if share > max_unreadable:
-        raise ImagesError(
-            f"{state.unreadable:,} of {state.total:,} images cannot be read "
-            f"({100 * share:.2g} %), listed in {state.journal}",
-            where=images,
-            expected=f"at most {100 * max_unreadable:.4g} %",
-            remedy="The table is kept: raise --max-unreadable to accept it without a new pass, "
-            "or repair the images and pass --recount.",
-        )
+    _check_share(
+        state.unreadable,
+        state.total,
+        max_unreadable,
+        where=images,
+        remedy=f"They are listed in {state.journal}, and the table is kept: raise "
+        "--max-unreadable to accept it without a new pass, or repair the images and pass "
+        "--recount.",
+    )
 
 
-def _warnings(state: Pass, settings: Settings) -> tuple[str, ...]:
-    warnings = []
-    if state.unreadable:
-        warnings.append(f"{state.unreadable:,} of {state.total:,} images were unreadable")
-    if state.truncated:
-        warnings.append(f"{state.truncated:,} images are truncated and were counted")
-    if settings.fast_decode:
-        warnings.append("--fast-decode: JPEGs were shrunk while decoding; counts are not exact")
-    if settings.sample is not None:
-        warnings.append(f"--sample: {state.total:,} images, {100 * settings.sample:.4g} % of all")
+def _warnings(state: Pass, settings: Settings) -> list[str]:
+    said = {
+        f"{state.unreadable:,} of {state.total:,} images were unreadable": state.unreadable,
+        f"{state.truncated:,} images are truncated and were counted": state.truncated,
+        "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
+        f"--sample: {state.total:,} images were drawn": settings.sample,
+    }
+    warnings = [text for text, holds in said.items() if holds]
     for warning in warnings:
         logger.warning("%s", warning)
-    return tuple(warnings)
+    return warnings
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
@@ -453,24 +324,88 @@ def histogram(
         OutputError: A file exists, or another run writes here.
         MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
+    opencv()
     images = str(images)
-    kind, dataset = name_of(images, type, dataset)
-    return make_histogram(
-        images,
+    kind, dataset = names_of(images, type, dataset)
+    stem = f"ab_histogram_{kind}_{dataset}"
+    groups, unreadable = f"{stem}_groups.npy", f"{stem}_unreadable.json"
+    settings = Settings(
+        side=global_resize_img,
+        fast_decode=fast_decode,
+        strict_decode=strict_decode,
+        sample=sample,
+        seed=seed,
+    )
+    with OutputSet(
         output,
-        type=kind,
-        dataset=dataset,
-        root=root,
-        settings=Settings(
-            side=global_resize_img,
-            fast_decode=fast_decode,
-            strict_decode=strict_decode,
-            sample=sample,
-            seed=seed,
-        ),
-        max_unreadable=max_unreadable,
-        where=Where(jobs=jobs, scheduler=scheduler, timeout=worker_timeout),
-        recount=recount,
+        [f"{stem}.npy", unreadable, *([groups] if sample else [])],
+        manifests=[stem + MANIFEST_SUFFIX],
         overwrite=overwrite,
-        hash_inputs=hash_inputs,
+        also_replaces=[] if sample else [groups],
+    ) as out:
+        source = open_images(images, root, manifest.Inputs(hash_inputs=hash_inputs))
+        identity = identity_of(source, settings)
+        state = Pass(output, stem, settings.groups, f"{identity}, {source.layout}")
+        if recount:
+            state.remove()
+        else:
+            state.load(give_up=overwrite)
+        resumed_after = state.total
+        count(source, state, settings, jobs, scheduler, worker_timeout)
+        _check_readable(state, images, max_unreadable)
+        warnings = _warnings(state, settings)
+        out.save_array(f"{stem}.npy", state.tables.sum(0))
+        if sample:
+            out.save_array(groups, state.tables)
+        with out.create(unreadable) as file:
+            before = b"["
+            for index, entry in state.listed():
+                named = {"path": entry.path, "reason": entry.reason, "counted": entry.counted}
+                file.write(before + b"\n  " + msgspec.json.encode({"index": index, **named}))
+                before = b","
+            file.write(b"[]\n" if before == b"[" else b"\n]\n")
+        counts = {
+            "images": state.total,
+            "readable": state.total - state.unreadable,
+            "unreadable": state.unreadable,
+            "truncated": state.truncated,
+            "pixels": int(state.tables.sum()),
+            "pixels_per_image": settings.side**2,
+        }
+        manifest.write(
+            out,
+            stem + MANIFEST_SUFFIX,
+            kind=KIND,
+            command="color histogram",
+            parameters={
+                "type": kind,
+                "dataset": dataset,
+                "images": images,
+                "root": root,
+                "global_resize_img": global_resize_img,
+                "fast_decode": fast_decode,
+                "strict_decode": strict_decode,
+                "sample": sample,
+            },
+            inputs=source.records(),
+            seed=seed if sample else None,
+            generator="numpy PCG64 of (seed, chunk)" if sample else None,
+            counts=counts,
+            warnings=warnings,
+            details={
+                "identity": identity,
+                "opencv": versions()["opencv"],
+                "table": "int64 [256, 256]; axis 0 is a + 128, axis 1 is b + 128 (8-bit CIE Lab)",
+            },
+        )
+        out.commit()
+        state.remove()
+    return HistogramResult(
+        written=tuple(output / file.name for file in out.written),
+        images=state.total,
+        unreadable=state.unreadable,
+        truncated=state.truncated,
+        pixels=counts["pixels"],
+        resumed_after=resumed_after,
+        warnings=tuple(warnings),
     )

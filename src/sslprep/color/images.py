@@ -7,6 +7,7 @@ in memory as a whole: a hundred million names are read, or walked over, chunk by
 from __future__ import annotations
 
 import collections
+import contextlib
 import csv
 import functools
 import glob
@@ -35,7 +36,6 @@ from sslprep.partition import IMAGES
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 CHUNK_IMAGES = 512
 """Images of one chunk: about a second of work; a table of counts comes back for each."""
-_ROWS = (".csv", ".jsonl", ".parquet", ".txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +63,17 @@ class Images:
 
     Attributes:
         identity: A text that differs when the images asked for differ.
-        layout: How they are cut; an unfinished pass is only good for the same cut.
         total: Number of images, `None` where only the pass will tell.
         chunks: Yields all chunks, the same ones each time; complains if the names changed.
         records: Describes the input for the manifest, complaining if it changed meanwhile.
+        layout: How they are cut; an unfinished pass is only good for the same cut.
     """
 
     identity: str
-    layout: str
     total: int | None
     chunks: Callable[[], Iterator[Chunk]]
     records: Callable[[], list[InputRecord]]
+    layout: int = field(default_factory=lambda: CHUNK_IMAGES)
 
 
 def is_shard_name(name: str) -> bool:
@@ -85,11 +85,9 @@ def partition_of(images: str) -> tuple[str, Manifest] | None:
     """Return name and manifest of the partition that a list belongs to, if it is of one."""
     path = Path(images)
     name = path.name.removesuffix(IMAGES) if path.name.endswith(IMAGES) else path.stem
-    if remote.is_url(images) or not (images.endswith(IMAGES) or path.suffix in _ROWS):
-        return None
     try:
         record = manifest.read(path.with_name(name + MANIFEST_SUFFIX))
-    except ManifestError:
+    except (ManifestError, ValueError):  # none, or a name that no file can have
         return None
     listed = any(output.file == path.name for output in record.outputs)
     return (name, record) if record.kind == "partition" and listed else None
@@ -107,93 +105,77 @@ def open_images(images: str, root: Path | None, inputs: Inputs) -> Images:
         ImagesError: No such thing, no image in it, or images and shards mixed.
         MissingExtraError: fsspec or pyarrow is needed and not installed.
     """
-    url = remote.is_url(images)
     if is_pattern(images):
         return _images_of(functools.partial(_matching, images), images)
-    if not url:
+    if not remote.is_url(images):
         with reading(Path(images), ImagesError):
             os.stat(images)
-    if remote.is_folder(images) if url else os.path.isdir(images):
+    if remote.is_folder(images) if remote.is_url(images) else os.path.isdir(images):
         return _images_of(functools.partial(_under, images), images)
     if is_shard_name(images):
-        return _images_of(lambda: iter([images]), images)
-    part = partition_of(images)
-    if part is not None and root is None:
-        record = part[1]
+        return _images_of(lambda: [images], images)
+    name, record = partition_of(images) or (None, None)
+    if record is not None and root is None:
         root = Path(record.details.get("root") or record.parameters.get("relative_to") or "")
-    copy = remote.copy_here(images) if url else None  # it goes when nobody holds it any more
+    copy = remote.copy_here(images) if remote.is_url(images) else None  # goes with `records`
     path = Path(images if copy is None else copy.name)
     if copy is None:
         inputs.add_file(path)
-    digest = sha256_of(path)
 
     def entries() -> Iterator[str]:
-        for entry in _entries(path, of_partition=part is not None):
+        for entry in _entries(path, labelled=name is not None):
             plain = root is None or remote.is_url(entry)
-            yield entry if plain else os.path.join(str(root), entry)
+            yield entry if plain else os.path.join(root or "", entry)
 
     def records() -> list[InputRecord]:
         if copy is None:
             return inputs.records()
-        return [InputRecord(path=images, bytes=os.stat(copy.name).st_size, sha256=digest)]
+        return [InputRecord(path=images, bytes=path.stat().st_size, sha256=sha256_of(path))]
 
-    return _images_of(entries, images, identity=f"{digest} under {root}", records=records)
+    return _images_of(entries, images, records)
 
 
 def _images_of(
     entries: Callable[[], Iterable[str]],
     given: str,
-    *,
-    identity: str | None = None,
     records: Callable[[], list[InputRecord]] | None = None,
 ) -> Images:
     """Make chunks of images or of shards, whichever the entries are."""
-    digest = None if identity else hashlib.sha256()  # of names, where no file holds them
-    kinds: collections.Counter[bool] = collections.Counter()
-    for entry in entries():
-        if digest is not None:
+
+    def hashed(digest: Any) -> Iterator[str]:
+        for entry in entries():
             digest.update(os.fsencode(entry) + b"\0")
-        kinds[is_shard_name(entry)] += 1
+            yield entry
+
+    before = hashlib.sha256()
+    kinds = collections.Counter(map(is_shard_name, hashed(before)))
     if len(kinds) != 1:
-        counted = f"{kinds[False]:,} images and {kinds[True]:,} tar shards"
         raise ImagesError(
-            f"holds {counted if kinds else 'no images'}",
+            f"holds {kinds[False]:,} images and {kinds[True]:,} tar shards",
             where=given,
             expected="a list of image paths, or a folder with images or tar shards; one kind",
-            remedy="Give a list or a pattern of the ones to use." if kinds else None,
         )
     number = kinds.total()
-    if records is None:
-
-        def records() -> list[InputRecord]:
-            return [InputRecord(path=given, files_used=number)]
-
+    records = records or (lambda: [InputRecord(path=given, files_used=number)])
     if kinds[True]:
         return _shards(list(entries()), records)
 
     def chunks() -> Iterator[Chunk]:
-        again, rest = hashlib.sha256(), iter(entries())
+        now = hashlib.sha256()
+        rest = hashed(now)
         for count in itertools.count():
-            names = tuple(itertools.islice(rest, CHUNK_IMAGES))
-            if not names:
+            if not (names := tuple(itertools.islice(rest, CHUNK_IMAGES))):
                 break
-            if digest is not None:
-                again.update(b"".join(os.fsencode(name) + b"\0" for name in names))
             yield Chunk(number=count, names=names)
-        if digest is not None and again.digest() != digest.digest():
+        if now.digest() != before.digest():
             raise ImagesError(
                 "changed while its images were being counted",
                 where=given,
                 remedy="Run the command again when it is complete; pass --recount.",
             )
 
-    return Images(
-        identity=f"images {digest.hexdigest() if digest else identity}",
-        layout=f"{CHUNK_IMAGES} a chunk",
-        total=number,
-        chunks=chunks,
-        records=records,
-    )
+    identity = f"images {before.hexdigest()}"
+    return Images(identity=identity, total=number, chunks=chunks, records=records)
 
 
 def is_pattern(images: str) -> bool:
@@ -236,8 +218,11 @@ def expand_braces(text: str) -> Iterator[str]:
         yield from expand_braces(text[: found.start()] + word + text[found.end() :])
 
 
-def _entries(path: Path, *, of_partition: bool) -> Iterator[str]:
-    """Yield the paths of a list: `.npy`, csv, JSON lines, Parquet, or one a line."""
+def _entries(path: Path, *, labelled: bool) -> Iterator[str]:
+    """Yield the paths of a list: `.npy`, csv, JSON lines, Parquet, or one a line.
+
+    In a partition's text file a label follows each path.
+    """
     if path.suffix == ".npy":
         array = read_array(path, ndim=1, kinds="US", mmap=True)
         for start in range(0, len(array), CHUNK_IMAGES):
@@ -256,13 +241,13 @@ def _entries(path: Path, *, of_partition: bool) -> Iterator[str]:
                 try:
                     yield msgspec.json.decode(line, type=_Row).file_name
                 except msgspec.DecodeError as error:
-                    raise ImagesError(
-                        f"is no row: {error}", where=f"{path}, line {number}"
-                    ) from error
-            elif of_partition:  # a label follows, or a list of them
-                yield os.fsdecode(re.sub(rb" (\[[-\d, ]*\]|-?\d+)$", b"", line))
+                    where = f"{path}, line {number}"
+                    raise ImagesError(f"is no row: {error}", where=where) from error
             else:
-                yield os.fsdecode(line)
+                yield os.fsdecode(re.sub(_LABEL, b"", line) if labelled else line)
+
+
+_LABEL = rb" (\[[-\d, ]*\]|-?\d+)$"
 
 
 class _Row(msgspec.Struct):
@@ -285,35 +270,30 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _parquet(path: Path) -> Iterator[str]:
     try:
         import pyarrow.parquet
+
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(columns=["file_name"]):
+            yield from batch.column("file_name").to_pylist()
     except ImportError as error:
         raise MissingExtraError(
             f"{path} needs pyarrow", remedy='Install it: pip install "sslprep[parquet]".'
         ) from error
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        for batch in file.iter_batches(columns=["file_name"]):
-            yield from batch.column("file_name").to_pylist()
-    except (OSError, KeyError, pyarrow.ArrowException) as error:
+    except (OSError, KeyError, ValueError) as error:  # pyarrow's own are of these too
         raise ImagesError(
-            f"is no Parquet file with a column file_name ({error})", where=path
+            f"no Parquet file with a column file_name: {error}", where=path
         ) from error
 
 
 def _under(folder: str) -> Iterator[str]:
     """Yield every image and shard under a folder, sorted; each folder once, links too."""
-    if remote.is_url(folder):
-        names: Iterable[str] = remote.files_like(folder)
-    else:
-        names = _walk(folder)
+    names = remote.files_like(folder) if remote.is_url(folder) else _walk(folder)
     return (name for name in names if is_image_name(name) or is_shard_name(name))
 
 
 def _walk(folder: str) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()  # a link to a folder above would go round for ever
-
     def refuse(error: OSError) -> None:
         raise ImagesError(f"cannot read: {error.strerror}", where=error.filename) from error
 
+    seen: set[tuple[int, int]] = set()  # a link to a folder above would go round for ever
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         status = os.stat(place)
         if (status.st_dev, status.st_ino) in seen:
@@ -326,37 +306,28 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _shards(shards: list[str], records: Callable[[], list[InputRecord]]) -> Images:
     """Images in tar shards: a chunk each, walked by its worker; a lone plain one is cut."""
-    marks = remote.marks(shards)
-    digest = hashlib.sha256(msgspec.json.encode(marks)).hexdigest()
+    digest = hashlib.sha256(msgspec.json.encode(remote.marks(shards))).hexdigest()
     lone = len(shards) == 1 and shards[0].lower().endswith(".tar") and not remote.is_url(shards[0])
 
     def chunks() -> Iterator[Chunk]:
-        spans: Iterable[tuple[str, tuple[int, int | None]]]
-        spans = _cut(shards[0]) if lone else ((shard, (0, None)) for shard in shards)
-        for number, (shard, span) in enumerate(spans):
-            yield Chunk(number=number, names=(shard,), span=span)
+        whole: tuple[int, int | None] = (0, None)
+        spans = _cut(shards[0]) if lone else itertools.repeat(whole)
+        names = itertools.repeat(shards[0]) if lone else shards
+        for number, (span, name) in enumerate(zip(spans, names, strict=False)):
+            yield Chunk(number=number, names=(name,), span=span)
 
-    return Images(
-        identity=f"shards {digest}",
-        layout=f"a lone one {CHUNK_IMAGES} images a chunk",
-        total=None,
-        chunks=chunks,
-        records=records,
-    )
+    return Images(identity=f"shards {digest}", total=None, chunks=chunks, records=records)
 
 
-def _cut(shard: str) -> Iterator[tuple[str, tuple[int, int | None]]]:
+def _cut(shard: str) -> Iterator[tuple[int, int | None]]:
     begin, images = 0, 0
-    try:
-        with open(shard, "rb") as file:
-            for _, member in members(file):
-                if images == CHUNK_IMAGES:
-                    yield shard, (begin, member.offset)
-                    begin, images = member.offset, 0
-                images += is_image_name(member.name)
-    except (DamagedTarError, OSError):
-        pass  # the worker that gets the rest meets the same place and reports it
-    yield shard, (begin, None)
+    with contextlib.suppress(DamagedTarError, OSError), open(shard, "rb") as file:
+        for _, member in members(file):
+            if images == CHUNK_IMAGES:
+                yield begin, member.offset
+                begin, images = member.offset, 0
+            images += is_image_name(member.name)
+    yield begin, None  # where it is damaged, the worker that gets the rest reports it
 
 
 class DamagedTarError(Exception):
@@ -366,7 +337,7 @@ class DamagedTarError(Exception):
 def members(
     file: BinaryIO, begin: int = 0, end: int | None = None
 ) -> Iterator[tuple[Any, tarfile.TarInfo]]:
-    """Yield the members of a shard, compressed or not, whose header lies in [begin, end).
+    """Yield archive and member for all whose header lies in [begin, end), compressed or not.
 
     Nothing is extracted, no link is followed.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.bins import read_points, read_priors
+from sslprep.color.bins import KIND, read_points, read_priors
 from sslprep.drawing.gamut import bin_size, gamut, prior
 from sslprep.drawing.svg import document
 from sslprep.errors import ManifestError, ParameterError
@@ -63,21 +62,20 @@ def plot(
     target = points.with_suffix(".svg") if output is None else output
     if target.suffix != ".svg":
         raise ParameterError(f"--output is {target}", expected="a name ending in .svg")
-    record = f"{target.name}{MANIFEST_SUFFIX}"
-    with OutputSet(target.parent, [target.name], manifests=[record], overwrite=overwrite) as out:
+    own = f"{target.name}{MANIFEST_SUFFIX}"
+    with OutputSet(target.parent, [target.name], manifests=[own], overwrite=overwrite) as out:
         inputs = manifest.Inputs(hash_inputs=hash_inputs)
         inputs.add_file(points)
         inputs.add_file(priors)
         bins = read_points(points)
         shares = read_priors(priors, len(bins))
-        details = _details_of(points)
-        size = details.get("bin_size")
-        side = float(size) if isinstance(size, int) else bin_size(bins)
-        corners = details.get("points_are") == "left edges"
+        record = _record_of(points)
+        size = float(record.parameters["bin_size"]) if record else bin_size(bins)
+        corners = record is not None and record.details.get("points_are") == "left edges"
         picture = document(
             [
-                gamut(bins, side, corners=corners),
-                prior(bins, side, shares, corners=corners),
+                gamut(bins, size, corners=corners),
+                prior(bins, size, shares, corners=corners),
             ],
             title=points.stem,
             description=f"{len(bins):,} colour bins and how often each occurs",
@@ -85,7 +83,7 @@ def plot(
         out.save_bytes(target.name, picture.encode())
         manifest.write(
             out,
-            record,
+            own,
             kind="color-plot",
             command="color plot",
             parameters={"points": points, "priors": priors},
@@ -93,12 +91,13 @@ def plot(
             counts={"bins": len(bins)},
         )
         out.commit()
-    return PlotResult(written=(target, target.with_name(record)), bins=len(bins))
+    return PlotResult(written=(target, target.with_name(own)), bins=len(bins))
 
 
-def _details_of(points: Path) -> dict[str, Any]:
-    """Return what the bins' manifest says of them, if there is one."""
+def _record_of(points: Path) -> manifest.Manifest | None:
+    """Return the bins' manifest, if they are bins of ours."""
     try:
-        return manifest.read(points.with_suffix(MANIFEST_SUFFIX)).details
+        record = manifest.read(points.with_suffix(MANIFEST_SUFFIX))
     except ManifestError:
-        return {}
+        return None
+    return record if record.kind == KIND else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, BinaryIO, cast
 
-from sslprep.errors import ImagesError, MissingExtraError
+from sslprep.errors import ImagesError, MissingExtraError, SslprepError
 
 RETRIES = (1.0, 5.0, 20.0)
 """Seconds to wait before a file that could not be had is asked for again."""
@@ -27,25 +28,32 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+@contextlib.contextmanager
+def _asking(path: str) -> Iterator[None]:
+    """Say in one line what a store's own error says: no credentials, no such bucket."""
     try:
-        import fsspec.core
-
-        system, path = fsspec.core.url_to_fs(url)
+        yield
+    except SslprepError:
+        raise
+    except FileNotFoundError as error:
+        raise ImagesError("no such file", where=path, remedy="Check the path.") from error
     except ImportError as error:  # fsspec itself, or what reads this kind of URL
         raise MissingExtraError(
-            f"{url} cannot be opened: {error}",
+            f"{path} cannot be opened: {error}",
             remedy='Install what reads it: pip install "sslprep[remote]", for gs:// also gcsfs.',
         ) from error
     except Exception as error:
-        raise _refusal(error, url) from error
-    return system, path
+        said = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ImagesError(
+            f"cannot read: {said:.200}", where=path, remedy="Check the URL and your credentials."
+        ) from error
 
 
-def _refusal(error: Exception, url: str) -> ImagesError:
-    """Say in one line what a store's own error says: no credentials, no such bucket."""
-    said = str(error).strip().split("\n")[0] or type(error).__name__
-    return ImagesError(f"cannot read: {said:.200}", where=url, remedy="Check URL and credentials.")
+def _file_system(url: str) -> tuple[Any, str]:
+    with _asking(url):
+        import fsspec.core
+
+        return cast(tuple[Any, str], fsspec.core.url_to_fs(url))
 
 
 def open_file(path: str) -> BinaryIO:
@@ -57,57 +65,34 @@ def open_file(path: str) -> BinaryIO:
 
 
 def is_folder(url: str) -> bool:
-    """Tell a folder from a file.
-
-    Raises:
-        ImagesError: There is neither, or the store refuses.
-    """
+    """Tell a folder at a URL from a file."""
     system, path = _file_system(url)
-    try:
+    with _asking(url):
         return bool(system.info(path)["type"] == "directory")
-    except Exception as error:
-        raise _refusal(error, url) from error
 
 
-def marks(paths: Sequence[str]) -> list[tuple[str, int | None, str]]:
-    """Return name, size and a text that changes when the file does, of each path or URL.
-
-    Raises:
-        ImagesError: One is missing, or its store refuses.
-    """
-
-    def mark(path: str) -> tuple[str, int | None, str]:
-        try:
-            if not is_url(path):
-                status = os.stat(path)
-                return path, status.st_size, str(status.st_mtime_ns)
-            system, name = _file_system(path)
-            info = system.info(name)
-        except ImagesError:
-            raise
-        except FileNotFoundError as error:
-            raise ImagesError("no such file", where=path, remedy="Check the path.") from error
-        except Exception as error:
-            raise _refusal(error, path) from error
+def _mark(path: str) -> tuple[str, int | None, str]:
+    with _asking(path):
+        if not is_url(path):
+            status = os.stat(path)
+            return path, status.st_size, str(status.st_mtime_ns)
+        system, name = _file_system(path)
+        info = system.info(name)
         keys = ("ETag", "etag", "mtime", "LastModified", "updated", "created")
         return path, info.get("size"), next((str(info[key]) for key in keys if info.get(key)), "")
 
+
+def marks(paths: Sequence[str]) -> list[tuple[str, int | None, str]]:
+    """Return name, size and a text that changes when the file does, of each path or URL."""
     with ThreadPoolExecutor(32) as threads:  # a store answers in 50 ms, but to many at once
-        return list(threads.map(mark, paths))
+        return list(threads.map(_mark, paths))
 
 
 def copy_here(url: str) -> IO[bytes]:
     """Copy a file to a temporary one of this machine, which goes when it is closed."""
-    copy = tempfile.NamedTemporaryFile(  # noqa: SIM115
-        suffix=os.path.basename(url)
-    )
-    try:
-        with open_file(url) as file:
-            shutil.copyfileobj(file, copy)
-    except ImagesError:
-        raise
-    except Exception as error:
-        raise _refusal(error, url) from error
+    copy = tempfile.NamedTemporaryFile(suffix=os.path.basename(url))  # noqa: SIM115
+    with _asking(url), open_file(url) as file:
+        shutil.copyfileobj(file, copy)
     copy.flush()
     return copy
 
@@ -115,11 +100,9 @@ def copy_here(url: str) -> IO[bytes]:
 def files_like(url: str, *, pattern: bool = False) -> Iterator[str]:
     """Yield the URLs of all files under a folder, or of those that fit a pattern, sorted."""
     system, path = _file_system(url)
-    try:
-        names = system.glob(path) if pattern else system.find(path)
-    except Exception as error:
-        raise _refusal(error, url) from error
-    yield from (system.unstrip_protocol(name) for name in sorted(names))
+    with _asking(url):
+        names = sorted(system.glob(path) if pattern else system.find(path))
+    yield from map(system.unstrip_protocol, names)
 
 
 def read_many(urls: Sequence[str]) -> list[bytes | Exception]:

@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,14 +31,6 @@ class Listed(msgspec.Struct):
     counted: bool
 
 
-@contextlib.contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", where=file) from error
-
-
 class Pass:
     """A pass under way: its tables, and how many images each finished chunk had.
 
@@ -51,7 +44,7 @@ class Pass:
         identity: A text that is equal for passes of equal results.
     """
 
-    def __init__(self, folder: Path, stem: str, groups: int, identity: str) -> None:
+    def __init__(self, folder: Path, stem: str, groups: int = 1, identity: str = "") -> None:
         self.file = folder / f".{stem}.resume.npz"
         self.journal = folder / f".{stem}.resume.jsonl"
         self.identity = identity
@@ -65,52 +58,39 @@ class Pass:
         return int(self.images.clip(0).sum(dtype=np.int64))
 
     def load(self, *, give_up: bool) -> None:
-        """Go on from what is on disk.
-
-        Args:
-            give_up: Take away what another input or other parameters have left.
+        """Go on from what is on disk; `give_up` takes away what another input has left.
 
         Raises:
             OutputError: That is there, and is not to be given up.
         """
         try:
             with open(self.file, "rb") as file, np.load(file) as saved:
-                identity, tables, images = (
-                    saved["identity"].item(),
-                    saved["tables"],
-                    saved["images"],
-                )
-                listed = saved["listed"].item()
-        except FileNotFoundError:
-            self.remove()
-            return
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            identity = tables = images = listed = None
-        if identity is not None and identity != self.identity:
-            if not give_up:
-                raise OutputError(
-                    f"an unfinished pass ({images.clip(0).sum():,} images) of another input "
-                    "or other parameters is here",
-                    where=self.file,
-                    remedy="Finish it with its own arguments, choose another --output, "
-                    "or pass --recount to give it up.",
-                )
-            logger.warning("%s was of another input or other parameters; given up", self.file)
-            self.remove()
-            return
-        if identity is not None:
-            self.images = images
-            if self._keep_finished() == listed:
+                identity, listed = saved["identity"].item(), saved["listed"].item()
+                tables, self.images = saved["tables"], saved["images"]
+            if identity == self.identity and self._keep_finished() == listed:
                 self.tables = tables
                 logger.info("going on after %s images", f"{self.total:,}")
-                return
-        logger.warning("%s is damaged; the pass begins anew", self.file)
+                return None
+            damaged = identity == self.identity
+        except FileNotFoundError:
+            return self.remove()
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            damaged = True
+        if not damaged and not give_up:
+            raise OutputError(
+                f"an unfinished pass ({self.total:,} images) of another input or other parameters "
+                "is here",
+                where=self.file,
+                remedy="Finish it with its own arguments, choose another --output, or pass "
+                "--recount to give it up.",
+            )
+        what = "is damaged" if damaged else "was of another input or other parameters"
+        logger.warning("%s %s; the pass begins anew", self.file, what)
         self.images, self.unreadable, self.truncated = self.images[:0], 0, 0
-        self.remove()
+        return self.remove()
 
     def _keep_finished(self) -> int:
         """Drop the journal's lines of unfinished chunks; return how many stay."""
-        self.unreadable = self.truncated = 0
         part = self.journal.with_name(f"{self.journal.name}.part")
         with contextlib.suppress(FileNotFoundError), open(self.journal, "rb") as file:
             with open(part, "wb") as kept:
@@ -119,13 +99,10 @@ class Pass:
                         entry = msgspec.json.decode(line, type=Listed)
                         if self.has(entry.chunk):
                             kept.write(line)
-                            self._count_listed(counted=entry.counted)
+                            self.truncated += entry.counted
+                            self.unreadable += not entry.counted
             os.replace(part, self.journal)
         return self.unreadable + self.truncated
-
-    def _count_listed(self, *, counted: bool) -> None:
-        self.truncated += counted
-        self.unreadable += not counted
 
     def has(self, chunk: int) -> bool:
         """Tell whether a chunk is finished."""
@@ -145,39 +122,38 @@ class Pass:
                     remedy="Install the same versions on all workers; counts may differ.",
                 )
         self.tables.reshape(-1)[counts.cells] += counts.pixels
-        if chunk.number >= len(self.images):
-            more = max(chunk.number + 1 - len(self.images), 1024)
-            self.images = np.append(self.images, np.full(more, -1, np.int32))
+        if (more := chunk.number + 1 - len(self.images)) > 0:
+            self.images = np.append(self.images, np.full(max(more, 1024), -1, np.int32))
         self.images[chunk.number] = counts.images
-        if counts.listed:
-            with _writing(self.journal), open(self.journal, "ab") as file:
-                for place, name, reason, counted in counts.listed:
-                    path = name.encode("utf-8", "surrogateescape").decode(
-                        "utf-8", "backslashreplace"
-                    )
-                    entry = Listed(chunk.number, place, path, reason, counted)
-                    file.write(msgspec.json.encode(entry) + b"\n")
-                    self._count_listed(counted=counted)
-                os.fsync(file.fileno())  # `save` is only as good as its lines
+        if not counts.listed:
+            return
+        with _writing(self.journal), open(self.journal, "ab") as file:
+            for place, name, reason, counted in counts.listed:
+                path = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                entry = Listed(chunk.number, place, path, reason, counted)
+                file.write(msgspec.json.encode(entry) + b"\n")
+                self.truncated += counted
+                self.unreadable += not counted
+            os.fsync(file.fileno())  # `save` is only as good as its lines
 
     def save(self) -> None:
         """Write the state to disk, whole or not at all."""
         part = self.file.with_name(f"{self.file.name}.part")
-        with _writing(self.file):
-            try:
+        values: Any = {
+            "tables": self.tables,
+            "images": self.images,
+            "identity": np.array(self.identity),
+            "listed": np.array(self.unreadable + self.truncated),
+        }
+        try:
+            with _writing(self.file):
                 with open(part, "wb") as out:
-                    np.savez_compressed(
-                        out,
-                        tables=self.tables,
-                        images=self.images,
-                        identity=np.array(self.identity),
-                        listed=np.array(self.unreadable + self.truncated),
-                    )
+                    np.savez_compressed(out, **values)
                     out.flush()
                     os.fsync(out.fileno())
                 os.replace(part, self.file)
-            finally:
-                part.unlink(missing_ok=True)
+        finally:
+            part.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Take the files away."""
@@ -185,10 +161,10 @@ class Pass:
         self.journal.unlink(missing_ok=True)
 
     def listed(self) -> Iterator[tuple[int, Listed]]:
-        """Yield the listed images in order, each with its index among all; few are in memory."""
-        lines = array.array("q")  # chunk, place, where its line begins
+        """Yield the listed images in order, each with its index; only places are in memory."""
         if not self.journal.exists():
             return
+        lines = array.array("q")  # chunk, place, where its line begins
         with open(self.journal, "rb") as file:
             begin = 0
             for line in file:
@@ -201,3 +177,11 @@ class Pass:
                 file.seek(int(order[row, 2]))
                 entry = msgspec.json.decode(file.readline(), type=Listed)
                 yield int(first[entry.chunk]) + entry.place, entry
+
+
+@contextlib.contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", where=file) from error

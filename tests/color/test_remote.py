@@ -1,0 +1,101 @@
+"""URLs: one request for many, asked for again, and a store's own errors in one line."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sslprep.color import remote
+from sslprep.color.histogram import histogram
+from sslprep.errors import ImagesError, MissingExtraError
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    system = fsspec.filesystem("memory")
+    monkeypatch.setattr(remote, "RETRIES", (0.0, 0.0))
+    for number in range(5):
+        system.pipe(f"/set/{number}.jpg", b"%d" % number)
+    yield system
+    system.store.clear()
+
+
+URLS = [f"memory://set/{number}.jpg" for number in range(5)]
+
+
+def test_many_are_one_request_and_a_missing_one_is_not_asked_for_again(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[int] = []
+    real = type(memory).cat_ranges
+
+    def counted(self: Any, paths: list[str], *arguments: Any, **options: Any) -> Any:
+        requests.append(len(paths))
+        return real(self, paths, *arguments, **options)
+
+    monkeypatch.setattr(type(memory), "cat_ranges", counted)
+    found = remote.read_many([*URLS, "memory://set/none.jpg"])
+    assert found[:5] == [b"0", b"1", b"2", b"3", b"4"]
+    assert isinstance(found[5], FileNotFoundError)
+    assert requests == [6]
+
+
+def test_what_fails_for_a_moment_is_asked_for_again(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = {"/set/1.jpg": 1, "/set/3.jpg": 9}
+    asked: list[list[str]] = []
+    real = type(memory).cat_ranges
+
+    def flaky(self: Any, paths: list[str], *arguments: Any, **options: Any) -> Any:
+        asked.append(list(paths))
+        found = real(self, paths, *arguments, **options)
+        for at, path in enumerate(paths):
+            if failures.get(path, 0) > 0:
+                failures[path] -= 1
+                found[at] = TimeoutError("slow down")
+        return found
+
+    monkeypatch.setattr(type(memory), "cat_ranges", flaky)
+    found = remote.read_many(URLS)
+    assert found[:3] == [b"0", b"1", b"2"]
+    assert isinstance(found[3], TimeoutError)
+    assert asked[1:] == [["/set/1.jpg", "/set/3.jpg"], ["/set/3.jpg"]]
+
+
+class NoCredentialsError(Exception):
+    """An error of a store's own, such as botocore's, that is no OSError."""
+
+
+@pytest.mark.parametrize("call", ["info", "find", "glob"])
+def test_a_stores_own_error_is_one_line(
+    memory: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise NoCredentialsError("Unable to locate credentials\nmore")
+
+    monkeypatch.setattr(type(memory), call, refuse)
+    source = "memory://set/*.jpg" if call == "glob" else "memory://set"
+    with pytest.raises(ImagesError, match="cannot read: Unable to locate credentials") as caught:
+        histogram(source, tmp_path / "out", jobs=1)
+    assert "more" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_marks_of_many_come_in_order_and_a_missing_one_is_named(memory: Any) -> None:
+    assert [mark[:2] for mark in remote.marks(URLS)] == [(url, 1) for url in URLS]
+    with pytest.raises(ImagesError, match=r"set/none\.tar: no such file"):
+        remote.marks([*URLS, "memory://set/none.tar"])
+
+
+def test_an_unknown_store_and_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImagesError, match="nowhere"):
+        remote.is_folder("nowhere://set")
+    known = importlib.import_module("fsspec.registry").known_implementations
+    monkeypatch.setitem(known, "odd", {"class": "no_such.Odd"})
+    with pytest.raises(MissingExtraError, match=r"sslprep\[remote\]"):
+        remote.is_folder("odd://set")
