@@ -85,17 +85,16 @@ def plain_coco(annotations: str, output: str, images: str) -> None:
     np.save(os.path.join(output, "train_labels.npy"), np.array([labels[n] for n in order]))
 
 
-def make_folders(root: str, classes: int, images: int) -> None:
+def make_folders(root: str, classes: int, images: int, val_classes: int, val_images: int) -> None:
     """Write empty files in the layout and with the names of ImageNet."""
-    for number in range(classes):
-        synset = f"n{number * 7919 % 10_000_000:08d}"
-        folder = Path(root, "train", synset)
-        folder.mkdir(parents=True)
-        for at in range(images):
-            os.close(os.open(f"{folder}/{synset}_{at * 31 % 100_000}.JPEG", os.O_CREAT))
-        folder = Path(root, "val", synset)
-        folder.mkdir(parents=True)
-        Path(folder, f"ILSVRC2012_val_{number:08d}.JPEG").touch()
+    for split, folders, each in (("train", classes, images), ("val", val_classes, val_images)):
+        for number in range(folders):
+            synset = f"n{number * 7919 % 100_000_000:08d}"
+            folder = f"{root}/{split}/{synset}"
+            os.makedirs(folder)
+            for at in range(each):
+                name = f"{synset}_{at * 31 % 100_000}" if split == "train" else f"val_{at:08d}"
+                os.close(os.open(f"{folder}/{name}.JPEG", os.O_CREAT))
 
 
 def plain_folders(root: str, output: str) -> None:
@@ -159,87 +158,129 @@ def plain_voc(root: str, output: str) -> None:
         )
 
 
-def sslprep(name: str, source: str, output: str) -> list[str]:
+def plain_load(path: str) -> None:
+    """json.load of one file, and nothing else."""
+    with open(path) as file:
+        json.load(file)
+
+
+def make_parts(folder: str, images: int, annotations: int) -> None:
+    """Write val's file, and minival's and valminusminival's out of it."""
+    val = f"{folder}/instances_val2014.json"
+    make_coco(val, images, annotations, images)
+    with open(val) as file:
+        data = json.load(file)
+    minival = {image["id"] for image in data["images"][::8]}
+    for name, inside in (("minival", True), ("valminusminival", False)):
+        part = {
+            **data,
+            "images": [i for i in data["images"] if (i["id"] in minival) == inside],
+            "annotations": [a for a in data["annotations"] if (a["image_id"] in minival) == inside],
+        }
+        with open(f"{folder}/instances_{name}2014.json", "w") as file:
+            json.dump(part, file)
+
+
+def sslprep(name: str, source: str, output: str, *more: str) -> list[str]:
     """Return the command of `sslprep data NAME`."""
-    flags = ["--data_source_dir", source, "--output_dir", output, "--overwrite", "--quiet"]
-    return [*SSLPREP, "data", name, *flags]
+    return [*SSLPREP, "data", name, source, output, "--overwrite", "--quiet", *more]
+
+
+def bench_coco(place: str, scale: int) -> None:
+    """All four partitions, against json.load of train's file alone and a plain loop over it."""
+    folder, train = f"{place}/coco", f"{place}/coco/instances_train2014.json"
+    os.mkdir(folder)
+    run(command(make_coco, train, 82_783 // scale, 605_000 // scale, 82_783))
+    run(command(make_parts, folder, 40_504 // scale, 292_000 // scale))
+    size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
+    images = ["--train_imgs_path", place, "--val_imgs_path", place]
+    measured = compare(
+        {
+            "train alone: json.load": command(plain_load, train),
+            "train alone: json.load, loop": command(plain_coco, train, f"{place}/plain", place),
+            "train alone: sslprep": sslprep(
+                "coco", folder, f"{place}/out", *images, "--partitions", "train"
+            ),
+            "all four files: sslprep": sslprep("coco", folder, f"{place}/out", *images),
+        },
+        3,
+    )
+    base = measured["train alone: json.load"]
+    for name, found in measured.items():
+        print(row(f"COCO, four files of {size:.0f} MB", name, found, base), flush=True)
+
+
+def bench_folders(place: str, scale: int) -> None:
+    """ImageNet's 1.33 million files, against listing the same folders."""
+    folders = f"{place}/imagenet"
+    run(command(make_folders, folders, 1000 // scale, 1281, 50 // scale, 1000))
+    measured = compare(
+        {
+            "os.listdir alone": command(only_list, folders),
+            "os.listdir, np.array": command(plain_folders, folders, f"{place}/plain2"),
+            "sslprep": sslprep("folders", folders, f"{place}/out2"),
+        },
+        5,
+    )
+    base = measured["os.listdir alone"]
+    for name, found in measured.items():
+        count = f"{(1_281_000 + 50_000) // scale:,} image files"
+        print(row(count, name, found, base), flush=True)
+    shutil.rmtree(folders)
+
+
+def bench_classes(place: str, scale: int) -> None:
+    """21,841 classes of 30 images against 1,000: the cost of an image must not grow."""
+    cases = {}
+    for classes in (1000 // scale, 21_841 // scale):
+        run(command(make_folders, f"{place}/{classes}", classes, 30, 0, 0))
+        more = ("--partitions", "train")
+        source = f"{place}/{classes}"
+        cases[f"{classes:,} classes"] = sslprep("folders", source, f"{place}/c{classes}", *more)
+    measured = compare(cases | {"sslprep --help": [*SSLPREP, "--help"]}, 5)
+    start = measured.pop("sslprep --help").cpu
+    for name, found in measured.items():
+        images = int(name.split()[0].replace(",", "")) * 30
+        each = (found.cpu - start) / images * 1e6
+        print(row(f"30 images a class: {each:.1f} µs an image", name, found), flush=True)
+
+
+def bench_voc(place: str, scale: int) -> None:
+    """VOC2007's forty class lists."""
+    voc = f"{place}/VOC2007"
+    run(command(make_voc, voc, 5011 // scale))
+    measured = compare(
+        {
+            "dictionaries, loop": command(plain_voc, voc, f"{place}/plain3"),
+            "sslprep": sslprep("voc", voc, f"{place}/out3"),
+            "sslprep --help": [*SSLPREP, "--help"],
+        },
+        7,
+    )
+    base = measured["dictionaries, loop"]
+    for name, found in measured.items():
+        print(row("VOC2007", name, found, base if name == "sslprep" else None))
 
 
 def main() -> None:
+    benchmarks = {
+        "coco": bench_coco,
+        "folders": bench_folders,
+        "classes": bench_classes,
+        "voc": bench_voc,
+    }
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small inputs")
-    quick = parser.parse_args().quick
-    scale = 50 if quick else 1
-    repeat = 3
+    parser.add_argument("--only", choices=benchmarks, help="one of them")
+    given = parser.parse_args()
     place = tempfile.mkdtemp(prefix="sslprep-bench-")
     try:
         print(HEADER)
-        coco, out = f"{place}/coco", f"{place}/out"
-        os.mkdir(coco)
-        for name, images, annotations in (
-            ("train2014", 82_783, 605_000),
-            ("val2014", 40_504, 292_000),
-        ):
-            path = f"{coco}/instances_{name}.json"
-            run(command(make_coco, path, images // scale, annotations // scale, images))
-        size = os.path.getsize(f"{coco}/instances_train2014.json") / 1e6
-        data = [
-            *SSLPREP,
-            "data",
-            "coco",
-            "--json_annotations_dir",
-            coco,
-            "--train_imgs_path",
-            place,
-        ]
-        data += ["--val_imgs_path", place, "--overwrite", "--quiet", "--output_dir", out]
-        measured = compare(
-            {
-                "json.load, loop": command(
-                    plain_coco, f"{coco}/instances_train2014.json", f"{place}/plain", place
-                ),
-                "sslprep": [*data, "--partitions", "train"],
-            },
-            repeat if quick else 1,
-        )
-        base, ours = measured["json.load, loop"], measured["sslprep"]
-        task = f"COCO train2014, {size:.0f} MB"
-        print(row(task, "json.load, loop", base), row(task, "sslprep", ours, base), sep="\n")
-        ids = Path(f"{place}/ids.txt")
-        ids.write_text("\n".join(map(str, coco_ids(40_504 // scale, seed=40_504)[::8])))
-        every = run([*data, "--minival_ids", str(ids)])
-        print(row("COCO, all four partitions", "sslprep", every), flush=True)
-
-        folders = f"{place}/imagenet"
-        run(command(make_folders, folders, 1000 // scale, 1281))
-        measured = compare(
-            {
-                "os.listdir alone": command(only_list, folders),
-                "os.listdir, np.array": command(plain_folders, folders, f"{place}/plain2"),
-                "sslprep": sslprep("folders", folders, f"{place}/out2"),
-            },
-            repeat,
-        )
-        base = measured["os.listdir, np.array"]
-        for name, found in measured.items():
-            count = f"{1_281_000 // scale:,} image files"
-            print(row(count, name, found, base if name == "sslprep" else None), flush=True)
-
-        voc = f"{place}/VOC2007"
-        run(command(make_voc, voc, 5011))
-        measured = compare(
-            {
-                "dictionaries, loop": command(plain_voc, voc, f"{place}/plain3"),
-                "sslprep": sslprep("voc", voc, f"{place}/out3"),
-                "sslprep --help": [*SSLPREP, "--help"],
-            },
-            7,
-        )
-        base = measured["dictionaries, loop"]
-        for name, found in measured.items():
-            print(row("VOC2007", name, found, base if name == "sslprep" else None))
+        for name, benchmark in benchmarks.items():
+            if given.only in (None, name):
+                benchmark(place, 50 if given.quick else 1)
     finally:
         shutil.rmtree(place)
 

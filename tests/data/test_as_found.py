@@ -511,6 +511,24 @@ class TestLists:
 
 
 class TestPaths:
+    def test_a_folder_that_is_not_utf8(self, tmp_path: Path) -> None:
+        source = Path(os.fsdecode(os.fsencode(tmp_path) + b"/od\xffd"))
+        (source / "train" / "a").mkdir(parents=True)
+        (source / "train" / "a" / "1.jpg").touch()
+        write_folders(source, tmp_path / "out", partitions=("train",))
+        assert os.path.exists(read_partition(tmp_path / "out", "train").images[0])
+        with pytest.raises(DatasetError, match=r"not UTF-8, and --format csv"):
+            write_folders(source, tmp_path / "b", partitions=("train",), format=("csv", "hf"))
+        options: dict[str, Any] = {"relative_to": source, "format": ("csv",)}
+        write_folders(source, tmp_path / "c", partitions=("train",), **options)
+
+    def test_class_folders_directly_in_the_source(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("a/1.jpg", "b/2.jpg")
+        with pytest.raises(DatasetError, match=r"pass --partitions train=\."):
+            write_folders(source, tmp_path / "out")
+        write_folders(source, tmp_path / "out", partitions=("train=.",))
+        assert by_name(tmp_path / "out") == {"1.jpg": 0, "2.jpg": 1}
+
     def test_nearest_name_is_said(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("JPEGImages/000001.jpg")
         (source / "train.txt").write_text("JPEGImage/000001.jpg 0\n")

@@ -232,3 +232,14 @@ def test_list_of_no_partition_is_an_error(tmp_path: Path) -> None:
         write_folders(
             data_source_dir=tmp_path, output_dir=tmp_path / "out", list=(tmp_path / "x.csv",)
         )
+
+
+@pytest.mark.parametrize(("extra", "warns"), [("", False), ("9.JPEG b\n", True)])
+def test_ground_truth_of_more_images_warns(
+    tree: Tree, tmp_path: Path, extra: str, warns: bool
+) -> None:
+    source = tree("train/a/x.jpg", "train/b/x.jpg", "val/1.JPEG", "val/2.JPEG")
+    (tmp_path / "truth").write_text("1.JPEG a\n2.JPEG b\n" + extra)
+    result = write_folders(source, tmp_path / "out", val_labels=tmp_path / "truth")
+    assert any("names 3 images" in warning for warning in result.warnings) is warns
+    assert len(result.warnings) == warns

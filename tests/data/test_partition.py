@@ -13,7 +13,8 @@ import pytest
 from sslprep import manifest
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
-from sslprep.errors import DatasetError, MissingExtraError, OutputError
+from sslprep.errors import AnnotationError, DatasetError, MissingExtraError, OutputError
+from sslprep.partition.write import PartitionSet
 
 Voc = Callable[..., Path]
 Tree = Callable[..., Path]
@@ -170,3 +171,18 @@ def test_manifest_counts_images_by_class(voc: Voc, tmp_path: Path) -> None:
         "ignored_per_class": [1, 0],
         "dataset": "VOC2007",
     }
+
+
+def test_two_runs_into_one_folder_exclude_each_other(voc: Voc, tmp_path: Path) -> None:
+    """Whatever their partitions are called: they share a class list."""
+    source = voc(LISTS)
+    with PartitionSet(tmp_path / "out", ["test"]), pytest.raises(OutputError, match="another"):
+        write_voc(source, tmp_path / "out", partitions=("train",))
+    write_voc(source, tmp_path / "out", partitions=("train",))
+
+
+def test_a_refused_run_leaves_nothing(voc: Voc, tmp_path: Path) -> None:
+    source = voc(LISTS | {"cat_val": "1 9"})
+    with pytest.raises(AnnotationError):
+        write_voc(source, tmp_path / "out" / "deep", partitions=("val",))
+    assert not (tmp_path / "out").exists()

@@ -54,6 +54,7 @@ def test_splits(voc: Voc, tmp_path: Path, lists: dict, options: dict, splits: di
     result = write_voc(data_source_dir=voc(lists, "VOC2012"), output_dir=out, **options)
     made = {name: manifest.read(out / f"{name}.manifest.json") for name in result.images}
     assert {name: record.details["source_split"] for name, record in made.items()} == splits
+    assert not any("VOCtest" in warning for warning in result.warnings)  # VOC2007's own
     assert manifest.verify(folder=out).ok
 
 

@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
@@ -83,10 +84,13 @@ def _scan(path: Path) -> tuple[list[str], list[str], int]:
     files.sort()
     # The ends of the names are few: to look at them is much faster than at a million names.
     hidden = bisect_left(files, ".") != bisect_left(files, "/")
-    if hidden or not all(is_image_name(f"a{end}") for end in {name[-6:] for name in files}):
+    if hidden or not all(_is_image_end(f"a{end}") for end in {name[-5:] for name in files}):
         files = [name for name in files if is_image_name(name)]
     _check_names(path, files)
     return files, folders, len(entries)
+
+
+_is_image_end = lru_cache(4096)(is_image_name)
 
 
 def list_folders(path: Path) -> tuple[list[str], int]:
@@ -130,7 +134,7 @@ def read_classes(path: Path, known: Sequence[str]) -> list[str]:
 
     A line may have further words after the class, as `synset_words.txt` has.
     """
-    classes: list[str] = []
+    classes: dict[str, int] = {}  # a set that keeps its order
     there = set(known)
     for number, text in enumerate(read_text(path, AnnotationError).split("\n"), 1):
         line = text.strip()
@@ -142,10 +146,10 @@ def read_classes(path: Path, known: Sequence[str]) -> list[str]:
                 where=f"{path}, line {number}",
                 expected="one class folder of train a line, each once",
             )
-        classes += [name] if line else []
+        classes |= {name: number} if line else {}
     if not classes:
         raise AnnotationError("names no class", where=path, expected="one class folder a line")
-    return classes
+    return [*classes]
 
 
 @contextlib.contextmanager

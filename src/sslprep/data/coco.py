@@ -51,15 +51,15 @@ def plan(
     val2014, so where their files are missing they follow from val's.
     """
     derivable = ("minival", "valminusminival") if folder.is_dir() else ()
-    missing = [files[n] for n in wanted if n not in derivable and not files[n].is_file()]
+    missing = [n for n in wanted if n not in derivable and not files[n].is_file()]
     if missing:
         here = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
         raise DatasetError(
-            f"does not hold {' or '.join(path.name for path in missing)}",
+            f"does not hold {' or '.join(files[name].name for name in missing)}",
             where=folder,
             expected="COCO's instance annotations",
             remedy="Choose the partitions that it has with --partitions, or name files: "
-            f"--annotations {wanted[0]}={here[0] if here else 'FILE'}.",
+            f"--annotations {missing[0]}={here[0] if here else 'FILE'}.",
         )
     val2017 = folder / "instances_val2017.json"
     known = [path for path in (files.get("minival"), val2017) if path and path.is_file()]

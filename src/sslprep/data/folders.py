@@ -239,6 +239,8 @@ def read_folders(
         here = sorted(p.name for p in source.iterdir() if p.is_dir()) if source.is_dir() else []
         like = [n for n in here if n[:3].lower() == missing[0][:3].lower()]
         remedy = f"Pass --partitions {present[0]} to write only that." if present else None
+        if here and not present and not like:
+            remedy = "Where the class folders are directly in it, pass --partitions train=."
         if like:
             remedy = f"Pass --partitions {','.join([*present, f'{missing[0]}={like[0]}'])}."
         raise DatasetError(
@@ -308,7 +310,7 @@ def split_off(contents: _Contents, fraction: float, seed: int) -> dict[str, _Con
     """
     train, val = {}, {}
     for name, images in contents.groups.items():
-        count = int(len(images) * fraction + 0.5)
+        count = min(int(len(images) * fraction + 0.5), max(0, len(images) - 1))
         generator = np.random.Generator(np.random.Philox([seed, *name.encode()]))
         drawn = set(generator.permutation(len(images))[:count].tolist())
         val[name] = [image for row, image in enumerate(images) if row in drawn]

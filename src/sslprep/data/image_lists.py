@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
@@ -25,14 +26,20 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
     White space, tab, comma or semicolon may stand between; cells may be quoted as in csv files;
     a header line is passed over.
     """
-    for number, text in enumerate(read_text(path, AnnotationError).split("\n"), 1):
+    lines = io.StringIO(read_text(path, AnnotationError), newline="\n")  # no list of a million
+    for number, text in enumerate(lines, 1):
         line = text.strip()
         if not line:
             continue
         image, label = split_line(line)
         if number == 1 and image.lower().strip() in _HEADERS:
             continue
-        if ".." in image.split("/") or "\0" in line or not image or image.endswith("/"):
+        if (
+            (".." in image and ".." in image.split("/"))
+            or "\0" in line
+            or not image
+            or image.endswith("/")
+        ):
             raise bad_line(path, number, line)
         yield number, image, label
 
@@ -51,7 +58,8 @@ def split_line(line: str) -> tuple[str, str | None]:
                 return cells[0].strip(), cells[1].strip()
     head, _, label = line.rpartition(" ")
     if label.isdecimal() and head:
-        if challenge := re.match(r"([^,\s]+),(\S+)(?: -?\d+){4}", line):
+        challenge = "," in head and re.match(r"([^,\s]+),(\S+)(?: -?\d+){4}", line)
+        if challenge:
             return challenge[1], challenge[2]
         if head.rstrip()[-1] not in ",;":
             return head.strip(), label
@@ -105,20 +113,28 @@ def read_list(
     Returns:
         Classes in order of their ids, and their images.
     """
-    rows = list(read_rows(path))
-    if not rows:
+    images, labels = [], []
+    same: dict[str | None, str | None] = {}  # a million labels are few different ones
+    for _, image, label in read_rows(path):
+        images.append(image)
+        labels.append(same.setdefault(label, label))
+    if not images:
         raise AnnotationError("lists no image", where=path, expected='"<image> <label>" lines')
-    absolute = _is_absolute(rows, source)
-    images = [image if absolute else image.strip("/") for _, image, _ in rows]
-    labels = [label for _, _, label in rows]
-    kinds = [label and bool(re.fullmatch(r"\d{1,9}", label)) for label in labels]
-    for (number, image, label), kind in zip(rows, kinds, strict=True):
-        if kind != kinds[0] or (not kind and (label or "x").lstrip("-").isdecimal()):
-            raise bad_line(path, number, f"{image} {label or ''}".strip())
-    numbered = kinds[0]
+    kinds = {label: label and bool(re.fullmatch(r"\d{1,9}", label)) for label in same}
+    odd_labels = {
+        label
+        for label, kind in kinds.items()
+        if kind != kinds[labels[0]] or (not kind and (label or "x").lstrip("-").isdecimal())
+    }
+    if odd_labels:
+        raise _bad_row(path, next(at for at, label in enumerate(labels) if label in odd_labels))
+    absolute = _is_absolute(images, source)
+    if not absolute:
+        images = [image.strip("/") for image in images]
     with_folder = all("/" in image for image in images)
+    numbered = kinds[labels[0]]
     if numbered and with_folder:
-        names = _folder_names(path, rows, images, absolute=absolute)
+        names = _folder_names(path, labels, images, absolute=absolute)
         ids = dict(zip(names, map(int, filter(None, labels)), strict=True))
     elif numbered:
         called = {record.id: record.name for record in known}
@@ -126,10 +142,10 @@ def read_list(
         ids = dict(zip(names, map(int, filter(None, labels)), strict=True))
     else:
         names = []
-        for (number, image, label), name in zip(rows, images, strict=True):
+        for at, (name, label) in enumerate(zip(images, labels, strict=True)):
             folder = name.rpartition("/")[0] if with_folder else name.partition("_")[0]
             if label is None and (not is_image_name(name) or folder == name):
-                raise bad_line(path, number, image)
+                raise _bad_row(path, at)
             names.append(label or folder)
         ids = {r.name: r.id for r in known} or {n: at for at, n in enumerate(sorted({*names}))}
     if not with_folder and labels[0] is None:
@@ -154,12 +170,18 @@ def read_list(
     return records, ListedImages(groups=groups, absolute=absolute, below=below)
 
 
-def _is_absolute(rows: Sequence[tuple[int, str, str | None]], source: Path) -> bool:
+def _bad_row(path: Path, row: int) -> AnnotationError:
+    """Return the error that shows a row."""
+    number, image, label = next(islice(read_rows(path), row, None))
+    return bad_line(path, number, f"{image} {label or ''}".strip())
+
+
+def _is_absolute(images: Sequence[str], source: Path) -> bool:
     """Tell whether paths with a leading slash start at the root of the machine.
 
     Those of Places do not, though they look like it; so we look where the files are.
     """
-    image = next((image for _, image, _ in rows if image.startswith("/")), None)
+    image = next((image for image in images if image.startswith("/")), None)
     if image is None or os.path.exists(source / image.lstrip("/")):
         return False
     return os.path.exists(image) or os.path.isdir("/" + image.split("/")[1])
@@ -172,26 +194,24 @@ def _below(source: Path, image: str) -> str:
 
 
 def _folder_names(
-    path: Path,
-    rows: Sequence[tuple[int, str, str | None]],
-    images: Sequence[str],
-    *,
-    absolute: bool,
+    path: Path, labels: Sequence[str | None], images: Sequence[str], *, absolute: bool
 ) -> list[str]:
     """Name the class of each image after its folder, which must be one to one with its number."""
-    folders = [image.rpartition("/")[0] for image in images]
-    if absolute:
-        folders = [folder.rpartition("/")[2] for folder in folders]
+    same: dict[str, str] = {}
+    folders = []
+    for image in images:
+        folder = image.rpartition("/")[0]
+        folders.append(same.setdefault(folder, folder.rpartition("/")[2] if absolute else folder))
     number_of: dict[str, int] = {}
     folder_of: dict[int, str] = {}
-    for (number, _, label), folder in zip(rows, folders, strict=True):
+    for row, (label, folder) in enumerate(zip(labels, folders, strict=True)):
         own = int(label or 0)
         before, other = number_of.setdefault(folder, own), folder_of.setdefault(own, folder)
         if before != own or other != folder:
             raise AnnotationError(
                 f"{folder} has the label {own}, but "
                 + (f"{folder} had {before}" if before != own else f"{other} has it too"),
-                where=f"{path}, line {number}",
+                where=f"{path}, line {next(islice(read_rows(path), row, None))[0]}",
                 expected="one label for each folder",
             )
     return folders

@@ -281,6 +281,15 @@ class PartitionSet:
                 where=where,
                 expected=f"at most {LONGEST_PATH}",
             )
+        try:
+            for prefix, names in partition.images.groups if self.formats else ():
+                f"{prefix}{''.join(names)}".encode()
+        except UnicodeEncodeError as error:
+            raise DatasetError(
+                f"the path is not UTF-8, and --format {self.formats[0]} holds nothing else",
+                where=partition.images[0],
+                remedy="Rename the folder, or store paths with --relative-to.",
+            ) from error
         if "txt" not in self.formats:
             return
         if partition.labels is not None and partition.labels.ndim == 2:
