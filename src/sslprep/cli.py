@@ -13,7 +13,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -460,8 +459,11 @@ def run(
 
 def exit_with(call: Callable[[], int], *, as_json: bool = False) -> NoReturn:
     """Exit with what `call` returns, or with one line and the code for its exception."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
     def stop(error: BaseException, text: str, code: int) -> NoReturn:
@@ -489,13 +491,6 @@ def exit_with(call: Callable[[], int], *, as_json: bool = False) -> NoReturn:
     except MemoryError as error:
         reason = f" ({error})" if str(error) else ""
         stop(error, f"error: not enough memory{reason}; nothing was left half-written", 1)
-    except BrokenExecutor as error:
-        stop(
-            error,
-            "error: a worker process was killed; nothing was left half-written. "
-            "If memory ran out, use fewer --jobs.",
-            1,
-        )
     except KeyboardInterrupt as error:
         kept = str(error) or "nothing was left half-written"
         stop(error, f"interrupted; {kept}", 130)
