@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.errors import MissingExtraError
+
 # IEC 61966-2-1 (sRGB): linear RGB to XYZ; rows X, Y, Z.
 _TO_XYZ = np.array(
     [
@@ -60,8 +62,12 @@ def gamut_hull() -> NDArray[np.float64]:
 
     The faces of the RGB cube hold the outline of the gamut in the ab plane.
     """
-    from scipy.spatial import ConvexHull
-
+    try:
+        from scipy.spatial import ConvexHull
+    except ImportError as error:
+        raise MissingExtraError(
+            "the grid of colours needs SciPy", remedy='Install it: pip install "sslprep[color]".'
+        ) from error
     full, ends = np.arange(256, dtype=np.uint8), np.array([0, 255], np.uint8)
     faces = ((ends, full, full), (full, ends, full), (full, full, ends))
     colours = [np.stack(np.meshgrid(*face, indexing="ij"), -1).reshape(-1, 3) for face in faces]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslprep.data.image_lists import bad_line, read_rows
-from sslprep.errors import AnnotationError
+from sslprep.errors import AnnotationError, MissingExtraError
 from sslprep.input_files import read_text
 
 DEVKIT_FILE = "ILSVRC2012_validation_ground_truth.txt"
@@ -103,8 +103,13 @@ def _read_meta(truth: Path) -> dict[int, str]:
             expected=f"the devkit's {path.name} beside it",
             remedy="Give the folder of ILSVRC2012_devkit_t12, or a list of synsets.",
         )
-    from scipy.io import loadmat
-
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise MissingExtraError(
+            "the devkit's meta.mat is read with SciPy",
+            remedy='Install it: pip install "sslprep[devkit]". Or give a list of synsets.',
+        ) from error
     try:
         table = loadmat(path, squeeze_me=True)["synsets"]
         return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table}
