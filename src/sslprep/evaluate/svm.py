@@ -1,14 +1,15 @@
 """Linear SVMs with the squared hinge loss, solved exactly, many classes at once.
 
-For rows x, labels y in {1, -1} and a cost c:
+For rows x, labels y in {1, -1} and a cost c, with cᵢ = 2c for positives and c for others, minimise
 
-    minimise  |w|²/2 + b²/2 + Σ cᵢ·max(0, 1 - yᵢ(w·xᵢ + b))²,   cᵢ = 2c for positives, c for others
+    ½(‖w‖² + b²) + Σ cᵢ·max(0, 1 - yᵢ(w·xᵢ + b))²
 
 which is LIBLINEAR's L2-regularised L2-loss problem with a constant feature of 1 as the bias (Fan
 et al. 2008, JMLR 9), and scikit-learn's `LinearSVC(class_weight={1: 2, -1: 1})`. It is solved by
-Newton's method on the Gram matrix K (Chapelle 2007, Neural Computation 19): with S the rows
-inside the margin, (K_SS + diag(1/(2cᵢ)))·β = y_S gives the scores f = K_:S·β, and
-S := {yᵢfᵢ < 1}, until S stays. There is one optimum, so neither chance nor the start matters.
+Newton's method on the Gram matrix K (Chapelle 2007, Neural Computation 19). With S the rows
+inside the margin, `(K[S, S] + diag(1 / 2cᵢ)) β = y[S]` gives the scores `f = K[:, S] β`, and S
+becomes the rows where `yᵢfᵢ < 1`, until it stays. There is one optimum, so neither chance nor the
+start matters.
 
 Large systems of all classes are solved side by side by conjugate gradients, so that nearly all
 the work is products of matrices. They run in float32 and are put right in float64: each step
