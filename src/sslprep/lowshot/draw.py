@@ -43,14 +43,9 @@ _WORD = 1 << 64
 
 @dataclass(frozen=True)
 class Draws:
-    """All draws of one seed.
+    """All draws of one seed, 0 … 2^64 - 1.
 
-    Args:
-        seed: 0 … 2^64 - 1.
-        nested: Leave k out of the key, so that within a sample each k holds the smaller ones.
-
-    Raises:
-        ParameterError: The seed is not a 64-bit number.
+    Nested ones leave k out of the key, so that within a sample each k holds the smaller ones.
 
     Example:
         >>> draws = Draws(0, nested=True)
@@ -70,15 +65,9 @@ class Draws:
     def positions(
         self, count: int, *, of: int, sample: int, k: int, label: int, role: int = POSITIVES
     ) -> NDArray[np.int64]:
-        """Draw `count` different positions below `of`, in the order in which they come.
+        """Draw `count` (n) different positions below `of` (m), in the order in which they come.
 
-        Args:
-            count: How many, n.
-            of: How many rows may be drawn, m.
-            sample: Number of the sample, from 1.
-            k: The k of the key; see `Size.key`.
-            label: Class id, or column of the label matrix.
-            role: `POSITIVES`, `NEGATIVES` or `ONE_MORE`.
+        Samples are numbered from 1; `k` is the `Size.key`, `label` the class id or column.
         """
         if count > of:
             raise ValueError(f"cannot draw {count} of {of}")

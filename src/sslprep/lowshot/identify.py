@@ -37,31 +37,18 @@ Labels = NDArray[np.int8] | NDArray[np.int64]
 
 @result
 class Identified:
-    """What is known of one file.
+    """What is known of one file."""
 
-    Attributes:
-        file: The file.
-        published: Published splits that it is, by source and name.
-        images: Rows or lines.
-        classes: How many classes; 0: it does not tell.
-        least: Images (of a matrix: positives) of the class that has fewest.
-        most: The same of the class that has most.
-        repeated: Lines that stand there before.
-        inside: Other files given that hold all its images.
-        notes: What else is to be known.
-        sha256: SHA-256 of the file.
-    """
-
-    file: Path
-    published: tuple[str, ...]
-    images: int
-    classes: int
-    least: int
-    most: int
-    repeated: int
-    inside: tuple[Path, ...]
-    notes: tuple[str, ...]
-    sha256: str
+    file: Path  #: the file
+    published: tuple[str, ...]  #: published splits that it is, by source and name
+    images: int  #: rows or lines
+    classes: int  #: how many classes; 0: it does not tell
+    least: int  #: images (of a matrix: positives) of the class that has fewest
+    most: int  #: the same of the class that has most
+    repeated: int  #: lines that stand there before
+    inside: tuple[Path, ...]  #: other files given that hold all its images
+    notes: tuple[str, ...]  #: what else is to be known
+    sha256: str  #: SHA-256 of the file
 
 
 @result
@@ -94,9 +81,6 @@ def identify(files: tuple[Path, ...]) -> IdentifyResult:
     Args:
         files: Lists of images (text, or .npy of strings), class ids (.npy), or target matrices
             (.npy or JSON).
-
-    Returns:
-        What is known of each file.
 
     Raises:
         AnnotationError: A text or JSON of another kind.

@@ -32,30 +32,20 @@ Rows = NDArray[np.int64]
 
 
 class LabelMatrix(NamedTuple):
-    """Multi-label targets.
+    """Multi-label targets."""
 
-    Attributes:
-        labels: (rows, classes) int8; 1 present, 0 absent, -1 ignore.
-        images: Image ids of JSON targets, sorted, one for each row.
-        classes: Class names of JSON targets, sorted, one for each column.
-    """
-
-    labels: NDArray[np.int8]
-    images: Sequence[str] | None = None
-    classes: tuple[str, ...] = ()
+    labels: NDArray[np.int8]  #: (rows, classes) int8; 1 present, 0 absent, -1 ignore
+    images: Sequence[str] | None = None  #: image ids of JSON targets, sorted, one for each row
+    classes: tuple[str, ...] = ()  #: class names of JSON targets, sorted, one for each column
 
 
 class ImageList(NamedTuple):
-    """A list of images with one class each.
+    """A list of images with one class each."""
 
-    Attributes:
-        images: The images, as they stand in the list.
-        classes: The class of each: a class id, a name, or "" where a list as text does not tell.
-        as_text: Whether it is a list as text, where folders before the names mean nothing.
-    """
-
-    images: list[str]
+    images: list[str]  #: the images, as they stand in the list
+    #: the class of each: a class id, a name, or "" where a list as text does not tell
     classes: Sequence[int | str]
+    #: whether it is a list as text, where folders before the names mean nothing
     as_text: bool = False
 
     @property
@@ -106,24 +96,10 @@ def read_label_matrix(path: Path) -> LabelMatrix:
             expected="{image id: {class name: label}}",
             remedy="`lowshot places` takes class ids, as .npy.",
         )
-    array = read_array(path)
-    if array.ndim != 2:
-        hint = "One class id for each image is what `lowshot places` takes."
-        raise ArrayError(
-            f"got shape {array.shape}",
-            where=path,
-            expected="label matrix (images, classes)",
-            remedy=hint if array.ndim == 1 else None,
-        )
-    _check_integers(array, path)
+    hint = "One class id for each image is what `lowshot places` takes."
+    array = _read_integers(path, 2, "label matrix (images, classes)", hint)
     bad = (array != PRESENT) & (array != ABSENT) & (array != IGNORE)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise ArrayError(
-            f"row {row}, column {column} holds {array[row, column]}{_more(bad)}",
-            where=path,
-            expected="1 (present), 0 (absent) or -1 (ignore)",
-        )
+    _refuse(array, bad, path, "1 (present), 0 (absent) or -1 (ignore)")
     return LabelMatrix(array.astype(np.int8))
 
 
@@ -133,31 +109,20 @@ def read_class_ids(path: Path) -> NDArray[np.int64]:
     Raises:
         ArrayError: Not a list of integers, empty, or negative ids.
     """
-    array = read_array(path)
-    if array.shape[1:] == (1,):
-        array = array[:, 0]
-    if array.ndim != 1:
-        hint = "A label matrix (images, classes) is what `lowshot voc` takes."
-        raise ArrayError(
-            f"got shape {array.shape}",
-            where=path,
-            expected="one class id for each image",
-            remedy=hint if array.ndim == 2 else None,
-        )
-    _check_integers(array, path)
-    bad = (array < 0) | (array > np.iinfo(np.int64).max)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise ArrayError(
-            f"row {row} holds class id {array[row]}{_more(bad)}",
-            where=path,
-            expected="class ids of 0 or above",
-            remedy="Take images without a class out of both files.",
-        )
+    hint = "A label matrix (images, classes) is what `lowshot voc` takes."
+    array = _read_integers(path, 1, "one class id for each image", hint)
+    _refuse(array, (array < 0) | (array > np.iinfo(np.int64).max), path, "class ids of 0 or above")
     return array.astype(np.int64, copy=False)
 
 
-def _check_integers(array: NDArray[Any], path: Path) -> None:
+def _read_integers(path: Path, axes: int, expected: str, hint: str) -> NDArray[Any]:
+    array = read_array(path)
+    if axes == 1 and array.shape[1:] == (1,):
+        array = array[:, 0]
+    if array.ndim != axes:
+        remedy = hint if array.ndim in (1, 2) else None
+        shape = f"got shape {array.shape}"
+        raise ArrayError(shape, where=path, expected=expected, remedy=remedy)
     if array.dtype.kind not in "iu":
         raise ArrayError(
             f"the labels are {array.dtype}",
@@ -167,21 +132,24 @@ def _check_integers(array: NDArray[Any], path: Path) -> None:
         )
     if not array.size:
         raise ArrayError(f"is empty, shape {array.shape}", where=path, expected="labels of images")
+    return array
 
 
-def _more(bad: NDArray[np.bool_]) -> str:
-    count = int(np.count_nonzero(bad)) - 1
-    return f", and {count} more values" if count else ""
+def _refuse(array: NDArray[Any], bad: NDArray[np.bool_], path: Path, expected: str) -> None:
+    """Refuse labels that cannot be: name the first, and say how many there are."""
+    if (count := int(np.count_nonzero(bad))) == 0:
+        return
+    place = tuple(np.argwhere(bad)[0].tolist())
+    where = ", ".join(f"{n} {i}" for n, i in zip(("row", "column"), place, strict=False))
+    more = f", and {count - 1} more values" if count > 1 else ""
+    raise ArrayError(f"{where} holds {array[place]}{more}", where=path, expected=expected)
 
 
 def refuse_voc_marks(labels: NDArray[np.int8], path: Path) -> None:
     """Refuse labels in which -1 and 0 have VOC's own meaning: -1 absent, 0 difficult.
 
     They are told by their numbers: most images lack a class, and few show only difficult
-    objects of it.
-
-    Raises:
-        ArrayError: More than half of all labels are -1, and fewer are 0 than 1.
+    objects of it. So more than half of all labels are -1, and fewer are 0 than 1.
     """
     ones, zeros, minus = (np.count_nonzero(labels == value) for value in (1, 0, -1))
     if minus > labels.size / 2 and zeros < ones:
@@ -197,21 +165,22 @@ def refuse_voc_marks(labels: NDArray[np.int8], path: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Classes:
-    """The rows that may be drawn of every class.
+    """The rows that may be drawn of every class."""
 
-    Attributes:
-        rows: Rows of the full targets.
-        ids: Class ids that occur, or columns, ascending.
-        positives: Rows of each class, ascending.
-        negatives: Rows known not to be of each class (multi-label), else `None`.
-        names: Names of the classes, where known, else empty.
-    """
-
-    rows: int
-    ids: list[int]
-    positives: list[Rows]
+    rows: int  #: rows of the full targets
+    ids: list[int]  #: class ids that occur, or columns, ascending
+    positives: list[Rows]  #: rows of each class, ascending
+    #: rows known not to be of each class (multi-label), else `None`
     negatives: list[Rows] | None = None
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  #: names of the classes, where known, else empty
+
+    @property
+    def counts(self) -> list[dict[str, int]]:
+        """How many rows each class has, as a manifest has it."""
+        if self.negatives is None:
+            return [{"positives": len(rows)} for rows in self.positives]
+        pairs = zip(self.positives, self.negatives, strict=True)
+        return [{"positives": len(ones), "negatives": len(zeros)} for ones, zeros in pairs]
 
 
 def classes_of(labels: NDArray[Any]) -> Classes:
@@ -240,11 +209,7 @@ def classes_of(labels: NDArray[Any]) -> Classes:
 
 
 def read_images(path: Path, rows: int, targets: Path) -> NDArray[np.str_]:
-    """Map the list of images, one for each row of the targets.
-
-    Raises:
-        ArrayError: Not a list of strings, or of another length than the targets.
-    """
+    """Map the list of images, one for each row of the targets; another list is an ArrayError."""
     images: NDArray[np.str_] = read_array(path, ndim=1, kinds="U", mmap=True)
     if len(images) != rows:
         raise ArrayError(
@@ -267,11 +232,7 @@ def row_names(
 ) -> tuple[Names | None, tuple[str, ...]]:
     """Find the names of the rows: a given list, JSON ids, or the list beside `…_labels.npy`.
 
-    Returns:
-        One name for each row, or `None` where they are not known; and warnings.
-
-    Raises:
-        ArrayError: The given list does not fit the targets.
+    Returns warnings too. A given list that does not fit the targets is an ArrayError.
     """
     place = given or images_beside(path)
     if place is None or (given is None and targets.images is not None):
@@ -315,16 +276,10 @@ def is_image_of(image: str, id_: str) -> bool:
 def class_names(
     path: Path, ids: Sequence[int], inputs: manifest.Inputs, *, columns: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Name classes from the `classes.json` beside the targets.
+    """Name class ids, or columns, from the `classes.json` beside the targets; with warnings.
 
-    Args:
-        path: The targets.
-        ids: The class ids to be named, or the columns.
-        inputs: Where the file is noted when it is used.
-        columns: The file's order counts, not its ids (multi-label sets).
-
-    Returns:
-        A name for each id, or none where there is no file or it does not fit; and warnings.
+    There are no names where there is no file or it does not fit. Of columns (multi-label sets)
+    the file's order counts, not its ids.
     """
     place = path.parent / CLASSES_FILE
     if not place.is_file():
@@ -385,11 +340,6 @@ def class_of(image: str) -> str:
 
 
 def promised_k(name: str) -> int:
-    """Return how many images of every class a list's name says, in MSN's manner; else 0.
-
-    Example:
-        >>> promised_k("2imgs_class.txt"), promised_k("1percent.txt")
-        (2, 0)
-    """
+    """Return how many images of every class a name like `2imgs_class.txt` (MSN's) says; else 0."""
     match = re.match(r"([1-9]\d{0,8})imgs_class", name)
     return int(match[1]) if match else 0

@@ -96,27 +96,12 @@ def draw_multilabel_samples(
         overwrite: Replace the existing samples of these k. Other k are not touched.
         hash_inputs: Record the SHA-256 of inputs above 1 GB too.
 
-    Returns:
-        What was written.
-
     Raises:
         ArrayError: The targets are no matrix of 1, 0 and -1, or the images do not fit.
         AnnotationError: The targets are another JSON.
         NotEnoughError: Some class has too few images for a k; nothing was written.
         ParameterError: A k twice.
         OutputError: The samples exist already, or cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> labels = np.random.default_rng(0).integers(0, 2, (60, 3))
-        >>> np.save(folder / "train_labels.npy", labels)
-        >>> result = draw_multilabel_samples(
-        ...     folder / "train_labels.npy", folder / "low_shot", k_values=(1, 4), num_samples=2
-        ... )
-        >>> sample = np.load(folder / "low_shot" / "train_labels_sample2_k4.npy")
-        >>> (sample == 1).sum(axis=0).tolist(), (sample == 0).sum(axis=0).tolist()
-        ([4, 4, 4], [8, 8, 8])
     """
     sizes = sizes_asked(k_values, None, balanced=False)
     draws = Draws(seed, nested)

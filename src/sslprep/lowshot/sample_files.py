@@ -1,28 +1,8 @@
 """The files of samples: their names, index files, writing them, finding and reading them again.
 
-Beside each sample stands an index file, JSON, which tells what it holds so that it can be rebuilt
-without this program. Rows are row numbers of the full targets, ascending:
-
-    {
-    "kind": "lowshot-index",
-    "schema": 1,
-    "k": 4,  (or "fraction": 0.01, with "balanced": true where every class has the same number)
-    "sample": 1,
-    "seed": 0,
-    "nested": false,
-    "generator": "Philox4x64-10, key (seed, sample), …",
-    "rows": 5011,
-    "files": ["train_targets_sample1_k4.npy"],
-    "classes": [
-    {"id": 0, "name": "aeroplane", "positives": [12, …], "negatives": [3, …]},
-    …
-    ],
-    "images": {"3": "000012", "12": "000032", …}
-    }
-
-`name`, `negatives` and `images` are there where they are known or meant. All samples of one size
-have a manifest of their own, `{stem}_k4.manifest.json`, so that a size can be added, replaced and
-checked alone.
+Beside each sample stands an index file, JSON (docs/lowshot.md shows one), which tells its rows in
+the full targets, so that it can be rebuilt without this program. All samples of one size have a
+manifest of their own, `{stem}_k4.manifest.json`: a size can be added, replaced, checked alone.
 """
 
 from __future__ import annotations
@@ -48,7 +28,6 @@ from sslprep.lowshot.labels import (
     Classes,
     ImageList,
     LabelMatrix,
-    classes_of,
     label_kinds,
     promised_k,
     read_label_matrix,
@@ -72,19 +51,12 @@ SAMPLE_NAME = re.compile(
 
 
 class ClassRows(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The rows that a sample holds of one class.
+    """The rows that a sample holds of one class."""
 
-    Attributes:
-        id: Class id, or column of the label matrix.
-        name: Its name, where known.
-        positives: Rows of the class.
-        negatives: Rows drawn as not of the class (multi-label only).
-    """
-
-    id: int
-    name: str | None = None
-    positives: list[int]
-    negatives: list[int] | None = None
+    id: int  #: class id, or column of the label matrix
+    name: str | None = None  #: its name, where known
+    positives: list[int]  #: rows of the class
+    negatives: list[int] | None = None  #: rows drawn as not of the class (multi-label only)
 
 
 class Index(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -107,26 +79,15 @@ class Index(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 def encode_index(index: Index) -> bytes:
     """Lay an index out with one line for each field, and one for each class."""
-    encoder = msgspec.json.Encoder()
-    lines = []
-    for name in index.__struct_fields__:
-        value: Any = getattr(index, name)
-        if value is None:
-            continue
-        if name == "classes":
-            text = b"[\n" + b",\n".join(map(encoder.encode, index.classes)) + b"\n]"
-        else:
-            text = encoder.encode(value)
-        lines.append(encoder.encode(name) + b": " + text)
+    encode = msgspec.json.Encoder().encode
+    texts = {name: encode(getattr(index, name)) for name in index.__struct_fields__}
+    texts["classes"] = b"[\n" + b",\n".join(map(encode, index.classes)) + b"\n]"
+    lines = [encode(name) + b": " + text for name, text in texts.items() if text != b"null"]
     return b"{\n" + b",\n".join(lines) + b"\n}\n"
 
 
 def read_index(path: Path) -> Index:
-    """Read an index file.
-
-    Raises:
-        ManifestError: Not an index file, or one of a newer version of sslprep.
-    """
+    """Read an index file; another file, or one of a newer sslprep, is a ManifestError."""
     index = read_json(path, Index, ManifestError)
     if index.kind != INDEX_KIND or index.schema > SCHEMA:
         raise ManifestError(
@@ -139,41 +100,28 @@ def read_index(path: Path) -> Index:
 
 @result
 class SamplesWritten:
-    """What a low-shot command wrote.
+    """What a low-shot command wrote."""
 
-    Attributes:
-        written: All files.
-        manifests: The manifests, one for each size.
-        rows: Rows of the full targets.
-        classes: Number of classes.
-        samples: Number of independent samples of each size.
-        sizes: The k (or fractions) that were written.
-        skipped: Those that were left out because some class has too few.
-        seed: The seed.
-        warnings: What to be aware of.
-    """
-
-    written: tuple[Path, ...]
-    manifests: tuple[Path, ...]
-    rows: int
-    classes: int
-    samples: int
-    sizes: tuple[int | float, ...]
-    skipped: tuple[int | float, ...]
-    seed: int
-    warnings: tuple[str, ...]
+    written: tuple[Path, ...]  #: all files
+    manifests: tuple[Path, ...]  #: the manifests, one for each size
+    rows: int  #: rows of the full targets
+    classes: int  #: number of classes
+    samples: int  #: number of independent samples of each size
+    sizes: tuple[int | float, ...]  #: the k (or fractions) that were written
+    skipped: tuple[int | float, ...]  #: those that were left out because some class has too few
+    seed: int  #: the seed
+    warnings: tuple[str, ...]  #: what to be aware of
 
     def text(self) -> str:
         """Say in a few lines what was drawn."""
         kind = "fraction" if isinstance(self.sizes[0], float) else "k"
-        lines = [
-            f"{self.samples} samples each of {kind} = {', '.join(map(str, self.sizes))}, "
-            f"seed {self.seed}, from {self.rows:,} rows of {self.classes} classes"
-        ]
-        if self.skipped:
-            skipped = ", ".join(map(str, self.skipped))
-            lines.append(f"LEFT OUT: {kind} = {skipped} (too few images)")
-        return "\n".join([*lines, f"{len(self.written)} files in {self.written[0].parent}"])
+        sizes, skipped = (", ".join(map(str, s)) for s in (self.sizes, self.skipped))
+        return (
+            f"{self.samples} samples each of {kind} = {sizes}, "
+            f"seed {self.seed}, from {self.rows:,} rows of {self.classes} classes\n"
+            + (f"LEFT OUT: {kind} = {skipped} (too few images)\n" if skipped else "")
+            + f"{len(self.written)} files in {self.written[0].parent}"
+        )
 
 
 class SampleSet(OutputSet):
@@ -183,15 +131,6 @@ class SampleSet(OutputSet):
     as a third sample where two are asked for, is removed with a warning. Other sizes are not
     touched, nor are samples that no manifest lists (those of the 2019 scripts).
 
-    Args:
-        folder: Where they go.
-        stem: What manifests and index files are named after.
-        data: Names before and after `_sample1_k4` of the data files of each sample.
-        sizes: Sizes asked for.
-        samples: How many samples of each.
-        draws: What they are drawn with.
-        overwrite: Replace the sizes that are there.
-
     Raises:
         OutputError: A file of one of the sizes exists, or cannot be written.
     """
@@ -199,55 +138,46 @@ class SampleSet(OutputSet):
     def __init__(
         self,
         folder: Path,
-        stem: str,
-        data: Sequence[tuple[str, str]],
+        stem: str,  # of manifests and index files
+        data: Sequence[tuple[str, str]],  # before and after `_sample1_k4` in names of data files
         sizes: Sequence[Size],
-        samples: int,
+        samples: int,  # of each size
         draws: Draws,
         overwrite: bool,
     ) -> None:
         self.stem, self.data, self.sizes = stem, data, sizes
         self.samples, self.draws = range(1, samples + 1), draws
-        names = {size: self._files_of(size) for size in sizes}
-        gone = []
+        names = [n for size in sizes for files in self._files_of(size).values() for n in files]
+        old: list[str] = []
         for size in sizes if overwrite else ():
             with contextlib.suppress(ManifestError):  # none, or none of ours
-                old = manifest.read(folder / self._manifest_of(size))
-                gone += [o.file for o in old.outputs if o.file not in names[size]]
+                outputs = manifest.read(folder / self._manifest_of(size)).outputs
+                old += [output.file for output in outputs if output.file not in names]
         # Only samples of this set: a manifest from elsewhere must not have other files removed.
-        gone = [name for name in gone if self._is_ours(name)]
+        matches = filter(None, map(SAMPLE_NAME.fullmatch, old))
+        stems = {stem, *(head for head, _ in data)}
+        gone = [m[0] for m in matches if m["stem"] in stems and size_of_name(m) in sizes]
         if gone:
             logger.warning("%s: %d more files of the sizes replaced are removed", folder, len(gone))
         super().__init__(
             folder,
-            [name for of_size in names.values() for name in of_size],
+            names,
             manifests=[self._manifest_of(size) for size in sizes],
             overwrite=overwrite,
             lock=f"{stem}_lowshot",
             also_replaces=gone,
         )
 
-    def _data_files(self, size: Size, sample: int) -> list[str]:
-        """Return the names of the data files of one sample."""
-        return [f"{head}_sample{sample}_{size.name}{tail}" for head, tail in self.data]
-
-    def _index_file(self, size: Size, sample: int) -> str:
-        return f"{self.stem}_sample{sample}_{size.name}_index.json"
+    def _files_of(self, size: Size) -> dict[int, list[str]]:
+        """Return the files of each sample by its number; the last is its index."""
+        tails = [*self.data, (self.stem, "_index.json")]
+        return {
+            sample: [f"{head}_sample{sample}_{size.name}{tail}" for head, tail in tails]
+            for sample in self.samples
+        }
 
     def _manifest_of(self, size: Size) -> str:
         return f"{self.stem}_{size.name}{MANIFEST_SUFFIX}"
-
-    def _files_of(self, size: Size) -> list[str]:
-        return [
-            name
-            for sample in self.samples
-            for name in (*self._data_files(size, sample), self._index_file(size, sample))
-        ]
-
-    def _is_ours(self, name: str) -> bool:
-        match = SAMPLE_NAME.fullmatch(name)
-        stems = {self.stem, *(head for head, _ in self.data)}
-        return match is not None and match["stem"] in stems and size_of_name(match) in self.sizes
 
     def write(
         self,
@@ -262,44 +192,46 @@ class SampleSet(OutputSet):
     ) -> SamplesWritten:
         """Draw and write the samples of every size, their index files, and the manifests last.
 
-        Args:
-            save: Writes the data files of one sample under the names given; returns the names of
-                its rows, if they are known.
-            classes: What to draw from.
-            inputs: The inputs.
-            warnings: What the user is warned of about them.
-            skip_impossible: Leave out sizes for which some class has too few.
-            parameters: Those of the command that name inputs.
-            about: More of the manifests.
+        `save` writes the data files of one sample under the names given, and returns the names of
+        its rows, if they are known; `parameters` are those of the command that name inputs, and
+        `about` is more of the manifests.
         """
-        records, of_classes = inputs.records(), _class_records(classes)
+        records = inputs.records()
         possible, skipping = possible_sizes(
             self.sizes, classes, parameters["targets"], skip_impossible
         )
         skipped = [size for size in self.sizes if size not in possible]
         for size in skipped:  # an older set of that size stays whole
             self.manifests.remove(self._manifest_of(size))
-        seed, samples = self.draws.seed, len(self.samples)
-        how = {"num_samples": samples, "seed": seed, "nested": self.draws.nested}
-        with console.progress(len(possible) * samples, "samples") as advance:
+        draw: dict[str, Any] = {"seed": self.draws.seed, "nested": self.draws.nested}
+        names = classes.names or [None] * len(classes.ids)
+        unknown = [None] * len(classes.ids)
+        of_classes = [
+            {"id": id_, **({"name": name} if name else {}), **counts}
+            for id_, name, counts in zip(classes.ids, names, classes.counts, strict=True)
+        ]
+        with console.progress(len(possible) * len(self.samples), "samples") as advance:
             for size in possible:
                 sets = []
-                for sample in self.samples:
-                    files, name = self._data_files(size, sample), self._index_file(size, sample)
+                for sample, (*files, index_file) in self._files_of(size).items():
                     drawn = draw_sample(classes, self.draws, size, sample)
+                    columns = (classes.ids, names, drawn.positives, drawn.negatives or unknown)
                     index = Index(
                         **size.fields,  # type: ignore[arg-type]
+                        **draw,
                         sample=sample,
-                        seed=seed,
-                        nested=self.draws.nested,
                         generator=GENERATOR,
                         rows=classes.rows,
                         files=files,
                         images=save(files, drawn),
-                        classes=_class_rows(classes, drawn),
+                        classes=[
+                            ClassRows(id=id_, name=name, positives=ones, negatives=zeros)
+                            for id_, name, ones, zeros in zip(*columns, strict=True)
+                        ],
                     )
-                    self.save_bytes(name, encode_index(index))
-                    sets.append({**size.fields, "sample": sample, "files": files, "index": name})
+                    self.save_bytes(index_file, encode_index(index))
+                    place = {"sample": sample, "files": files, "index": index_file}
+                    sets.append({**size.fields, **place})
                     advance(1)
                 asked: dict[str, Any] = {"k_values": [size.k]}
                 if not size.k:
@@ -308,12 +240,12 @@ class SampleSet(OutputSet):
                     self,
                     self._manifest_of(size),
                     kind=KIND,
-                    parameters={**parameters, **how, **asked},
+                    parameters={**parameters, "num_samples": len(sets), **draw, **asked},
                     inputs=records,
-                    outputs=self._files_of(size),
-                    seed=seed,
+                    outputs=[name for files in self._files_of(size).values() for name in files],
+                    seed=self.draws.seed,
                     generator=GENERATOR,
-                    counts={"rows": classes.rows, "classes": len(of_classes), "samples": samples},
+                    counts={"rows": classes.rows, "classes": len(names), "samples": len(sets)},
                     warnings=warnings,
                     details={
                         "multi_label": classes.negatives is not None,
@@ -332,52 +264,25 @@ class SampleSet(OutputSet):
             written=tuple(self.folder / file.name for file in self.written),
             manifests=tuple(self.folder / name for name in self.manifests),
             rows=classes.rows,
-            classes=len(of_classes),
-            samples=samples,
+            classes=len(names),
+            samples=len(self.samples),
             sizes=tuple(size.k or size.fraction for size in possible),
             skipped=tuple(size.k or size.fraction for size in skipped),
-            seed=seed,
+            seed=self.draws.seed,
             warnings=(*warnings, *skipping),
         )
 
 
-def _class_rows(classes: Classes, drawn: Drawn) -> list[ClassRows]:
-    none = [None] * len(classes.ids)
-    columns = (classes.ids, classes.names or none, drawn.positives, drawn.negatives or none)
-    return [
-        ClassRows(id=id_, name=name, positives=ones, negatives=zeros)
-        for id_, name, ones, zeros in zip(*columns, strict=True)
-    ]
-
-
-def _class_records(classes: Classes) -> list[dict[str, Any]]:
-    columns: dict[str, Sequence[Any]] = {
-        "id": classes.ids,
-        "name": classes.names,
-        "positives": [len(rows) for rows in classes.positives],
-        "negatives": [len(rows) for rows in classes.negatives or ()],
-    }
-    known = {name: values for name, values in columns.items() if values}
-    return [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
-
-
 @dataclass(frozen=True)
 class SampleFiles:
-    """The files of one sample as they are found, whoever made them.
+    """The files of one sample as they are found, whoever made them."""
 
-    Attributes:
-        folder: Where they are.
-        stem: What they are named after.
-        size: The size, from the names.
-        sample: The number, from the names.
-        files: Names by what they hold: `targets` (a matrix), `json` (the same), `images`,
-            `labels`, `index`; `list` for a list as text.
-    """
-
-    folder: Path
-    stem: str
-    size: Size
-    sample: int
+    folder: Path  #: where they are
+    stem: str  #: what they are named after
+    size: Size  #: the size, from the names
+    sample: int  #: the number, from the names
+    #: names by what they hold: `targets` (a matrix), `json` (the same), `images`, `labels`,
+    #: `index`; `list` for a list as text
     files: dict[str, str]
 
     @property
@@ -440,11 +345,7 @@ def _kind(path: Path, match: re.Match[str]) -> tuple[str, str]:
 
 
 def read_sample(found: SampleFiles) -> LabelMatrix | ImageList:
-    """Read what a sample holds: its target matrix, or its images and their classes.
-
-    Raises:
-        SslprepError: A file is missing, cannot be read, or does not fit another of the sample.
-    """
+    """Read what a sample holds: its target matrix, or its images and their classes."""
     files = {kind: found.folder / name for kind, name in found.files.items()}
     if "list" in files:
         return read_list(files["list"])
@@ -467,22 +368,3 @@ def read_sample(found: SampleFiles) -> LabelMatrix | ImageList:
             expected="one label for each image",
         )
     return ImageList(images, labels)
-
-
-def read_rows(sample: SampleFiles) -> list[ClassRows]:
-    """Read which rows a sample holds of each class, from its matrix, else from its index file.
-
-    Raises:
-        SslprepError: The matrix or the index cannot be read, or there is neither.
-    """
-    if sample.multi_label:
-        classes = classes_of(read_label_matrix(sample.main).labels)
-        pools = (classes.positives, classes.negatives or [])
-        return _class_rows(classes, Drawn(*([rows.tolist() for rows in pool] for pool in pools)))
-    if "index" not in sample.files:
-        raise ArrayError(
-            "has no index file beside it that tells the rows",
-            where=sample.main,
-            expected=f"{sample.stem}_sample{sample.sample}_{sample.size.name}_index.json",
-        )
-    return read_index(sample.folder / sample.files["index"]).classes

@@ -65,29 +65,11 @@ def draw_singlelabel_samples(
         overwrite: Replace the existing samples of these sizes. Other sizes are not touched.
         hash_inputs: Record the SHA-256 of inputs above 1 GB too.
 
-    Returns:
-        What was written.
-
     Raises:
         ArrayError: Not a list of images and a list of class ids of one length.
         NotEnoughError: Some class has too few images for a k; nothing was written.
         ParameterError: Sizes that exclude each other, or one twice.
         OutputError: The samples exist already, or cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> np.save(folder / "train_images.npy", [f"{i}.jpg" for i in range(30)])
-        >>> np.save(folder / "train_labels.npy", np.arange(30) % 3)
-        >>> result = draw_singlelabel_samples(
-        ...     folder / "train_images.npy",
-        ...     folder / "train_labels.npy",
-        ...     folder / "low_shot",
-        ...     k_values=(2,),
-        ...     num_samples=1,
-        ... )
-        >>> np.load(folder / "low_shot" / "train_labels_sample1_k2.npy").tolist()
-        [0, 0, 1, 1, 2, 2]
     """
     sizes = sizes_asked(k_values, fraction, balanced=balanced)
     draws = Draws(seed, nested)

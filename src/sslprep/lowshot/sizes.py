@@ -21,19 +21,15 @@ _SHOWN = 8
 class Size(NamedTuple):
     """One size of sample.
 
-    Attributes:
-        k: Images of every class; 0 where it is a fraction.
-        fraction: Share of the images.
-        balanced: The share is of the whole set, and every class gets the same number of images
-            (some of them one more); otherwise it is the share of each class.
-
     Example:
         >>> Size(k=4).name, Size(fraction=0.01).name, Size(fraction=0.01, balanced=True).name
         ('k4', 'fraction0.01', 'balanced0.01')
     """
 
-    k: int = 0
-    fraction: float = 0.0
+    k: int = 0  #: images of every class; 0 where it is a fraction
+    fraction: float = 0.0  #: share of the images
+    #: the share is of the whole set, and every class gets the same number of images (some of them
+    #: one more); otherwise it is the share of each class
     balanced: bool = False
 
     @property
@@ -87,11 +83,7 @@ class Size(NamedTuple):
 def sizes_asked(
     k_values: Sequence[int] | None, fraction: Sequence[float] | None, *, balanced: bool
 ) -> tuple[Size, ...]:
-    """Return the sizes that are asked for, ascending; by default the published k.
-
-    Raises:
-        ParameterError: Both are given, or one holds a number twice.
-    """
+    """Return the sizes that are asked for, ascending; by default the published k."""
     if k_values is not None and fraction is not None:
         raise ParameterError("--k-values and --fraction exclude each other", expected="one of them")
     if balanced and fraction is None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import manifest
 from sslprep.errors import ArrayError, DatasetError, ManifestError, SslprepError
-from sslprep.input_files import reading, sha256_of
+from sslprep.input_files import sha256_of
 from sslprep.lowshot.draw import GENERATOR, Draws, draw_sample
 from sslprep.lowshot.labels import (
     Classes,
@@ -44,58 +45,38 @@ from sslprep.results import result, table
 
 _SHOWN = 5
 
-Content = LabelMatrix | ImageList | SslprepError
 Held = dict[int | str, tuple[list[Any], list[Any]]]
 """What a sample holds of each class: rows of it and rows not of it, or images of it."""
 
 
 @result
 class Sample:
-    """What is known of one sample.
+    """What is known of one sample."""
 
-    Attributes:
-        file: The sample.
-        size: `k4` or `fraction0.01`; of a list of images `list`.
-        sample: Its number.
-        classes: Number of classes.
-        positives: Positives (single-label: images) in all classes together.
-        negatives: Negatives in all classes together; `None` for single-label samples.
-        subset: Whether every label is that of the full targets; `None`: they are not at hand.
-        redrawn: Whether drawing again by the manifest's seed gives this very sample; `None`:
-            it could not be tried.
-        whole: Whether every class is drawn whole, so that all samples must be equal.
-        content: SHA-256 of what it holds; empty: it cannot be read.
-        problems: What is wrong.
-    """
-
-    file: Path
-    size: str
-    sample: int
-    classes: int = 0
-    positives: int = 0
+    file: Path  #: the sample
+    size: str  #: `k4` or `fraction0.01`; `unknown` of a list whose name does not tell
+    sample: int  #: its number
+    classes: int = 0  #: number of classes
+    positives: int = 0  #: positives (single-label: images) in all classes together
+    #: negatives in all classes together; `None` for single-label samples
     negatives: int | None = None
+    #: whether every label is that of the full targets; `None`: they are not at hand
     subset: bool | None = None
+    #: whether drawing again by the manifest's seed gives this very sample; `None`: not tried
     redrawn: bool | None = None
-    whole: bool = False
-    content: str = ""
-    problems: tuple[str, ...] = ()
+    whole: bool = False  #: whether every class is drawn whole, so that all samples must be equal
+    content: str = ""  #: SHA-256 of what it holds; empty: it cannot be read
+    problems: tuple[str, ...] = ()  #: what is wrong
 
 
 @result
 class LowshotVerified:
-    """What `lowshot verify` found.
+    """What `lowshot verify` found."""
 
-    Attributes:
-        folder: What was looked through.
-        samples: Every sample.
-        problems: One line for everything that is wrong.
-        unproven: What could not be checked, and what would make it possible.
-    """
-
-    folder: Path
-    samples: tuple[Sample, ...]
-    problems: tuple[str, ...]
-    unproven: tuple[str, ...]
+    folder: Path  #: what was looked through
+    samples: tuple[Sample, ...]  #: every sample
+    problems: tuple[str, ...]  #: one line for everything that is wrong
+    unproven: tuple[str, ...]  #: what could not be checked, and what would make it possible
 
     @property
     def ok(self) -> bool:
@@ -106,18 +87,11 @@ class LowshotVerified:
         """Lay the samples out as a table, then what is wrong and what is not proven."""
         words = {True: "yes", False: "NO", None: "not checked"}
         top = self.folder if self.folder.is_dir() else self.folder.parent
-        rows = [
-            (
-                s.file.relative_to(top),
-                s.classes,
-                s.positives,
-                "-" if s.negatives is None else s.negatives,
-                words[s.subset],
-                words[s.redrawn],
-                "WRONG" if s.problems else "ok",
-            )
-            for s in self.samples
-        ]
+        rows = []
+        for s in self.samples:
+            numbers = (s.classes, s.positives, "-" if s.negatives is None else s.negatives)
+            marks = (words[s.subset], words[s.redrawn], "WRONG" if s.problems else "ok")
+            rows.append((s.file.relative_to(top), *numbers, *marks))
         headers = ("sample", "classes", "positives", "negatives", "subset", "redrawn", "result")
         lines = [table(headers, rows), ""]
         lines += [f"wrong: {text}" for text in self.problems]
@@ -147,51 +121,43 @@ def verify_samples(
         images: For single-label samples the full image list; by default the manifest's, or the
             one beside the targets.
 
-    Returns:
-        What was proven, what is wrong, and what could not be checked.
-
     Raises:
         DatasetError: No such folder, no samples in it, or a folder that cannot be read.
         ArrayError: The full targets that were given cannot be read.
     """
     found = find_samples(samples)
-    records: dict[Path, manifest.Manifest] = {}
-    problems: list[str] = []
-    for path in manifest.find(samples) if samples.is_dir() else ():
-        try:
-            records[path] = manifest.read(path)
-        except ManifestError as error:
-            problems.append(str(error))
-    names = {s.folder / name for s in found for name in s.files.values()}
-    records = {path: record for path, record in records.items() if record.kind == KIND}
-    for path, record in records.items():
-        problems += manifest.changed_outputs(path, record)
-        if not any(path.parent / output.file in names for output in record.outputs):
-            problems.append(f"{path}: none of its samples is here")
+    records, problems = _read_manifests(samples, found)
     if not found and not problems:
         raise DatasetError(
             "holds no low-shot samples",
             where=samples,
             expected="files named like train_targets_sample1_k4.npy",
         )
-    full = _Originals(targets, images, records)
-    if found and not full.fits & {s.multi_label for s in found}:
+    fits = {True, False} if targets is None else label_kinds(targets)
+    if found and fits and not fits & {s.multi_label for s in found}:
         kind = "a label matrix (images, classes)" if found[0].multi_label else "a list of class ids"
         raise ArrayError("does not fit the samples", where=targets, expected=kind)
+    load = functools.cache(_load)
     checked: list[Sample] = []
     unproven: list[str] = []
     for (folder, stem), members in groupby(found, key=lambda s: (s.folder, s.stem)):
-        group = [(sample, _read(sample), *full.of(sample)) for sample in members]
-        for original in {id(o): o for _, _, o, *_ in group if o is not None}.values():
-            lists = [h for _, h, o, *_ in group if o is original and isinstance(h, ImageList)]
-            original.look_up({key for held in lists for key in held.keys})
-        results = [check_sample(s, held, o, draws) for s, held, o, draws, _ in group]
+        group = []
+        for sample in members:
+            given = targets if sample.multi_label in fits or not fits else None
+            record = records.get(sample.main)
+            origin = _drawn_from(sample, record, given, images, load)
+            held, listed = _read(sample)
+            group.append(_Case(sample, held, listed, *origin))
+        for original in {id(c.original): c.original for c in group if c.original}.values():
+            lists = [c.held for c in group if c.original is original]
+            original.look_up({k for h in lists if isinstance(h, ImageList) for k in h.keys})
+        results = [check_sample(case) for case in group]
         checked += results
         problems += [text for sample in results for text in sample.problems]
         problems += equal_samples(results)
-        reasons = dict.fromkeys(reason for *_, reason in group if reason)
+        reasons = dict.fromkeys(case.reason for case in group if case.reason)
         unproven += [f"{folder / stem}: that samples are subsets: {text}" for text in reasons]
-        unlisted = [sample.main for sample, *_ in group if sample.main not in full.listed]
+        unlisted = [case.found.main for case in group if case.found.main not in records]
         if len(unlisted) < len(group):
             unproven += [f"{main}: how it was drawn: no manifest lists it" for main in unlisted]
     return LowshotVerified(
@@ -199,11 +165,34 @@ def verify_samples(
     )
 
 
-def _read(found: SampleFiles) -> Content:
+def _read_manifests(
+    place: Path, found: Sequence[SampleFiles]
+) -> tuple[dict[Path, manifest.Manifest], list[str]]:
+    """Return the manifest that lists each file; and what is wrong with manifests."""
+    records: dict[Path, manifest.Manifest] = {}
+    problems: list[str] = []
+    here = {s.folder / name for s in found for name in s.files.values()}
+    for path in manifest.find(place) if place.is_dir() else ():
+        try:
+            record = manifest.read(path)
+        except ManifestError as error:
+            problems.append(str(error))
+            continue
+        if record.kind == KIND:
+            problems += manifest.changed_outputs(path, record)
+            listed = dict.fromkeys((path.parent / output.file for output in record.outputs), record)
+            records |= listed
+            if not listed.keys() & here:
+                problems.append(f"{path}: none of its samples is here")
+    return records, problems
+
+
+def _read(found: SampleFiles) -> tuple[LabelMatrix | ImageList | SslprepError, Index | None]:
     try:
-        return read_sample(found)
+        index = found.files.get("index")
+        return read_sample(found), read_index(found.folder / index) if index else None
     except SslprepError as error:
-        return error  # one sample that cannot be read does not keep others from being checked
+        return error, None  # it does not keep others from being checked
 
 
 def equal_samples(samples: Sequence[Sample]) -> list[str]:
@@ -222,12 +211,6 @@ def equal_samples(samples: Sequence[Sample]) -> list[str]:
     ]
 
 
-def by_column(columns: Sequence[Sequence[Any]]) -> Held:
-    """List what a matrix holds of each class: rows of it, and rows not of it."""
-    pairs = zip(*columns, strict=True)
-    return {n: ([*map(int, ones)], [*map(int, zeros)]) for n, (ones, zeros) in enumerate(pairs)}
-
-
 def by_class(images: Sequence[str], classes: Sequence[int | str]) -> Held:
     """List what a list of images holds of each class."""
     held: Held = {}
@@ -237,12 +220,7 @@ def by_class(images: Sequence[str], classes: Sequence[int | str]) -> Held:
 
 
 class Original:
-    """The full labels that samples were drawn from.
-
-    Args:
-        labels: (rows, classes) of 1, 0 and -1, or (rows,) of class ids.
-        names: Names of the rows, where they are at hand.
-    """
+    """The full labels that samples were drawn from, and the names of their rows, if at hand."""
 
     def __init__(self, labels: NDArray[Any], names: Names | None) -> None:
         self.labels, self.names = labels, names
@@ -255,7 +233,7 @@ class Original:
             return {}
         positives, negatives = draw_sample(self.classes, draws, size, sample)
         if negatives is not None:
-            return by_column((positives, negatives))
+            return dict(enumerate(zip(positives, negatives, strict=True)))
         rows = [row for of_class in positives for row in of_class]
         names = [] if self.names is None else [str(self.names[row]) for row in rows]
         return by_class(names, self.labels[rows].tolist())
@@ -272,57 +250,49 @@ class Original:
                     self.labels_of[name].append(label)
 
 
-class _Originals:
-    """Full targets, each read once: those that were given, else those that manifests name."""
+class _Case(NamedTuple):
+    """A sample, what it holds, and what is known of how it was drawn."""
 
-    def __init__(
-        self, targets: Path | None, images: Path | None, records: dict[Path, manifest.Manifest]
-    ) -> None:
-        self._targets, self._images = targets, images
-        self._read: dict[tuple[Path, Path | None, bool], Original] = {}
-        self.listed = {p.parent / o.file: r for p, r in records.items() for o in r.outputs}
-        self.fits = {True, False}
+    found: SampleFiles
+    held: LabelMatrix | ImageList | SslprepError
+    listed: Index | None
+    original: Original | None
+    draws: Draws | None
+    reason: str  # why one of them is not known
+
+
+def _load(path: Path, images: Path | None, multi_label: bool) -> Original:
+    if multi_label:
+        matrix = read_label_matrix(path)
+        return Original(matrix.labels, matrix.images)
+    labels = read_class_ids(path)
+    place = images if images and images.exists() else images_beside(path)
+    return Original(labels, read_images(place, len(labels), path) if place else None)
+
+
+def _drawn_from(
+    found: SampleFiles,
+    record: manifest.Manifest | None,
+    targets: Path | None,
+    images: Path | None,
+    load: Callable[[Path, Path | None, bool], Original],
+) -> tuple[Original | None, Draws | None, str]:
+    """Return what a sample was drawn from, how to draw it again, and why one is not known."""
+    path = targets or _recorded(record, found, "targets")
+    if path is None:
+        return None, None, "no manifest names the full targets; pass --targets"
+    unchanged = record is not None and path.is_file() and _is_input(record, path)
+    if targets is None and not unchanged:
+        state = "has changed since" if path.is_file() else "is not here"
+        return None, None, f"{path}, the full targets, {state}; pass --targets"
+    try:
+        original = load(path, images or _recorded(record, found, "images"), found.multi_label)
+    except SslprepError as error:
         if targets is not None:
-            with reading(targets):
-                targets.stat()
-            self.fits = label_kinds(targets) or self.fits
-
-    def of(self, found: SampleFiles) -> tuple[Original | None, Draws | None, str]:
-        """Return what a sample was drawn from, how to draw it again, and why one is not known.
-
-        Raises:
-            SslprepError: Targets that were given cannot be read.
-        """
-        record = self.listed.get(found.main)
-        given = self._targets is not None and found.multi_label in self.fits
-        path = self._targets if given else _recorded(record, found, "targets")
-        if path is None:
-            return None, None, "no manifest names the full targets; pass --targets"
-        unchanged = record is not None and path.is_file() and _is_input(record, path)
-        if not given and not unchanged:
-            state = "has changed since" if path.is_file() else "is not here"
-            return None, None, f"{path}, the full targets, {state}; pass --targets"
-        images = self._images or _recorded(record, found, "images")
-        try:
-            original = self._load(path, images, found.multi_label)
-        except SslprepError as error:
-            if given:
-                raise
-            return None, None, str(error)
-        reason = "" if found.multi_label or original.names is not None else "pass --images"
-        return original, _draws(record) if record and unchanged else None, reason
-
-    def _load(self, path: Path, images: Path | None, multi_label: bool) -> Original:
-        if (key := (path, images, multi_label)) not in self._read:
-            if multi_label:
-                matrix = read_label_matrix(path)
-                self._read[key] = Original(matrix.labels, matrix.images)
-            else:
-                labels = read_class_ids(path)
-                place = images if images and images.exists() else images_beside(path)
-                names = read_images(place, len(labels), path) if place else None
-                self._read[key] = Original(labels, names)
-        return self._read[key]
+            raise
+        return None, None, str(error)
+    reason = "" if found.multi_label or original.names is not None else "pass --images"
+    return original, _draws(record) if record and unchanged else None, reason
 
 
 def _recorded(record: manifest.Manifest | None, found: SampleFiles, name: str) -> Path | None:
@@ -339,10 +309,9 @@ def _is_input(record: manifest.Manifest, path: Path) -> bool:
 
 
 def _draws(record: manifest.Manifest) -> Draws | None:
-    nested, seed = record.parameters.get("nested"), record.seed
-    if record.generator != GENERATOR or seed is None or not isinstance(nested, bool):
-        return None
-    return Draws(seed, nested) if 0 <= seed < 1 << 64 else None
+    nested, seed = record.parameters.get("nested"), record.seed or 0
+    known = record.generator == GENERATOR and isinstance(nested, bool) and 0 <= seed < 1 << 64
+    return Draws(seed, bool(nested)) if known else None
 
 
 def wrong_counts(held: Held, size: Size, full: Classes | None, multi_label: bool) -> list[str]:
@@ -374,15 +343,9 @@ def wrong_counts(held: Held, size: Size, full: Classes | None, multi_label: bool
     return texts
 
 
-def wrong_index(
-    index: Index,
-    found: SampleFiles,
-    held: Held,
-    original: Original | None,
-    ids: Names | None,
-    draws: Draws | None,
-) -> str:
+def wrong_index(case: _Case, index: Index, held: Held, ids: Names | None) -> str:
     """Say how an index differs from what its sample holds, or its rows from the full targets."""
+    found, _, _, original, draws, _ = case
     size = Size(index.k or 0, index.fraction or 0.0, bool(index.balanced))
     if (size, index.sample) != (found.size, found.sample):
         return "is of another sample"
@@ -401,27 +364,24 @@ def wrong_index(
     labels = original.labels if original and not found.multi_label else None
     if labels is not None and any(labels[row] != id_ for row, id_ in rows):
         return "lists rows of other classes"
-    same = ids is None or all(is_image_of(name, str(ids[row])) for row, name in images.items())
-    return "" if same else "lists rows of other images"
+    known = {name: str(ids[row]) for row, name in images.items()} if ids is not None else {}
+    same = is_image_of if found.multi_label else str.__eq__
+    return "" if all(map(same, known, known.values())) else "lists rows of other images"
 
 
-def check_sample(
-    found: SampleFiles, held: Content, original: Original | None, draws: Draws | None
-) -> Sample:
+def check_sample(case: _Case) -> Sample:
     """Check one sample: its counts, its index file, the full targets, the draw."""
+    found, held, index, original, draws, _ = case
     known: dict[str, Any] = {"file": found.main, "size": found.size.name, "sample": found.sample}
-    try:
-        index = read_index(found.folder / found.files["index"]) if "index" in found.files else None
-        if isinstance(held, SslprepError):
-            raise held
-    except SslprepError as error:
-        return Sample(**known, problems=(str(error),))
+    if isinstance(held, SslprepError):
+        return Sample(**known, problems=(str(held),))
     ids = original.names if original else None
     subset: bool | None = None
     wrong: list[str] = []
+    what: Held
     if isinstance(held, LabelMatrix):
-        matrix = classes_of(held.labels)
-        what = by_column((matrix.positives, matrix.negatives or []))
+        ones_and_zeros = ([np.flatnonzero(c == v).tolist() for c in held.labels.T] for v in (1, 0))
+        what = dict(enumerate(zip(*ones_and_zeros, strict=True)))
         if original is not None:
             wrong = wrong_labels(held.labels, original.labels)
             if held.images and ids is not None and list(held.images) != list(ids):
@@ -452,7 +412,7 @@ def check_sample(
     full = original.classes if original else None
     problems = [*_shorten(wrong_counts(what, found.size, full, found.multi_label))]
     problems += _shorten(wrong)
-    if index is not None and (text := wrong_index(index, found, what, original, ids, draws)):
+    if index is not None and (text := wrong_index(case, index, what, ids)):
         problems.append(f"{found.files['index']} {text}")
     redrawn = None
     if subset and original is not None and draws is not None:
