@@ -70,6 +70,8 @@ def test_manifest_says_how_far_the_towers_are_apart(models, tmp_path):
     assert towers["present"] == list(range(9))
     assert towers["norms_apart"]["rm"]["blob"] == "res3_0_branch2a_bn_s7_rm"
     assert towers["norms_apart"]["rm"]["largest_difference"] == pytest.approx(1000, abs=0.01)
+    largest = np.abs(blobs["res3_0_branch2a_bn_s0_rm"]).max()
+    assert towers["norms_apart"]["rm"]["relative"] >= 1000 / largest * 0.99
 
 
 @pytest.mark.parametrize("kind", ["supervised", "colorization"])

@@ -194,3 +194,21 @@ def test_command_prints_a_record(run: Any, models: ModuleType, tmp_path: Path) -
     record = json.loads(done.stdout)
     assert record["facts"]["towers"] == 9
     assert record["blobs"][0]["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-8], lambda data: data + b"\0"])
+def test_says_that_a_file_has_not_the_size_of_its_manifest(tmp_path: Path, change: Any) -> None:
+    with OutputSet(tmp_path, ["s.npy"], manifests=["s.manifest.json"]) as out:
+        out.save_array("s.npy", np.array(["a.jpg", "b.jpg"]))
+        manifest.write(out, "s.manifest.json", kind="x", command="y", parameters={}, inputs=[])
+        out.commit()
+    path = tmp_path / "s.npy"
+    np.save(path, np.array(["a.jpg", "b.jpg", "c.jpg"][: 1 if len(change(b"x" * 9)) < 9 else 3]))
+    assert "has another size" in str(inspect(path).facts["manifest"])
+
+
+def test_names_what_a_network_lacks(models: ModuleType, tmp_path: Path) -> None:
+    blobs = models.small("shallow")
+    del blobs["res3_0_branch2b_bn_riv"]
+    facts = inspect(models.write(tmp_path / "m.pkl", blobs)).facts
+    assert facts["missing"] == "res3_0_branch2b_bn_riv"

@@ -295,7 +295,7 @@ def find_encoder(
         )
     chosen = _choose(encoders)
     if chosen is None:
-        names = ", ".join(f"{e.prefix or 'top level'} ({len(e.names)})" for e in encoders[:6])
+        names = ", ".join(f"{e.prefix[:60] or 'top level'} ({len(e.names)})" for e in encoders[:5])
         raise CheckpointError(
             f"holds {len(encoders)} networks and no rule that chooses: {names}",
             remedy="Choose with --branch, --prefix or --under.",
@@ -358,5 +358,5 @@ def keys_text(paths: Iterable[str], limit: int = 6) -> str:
         'a.b (2), c (1)'
     """
     counts = Counter(".".join(path.split(".")[:-1][:2]) or path for path in paths)
-    shown = [f"{key} ({count})" for key, count in counts.most_common(limit)]
+    shown = [f"{key[:60]} ({count})" for key, count in counts.most_common(limit)]
     return ", ".join(shown) + (f" and {len(counts) - limit} more" if len(counts) > limit else "")

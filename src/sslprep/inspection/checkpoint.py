@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sslprep.checkpoints.account import names_text
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.names import BOOKKEEPING
 from sslprep.checkpoints.open import Contents
-from sslprep.checkpoints.recognise import check_shapes
+from sslprep.checkpoints.recognise import check_shapes, missing_blobs
 from sslprep.checkpoints.source import Model, find_model
 from sslprep.errors import CheckpointError
 
@@ -77,6 +78,8 @@ def network_facts(contents: Contents) -> dict[str, object]:
                 reasons.setdefault(fate.reason, []).append(fate.blob)
         if reasons and not (model.choice is not None and fate_action == "dropped"):
             facts[label] = "; ".join(f"{len(b)} {why} ({b[0]})" for why, b in reasons.items())
+    if missing := missing_blobs(model.network, model.names, folded=model.folded):
+        facts["missing"] = names_text(missing)
     facts["channel order"] = channel_order(model)
     facts["input"] = model.preprocessing.text()
     return facts
