@@ -229,7 +229,8 @@ def test_strides_are_bound_by_the_storage_alone(container: str, tmp_path: Path) 
     torch = pytest.importorskip("torch")
     base = torch.arange(24.0)
     value = {
-        "row": base[:4].as_strided((2, 2, 1, 1), (2, 1, 1 << 30, 1 << 30)),
+        "row": base[:4].as_strided((2, 2, 1, 1), (2, 1, 1 << 30, 1 << 62)),
+        "empty": base[:0].as_strided((0, 3), (1 << 62, 1 << 62)),
         "zero": base.as_strided((3, 4), (0, 2)),
         "hwio": base.reshape(2, 3, 2, 2).permute(2, 3, 1, 0),
         "overlapping": base.as_strided((5, 4), (2, 3), 1),

@@ -244,7 +244,10 @@ class StoredArray:
             if self._strides is None:
                 array = array.reshape(self.shape)
             else:
-                steps = [step * self._raw.itemsize for step in self._strides]
+                # The step along an axis of one element, or in an empty array, may be any number.
+                moves = [n > 1 and 0 not in self.shape for n in self.shape]
+                size = self._raw.itemsize
+                steps = [s * size * m for s, m in zip(self._strides, moves, strict=True)]
                 array = np.lib.stride_tricks.as_strided(array, self.shape, steps)
             if self._kind == "bfloat16":  # the upper half of a float32
                 wide = array.astype(np.uint32)
@@ -274,19 +277,20 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def check_shape(shape: object, position: int) -> tuple[int, ...]:
     """Return `shape` if it is one that an array can have, else refuse it."""
-    if not isinstance(shape, tuple) or len(shape) > _MAX_AXES:
+    if not (isinstance(shape, tuple) and len(shape) <= _MAX_AXES and all(map(_is_length, shape))):
         refuse(position, f"an array whose shape is not a tuple of at most {_MAX_AXES} lengths")
-    if any(type(n) is not int or n < 0 for n in shape):
-        refuse(position, "an array whose shape is not made of lengths")
     if math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
         refuse(position, f"an array of shape {shape}, more than there can be")
     return shape
 
 
-def check_strides(strides: object, position: int) -> tuple[int, ...]:
-    """Return `strides` if they are steps; that they stay in the storage is for `extent` to say."""
-    if not isinstance(strides, tuple) or len(strides) > _MAX_AXES:
-        refuse(position, f"a tensor whose strides are not a tuple of at most {_MAX_AXES} steps")
-    if any(type(n) is not int or not 0 <= n <= _MAX_ELEMENTS for n in strides):
-        refuse(position, "a tensor whose strides are not steps")
+def check_strides(strides: object, shape: tuple[int, ...], position: int) -> tuple[int, ...]:
+    """Return `strides` if there is one for each axis; `extent` says whether they stay inside."""
+    axes = len(shape)
+    if not (isinstance(strides, tuple) and len(strides) == axes and all(map(_is_length, strides))):
+        refuse(position, "a tensor whose strides are not one step for each axis")
     return strides
+
+
+def _is_length(value: object) -> bool:
+    return type(value) is int and value >= 0

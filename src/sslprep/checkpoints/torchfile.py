@@ -185,21 +185,16 @@ class _Storages:
 
     def _storage(self, value: Any, position: int) -> _Storage:
         """Return what a persistent id ('storage', type, key, device, elements[, view]) names."""
-        if (
-            not isinstance(value, tuple)
-            or not 5 <= len(value) <= 6
-            or value[0] != "storage"
-            or not isinstance(value[1], _StorageType)
-            or not isinstance(value[2], str)
-            or type(value[4]) is not int
-            or value[4] < 0
-        ):
-            refuse(position, "a persistent id that is not a storage")
-        if len(value) == 6 and value[5] is not None:
-            refuse(position, "a storage that is a view of another (PyTorch before 0.4)")
-        kind = value[1].code if value[1].code == "bfloat16" else None
-        dtype = DTYPES["u2" if kind else value[1].code].newbyteorder("<")
-        storage = _Storage(value[2], dtype, value[4], kind)
+        match value:
+            # Nothing but None has stood behind the count since 0.4 (there, a view of a storage).
+            case ("storage", _StorageType(code=code), str(key), _, int(count), *view) if (
+                count >= 0 and view in ([], [None])
+            ):
+                kind = code if code == "bfloat16" else None
+                dtype = DTYPES["u2" if kind else code].newbyteorder("<")
+                storage = _Storage(key, dtype, count, kind)
+            case _:
+                refuse(position, "a persistent id that is not a storage")
         if self.found.setdefault(storage.key, storage) != storage:
             refuse(position, f"storage {shown(storage.key)!r} with two types")
         return storage
@@ -208,9 +203,10 @@ class _Storages:
         if not 4 <= len(args) <= 7 or not isinstance(args[0], _Storage):
             refuse(position, "a tensor that is not (storage, offset, shape, strides, …)")
         storage, offset = args[:2]
-        shape, strides = check_shape(args[2], position), check_strides(args[3], position)
-        if type(offset) is not int or offset < 0 or len(shape) != len(strides):
-            refuse(position, "a tensor with an impossible offset or strides")
+        shape = check_shape(args[2], position)
+        strides = check_strides(args[3], shape, position)
+        if type(offset) is not int or offset < 0:
+            refuse(position, "a tensor with an impossible offset")
         reach = extent(shape, strides)
         if offset + reach > storage.count:
             refuse(position, f"a tensor of shape {shape} that reaches beyond its storage")
