@@ -13,13 +13,12 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sslprep import __version__, console
 from sslprep.errors import ArgumentError, SslprepError
 from sslprep.parameters import Parameter, from_text, parameters_of, wanted
-from sslprep.parameters import command as checked
 
 Function = Callable[..., Any]
 
@@ -42,7 +41,7 @@ class Command:
         """Import the function."""
         module, name = self.target.split(":")
         function: Function = getattr(importlib.import_module(module), name)
-        return function if hasattr(function, "renamed") else checked()(function)  # TODO: drop
+        return function
 
 
 GROUPS = {
@@ -336,8 +335,6 @@ def parse(prog: str, command: Command, tokens: Sequence[str]) -> dict[str, Any]:
             raise ArgumentError(
                 f"unknown option {word}", remedy=_meant(word, [p.flag for p in parameters])
             )
-    if not any(p.positional for p in parameters):  # TODO: goes when all commands have them
-        parameters = (replace(parameters[0], positional=True), *parameters[1:])
     for p in parameters:
         if p.positional and p.name not in given and loose:
             given[p.name] = loose if p.form == "list" else loose.pop(0)
