@@ -202,10 +202,13 @@ def test_another_run_does_not_go_on_with_these_rows(run, tmp_path, monkeypatch):
 def test_every_unreadable_image_is_named(run, photos, tmp_path):
     (photos / "2.jpg").unlink()
     (photos / "4.jpg").write_bytes(b"<html>")
+    (photos / "5.jpg").write_bytes((photos / "5.jpg").read_bytes()[:-300])
     with pytest.raises(SslprepError) as error:
         run()
-    assert "2 of 7 images cannot be read: row 2, " in str(error.value)
-    assert "2.jpg: missing; row 4, " in str(error.value)
+    text = str(error.value)
+    assert "3 of 7 images cannot be read: row 2, " in text
+    assert "2.jpg: missing; row 4, " in text
+    assert "5.jpg: truncated;" in text
     assert not list((tmp_path / "out").glob("*.npy"))
 
 

@@ -166,6 +166,70 @@ def test_single_label_samples_are_one_against_the_rest(places, linear_svc, tmp_p
     assert made.classes == ["3", "5", "9"]
 
 
+def write_record(folder, name, listed):
+    """Write the manifest that `evaluate features` would have written beside features."""
+    record = {
+        "schema": 1,
+        "sslprep": "0",
+        "kind": "features",
+        "command": "evaluate features",
+        "parameters": {},
+        "inputs": [{"path": str(listed), "bytes": listed.stat().st_size, "sha256": "abc"}],
+        "outputs": [{"file": f"{name}_features.npy", "bytes": 1, "sha256": "x"}],
+        "details": {"files": {f"{name}_features.npy": {"checkpoint": "net", "layer": "res5"}}},
+    }
+    (folder / f"{name}.manifest.json").write_text(json.dumps(record))
+
+
+def test_features_of_the_drawn_images_alone_are_matched_by_name(places, tmp_path):
+    whole = run(places, places / "samples", tmp_path / "whole", protocol="pcl")
+    names, rows = (np.load(places / f"train_{n}.npy") for n in ("images", "features"))
+    drawn = [np.load(p) for p in sorted((places / "samples").glob("train_images_*.npy"))]
+    some = np.flatnonzero(np.isin(names, np.concatenate(drawn)))[::-1]
+    assert len(some) < len(names)
+    np.save(tmp_path / "some_images.npy", names[some])
+    np.save(tmp_path / "train_features.npy", rows[some])
+    with pytest.raises(SslprepError, match=r"rows, and .* was drawn from 80"):
+        run(
+            places,
+            places / "samples",
+            tmp_path / "a",
+            train_features=tmp_path / "train_features.npy",
+        )
+    write_record(tmp_path, "train", tmp_path / "some_images.npy")
+    part = run(
+        places,
+        places / "samples",
+        tmp_path / "part",
+        protocol="pcl",
+        train_features=tmp_path / "train_features.npy",
+    )
+    assert part.title == "net res5"
+    for one, other in zip(whole.published, part.published, strict=True):
+        assert one.ap == pytest.approx(other.ap)
+
+
+def test_samples_of_the_2019_scripts_have_no_index_files(voc_like, samples, tmp_path):
+    (tmp_path / "old").mkdir()
+    for path in samples.glob("*_k*.npy"):
+        (tmp_path / "old" / path.name).write_bytes(path.read_bytes())
+    ours = run(voc_like, samples, tmp_path / "a", protocol="vissl")
+    old = run(voc_like, tmp_path / "old", tmp_path / "b", protocol="vissl")
+    assert ours.published == old.published
+
+
+def test_json_targets_give_the_same(voc_like, samples, tmp_path):
+    labels = np.load(voc_like / "test_labels.npy").tolist()
+    names = ["cat", "dog", "emu", "owl"]
+    rows = {f"{n:03d}": dict(zip(names, row, strict=True)) for n, row in enumerate(labels)}
+    (tmp_path / "test.json").write_text(json.dumps(rows))
+    ours = run(voc_like, samples, tmp_path / "a", protocol="vissl")
+    same = run(
+        voc_like, samples, tmp_path / "b", protocol="vissl", test_targets=tmp_path / "test.json"
+    )
+    assert ours.published == same.published
+
+
 def other_rows(folder, tmp_path):
     np.save(tmp_path / "short.npy", np.load(folder / "train_features.npy")[:-1])
     return {"train_features": tmp_path / "short.npy"}
@@ -215,19 +279,11 @@ def test_what_gives_no_curve_is_refused(voc_like, samples, tmp_path, change, sai
 
 
 def test_features_of_one_list_are_refused_by_their_manifests(voc_like, samples, tmp_path):
+    np.save(tmp_path / "images.npy", ["a.jpg"])
     for name in ("train", "test"):
         rows = np.load(voc_like / f"{name}_features.npy")
         np.save(tmp_path / f"{name}_features.npy", rows)
-        record = {
-            "schema": 1,
-            "sslprep": "0",
-            "kind": "features",
-            "command": "evaluate features",
-            "parameters": {},
-            "inputs": [{"path": "train_images.npy", "bytes": 1, "sha256": "abc"}],
-            "outputs": [{"file": f"{name}_features.npy", "bytes": 1, "sha256": "x"}],
-        }
-        (tmp_path / f"{name}.manifest.json").write_text(json.dumps(record))
+        write_record(tmp_path, name, tmp_path / "images.npy")
     features = {f"{n}_features": tmp_path / f"{n}_features.npy" for n in ("train", "test")}
     with pytest.raises(SslprepError, match="both are features of the same list of images"):
         run(voc_like, samples, tmp_path / "out", **features)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sslprep.errors import SslprepError
 from sslprep.npy import read_array
 
-BLOCK = 512
+BLOCK = 256
 """Rows of one file: some seconds to some minutes of work."""
 
 

@@ -87,7 +87,7 @@ def read_chunk(chunk: Chunk) -> tuple[Input, list[str]]:
     problems = []
     for number, path in enumerate(chunk.paths):
         try:
-            picture, _ = decode_image(Path(path).read_bytes())
+            picture, _ = decode_image(Path(path).read_bytes(), strict=True)
         except FileNotFoundError:
             problems.append(f"row {chunk.first + number}, {path}: missing")
         except OSError as error:
