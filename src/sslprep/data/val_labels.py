@@ -69,7 +69,9 @@ def read_val_labels(
                 expected=f"0 to {len(classes) - 1}, the ids of train's {len(classes)} classes",
             )
         return {image: classes[int(label)] for image, label in labels.items()}, False
-    return labels, numbers and not classes
+    if numbers and not classes:
+        return {image: str(int(label)) for image, label in labels.items()}, True
+    return labels, False
 
 
 def _in_order(path: Path, words: Sequence[str], images: Sequence[str]) -> dict[str, str]:
