@@ -458,6 +458,15 @@ class TestLists:
         images, _, classes = read_partition(out, "train")
         assert images.tolist() == [f"{place}/photo/dog/1.jpg", f"{place}/photo/cat/2.jpg"]
         assert [c.name for c in classes] == ["dog", "cat"]
+        out = self.write(
+            tmp_path,
+            f"{place}/photo/dog/1.jpg 0\nphoto/cat/2.jpg 1\n",
+            relative_to=place,
+        )
+        images = read_partition(out, "train").images
+        assert images.tolist() == ["photo/dog/1.jpg", "photo/cat/2.jpg"]
+        with pytest.raises(DatasetError, match="is not under"):
+            self.write(tmp_path, f"{place}/photo/dog/1.jpg 0\n", relative_to=place / "else")
 
     def test_leading_slash_of_places_is_understood(self, tree: Tree, tmp_path: Path) -> None:
         tree("a/abbey/1.jpg")

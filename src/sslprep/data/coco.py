@@ -179,7 +179,8 @@ def write_coco(
                 expected=f"the folder of its images, such as {flag}{year}",
             )
         prefixes[name] = stored_prefix(folder, relative_to)
-    with PartitionSet(output, [s.name for s in sources], format, overwrite=overwrite) as out:
+    names = [own.name for own in sources]
+    with PartitionSet(output, names, format, multi_label=True, overwrite=overwrite) as out:
         inputs = manifest.Inputs(hash_inputs=hash_inputs)
         leading = files.get("train")  # its order of the classes rules
         leading = leading if leading and leading.is_file() else None

@@ -6,6 +6,7 @@ them), also for val: a label means the same class in every partition and on ever
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,14 @@ class _Contents:
 
     def images(self, relative_to: Path | None) -> Images:
         """Return the paths as they are stored."""
+        if self.root is None and relative_to is not None:
+            above = os.path.join(os.path.abspath(relative_to), "")
+            odd = [n for names in self.groups.values() for n in names if not n.startswith(above)]
+            if odd:
+                raise DatasetError(
+                    f"is not under {above}", where=odd[0], expected="all images under --relative-to"
+                )
+            return Images(("", [n[len(above) :] for n in g]) for g in self.groups.values())
         prefix = "" if self.root is None else stored_prefix(self.root, relative_to)
         if not self.nested:
             return Images((prefix, names) for names in self.groups.values())

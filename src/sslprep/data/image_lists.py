@@ -129,7 +129,9 @@ def read_list(
     if odd_labels:
         raise _bad_row(path, next(at for at, label in enumerate(labels) if label in odd_labels))
     absolute = _is_absolute(images, source)
-    if not absolute:
+    if absolute:  # others among them are below the source
+        images = [os.path.join(os.path.abspath(source), image) for image in images]
+    else:
         images = [image.strip("/") for image in images]
     with_folder = all("/" in image for image in images)
     numbered = kinds[labels[0]]

@@ -317,7 +317,12 @@ def write_voc(
             "usual trainval and test unpack VOCtest_06-Nov-2007.tar as well"
         )
     with PartitionSet(
-        output, list(chosen), format, targets=generate_json, overwrite=overwrite
+        output,
+        list(chosen),
+        format,
+        targets=generate_json,
+        multi_label=True,
+        overwrite=overwrite,
     ) as out:
         inputs = manifest.Inputs(hash_inputs=hash_inputs)
         for split in dict.fromkeys(chosen.values()):

@@ -112,10 +112,12 @@ class PartitionSet:
         formats: Formats beside `npy`, which is always written.
         targets: Whether each has a `…_targets.json`.
         labelled: Whether there are labels and classes.
+        multi_label: Whether an image can be of several classes, where that is known.
         overwrite: Replace existing files.
 
     Raises:
         OutputError: Files exist, or cannot be written.
+        ParameterError: A format that cannot hold several labels.
         MissingExtraError: The parquet extra is needed and absent.
     """
 
@@ -127,11 +129,13 @@ class PartitionSet:
         *,
         targets: bool = False,
         labelled: bool = True,
+        multi_label: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.folder, self.names, self._overwrite = folder, list(names), overwrite
         self.formats = sorted(set(formats) - {"npy"})
         self._targets = targets
+        self._refuse_text(multi_label=multi_label)
         if "parquet" in self.formats:
             row_formats.import_pyarrow()
         shared = [CLASSES_FILE] * labelled + [huggingface.CARD] * ("hf" in self.formats)
@@ -209,7 +213,7 @@ class PartitionSet:
             written += files
             present, ignored = tallies[partition.name]
             multi_label = partition.labels is not None and partition.labels.ndim == 2
-            relative = any(not prefix.startswith("/") for prefix, _ in partition.images.groups)
+            relative = not partition.images[0].startswith("/")
             counts = {"classes": len(classes), "positives": int(present.sum())}
             details = {
                 "multi_label": multi_label,
@@ -290,19 +294,21 @@ class PartitionSet:
                 where=partition.images[0],
                 remedy="Rename the folder, or store paths with --relative-to.",
             ) from error
-        if "txt" not in self.formats:
-            return
-        if partition.labels is not None and partition.labels.ndim == 2:
-            raise ParameterError(
-                "--format txt holds one label for each image, and this set has several",
-                expected="npy, jsonl, csv or parquet",
-            )
-        broken = next((p for p in partition.images if "\n" in p or "\r" in p), None)
-        if broken:
+        labels = partition.labels
+        self._refuse_text(multi_label=labels is not None and labels.ndim == 2)
+        images = partition.images if "txt" in self.formats else ()
+        if broken := next((p for p in images if "\n" in p or "\r" in p), None):
             raise DatasetError(
                 "the file name holds a line break, which --format txt cannot store",
                 where=broken,
                 remedy="Rename the file, or choose jsonl, csv or parquet.",
+            )
+
+    def _refuse_text(self, *, multi_label: bool) -> None:
+        if multi_label and "txt" in self.formats:
+            raise ParameterError(
+                "--format txt holds one label for each image, and this set has several",
+                expected="npy, jsonl, csv or parquet",
             )
 
     def _write_files(
