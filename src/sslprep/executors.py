@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
+_START = 60.0
+"""Seconds that a worker may take to start, on a busy machine or a slow file system."""
 Lost = list[tuple[Any, str]]
 """Chunks whose worker was lost, each with how that came."""
 
@@ -254,8 +256,8 @@ class Processes:
             worker = min(self._workers.values(), key=lambda w: len(w.chunks), default=None)
             if worker is None or (worker.chunks and len(self._workers) < self.count):
                 worker = self._start()
-            if not worker.chunks:
-                worker.since = time.monotonic()
+            if not worker.chunks:  # a new one has its time to start, too
+                worker.since = time.monotonic() + (0 if worker.ready else _START)
             worker.chunks.append(chunk)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # seen by `wait` next
                 worker.pipe.send((function, chunk))

@@ -387,7 +387,7 @@ class TestImagesThatKillTheirWorker:
         (tmp_path / "bad.jpg").write_bytes(Path(photos[0]).read_bytes() + b"poison")
         np.save(tmp_path / "list.npy", np.array([*photos[:5], str(tmp_path / "bad.jpg")]))
         out = tmp_path / "out"
-        histogram(tmp_path / "list.npy", out, jobs=2, worker_timeout=4.0, max_unreadable=0.5)
+        histogram(tmp_path / "list.npy", out, jobs=2, worker_timeout=8.0, max_unreadable=0.5)
         (listed,) = json.loads((out / "ab_histogram_train_imagenet_unreadable.json").read_bytes())
         assert listed["reason"] == "killed its worker (it hung)"
 

@@ -24,6 +24,7 @@ from sslprep import __version__
 from sslprep.color import remote
 from sslprep.color.decoding import TRUNCATED, UnreadableError, decode_image, opencv
 from sslprep.color.images import Chunk, DamagedTarError, is_shard_name, members
+from sslprep.errors import WorkersLostError
 from sslprep.executors import Lost, Processes, completed
 from sslprep.image_files import is_image_name
 
@@ -148,10 +149,13 @@ def count_watched(settings: Settings, timeout: float, chunk: Chunk) -> Counts:
             work = functools.partial(count_chunk, settings)
             for _, counts in completed(work, [watched], process, timeout=timeout, lost=lost):
                 return counts
-            with open(notes.name, "rb") as file:
-                place = int(file.read() or b"0")
+            with open(notes.name, "r+b") as file:
+                place = int(file.read() or b"-1")
+                file.truncate(0)
             deaths[place] += 1
-            if deaths[place] == 2:
+            if place < 0 and deaths[place] == 3:
+                raise WorkersLostError(f"three processes ended before their work ({lost[0][1]})")
+            if place >= 0 and deaths[place] == 2:
                 reason = f"killed its worker ({lost[0][1]})"
                 chunk = dataclasses.replace(chunk, deadly={**chunk.deadly, place: reason})
 
