@@ -312,7 +312,7 @@ class Dask:
             from distributed import Client
         except ImportError as error:
             raise MissingExtraError(
-                "--scheduler needs Dask", remedy='Install it: pip install "sslprep[dask]".'
+                "--scheduler needs Dask", remedy="Install it: pip install distributed."
             ) from error
         try:
             client: Any = Client(address, timeout=10)  # type: ignore[no-untyped-call]

@@ -27,12 +27,12 @@ def check_choice(*, check: bool, picture: Path | None) -> None:
 
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError(
-            "--check computes with PyTorch", remedy='Install it: pip install "sslprep[torch]".'
+            "--check computes with PyTorch", remedy="Install it: pip install torch."
         )
     if picture is None and importlib.util.find_spec("skimage") is None:
         raise MissingExtraError(
             "--check without --picture uses a photograph of scikit-image",
-            remedy='Pass --picture FILE, or install it: pip install "sslprep[demo]".',
+            remedy="Pass --picture FILE, or install it: pip install scikit-image.",
         )
 
 

@@ -42,7 +42,7 @@ def opencv() -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtraError(
-            "colour commands need OpenCV", remedy='Install it: pip install "sslprep[color]".'
+            "colour commands need OpenCV", remedy="Install it: pip install opencv-python-headless."
         ) from error
     return cv2
 

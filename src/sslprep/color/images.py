@@ -275,7 +275,7 @@ def _parquet(path: Path) -> Iterator[str]:
             yield from batch.column("file_name").to_pylist()
     except ImportError as error:
         raise MissingExtraError(
-            f"{path} needs pyarrow", remedy='Install it: pip install "sslprep[parquet]".'
+            f"{path} needs pyarrow", remedy="Install it: pip install pyarrow."
         ) from error
     except (OSError, KeyError, ValueError) as error:  # pyarrow's own are of these too
         raise ImagesError(

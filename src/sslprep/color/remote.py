@@ -40,7 +40,7 @@ def _asking(path: str) -> Iterator[None]:
     except ImportError as error:  # fsspec itself, or what reads this kind of URL
         raise MissingExtraError(
             f"{path} cannot be opened: {error}",
-            remedy='Install what reads it: pip install "sslprep[remote]", for gs:// also gcsfs.',
+            remedy="Install what reads it: pip install fsspec, for gs:// also gcsfs.",
         ) from error
     except Exception as error:
         said = str(error).strip().split("\n")[0] or type(error).__name__

@@ -49,7 +49,7 @@ def load_photos() -> Photos:
     except ImportError as error:
         raise MissingExtraError(
             "the demo takes its photographs from scikit-image",
-            remedy='Install it: pip install "sslprep[demo]".',
+            remedy="Install it: pip install scikit-image.",
         ) from error
     folder = Path(skimage.__file__).parent / "data"
     photos: dict[str, list[tuple[Image.Image, Box]]] = {}

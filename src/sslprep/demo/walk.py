@@ -177,7 +177,7 @@ TODAY: tuple[Step, ...] = (
     Step(
         "Zhang's colour grid, smoothed and weighted",
         "sslprep color bins ssl-benchmark-output/color_bins/ab_histogram_train_imagenet.npy "
-        "--output-path ssl-benchmark-output/color_bins_zhang --bin-size 10 --weights",
+        "--output ssl-benchmark-output/color_bins_zhang --bin-size 10 --weights",
         "from the histogram of above, without another look at the photos",
     ),
     Step(

@@ -271,7 +271,7 @@ def _need_torch() -> None:
     if missing := [name for name in ("torch", "cv2") if importlib.util.find_spec(name) is None]:
         raise MissingExtraError(
             f"features need {' and '.join(missing)}",
-            remedy='Install it: pip install "sslprep[color,torch]".',
+            remedy="Install them: pip install torch opencv-python-headless.",
         )
 
 

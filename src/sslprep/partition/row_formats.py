@@ -25,7 +25,7 @@ def import_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError(
-            "--format parquet needs pyarrow", remedy='Install it: pip install "sslprep[parquet]".'
+            "--format parquet needs pyarrow", remedy="Install it: pip install pyarrow."
         ) from error
     return pyarrow
 

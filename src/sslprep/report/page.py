@@ -193,7 +193,7 @@ def report(folder: Path, *, output: Path | None = None, overwrite: bool = False)
     if importlib.util.find_spec("jinja2") is None:
         raise MissingExtraError(
             "the report is laid out with Jinja2",
-            remedy='Install it: pip install "sslprep[report]".',
+            remedy="Install it: pip install jinja2.",
         )
     path = output or folder / "report.html"
     if path.is_dir():
