@@ -46,6 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# webdataset leaves its shards open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_blocks_run_one_after_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for library in ("torch", "datasets", "webdataset", "safetensors"):
         pytest.importorskip(library)
