@@ -251,6 +251,7 @@ def test_samples_equal_by_chance_are_right_when_their_seed_says_so(tmp_path: Pat
     [
         ({"sample": 2}, "is of another sample"),
         ({"k": 2}, "is of another sample"),
+        ({"seed": 1}, "names another seed than the manifest"),
         ({"kind": "x"}, "expected a lowshot-index of schema 1"),
         ({"schema": 9}, "expected a lowshot-index of schema 1"),
         ({"classes": []}, "lists other "),

@@ -34,9 +34,7 @@ GENERATOR = (
 )
 """Name and keying, as manifests and index files hold it; a changed draw must change it."""
 
-POSITIVES = 0
-NEGATIVES = 1
-ONE_MORE = 2
+POSITIVES, NEGATIVES, ONE_MORE = 0, 1, 2
 
 _WORD = 1 << 64
 
@@ -48,10 +46,7 @@ class Draws:
     Nested ones leave k out of the key, so that within a sample each k holds the smaller ones.
 
     Example:
-        >>> draws = Draws(0, nested=True)
-        >>> draws.positions(2, of=1000, sample=1, k=2, label=7).tolist()
-        [818, 85]
-        >>> draws.positions(4, of=1000, sample=1, k=4, label=7).tolist()
+        >>> Draws(0, nested=True).positions(4, of=1000, sample=1, k=4, label=7).tolist()
         [818, 85, 340, 559]
     """
 

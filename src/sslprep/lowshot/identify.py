@@ -1,8 +1,8 @@
 """`lowshot identify`: which published split a file is, by its content.
 
-`published_splits.tsv` holds facts about published splits (hashes, counts, where they are), not the
-splits. A `.npy` or JSON of target matrices is known by its numbers (C order, little-endian int32),
-a list of images by its lines, whatever their ends and with or without folders before the names.
+`published_splits.tsv` holds hashes and counts, not the splits. A target matrix is known by its
+numbers (C order, little-endian int32), a list of images by its lines, whatever their ends and with
+or without folders before the names.
 """
 
 from __future__ import annotations
@@ -75,16 +75,14 @@ class IdentifyResult:
 def identify(files: tuple[Path, ...]) -> IdentifyResult:
     """Name published splits by their content, and tell what is in any other list or sample.
 
-    Known are the VOC2007 low-shot samples of Goyal et al. 2019, the ImageNet subsets of SimCLR and
-    MSN, and the subsets of SuNCEt.
+    Known are the VOC2007 samples of Goyal et al. 2019 and the subsets of SimCLR, MSN and SuNCEt.
 
     Args:
         files: Lists of images (text, or .npy of strings), class ids (.npy), or target matrices
             (.npy or JSON).
 
     Raises:
-        AnnotationError: A text or JSON of another kind.
-        ArrayError: A .npy file of another kind.
+        SslprepError: A file of another kind.
     """
     known = {path: _read(path) for path in files}
     return IdentifyResult(files=tuple(_identify(path, held, known) for path, held in known.items()))

@@ -11,21 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep import manifest
+from sslprep import manifest, partition
 from sslprep.errors import AnnotationError, ArrayError, DatasetError, SslprepError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import read_text
 from sslprep.npy import read_array
-from sslprep.partition import (
-    ABSENT,
-    CLASSES_FILE,
-    IGNORE,
-    IMAGES,
-    LABELS,
-    PRESENT,
-    read_classes,
-    read_targets,
-)
 
 Names = Sequence[str] | NDArray[np.str_]
 Rows = NDArray[np.int64]
@@ -42,11 +32,9 @@ class LabelMatrix(NamedTuple):
 class ImageList(NamedTuple):
     """A list of images with one class each."""
 
-    images: list[str]  #: the images, as they stand in the list
-    #: the class of each: a class id, a name, or "" where a list as text does not tell
-    classes: Sequence[int | str]
-    #: whether it is a list as text, where folders before the names mean nothing
-    as_text: bool = False
+    images: list[str]
+    classes: Sequence[int | str]  #: ids or names; "" where a list as text does not tell
+    as_text: bool = False  #: a list as text, where folders before the names mean nothing
 
     @property
     def names(self) -> list[str]:
@@ -80,35 +68,23 @@ def read_label_matrix(path: Path) -> LabelMatrix:
     """Read multi-label targets, `.npy` (rows, classes) or JSON `{image id: {class name: label}}`.
 
     JSON is read by key: rows are the sorted image ids, columns the sorted class names, whatever
-    the order in the file, as in `train_images.npy` and in the 2019 scripts.
-
-    Raises:
-        ArrayError: Not an integer matrix, empty, or values other than 1, 0 and -1.
-        AnnotationError: Not such a JSON file.
+    the order in the file, as in `train_images.npy` and in the 2019 scripts. Another array is an
+    ArrayError, another JSON an AnnotationError.
     """
-    if is_json(path):
-        keys, labels, classes = read_targets(path)
-        if labels.ndim == 2:
-            return LabelMatrix(labels.astype(np.int8), keys, classes)
-        raise AnnotationError(
-            "holds one class id for each image",
-            where=path,
-            expected="{image id: {class name: label}}",
-            remedy="`lowshot places` takes class ids, as .npy.",
-        )
     hint = "One class id for each image is what `lowshot places` takes."
+    if is_json(path):
+        keys, labels, classes = partition.read_targets(path)
+        if labels.ndim == 1:
+            raise AnnotationError("holds one class id for each image", where=path, remedy=hint)
+        return LabelMatrix(labels.astype(np.int8), keys, classes)
     array = _read_integers(path, 2, "label matrix (images, classes)", hint)
-    bad = (array != PRESENT) & (array != ABSENT) & (array != IGNORE)
+    bad = (array != partition.PRESENT) & (array != partition.ABSENT) & (array != partition.IGNORE)
     _refuse(array, bad, path, "1 (present), 0 (absent) or -1 (ignore)")
     return LabelMatrix(array.astype(np.int8))
 
 
 def read_class_ids(path: Path) -> NDArray[np.int64]:
-    """Read single-label targets: `.npy` (rows,) or (rows, 1) of class ids, 0 or above.
-
-    Raises:
-        ArrayError: Not a list of integers, empty, or negative ids.
-    """
+    """Read single-label targets: `.npy` (rows,) or (rows, 1) of class ids, 0 or above."""
     hint = "A label matrix (images, classes) is what `lowshot voc` takes."
     array = _read_integers(path, 1, "one class id for each image", hint)
     _refuse(array, (array < 0) | (array > np.iinfo(np.int64).max), path, "class ids of 0 or above")
@@ -170,8 +146,7 @@ class Classes:
     rows: int  #: rows of the full targets
     ids: list[int]  #: class ids that occur, or columns, ascending
     positives: list[Rows]  #: rows of each class, ascending
-    #: rows known not to be of each class (multi-label), else `None`
-    negatives: list[Rows] | None = None
+    negatives: list[Rows] | None = None  #: rows not of each class (multi-label)
     names: tuple[str, ...] = ()  #: names of the classes, where known, else empty
 
     @property
@@ -193,15 +168,14 @@ def classes_of(labels: NDArray[Any]) -> Classes:
     """
     if labels.ndim == 2:
         columns = np.ascontiguousarray(labels.T)
-        ones, zeros = ([np.flatnonzero(c == v) for c in columns] for v in (PRESENT, ABSENT))
+        values = (partition.PRESENT, partition.ABSENT)
+        ones, zeros = ([np.flatnonzero(c == value) for c in columns] for value in values)
         return Classes(rows=len(labels), ids=[*range(len(ones))], positives=ones, negatives=zeros)
-    if bool((labels[1:] >= labels[:-1]).all()):
-        rows = np.arange(len(labels))
-    elif int(labels.max()) < 1 << 16:
+    rows = np.arange(len(labels))
+    if not bool((labels[1:] >= labels[:-1]).all()):
         # NumPy's stable sort of 16-bit integers is a radix sort: five times faster.
-        rows = np.argsort(labels.astype(np.uint16), kind="stable")
-    else:
-        rows = np.argsort(labels, kind="stable")
+        small = labels.astype(np.uint16) if int(labels.max()) < 1 << 16 else labels
+        rows = np.argsort(small, kind="stable")
     ordered = labels[rows]
     starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     ids = ordered[[0, *starts]].tolist()
@@ -223,8 +197,20 @@ def read_images(path: Path, rows: int, targets: Path) -> NDArray[np.str_]:
 
 def images_beside(targets: Path) -> Path | None:
     """Return the image list that the data commands write beside `…_labels.npy`, if it is there."""
-    path = targets.with_name(targets.name.removesuffix(LABELS) + IMAGES)
-    return path if targets.name.endswith(LABELS) and path.is_file() else None
+    path = targets.with_name(targets.name.removesuffix(partition.LABELS) + partition.IMAGES)
+    return path if targets.name.endswith(partition.LABELS) and path.is_file() else None
+
+
+def read_full(
+    path: Path, images: Path | None, multi_label: bool
+) -> tuple[NDArray[Any], Names | None]:
+    """Read full labels of either kind, and the names of their rows, where they are at hand."""
+    if multi_label:
+        matrix = read_label_matrix(path)
+        return matrix.labels, matrix.images
+    labels = read_class_ids(path)
+    place = images if images and images.exists() else images_beside(path)
+    return labels, read_images(place, len(labels), path) if place else None
 
 
 def row_names(
@@ -237,6 +223,8 @@ def row_names(
     place = given or images_beside(path)
     if place is None or (given is None and targets.images is not None):
         return targets.images, ()
+    if given is not None:
+        inputs.add_file(given)
     try:
         images = read_images(place, len(targets.labels), path)
     except ArrayError as error:
@@ -259,17 +247,12 @@ def is_image_of(image: str, id_: str) -> bool:
     """Tell whether a path in an image list can be the image that JSON targets call `id_`.
 
     Example:
-        >>> is_image_of("/VOC2007/JPEGImages/000012.jpg", "000012")
-        True
-        >>> is_image_of("val2014/COCO_val2014_000000000042.jpg", "42")
-        True
-        >>> is_image_of("/VOC2007/JPEGImages/000013.jpg", "000012")
-        False
+        >>> is_image_of("JPEGImages/000012.jpg", "000012"), is_image_of("COCO_val_0042.jpg", "42")
+        (True, True)
     """
     ours, theirs = PurePosixPath(image), PurePosixPath(id_)
     number = ours.stem.rpartition("_")[2]
-    # isdecimal and not isdigit: int() takes no superscripts.
-    same_number = id_.isdecimal() and number.isdecimal() and int(id_) == int(number)
+    same_number = id_.isdecimal() and id_.lstrip("0") == number.lstrip("0")
     return same_number or theirs.name in (ours.name, ours.stem) or theirs.stem == ours.stem
 
 
@@ -281,11 +264,11 @@ def class_names(
     There are no names where there is no file or it does not fit. Of columns (multi-label sets)
     the file's order counts, not its ids.
     """
-    place = path.parent / CLASSES_FILE
+    place = path.parent / partition.CLASSES_FILE
     if not place.is_file():
         return (), ()
     try:
-        classes = read_classes(path.parent)
+        classes = partition.read_classes(path.parent)
     except DatasetError as error:
         return (), (f"{error}; classes stay without names",)
     names = {n if columns else record.id: record.name for n, record in enumerate(classes)}
@@ -304,10 +287,7 @@ def read_list(path: Path) -> ImageList:
 
     The class of an image is the number after it (`cat/1.jpg 0`), else its folder
     (`n01440764/x.JPEG`), else what stands before the first `_` (`n01440764_10026.JPEG`). Bare
-    numbers (rows of CIFAR-10) are images without a class.
-
-    Raises:
-        AnnotationError: A line that is none of these, or no line.
+    numbers (rows of CIFAR-10) are images without a class. Another line is an AnnotationError.
     """
     images, classes = [], []
     for number, line in enumerate(read_text(path, AnnotationError).splitlines(), 1):
@@ -332,8 +312,8 @@ def class_of(image: str) -> str:
     """Return the class that an image's path tells: its folder, else what is before the first `_`.
 
     Example:
-        >>> class_of("train/n01440764/x.JPEG"), class_of("n01440764_10026.JPEG"), class_of("7")
-        ('n01440764', 'n01440764', '')
+        >>> class_of("train/n01440764/x.JPEG"), class_of("n02_10026.JPEG"), class_of("7")
+        ('n01440764', 'n02', '')
     """
     path = PurePosixPath(image)
     return path.parent.name or path.stem.partition("_")[0] * ("_" in path.stem)

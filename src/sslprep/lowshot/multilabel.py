@@ -29,10 +29,8 @@ def sample_matrix(shape: tuple[int, int], drawn: Drawn) -> NDArray[np.int32]:
     """Make the targets of a sample: int32 (rows, classes), -1 wherever nothing was drawn.
 
     Example:
-        >>> sample_matrix((3, 2), Drawn([[0], [2]], [[2], [1]]))
-        array([[ 1, -1],
-               [-1,  0],
-               [ 0,  1]], dtype=int32)
+        >>> sample_matrix((3, 2), Drawn([[0], [2]], [[2], [1]])).tolist()
+        [[1, -1], [-1, 0], [0, 1]]
     """
     matrix = np.full(shape, IGNORE, np.int32)
     for label, (ones, zeros) in enumerate(zip(drawn.positives, drawn.negatives or [], strict=True)):
@@ -42,12 +40,7 @@ def sample_matrix(shape: tuple[int, int], drawn: Drawn) -> NDArray[np.int32]:
 
 
 def wrong_labels(matrix: NDArray[np.int8], full: NDArray[np.int8]) -> list[str]:
-    """Say which labels of a sample are neither those of the full targets nor -1.
-
-    Example:
-        >>> wrong_labels(np.array([[1, -1]], np.int8), np.array([[0, 1]], np.int8))
-        ['row 0, class 0 is 1, and 0 in the full targets']
-    """
+    """Say which labels of a sample are neither those of the full targets nor -1."""
     if matrix.shape != full.shape:
         return [f"has shape {matrix.shape}, and the full targets {full.shape}"]
     return [
@@ -107,10 +100,8 @@ def draw_multilabel_samples(
     draws = Draws(seed, nested)
     stem = targets.name.split(".")[0]
     if not stem:
-        raise ParameterError(
-            f"{targets.name} has nothing before its first dot to name the samples after",
-            where=targets,
-        )
+        what = "has nothing before its first dot to name the samples after"
+        raise ParameterError(what, where=targets)
     data = [(stem, ".npy"), (stem, ".json")][: 1 + is_json(targets)]
     with SampleSet(output, stem, data, sizes, num_samples, draws, overwrite) as out:
         inputs = manifest.Inputs(hash_inputs=hash_inputs)

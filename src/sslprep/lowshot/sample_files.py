@@ -40,8 +40,7 @@ from sslprep.results import result
 logger = logging.getLogger(__name__)
 
 KIND = "lowshot"
-INDEX_KIND = "lowshot-index"
-SCHEMA = 1
+INDEX_KIND, SCHEMA = "lowshot-index", 1
 SAMPLE_NAME = re.compile(
     r"(?P<stem>[^.].*)_sample(?P<sample>[1-9]\d{0,8})_"
     r"(?:k(?P<k>[1-9]\d{0,8})|(?P<share>fraction|balanced)(?P<fraction>\d(?:\.\d+)?(?:e-\d+)?))"
@@ -130,9 +129,6 @@ class SampleSet(OutputSet):
     Replacing a size replaces all of it: what its manifest lists and this run does not write, such
     as a third sample where two are asked for, is removed with a warning. Other sizes are not
     touched, nor are samples that no manifest lists (those of the 2019 scripts).
-
-    Raises:
-        OutputError: A file of one of the sizes exists, or cannot be written.
     """
 
     def __init__(
@@ -300,11 +296,8 @@ class SampleFiles:
 def find_samples(place: Path) -> list[SampleFiles]:
     """Find all samples in a folder and below it by their names, sorted by stem, size and number.
 
-    A file is one list of images as text, of as many images a class as its name says.
-
-    Raises:
-        DatasetError: There is no such folder, or one in it cannot be read: what is in it would be
-            taken for absent.
+    A file is one list of images as text, of as many images a class as its name says. A folder that
+    cannot be read is a DatasetError: what is in it would be taken for absent.
     """
 
     def refuse(error: OSError) -> None:

@@ -15,8 +15,7 @@ from sslprep.lowshot.sample_files import SampleSet, SamplesWritten
 from sslprep.lowshot.sizes import sizes_asked
 from sslprep.parameters import NotNegative, Positive, command
 
-STEM = "train"
-"""What samples are called, whatever the input is called: as in 2019."""
+STEM = "train"  # whatever the input is called: as in 2019
 LABEL_MEANING = {"n": "class id of the full targets"}
 
 Share = Annotated[float, Meta(gt=0, le=1)]

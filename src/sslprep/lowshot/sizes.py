@@ -87,18 +87,14 @@ def sizes_asked(
     if k_values is not None and fraction is not None:
         raise ParameterError("--k-values and --fraction exclude each other", expected="one of them")
     if balanced and fraction is None:
-        raise ParameterError(
-            "--balanced is given without --fraction",
-            expected="a fraction, such as --fraction 0.01",
-            remedy="With --k-values every class has the same number of images anyway.",
-        )
+        hint = "With --k-values every class has the same number of images anyway."
+        raise ParameterError("--balanced is given without --fraction", remedy=hint)
     flag, values = "--fraction", sorted(fraction or ())
     if fraction is None:
         flag, values = "--k-values", sorted(k_values or DEFAULT_K_VALUES)
     repeated = sorted({str(v) for v, w in pairwise(values) if v == w})
     if repeated:
-        text = f"{flag} repeats {', '.join(repeated)}"
-        raise ParameterError(text, expected="each number once")
+        raise ParameterError(f"{flag} repeats {', '.join(repeated)}", expected="each number once")
     if fraction is None:
         return tuple(Size(k=int(k)) for k in values)
     return tuple(Size(fraction=share, balanced=balanced) for share in values)
@@ -142,9 +138,8 @@ def possible_sizes(
 ) -> tuple[list[Size], tuple[str, ...]]:
     """Return the sizes that every class allows, and warnings of those left out.
 
-    Raises:
-        NotEnoughError: Some size is impossible and `skip_impossible` is off, or none is left.
-            The text names every class and size that is short, and the largest k that works.
+    Where none is left, or none may be left out, the NotEnoughError names every class and size that
+    is short, and the largest k that works.
     """
     largest = largest_k(classes)
     possible = [size for size in sizes if needs(size, classes) <= largest]

@@ -23,12 +23,9 @@ from sslprep.lowshot.labels import (
     LabelMatrix,
     Names,
     classes_of,
-    images_beside,
     is_image_of,
     label_kinds,
-    read_class_ids,
-    read_images,
-    read_label_matrix,
+    read_full,
 )
 from sslprep.lowshot.multilabel import wrong_labels
 from sslprep.lowshot.sample_files import (
@@ -58,12 +55,9 @@ class Sample:
     sample: int  #: its number
     classes: int = 0  #: number of classes
     positives: int = 0  #: positives (single-label: images) in all classes together
-    #: negatives in all classes together; `None` for single-label samples
-    negatives: int | None = None
-    #: whether every label is that of the full targets; `None`: they are not at hand
-    subset: bool | None = None
-    #: whether drawing again by the manifest's seed gives this very sample; `None`: not tried
-    redrawn: bool | None = None
+    negatives: int | None = None  #: the same; `None` for single-label samples
+    subset: bool | None = None  #: whether every label is the full targets'; `None`: not known
+    redrawn: bool | None = None  #: whether the manifest's seed draws it; `None`: not tried
     whole: bool = False  #: whether every class is drawn whole, so that all samples must be equal
     content: str = ""  #: SHA-256 of what it holds; empty: it cannot be read
     problems: tuple[str, ...] = ()  #: what is wrong
@@ -137,7 +131,7 @@ def verify_samples(
     if found and fits and not fits & {s.multi_label for s in found}:
         kind = "a label matrix (images, classes)" if found[0].multi_label else "a list of class ids"
         raise ArrayError("does not fit the samples", where=targets, expected=kind)
-    load = functools.cache(_load)
+    load = functools.cache(lambda *what: Original(*read_full(*what)))
     checked: list[Sample] = []
     unproven: list[str] = []
     for (folder, stem), members in groupby(found, key=lambda s: (s.folder, s.stem)):
@@ -198,8 +192,7 @@ def _read(found: SampleFiles) -> tuple[LabelMatrix | ImageList | SslprepError, I
 def equal_samples(samples: Sequence[Sample]) -> list[str]:
     """Find samples of one size that are equal where they could differ.
 
-    Equal samples are right where every class is drawn whole, and where drawing them again by
-    their seed shows that it happened by chance (few images, small k).
+    They must be equal where every class is drawn whole, and may be where their seed draws them so.
     """
     return [
         f"{one.file} and {other.file.name} are equal"
@@ -261,15 +254,6 @@ class _Case(NamedTuple):
     reason: str  # why one of them is not known
 
 
-def _load(path: Path, images: Path | None, multi_label: bool) -> Original:
-    if multi_label:
-        matrix = read_label_matrix(path)
-        return Original(matrix.labels, matrix.images)
-    labels = read_class_ids(path)
-    place = images if images and images.exists() else images_beside(path)
-    return Original(labels, read_images(place, len(labels), path) if place else None)
-
-
 def _drawn_from(
     found: SampleFiles,
     record: manifest.Manifest | None,
@@ -315,12 +299,7 @@ def _draws(record: manifest.Manifest) -> Draws | None:
 
 
 def wrong_counts(held: Held, size: Size, full: Classes | None, multi_label: bool) -> list[str]:
-    """Say which classes have other than k positives and, multi-label, (classes - 1)·k negatives.
-
-    Example:
-        >>> wrong_counts({0: ([1], []), 1: ([2, 3], [])}, Size(k=1), None, False)
-        ['class 1 has 2 images; expected 1']
-    """
+    """Say which classes have other than k positives and, multi-label, (classes - 1)·k negatives."""
     totals: dict[int | str, int] = dict.fromkeys(held, 0)  # not known
     if full is not None:
         totals = dict(zip(full.ids, map(len, full.positives), strict=True))

@@ -43,7 +43,15 @@ def make() -> dict[str, bytes]:
             nested=True,
             seed=2019,
         )
-        for part in ("voc", "places"):
+        draw_singlelabel_samples(
+            images=folder / "train_images.npy",
+            targets=folder / "train_labels.npy",
+            output=folder / "balanced",
+            fraction=(0.2,),
+            balanced=True,
+            num_samples=3,
+        )
+        for part in ("voc", "places", "balanced"):
             for path in (folder / part).iterdir():
                 if not path.name.endswith(".manifest.json"):
                     files[path.name] = path.read_bytes()
