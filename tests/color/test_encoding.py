@@ -62,7 +62,7 @@ def test_rows_need_not_sum_to_1() -> None:
         (lambda: encode([np.nan, 0], POINTS), ArrayError, "not finite"),
         (lambda: encode([0, 0], POINTS.T), ArrayError, r"points have shape \(2, 313\)"),
         (lambda: encode([0, 0], POINTS, neighbors=0), ParameterError, "neighbors is 0"),
-        (lambda: encode([0, 0], POINTS, neighbors=310), ParameterError, "neighbors is 310"),
+        (lambda: encode([0, 0], POINTS, neighbors=314), ParameterError, "neighbors is 314"),
         (lambda: encode([0, 0], POINTS, sigma=0), ParameterError, "sigma is 0"),
         (lambda: decode(np.ones(3), POINTS), ArrayError, r"have shape \(3,\)"),
         (lambda: decode(np.zeros(313), POINTS), ArrayError, "all 0"),

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import shutil
 import struct
 import tarfile
@@ -180,6 +181,22 @@ class TestSources:
         monkeypatch.setattr(images_module, "members", None)  # as the client would call it
         source = images_module.open_images(str(tmp_path / "shards"), None, manifest.Inputs())
         assert [chunk.span for chunk in source.chunks()] == [(0, None)] * 3
+
+    def test_a_shard_that_changed_is_another_input(self, photos: list[str], tmp_path: Path) -> None:
+        _as_shards(photos, tmp_path / "shards", "", ".tar")
+
+        def identity() -> str:
+            shards = str(tmp_path / "shards")
+            return images_module.open_images(shards, None, manifest.Inputs()).identity
+
+        first = identity()
+        assert identity() == first
+        os.utime(tmp_path / "shards" / "shard-001.tar", (1, 1))
+        second = identity()
+        with open(tmp_path / "shards" / "shard-001.tar", "ab") as file:
+            file.write(b"\0")
+        os.utime(tmp_path / "shards" / "shard-001.tar", (1, 1))
+        assert len({first, second, identity()}) == 3
 
     def test_a_folder_that_changes_meanwhile_is_noticed(
         self, photos: list[str], tmp_path: Path
