@@ -6,7 +6,6 @@ Results come as they are done, whatever the order. A worker that dies or hangs c
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
 import math
@@ -26,8 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from sslprep.errors import MissingExtraError, ParameterError, WorkersLostError
 
@@ -35,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
+_END = object()
 _START = 60.0
 """Seconds that a worker may take to start, on a busy machine or a slow file system."""
 Lost = list[tuple[Any, str]]
@@ -75,7 +74,8 @@ def open_executor(
     if scheduler is None and jobs == 1:
         yield None
         return
-    with Processes(jobs or cores()) if scheduler is None else Dask(scheduler) as executor:
+    executor = Processes(jobs or cores()) if scheduler is None else Dask(scheduler)
+    with contextlib.closing(executor):
         yield executor
 
 
@@ -155,19 +155,11 @@ class Processes:
         self.count = count
         self._workers: dict[Connection, _Worker] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End all workers, whatever they are at."""
         for worker in self._workers.values():
             worker.process.kill()
-            worker.process.wait()
-            worker.pipe.close()
+            worker.end()
         self._workers.clear()
 
     def _start(self) -> _Worker:
@@ -238,6 +230,7 @@ class Processes:
         finally:
             for worker in [worker for worker in workers.values() if worker.chunks]:
                 del workers[worker.pipe]
+                worker.process.kill()
                 worker.end()
 
     def _hand_out(
@@ -245,14 +238,9 @@ class Processes:
     ) -> None:
         """Give every worker two chunks: it has the second before we have taken the first."""
         for _ in range(2 * self.count - sum(len(w.chunks) for w in self._workers.values())):
-            chunk: _A
-            if again:
-                chunk = again.popleft()
-            else:
-                try:
-                    chunk = next(source)
-                except StopIteration:
-                    return
+            chunk: Any = again.popleft() if again else next(source, _END)
+            if chunk is _END:
+                return
             worker = min(self._workers.values(), key=lambda w: len(w.chunks), default=None)
             if worker is None or (worker.chunks and len(self._workers) < self.count):
                 worker = self._start()
@@ -327,15 +315,8 @@ class Dask:
             logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
         self._check_versions()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let the cluster go."""
         self._client.close()
 
     def _check_versions(self) -> None:
@@ -427,21 +408,3 @@ class Dask:
             for key in keys.keys() & set(tasks):
                 self._hung.add(address)
                 _lose(pending.pop(keys.pop(key)), f"{address} hung", lost)
-
-
-def _numbered(function: Callable[[_A], _R], item: tuple[int, _A]) -> tuple[int, _R]:
-    return item[0], function(item[1])
-
-
-def map_chunks(
-    function: Callable[[_A], _R], chunks: Iterable[_A], executor: Processes | Dask | None
-) -> Iterator[_R]:
-    """Yield the results of `completed` in the order of the chunks; it goes when nobody asks."""
-    waiting: dict[int, _R] = {}
-    first = 0
-    work = functools.partial(_numbered, function)
-    for _, (number, result) in completed(work, enumerate(chunks), executor):
-        waiting[number] = result
-        while first in waiting:
-            yield waiting.pop(first)
-            first += 1

@@ -222,7 +222,7 @@ JOBS = (
         _bins,
         lambda a, out: [
             *("--points", a / "bins" / "pts_in_hull_train_imagenet_bin20.npy"),
-            *("--output_file", out / "plot.png"),
+            *("--output_file", out / "plot.svg"),
         ],
         victim="bins/pts_in_hull_train_imagenet_bin20.npy",
     ),

@@ -14,7 +14,7 @@ import pytest
 
 from sslprep import executors
 from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
-from sslprep.executors import Lost, completed, map_chunks, open_executor
+from sslprep.executors import Lost, completed, open_executor
 from sslprep.npy import read_array
 
 
@@ -22,7 +22,6 @@ def test_processes_give_the_results_of_one_process() -> None:
     chunks = range(-50, 0)
     with open_executor(2) as pool:
         assert sorted(completed(abs, chunks, pool)) == list(completed(abs, chunks, None))
-        assert list(map_chunks(abs, chunks, pool)) == list(map(abs, chunks))
     with open_executor(1) as pool:
         assert pool is None
 

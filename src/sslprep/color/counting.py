@@ -142,7 +142,7 @@ def count_watched(settings: Settings, timeout: float, chunk: Chunk) -> Counts:
     where memory ran out, the process was killed.
     """
     deaths: Counter[int] = Counter()
-    with tempfile.NamedTemporaryFile() as notes, Processes(1) as process:
+    with tempfile.NamedTemporaryFile() as notes, contextlib.closing(Processes(1)) as process:
         while True:
             lost: Lost = []
             watched = dataclasses.replace(chunk, notes=notes.name)
