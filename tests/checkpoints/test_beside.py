@@ -213,6 +213,18 @@ def test_types_are_named_and_bfloat16_is_widened(container: str, tmp_path: Path)
         found[("float8",)].load()
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "complex64", "float8_e4m3fn"])
+def test_inspect_names_types_that_conversions_refuse(name: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from sslprep.inspection.command import inspect
+
+    state = {"conv1.weight": torch.ones(64, 3, 7, 7).to(getattr(torch, name))}
+    for block in range(3):
+        state[f"layer1.{block}.conv1.weight"] = torch.ones(64, 256 if block else 64, 1, 1)
+    (tmp_path / "a.pth").write_bytes(saved(state, "zip"))
+    assert name in inspect(tmp_path / "a.pth").text()
+
+
 def test_safetensors_of_wider_types(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     library = pytest.importorskip("safetensors.torch")

@@ -130,7 +130,7 @@ def channel_order(model: Model) -> str:
 
 def _energies(model: Model) -> str:
     """Return the share of each input channel in the energy of conv1, for those who can read it."""
-    if "conv1_w" not in model.names:
+    if "conv1_w" not in model.names or model.stored[model.sources["conv1_w"]].dtype.kind != "f":
         return ""
     weights = np.asarray(model.load("conv1_w"), np.float64)
     energy = np.square(weights).sum(axis=(0, 2, 3))
