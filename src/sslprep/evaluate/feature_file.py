@@ -143,8 +143,8 @@ def _refuse_same_images(train: Features, test: Features, used: NDArray[np.intp] 
         problem = _too_many(sum(path in ours for path in theirs), len(theirs), "images")
     if problem is None:
         rows = range(len(train.rows)) if used is None else used.tolist()
-        known = {train.rows[row].tobytes() for row in rows}
-        common = sum(row.tobytes() in known for row in test.rows)
+        known = {hash(train.rows[row].tobytes()) for row in rows}
+        common = sum(hash(row.tobytes()) in known for row in test.rows)
         problem = _too_many(common, len(test.rows), "rows")
     if problem:
         raise ParameterError(

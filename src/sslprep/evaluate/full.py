@@ -32,6 +32,8 @@ FILE, SCORES_FILE, MANIFEST = "full_ap.json", "full_scores.npy", "full_ap.manife
 _MOST_ROWS = 30_000
 _TOGETHER = 5
 """Classes of one thread, trained side by side, with three folds each."""
+_THREADS = 4
+"""At most: each holds a copy of the products in float32."""
 
 
 class FullMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +122,7 @@ def _train_all(
     with (
         console.progress(labels.shape[1], "classes") as advance,
         threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(cores()) as pool,
+        ThreadPoolExecutor(min(cores(), _THREADS)) as pool,
     ):
         for part in pool.map(lambda part: train_classes(products, part, protocol), parts):
             found.append(part)

@@ -18,7 +18,8 @@ from sslprep.evaluate.protocols import FOLDS
 from sslprep.evaluate.svm import Floats, Trained, Trainer
 from sslprep.executors import cores
 
-Rows = NDArray[np.intp]
+_THREADS = 4
+"""At most: each holds its own part of the products, some 200 MB for VOC2007 at k = 96."""
 _SHARING = 32
 """Classes of one thread, where all train on the same rows."""
 
@@ -36,7 +37,7 @@ class TrainingRows:
 
     k: int
     sample: int
-    rows: Rows
+    rows: NDArray[np.intp]
     labels: Labels
 
     @property
@@ -169,7 +170,7 @@ def _for_each_group(
             )
         )
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(cores(), _THREADS)) as pool:
         for _ in pool.map(work_from, range(0, classes, step)):
             pass  # what a thread raises is raised here
 
