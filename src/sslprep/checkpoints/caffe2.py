@@ -41,7 +41,7 @@ def warn_of_order(model: Model, channels: Order | None, *, reverse: bool) -> Non
     if known is not None and reverse != (known == "rgb"):
         end = "RGB" if known == "rgb" else "reversed once too often"
         model.warn(f"conv1 takes {known.upper()} as noted when it was written; now it is {end}")
-    elif known is None and channels is None and not model.caffe2:
+    elif known is None and channels is None and not model.known_order:
         what = "taken for RGB and reversed" if reverse else "left in the order it has"
         model.warn(f"nothing says which order conv1's channels have; they are {what}")
 
@@ -118,6 +118,8 @@ def convert_caffe2(
         weights = source.weights()
         blobs = with_statistics(source, weights, batchnorm.EPS)
         takes = source.preprocessing
+        if takes.order in ("RGB", "BGR") and channels not in (None, takes.order.lower()):
+            source.preprocessing = takes = takes.reversed()
         reverse = reverses(source, channels, bgr2rgb)
         if takes.order in ("RGB", "BGR"):
             warn_of_order(source, channels, reverse=reverse)

@@ -164,7 +164,7 @@ def _notes(
     target: str, model: Model, chosen: Mapping[str, Any], takes: Preprocessing, *, decomposed: bool
 ) -> list[str]:
     name = "Detectron2" if target == "detectron2" else "Detectron"
-    notes = []
+    notes = [takes.text()]
     if chosen:
         text = ", ".join(f"{key} {value}" for key, value in chosen.items())
         notes.append(f"Set in {name}: {text}")
@@ -175,7 +175,6 @@ def _notes(
         )
         if "MODEL.RESNETS.DEPTH" not in chosen:
             notes.append("Detectron2 has no DEPTH for these blocks; it must be taught them.")
-    notes.append(takes.text())
     if target == "detectron" and takes.divides and len(takes.mean) == 3:
         notes.append(
             "Detectron does not divide pixels by 255 and the std; without --absorb_std the input "

@@ -90,11 +90,12 @@ def _windows(layer: Layer, x: Floats) -> Iterator[tuple[int, int, Floats]]:
 def _convolve(layer: Layer, x: Floats, blobs: Blobs) -> Floats:
     weights = _blob(blobs, f"{layer.name}_w")
     groups = len(x) // weights.shape[1]
-    weights = weights.reshape(groups, -1, *weights.shape[1:])
+    # One contiguous matrix for each position of the window: BLAS takes no others.
+    weights = weights.reshape(groups, -1, *weights.shape[1:]).transpose(3, 4, 0, 1, 2).copy()
     total: Any = 0.0
     for i, j, window in _windows(layer, _pad(x, layer.pad, 0.0)):
         met = window.reshape(groups, len(x) // groups, -1)
-        total = total + weights[:, :, :, i, j] @ met
+        total = total + weights[i, j] @ met
         shape = window.shape[1:]
     result: Floats = total.reshape(-1, *shape)
     return result + _blob(blobs, f"{layer.name}_b")[:, None, None] if layer.bias else result

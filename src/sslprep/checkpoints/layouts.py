@@ -146,11 +146,6 @@ _HUGGING_FACE = re.compile(
     r"\.(?:(?P<shortcut>shortcut)|layer\.(?P<number>[0-2])))"
     r"\.(?P<kind>convolution|normalization)\.(?P<param>\w+)"
 )
-_SIMCLR2 = re.compile(
-    r"net\.(?:0\.(?P<stem>0|1\.0)|(?P<stage>[1-4])\.blocks\.(?P<block>[0-9]+)"
-    r"\.(?:projection\.(?P<shortcut>shortcut|bn\.0)|net\.(?P<number>0|1\.0|2|3\.0|4|5\.0)))"
-    r"\.(?P<param>weight|bias|running_mean|running_var)"
-)
 
 
 def _msra(name: str) -> BlobName | None:
@@ -175,28 +170,11 @@ def _hugging_face(name: str) -> BlobName | None:
     if match["stage"] is None:
         place = "bn1" if norm else "conv1"
     else:
-        place = f"layer{int(match['stage']) + 1}.{match['block']}."
-        place += _within(norm, None if match["shortcut"] else int(match["number"]) + 1)
+        within = f"downsample.{int(norm)}"
+        if not match["shortcut"]:
+            within = f"{'bn' if norm else 'conv'}{int(match['number']) + 1}"
+        place = f"layer{int(match['stage']) + 1}.{match['block']}.{within}"
     return parse_torch(f"{place}.{match['param']}")
-
-
-def _simclr2(name: str) -> BlobName | None:
-    match = _SIMCLR2.fullmatch(name)
-    if match is None:
-        return None
-    if match["stem"]:
-        place = "conv1" if match["stem"] == "0" else "bn1"
-    else:
-        number = match["number"] or match["shortcut"]
-        norm = number.endswith(".0")
-        place = f"layer{match['stage']}.{match['block']}."
-        place += _within(norm, None if match["shortcut"] else int(number[0]) // 2 + 1)
-    return parse_torch(f"{place}.{match['param']}")
-
-
-def _within(norm: bool, number: int | None) -> str:
-    """Return torchvision's name of a convolution or norm in a block; `None` is the shortcut."""
-    return f"downsample.{int(norm)}" if number is None else f"{'bn' if norm else 'conv'}{number}"
 
 
 NAMINGS: Mapping[str, Naming] = {
@@ -205,7 +183,6 @@ NAMINGS: Mapping[str, Naming] = {
     "detectron2": parse_detectron2,
     "lightly": _lightly,
     "hugging face": _hugging_face,
-    "simclr2": _simclr2,
 }
 
 

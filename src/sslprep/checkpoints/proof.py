@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.atomic import OutputSet
 from sslprep.checkpoints.account import Fate, names_text
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import EPS
@@ -163,33 +162,9 @@ def target_stages(
     return {stage: output[0].numpy() for stage, output in stages.items()}
 
 
-def record(stages: Mapping[str, float] | None, picture: Path | None) -> dict[str, Any]:
-    """Return what a manifest says of a proof.
-
-    Not the differences themselves: they are rounding, so they depend on the processor and the
-    number of threads, and equal input must give equal bytes. They go to a file of their own
-    (`measured_name`), which the manifest does not list.
-    """
-    if stages is None:
-        return {}
-    return {
-        "proof": {
-            "largest_relative_difference_below": LIMIT,
-            "stages": list(stages),
-            "picture": "scikit-image astronaut" if picture is None else str(picture),
-        }
-    }
-
-
 def measured_name(output: Path) -> str:
     """Return the name of the file of measured differences beside an output."""
     return f"{output.name}.check.json"
-
-
-def save_measured(out: OutputSet, output: Path, stages: Mapping[str, float] | None) -> None:
-    """Write the differences as this machine measured them; call it after the manifest."""
-    if stages is not None:
-        out.save_json(measured_name(output), {"largest_relative_difference": stages})
 
 
 def compare(

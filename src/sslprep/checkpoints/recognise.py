@@ -229,9 +229,7 @@ def check_shapes(network: Network, shapes: Shapes, channels: int) -> None:
             other = given[layer.takes[1]][0]
             if width is not None and other is not None and width != other:
                 last = layer.takes[0].removesuffix("_bn")
-                problems.append(
-                    f"{last}_w has shape {shapes[f'{last}_w']}, not {_text((other, ...))}"
-                )
+                problems.append(f"{last}_w gives {width} channels, not {other}")
             width = other if width is None else width
         if layer.op in ("conv", "max", "average"):
             side = (side + 2 * layer.pad - layer.kernel) // layer.stride + 1
@@ -239,45 +237,40 @@ def check_shapes(network: Network, shapes: Shapes, channels: int) -> None:
     raise_together(problems, remedy="The file is not the network that its names say.")
 
 
-_Wanted = tuple[Any, ...]
+_Wanted = tuple[int | None, ...]
 
 
 def _wanted(
     layer: Layer, width: int | None, side: int, shapes: Shapes
 ) -> Iterator[tuple[str, _Wanted]]:
-    """Yield each blob of a layer and its shape; `None` is any length, a set is a choice."""
+    """Yield each blob of a layer and its shape; `None` is any length."""
     weights = shapes.get(f"{layer.name}_w", ())
-    out = weights[0] if weights else None
     if layer.op == "norm":
         yield from ((name, (width,)) for name in layer.blobs)
         return
     if layer.op == "conv":
-        takes: Any = width
-        if width is not None and layer.grouped:
-            takes = {width // n for n in range(1, width + 1) if width % n == 0}
-            if layer.grouped > 1:
-                takes = {width, width // layer.grouped}
+        takes = width
+        if width is not None and layer.grouped and len(weights) == 4 and weights[1]:
+            groups, rest = divmod(width, weights[1])
+            allowed = (1, layer.grouped) if layer.grouped > 1 else (groups,)
+            takes = weights[1] if not rest and groups in allowed else width
         yield f"{layer.name}_w", (None, takes, layer.kernel, layer.kernel)
     elif layer.op == "fc":
         yield f"{layer.name}_w", (None, None if width is None else width * side * side)
     if f"{layer.name}_b" in layer.blobs:
-        yield f"{layer.name}_b", (out,)
+        yield f"{layer.name}_b", weights[:1] or (None,)
 
 
 def _fits(shape: Shape, wanted: _Wanted) -> bool:
     return len(shape) == len(wanted) and all(
-        length > 0 if want is None else length in want if isinstance(want, set) else length == want
+        length > 0 if want is None else length == want
         for length, want in zip(shape, wanted, strict=True)
     )
 
 
 def _text(wanted: _Wanted) -> str:
-    def one(want: Any) -> str:
-        if isinstance(want, set):
-            return " or ".join(str(n) for n in sorted(want, reverse=True)[:3])
-        return "any" if want is None else "…" if want is ... else str(want)
-
-    return f"({', '.join(map(one, wanted))}{',' * (len(wanted) == 1)})"
+    lengths = ", ".join("any" if want is None else str(want) for want in wanted)
+    return f"({lengths}{',' * (len(wanted) == 1)})"
 
 
 def missing_blobs(network: Network, names: Iterable[str], *, folded: bool = False) -> list[str]:

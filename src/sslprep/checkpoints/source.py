@@ -103,6 +103,13 @@ class Model:
         return len(self.preprocessing.mean)
 
     @property
+    def known_order(self) -> bool:
+        """Whether the file or its layout says which order conv1's channels have."""
+        layout = self.encoder.layout
+        known = layout is not None and bool(layout.encoder)
+        return known or self.caffe2 or self.encoder.naming == "detectron2"
+
+    @property
     def describe(self) -> str:
         """What it is, such as `R-50, Jigsaw with 9 towers` or `R-50 (MoCo v1/v2, DenseCL)`."""
         text = self.network.describe
