@@ -28,7 +28,6 @@ from sslprep.input_files import what_it_is
 from sslprep.npy import parse_array_header
 
 Container = Literal["pickle", "npy", "zip", "legacy", "safetensors"]
-Format = Literal["caffe2-pickle", "caffe2-npy", "detectron2-pickle", "torch", "safetensors"]
 Key = tuple[str, ...]
 """Where something stands in a file: the keys and list indexes from the top down to it."""
 Value = str | int | float | bool | bytes | list[Any] | None
@@ -36,6 +35,13 @@ Value = str | int | float | bool | bytes | list[Any] | None
 Blobs = dict[str, NDArray[Any] | int | float]
 """Arrays by name; Caffe2's `model_iter` is a bare number."""
 
+_FORMATS: dict[Container, str] = {
+    "pickle": "caffe2-pickle",
+    "npy": "caffe2-npy",
+    "zip": "torch",
+    "legacy": "torch",
+    "safetensors": "safetensors",
+}
 _PICKLE_STARTS = b"\x80(}c]"
 """What a pickled dict begins with: its protocol, or in protocols 0 and 1 a dict's opcodes."""
 _SPARE = 16 << 20
@@ -130,19 +136,19 @@ class Contents:
             for part in key[:-1]:
                 place = place.setdefault(part, {})
             place[key[-1]] = value
-        return (
-            {**result.pop("__metadata__", {}), **result}
-            if self.container == "safetensors"
-            else result
-        )
+        metadata = result.pop("__metadata__", {}) if self.container == "safetensors" else {}
+        return {**metadata, **result}
 
     @property
-    def format(self) -> Format:
+    def format(self) -> str:
         """The container, and what a pickle was written for."""
-        if self.container == "pickle":
-            detectron2 = self.main == ("model",) and ("__author__",) in self.leaves
-            return "detectron2-pickle" if detectron2 else "caffe2-pickle"
-        return {"npy": "caffe2-npy", "safetensors": "safetensors"}.get(self.container, "torch")  # type: ignore[return-value]
+        if (
+            self.container == "pickle"
+            and self.main == ("model",)
+            and ("__author__",) in self.leaves
+        ):
+            return "detectron2-pickle"
+        return _FORMATS[self.container]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +169,7 @@ class Checkpoint:
     """
 
     path: Path
-    format: Format
+    format: str
     root: str = ""
     blobs: Blobs
     extra: dict[str, object] = field(default_factory=dict)
