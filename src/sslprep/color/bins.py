@@ -185,6 +185,15 @@ class BinsResult:
     warnings: tuple[str, ...] = ()
     written: tuple[Path, ...]
 
+    def text(self) -> str:
+        """Say it in a few lines."""
+        return "\n".join([*lines_of(self.bins), *(f"wrote {path}" for path in self.written)])
+
+
+def lines_of(bins: dict[int, int]) -> list[str]:
+    """Say how many bins there are of each size."""
+    return [f"bin size {size}: {number:,} bins" for size, number in bins.items()]
+
 
 @command(renamed={"output_path": "output"})
 def bins(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslprep.color.bins import Grid, Size, Width, bins, check_choices, open_outputs
+from sslprep.color.bins import Grid, Size, Width, bins, check_choices, lines_of, open_outputs
 from sslprep.color.counting import Settings
 from sslprep.color.histogram import (
     Part,
@@ -42,6 +42,13 @@ class GenerateResult:
     reused: bool
     warnings: tuple[str, ...] = ()
     written: tuple[Path, ...]
+
+    def text(self) -> str:
+        """Say it in a few lines."""
+        counts = f"images: {self.images:,}, unreadable: {self.unreadable:,}, "
+        counts += f"truncated: {self.truncated:,}, pixels: {self.pixels:,}"
+        written = (f"wrote {path}" for path in self.written)
+        return "\n".join([counts, *lines_of(self.bins), *written])
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
