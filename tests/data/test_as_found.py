@@ -158,10 +158,10 @@ class TestVoc:
     def test_classes_with_an_underscore(self, voc: Voc, tmp_path: Path) -> None:
         text = "1 1\n2 -1\n"
         lists = {f"{c}_{s}": text for c in ("cat", "traffic_light") for s in ("trainval", "test")}
-        lists["person_head_trainval"] = "1 1\n"
+        lists |= {"person_head_trainval": "1 1\n", "person_head_test": "1 1\n", "a_b_test": text}
         [warning, *_] = write_voc(voc(lists), tmp_path / "out").warnings
         assert names_of(tmp_path / "out") == [("cat", 0), ("traffic_light", 1)]
-        assert "person_head" in warning
+        assert "a_b, person_head" in warning
 
     def test_only_classes_with_an_underscore(self, voc: Voc, tmp_path: Path) -> None:
         write_voc(voc({"a_b_train": "1 1\n"}), tmp_path / "out", partitions=("train",))
