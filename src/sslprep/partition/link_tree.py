@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sslprep import interrupts
+from sslprep.atomic import OutputSet
 from sslprep.errors import DatasetError, OutputError
 from sslprep.parameters import command
 from sslprep.partition import LABELS, image_root, read_partition
@@ -55,24 +56,28 @@ def link_tree(
     if remove:
         _remove(output, links)
         return done
-    if os.path.lexists(output):
-        raise OutputError("exists already", where=output, remedy="Choose another, or --remove it.")
-    part = output.with_name(f".{output.name}.part")
+    with OutputSet(output.parent, [], manifests=[], lock=output.name):
+        if os.path.lexists(output):
+            remedy = "Choose another, or --remove it."
+            raise OutputError("exists already", where=output, remedy=remedy)
+        _make(output, links, link=os.link if hard else os.symlink)
+    return done
+
+
+def _make(tree: Path, links: dict[Path, Path], *, link: Callable[[Path, Path], None]) -> None:
+    part = tree.with_name(f".{tree.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
     try:
-        for folder in folders:
+        for folder in {place.parent for place in links}:
             (part / folder).mkdir(parents=True)
-        for link, image in links.items():
-            if hard:
-                os.link(image, part / link)
-            else:
-                os.symlink(image, part / link)
+        for place, image in links.items():
+            link(image, part / place)
         with interrupts.held():
-            part.rename(output)
+            part.rename(tree)
     except OSError as error:
         raise OutputError(f"cannot be linked: {error.strerror}", where=error.filename) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return done
 
 
 def _links(partition: Path) -> Iterator[tuple[Path, Path]]:
