@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep import console, manifest
@@ -160,6 +161,7 @@ def write_features(
     root: Path | None = None,
     batch_size: Positive = 32,
     jobs: Positive | None = None,
+    worker_timeout: Annotated[float, Meta(gt=0)] = 600.0,
     device: Literal["cpu", "cuda", "auto"] = "cpu",
     branch: str | None = None,
     prefix: str | None = None,
@@ -180,6 +182,7 @@ def write_features(
         root: Folder that relative image paths start from.
         batch_size: Pictures that go through the network together.
         jobs: Processes that decode images; by default as many as there are cores.
+        worker_timeout: Seconds after which a worker that says nothing of its batch is given up.
         device: Where the network runs; `auto` takes a GPU if there is one.
         branch: Which encoder, where a checkpoint holds two.
         prefix: Where the encoder is, in a checkpoint of unknown layout.
@@ -194,6 +197,7 @@ def write_features(
         ParameterError: A layer that the network does not have.
         MissingExtraError: PyTorch or OpenCV is not installed.
         OutputError: The features exist already, or cannot be written.
+        WorkersLostError: A worker died or hung; finished rows are kept.
     """
     _need_torch()
     stem = images.name.split(".")[0].removesuffix("_images")
@@ -231,7 +235,11 @@ def write_features(
         finished = FinishedRows(output, stem, identity, chosen, len(names), batch_size)
         extractor = Extractor(network, model.weights(), chosen, pooling, _device(device))
         paths = [os.path.join(root or "", name) for name in names.tolist()]
-        _compute(finished, extractor, paths, model.preprocessing, network.size, batch_size, jobs)
+        _compute(
+            *(finished, extractor, paths, model.preprocessing, network.size, batch_size),
+            jobs=jobs,
+            timeout=worker_timeout,
+        )
         dims = {
             layer: _write(out, files[layer], finished.read(layer), len(paths)) for layer in chosen
         }
@@ -294,7 +302,9 @@ def _compute(
     taken: Preprocessing,
     size: int,
     batch_size: int,
+    *,
     jobs: int | None,
+    timeout: float,
 ) -> None:
     """Compute all blocks that are not finished.
 
@@ -321,7 +331,9 @@ def _compute(
         console.progress(len(paths), "images", done=done) as advance,
         open_executor(jobs) as executor,
     ):
-        for chunk, (inputs, unreadable) in completed(read_chunk, chunks(), executor):
+        for chunk, (inputs, unreadable) in completed(
+            read_chunk, chunks(), executor, timeout=timeout
+        ):
             advance(len(chunk.paths))
             problems += unreadable
             if problems:

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from sslprep import console
 from sslprep.atomic import OutputSet
@@ -207,6 +208,7 @@ def check(
     root: Path | None = None,
     jobs: Positive | None = None,
     scheduler: str | None = None,
+    worker_timeout: Annotated[float, Meta(gt=0)] = 600.0,
     overwrite: bool = False,  # noqa: ARG001
 ) -> CheckResult:
     """Read every image of finished partitions and report those that are missing or damaged.
@@ -221,6 +223,7 @@ def check(
             the partition was written, whatever the working folder is now.
         jobs: Number of processes; all cores by default.
         scheduler: Address of a Dask scheduler to work on.
+        worker_timeout: Seconds after which a worker that says nothing of its images is given up.
         overwrite: Not needed any more: earlier reports are replaced.
 
     Returns:
@@ -229,6 +232,7 @@ def check(
     Raises:
         DatasetError: No finished partition.
         OutputError: A report cannot be written.
+        WorkersLostError: A worker died or hung.
     """
     finished = {n: read_partition(folder, n) for n in find_partitions(folder, partitions)}
     target = output or folder
@@ -245,7 +249,9 @@ def check(
                 place = root.absolute() if root else image_root(folder, name)
                 findings: list[Finding] = []
                 work = partial(inspect_images, root=place)
-                for (_, paths), found in completed(work, _chunks(part), executor):
+                for (_, paths), found in completed(
+                    work, _chunks(part), executor, timeout=worker_timeout
+                ):
                     findings += found
                     advance(len(paths))
                 findings.sort(key=lambda finding: finding.row)
