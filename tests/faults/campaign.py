@@ -8,6 +8,7 @@ Prints the table of docs/reliability.md and exits with 1 if any attempt came out
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import time
@@ -27,14 +28,18 @@ def campaign(
     job: Job, faults: Sequence[str], folder: Path, *, scale: float = 1.0, mounts: bool = True
 ) -> Row:
     """Try every fault on one command; `None` where it makes no sense."""
-    case = Case(job, folder)
     row: Row = {}
+    try:
+        case = Case(job, folder)
+    except RuntimeError as error:
+        print(error, file=sys.stderr, flush=True)
+        return dict.fromkeys(faults, Outcome(problems=[str(error)]))
     for name in faults:
         fault = FAULTS[name]
         if not fault.suits(case) or (fault.mounts and not mounts):
             row[name] = None
             continue
-        row[name] = fault.try_it(case, max(1, round(fault.tries * scale)))
+        row[name] = fault.try_it(case, max(1, round(fault.tries * scale * job.share)))
         report = f"{job.name}: {fault.title}: {cell(row[name])}"
         print(report, *row[name].problems, sep="\n  ", file=sys.stderr, flush=True)
     return row
@@ -92,7 +97,7 @@ def main() -> int:
     ):
         runs = [
             pool.submit(
-                *(campaign, jobs[name], faults, Path(folder) / name.replace(" ", "-")),
+                *(campaign, jobs[name], faults, Path(folder) / re.sub(r"\W+", "-", name)),
                 scale=given.scale,
                 mounts=mounts,
             )

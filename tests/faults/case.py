@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import process
 from tests.faults.process import Ended, Event, Running, Trap
 from tests.faults.state import Content, State, hidden, judge, visible
 
@@ -22,15 +21,20 @@ class Job:
     """A command and how to build its inputs.
 
     Attributes:
-        name: As typed, such as `data coco`.
+        name: As typed, such as `data coco`, with the flag that makes it a case of its own.
         build: Builds the inputs in a folder; the seed makes their content.
         arguments: The command's arguments for an input folder and an output folder.
         victim: An input file (below the input folder) that changes during a run; `None` where
             the command has no input file.
         program: What Python runs.
-        resumes: Ends of the names of working files that an interrupted run may leave on purpose,
-            to go on from.
-        parallel: Whether it has workers, one of which can be killed.
+        resumes: Parts of the names of working files that an interrupted run may leave on
+            purpose, to go on from.
+        parallel: Whether it has workers, one of which can be killed or hang; its images then
+            have one named `poison.jpg`.
+        again: What replaces older outputs: a flag; blank where the command always does; `None`
+            where it never does.
+        store: Whether it reads from the store of `traps/slow_store.py`.
+        share: By which the number of tries is multiplied, for commands that take long.
     """
 
     name: str
@@ -40,11 +44,28 @@ class Job:
     program: tuple[str, ...] = ("-m", "sslprep")
     resumes: tuple[str, ...] = ()
     parallel: bool = False
+    again: str | None = "--overwrite"
+    store: bool = False
+    share: float = 1.0
+
+    @property
+    def command(self) -> str:
+        """The command's name alone."""
+        return " ".join(
+            itertools.takewhile(
+                lambda word: word.isalpha() or word == "link-tree", self.name.split()
+            )
+        )
 
     def argv(self, inputs: Path, out: Path, *, overwrite: bool = False) -> list[str]:
         """Return what Python gets."""
-        flags = ["--overwrite"] if overwrite else []
-        return [*self.program, *self.name.split(), *map(str, self.arguments(inputs, out)), *flags]
+        flags = [self.again] if overwrite and self.again else []
+        return [
+            *self.program,
+            *self.command.split(),
+            *map(str, self.arguments(inputs, out)),
+            *flags,
+        ]
 
 
 @dataclass
@@ -68,9 +89,11 @@ class Case:
         self.folder = folder
         self.random = random.Random(f"{seed} {job.name}")
         self.a, self.b = folder / "a", folder / "b"
+        self.store = folder / "store"
         self._numbers = itertools.count()
+        self.store.mkdir(parents=True)
         for number, inputs in enumerate((self.a, self.b)):
-            inputs.mkdir(parents=True)
+            inputs.mkdir()
             job.build(inputs, number)
         first, self.after_a = self.undisturbed(self.a)
         self.events: tuple[Event, ...] = first.events
@@ -83,7 +106,7 @@ class Case:
     def undisturbed(self, inputs: Path) -> tuple[Ended, Content]:
         """Run to the end in a new folder; return the run and what it wrote."""
         out = self.new_folder()
-        ended = process.run(self.job.argv(inputs, out), trap=Trap(watch=out))
+        ended = self.run(out, inputs=inputs, trap=Trap(watch=out))
         if ended.code != 0:
             raise RuntimeError(f"{self.job.name}: an undisturbed run fails: {ended.stderr}")
         if left := hidden(out):
@@ -120,6 +143,9 @@ class Case:
     ) -> Running:
         """Start the command."""
         argv = self.job.argv(inputs or self.a, out, overwrite=overwrite)
+        if self.job.store:
+            more: dict[str, str] = how.get("environment", {})  # type: ignore[assignment]
+            how["environment"] = {**more, "SSLPREP_STORE": str(self.store)}
         return Running(argv, **how)  # type: ignore[arg-type]
 
     def run(self, out: Path, **how: object) -> Ended:
@@ -137,8 +163,8 @@ class Case:
         total = len(self.events)
         if total <= count:
             return list(range(1, total + 1))
-        names = [event.name for event in self.events]
-        begin = next((i for i, name in enumerate(names, 1) if name.endswith(".commit")), total)
+        kinds = [event.kind for event in self.events]
+        begin = kinds.index("os.rename") + 1 if "os.rename" in kinds else total
         late = _evenly(range(begin, total + 1), count * 2 // 3)
         return [*_evenly(range(1, begin), count - len(late)), *late]
 
@@ -170,7 +196,8 @@ class Case:
 
     def leftovers(self, out: Path) -> list[str]:
         """Return what only a killed run may leave."""
-        left = [name for name in hidden(out) if not name.endswith(self.job.resumes or "/")]
+        kept = self.job.resumes
+        left = [name for name in hidden(out) if not any(part in name for part in kept)]
         return [f"leaves {left}"] if left else []
 
     def restart(self, out: Path, after: Content, *, overwrite: bool = False) -> list[str]:

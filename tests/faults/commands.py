@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,31 @@ def _sslprep(*arguments: object) -> None:
         raise RuntimeError(f"sslprep {arguments}: {ended.stderr}")
 
 
+def _poisoned(folder: Path, seed: int) -> None:
+    """Build class folders, one image of which some faults make a poison."""
+    _folders(folder, seed)
+    some = min(folder.glob("train/*/*.jpg"))
+    shutil.copyfile(some, some.with_name("poison.jpg"))
+
+
 def _partition(folder: Path, seed: int) -> None:
+    _poisoned(folder / "images", seed)
+    _sslprep("data", "folders", folder / "images", folder / "partition")
+
+
+def _two_partitions(folder: Path, seed: int) -> None:
+    for name in ("one", "two"):
+        _folders(folder / name, seed)
+        _sslprep("data", "folders", folder / name, folder / "of" / name)
+
+
+def _lists(folder: Path, seed: int) -> None:
     _folders(folder / "images", seed)
-    _sslprep(
-        *("data", "folders", "--data_source_dir", folder / "images"),
-        *("--output_dir", folder / "partition"),
-    )
+    labels = {"ant": 0, "bee": 1, "cow": 2}
+    images = sorted((folder / "images" / "train").glob("*/*.jpg"))
+    rows = [f"{path.relative_to(folder)} {labels[path.parent.name]}\n" for path in images]
+    (folder / "train.csv").write_text("".join(rows[::2]))
+    (folder / "val.csv").write_text("".join(rows[1::2]))
 
 
 def _multilabel(folder: Path, seed: int) -> None:
@@ -64,24 +84,27 @@ def _nothing(folder: Path, seed: int) -> None:
 
 
 def _images(folder: Path, seed: int) -> None:
-    _folders(folder, seed)
+    _poisoned(folder, seed)
     paths = sorted(map(str, folder.glob("train/*/*.jpg")))
     np.save(folder / "images.npy", np.array(paths))
 
 
+def _stored(folder: Path, seed: int) -> None:
+    _folders(folder, seed)
+    paths = sorted(map(str, folder.glob("train/*/*.jpg")))
+    np.save(folder / "images.npy", np.array([f"slow://{path}" for path in paths]))
+
+
 def _histogram(folder: Path, seed: int) -> None:
     _images(folder, seed)
-    _sslprep(
-        *("color", "histogram", "--type", "train", "--data_file", folder / "images.npy"),
-        *("--output_path", folder / "table"),
-    )
+    _sslprep("color", "histogram", folder / "images.npy", folder / "table")
 
 
 def _bins(folder: Path, seed: int) -> None:
     _images(folder, seed)
     _sslprep(
-        *("color", "generate", "--type", "train", "--data_file", folder / "images.npy"),
-        *("--output_path", folder / "bins", "--bin_size", 20, "--jobs", 1),
+        *("color", "generate", folder / "images.npy", folder / "bins"),
+        *("--bin-size", 20, "--jobs", 1),
     )
 
 
@@ -103,14 +126,33 @@ def _plain_model(folder: Path, seed: int) -> None:
 
 def _torch_model(folder: Path, seed: int) -> None:
     _plain_model(folder, seed)
+    _sslprep("convert", "pytorch", folder / "model.pkl", folder / "model.pth", "--keep-head")
+
+
+def _model_and_images(folder: Path, seed: int) -> None:
+    _plain_model(folder, seed)
+    _images(folder, seed)
+
+
+def _features(folder: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((120, 3)) < 0.3).astype(np.int32)
+    features = rng.normal(size=(120, 20)) + labels @ rng.normal(size=(3, 20))
+    for name, rows in {"train": slice(0, 80), "test": slice(80, 120)}.items():
+        np.save(folder / f"{name}_features.npy", features[rows].astype(np.float32))
+        np.save(folder / f"{name}_labels.npy", labels[rows])
+
+
+def _features_and_samples(folder: Path, seed: int) -> None:
+    _features(folder, seed)
     _sslprep(
-        *("convert", "pytorch", "--c2_model", folder / "model.pkl"),
-        *("--output_model", folder / "model.pth", "--keep-head"),
+        *("lowshot", "voc", folder / "train_labels.npy", folder / "samples"),
+        *("--k-values", "1,2", "--num-samples", 2),
     )
 
 
 def _permutations(folder: Path, seed: int) -> None:
-    _sslprep("jigsaw", "generate", "--n", 20, "--seed", seed, "--output_dir", folder)
+    _sslprep("jigsaw", "generate", folder, "--n", 20, "--seed", seed)
 
 
 def _artefacts(folder: Path, seed: int) -> None:
@@ -122,97 +164,147 @@ def _seed(inputs: Path) -> str:
     return (inputs / "seed").read_text()
 
 
+def _sampled(a: Path, out: Path) -> list[object]:
+    return [a / "images.npy", a / "labels.npy", out, "--k-values", "1,2,4", "--num-samples", 2]
+
+
+def _tested(a: Path, out: Path) -> list[object]:
+    return [
+        *("--train-features", a / "train_features.npy", "--output", out),
+        *("--test-features", a / "test_features.npy", "--test-targets", a / "test_labels.npy"),
+    ]
+
+
+def _counted(a: Path, out: Path) -> list[object]:
+    timeout = ("--worker-timeout", PATIENCE, "--max-unreadable", 0.2)
+    return [a / "images.npy", out, "--jobs", 2, *timeout]
+
+
+PATIENCE = 20
+"""Seconds that a command waits for a worker that says nothing."""
+
 JOBS = (
     Job(
         "data coco",
         _coco,
         lambda a, out: [
-            *("--json_annotations_dir", a / "annotations", "--output_dir", out),
-            *("--train_imgs_path", a / "coco_train2014", "--val_imgs_path", a / "coco_val2014"),
+            *(a / "annotations", out),
+            *("--train-imgs-path", a / "coco_train2014", "--val-imgs-path", a / "coco_val2014"),
         ],
         victim="annotations/instances_val2014.json",
     ),
     Job(
         "data voc",
         _voc,
-        lambda a, out: ["--data_source_dir", a, "--output_dir", out, "--generate_json", 1],
+        lambda a, out: [a, out, "--generate-json"],
         victim="ImageSets/Main/cat_trainval.txt",
     ),
     Job(
         "data folders",
         _folders,
-        lambda a, out: [
-            *("--data_source_dir", a, "--output_dir", out, "--format", "npy,jsonl,csv,txt"),
-        ],
+        lambda a, out: [a, out, "--format", "npy,jsonl,csv,txt"],
+    ),
+    Job(
+        "data folders --format hf,wds",
+        _folders,
+        lambda a, out: [a, out, "--format", "hf,wds"],
+    ),
+    Job(
+        "data folders --list",
+        _lists,
+        lambda a, out: [a, out, "--list", a / "train.csv", a / "val.csv"],
+        victim="train.csv",
+    ),
+    Job(
+        "data merge",
+        _two_partitions,
+        lambda a, out: [a / "of/one/train", a / "of/two/train", "--output", out],
+        victim="of/two/train_labels.npy",
+    ),
+    Job(
+        "data link-tree",
+        _partition,
+        lambda a, out: [a / "partition/train", out / "tree"],
+        victim="partition/train_labels.npy",
+        again=None,
     ),
     Job(
         "data relocate",
         _partition,
         lambda a, out: [
-            *("--folder", a / "partition", "--output_dir", out),
-            *("--old_prefix", a / "images", "--new_prefix", "/elsewhere"),
+            *(a / "partition", out),
+            *("--old-prefix", a / "images", "--new-prefix", "/elsewhere"),
         ],
         victim="partition/train_labels.npy",
     ),
     Job(
         "data check",
         _partition,
-        lambda a, out: ["--folder", a / "partition", "--output_dir", out, "--jobs", 2],
+        lambda a, out: [a / "partition", out, "--jobs", 2, "--worker-timeout", PATIENCE],
         victim="partition/train_images.npy",
         parallel=True,
+        again="",
     ),
     Job(
         "lowshot voc",
         _multilabel,
-        lambda a, out: [
-            *("--targets_data_file", a / "targets.npy", "--output_path", out),
-            *("--k_values", "1,2,4", "--num_samples", 2),
-        ],
+        lambda a, out: [a / "targets.npy", out, "--k-values", "1,2,4", "--num-samples", 2],
         victim="targets.npy",
     ),
+    Job("lowshot places", _singlelabel, _sampled, victim="labels.npy"),
     Job(
-        "lowshot places",
+        "lowshot imagenet --nested",
         _singlelabel,
-        lambda a, out: [
-            *("--images_data_file", a / "images.npy", "--targets_data_file", a / "labels.npy"),
-            *("--output_path", out, "--k_values", "1,2,4", "--num_samples", 2),
-        ],
-        victim="labels.npy",
+        lambda a, out: [*_sampled(a, out), "--nested"],
+        victim="images.npy",
     ),
     Job(
         "jigsaw generate",
         _nothing,
-        lambda a, out: ["--n", 701, "--seed", _seed(a), "--output_dir", out],
+        lambda a, out: [out, "--n", 701, "--seed", _seed(a)],
+    ),
+    Job(
+        "jigsaw generate --grid",
+        _nothing,
+        lambda a, out: [
+            *(out, "--grid", "2x3", "--n", 100, "--method", "max_min", "--seed", _seed(a)),
+        ],
     ),
     Job(
         "jigsaw stats",
         _permutations,
-        lambda a, out: [
-            *("--file", a / "hamming_perms_20_patches_9_code.npy", "--plot", out / "plot.svg"),
-        ],
+        lambda a, out: [a / "hamming_perms_20_patches_9_code.npy", "--plot", out / "plot.svg"],
         victim="hamming_perms_20_patches_9_code.npy",
     ),
     Job(
         "color histogram",
         _images,
-        lambda a, out: [*_color(a / "images.npy", out), "--jobs", 2],
+        _counted,
         victim="images.npy",
         resumes=(".resume.npz", ".resume.jsonl"),
         parallel=True,
     ),
     Job(
+        "color histogram slow://…",
+        _stored,
+        lambda a, out: [a / "images.npy", out, "--jobs", 2],
+        victim="images.npy",
+        resumes=(".resume.npz", ".resume.jsonl"),
+        store=True,
+    ),
+    Job(
         "color bins",
         _histogram,
         lambda a, out: [
-            *("--histogram", a / "table" / "ab_histogram_train_imagenet.npy"),
-            *("--output_path", out, "--bin_size", "5,10", "--weights"),
+            *(a / "table/ab_histogram_train_imagenet.npy", "--output", out),
+            *("--bin-size", "5,10", "--weights"),
         ],
         victim="table/ab_histogram_train_imagenet.npy",
     ),
     Job(
         "color generate",
         _images,
-        lambda a, out: [*_color(a / "images.npy", out), "--bin_size", "10,20", "--jobs", 2],
+        lambda a, out: [*_counted(a, out), "--bin-size", "10,20"],
         victim="images.npy",
         resumes=(".resume.npz", ".resume.jsonl"),
         parallel=True,
@@ -220,57 +312,85 @@ JOBS = (
     Job(
         "color plot",
         _bins,
-        lambda a, out: [
-            *("--points", a / "bins" / "pts_in_hull_train_imagenet_bin20.npy"),
-            *("--output_file", out / "plot.svg"),
-        ],
+        lambda a, out: [a / "bins/pts_in_hull_train_imagenet_bin20.npy", out / "plot.svg"],
         victim="bins/pts_in_hull_train_imagenet_bin20.npy",
     ),
     Job(
         "convert jigsaw",
         _jigsaw_model,
-        lambda a, out: ["--model_file", a / "model.pkl", "--output_file", out / "out.pkl"],
+        lambda a, out: [a / "model.pkl", out / "out.pkl"],
         victim="model.pkl",
     ),
     Job(
         "convert detectron",
         _plain_model,
-        lambda a, out: [
-            *("--c2_model", a / "model.pkl", "--output_file", out / "out.pkl", "--absorb_std"),
-        ],
+        lambda a, out: [a / "model.pkl", out / "out.pkl", "--absorb-std"],
         victim="model.pkl",
     ),
     Job(
         "convert pytorch",
         _plain_model,
-        lambda a, out: [
-            *("--c2_model", a / "model.pkl", "--output_model", out / "out.safetensors"),
-            *("--format", "safetensors"),
-        ],
+        lambda a, out: [a / "model.pkl", out / "out.pth"],
+        victim="model.pkl",
+    ),
+    Job(
+        "convert pytorch --container legacy",
+        _plain_model,
+        lambda a, out: [a / "model.pkl", out / "out.pth", "--container", "legacy"],
+        victim="model.pkl",
+    ),
+    Job(
+        "convert pytorch --format safetensors",
+        _plain_model,
+        lambda a, out: [a / "model.pkl", out / "out.safetensors", "--format", "safetensors"],
         victim="model.pkl",
     ),
     Job(
         "convert caffe2",
         _torch_model,
-        lambda a, out: ["--pth_model", a / "model.pth", "--output_model", out / "out.pkl"],
+        lambda a, out: [a / "model.pth", out / "out.pkl"],
         victim="model.pth",
+    ),
+    Job(
+        "evaluate features",
+        _model_and_images,
+        lambda a, out: [
+            *(a / "images.npy", a / "model.pkl", out, "--layers", "res2", "--batch-size", 8),
+            *("--jobs", 2, "--worker-timeout", PATIENCE),
+        ],
+        victim="images.npy",
+        resumes=("_features.unfinished",),
+        parallel=True,
+        share=0.5,
+    ),
+    Job(
+        "evaluate full",
+        _features,
+        lambda a, out: [
+            *(*_tested(a, out), "--train-targets", a / "train_labels.npy", "--scores"),
+        ],
+        victim="train_features.npy",
+        share=0.5,
+    ),
+    Job(
+        "evaluate lowshot",
+        _features_and_samples,
+        lambda a, out: [*_tested(a, out), "--samples", a / "samples", "--scores"],
+        victim="test_features.npy",
+        share=0.5,
     ),
     Job(
         "report",
         _artefacts,
-        lambda a, out: ["--folder", a, "--output", out / "report.html"],
+        lambda a, out: [a, "--output", out / "report.html"],
         victim="partition/train_labels.npy",
     ),
 )
 
 
-def _color(images: Path, out: Path) -> list[object]:
-    return ["--type", "train", "--data_file", images, "--output_path", out]
-
-
 def available() -> tuple[Job, ...]:
     """Return the jobs whose command the command line knows."""
-    return tuple(job for job in JOBS if job.name in COMMANDS)
+    return tuple(job for job in JOBS if job.command in COMMANDS)
 
 
 def stand_in(how: str) -> Job:

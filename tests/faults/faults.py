@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from tests.faults import process
 from tests.faults.case import Case, Outcome, complaints, interrupted_outside
 from tests.faults.process import Ended, Trap
-from tests.faults.state import hidden, visible
+from tests.faults.state import Content, hidden, visible
 
-from sslprep.files import MANIFEST_SUFFIX
+from sslprep.atomic import MANIFEST_SUFFIX
 
 PAGE = 4096
 
@@ -139,7 +142,7 @@ def manifest_unwritable(case: Case, tries: int) -> Outcome:
     outcome = Outcome()
     names = sorted(case.after_a, key=lambda name: (not name.endswith(MANIFEST_SUFFIX), name))
     for name in names[:tries]:
-        for overwrite in (False, True):
+        for overwrite in (False, True) if case.job.again is not None else (False,):
             out = case.filled_folder() if overwrite else case.old_folder()
             before = visible(out)
             (out / name).unlink(missing_ok=True)
@@ -229,7 +232,7 @@ def two_writers(case: Case, tries: int) -> Outcome:
     """Start two runs with different inputs into one folder: one wins, never a mixture."""
     outcome = Outcome()
     for number in range(tries):
-        overwrite = number % 2 == 1
+        overwrite = number % 2 == 1 and case.job.again is not None
         out = case.new_folder()
         first = case.start(out, inputs=case.a, overwrite=overwrite)
         time.sleep(case.random.uniform(0, case.seconds / 3))
@@ -243,7 +246,8 @@ def two_writers(case: Case, tries: int) -> Outcome:
             problems.append("a mixture of both runs")
         if 0 not in codes:
             problems.append(f"both fail: {ended[0].says} / {ended[1].says}")
-        if codes == [0, 0] and not overwrite and case.after_a != case.after_b:
+        replaces = overwrite or case.job.again == ""
+        if codes == [0, 0] and not replaces and case.after_a != case.after_b:
             problems.append("both claim success")
         if codes[0] == 0 != codes[1] and now != case.after_a:
             problems.append("the first claims success, the results are not its own")
@@ -259,17 +263,115 @@ def two_writers(case: Case, tries: int) -> Outcome:
 
 def worker_killed(case: Case, tries: int) -> Outcome:
     """Kill -9 one worker process, as the kernel does when memory runs out."""
+    return _at_a_worker(case, tries, psutil.Process.kill)
+
+
+def worker_hung(case: Case, tries: int) -> Outcome:
+    """Stop one worker process for good (SIGSTOP): the run must notice by itself."""
+    return _at_a_worker(case, tries, psutil.Process.suspend)
+
+
+def _at_a_worker(case: Case, tries: int, act: Callable[[psutil.Process], None]) -> Outcome:
     outcome = Outcome()
     for delay in case.moments(tries):
         out = case.new_folder()
         running = case.start(out)
         time.sleep(delay)
         if workers := running.workers():
-            case.random.choice(workers).kill()
+            with suppress(psutil.NoSuchProcess):
+                act(case.random.choice(workers))
         ended = running.end()
         place = f"a worker after {delay:.3f} s"
         case.expect(out, ended, outcome, place=place, killed=False)
     return outcome
+
+
+def poison_image(case: Case, tries: int) -> Outcome:
+    """Let an image end, or hang, every worker that opens it.
+
+    Either the run lists it and ends as if it were unreadable, or it refuses and writes nothing.
+    """
+    outcome = Outcome()
+    image = next(case.a.rglob("poison.jpg"))
+    original = image.read_bytes()
+    image.write_bytes(b"no image")
+    unreadable = case.new_folder()
+    without = _arrays(unreadable) if case.run(unreadable).code == 0 else None
+    image.write_bytes(original)
+    for how in ("kill", "stop")[:tries]:
+        out = case.new_folder()
+        ended = case.run(out, environment={"SSLPREP_POISON": how})
+        outcome.tries += 1
+        problems = complaints(ended)
+        if ended.code == 0:
+            outcome.note("listed")
+            if _arrays(out) != without:
+                problems.append("the results are not those without the image")
+            if not any(b"poison.jpg" in path.read_bytes() for path in out.glob("*.json")):
+                problems.append("the image is named nowhere")
+        else:
+            outcome.note("refused")
+            problems += _refusal(ended)
+            problems += [f"wrote {sorted(now)}"] if (now := visible(out)) else []
+            problems += case.leftovers(out) + case.restart(out, case.after_a)
+        outcome.problems += [f"{how}: {problem}" for problem in problems]
+        shutil.rmtree(out, ignore_errors=True)
+    return outcome
+
+
+def _arrays(out: Path) -> Content:
+    return {name: digest for name, digest in visible(out).items() if name.endswith(".npy")}
+
+
+def store_times_out(case: Case, tries: int) -> Outcome:
+    """Let one request of the store time out, then all of them."""
+    outcome = Outcome()
+    for how in ("once", "always")[:tries]:
+        out = case.new_folder()
+        control = case.store / how
+        control.touch()
+        ended = case.run(out)
+        control.unlink(missing_ok=True)
+        problems = _refusal(ended, words=("did not answer",)) if how == "always" else []
+        _judge_refused(case, out, ended, outcome, problems, how)
+    return outcome
+
+
+def folder_not_flushed(case: Case, tries: int) -> Outcome:
+    """Refuse the fsync of the folder: as a file system that has none, then as a failing disk."""
+    return _refused(case, tries, "folder fsync", ("EINVAL", "EIO"))
+
+
+def no_lock(case: Case, tries: int) -> Outcome:
+    """Refuse flock: as a file system that has none, then as a failing server."""
+    return _refused(case, tries, "flock", ("ENOLCK", "EIO"))
+
+
+def fails_on_close(case: Case, tries: int) -> Outcome:
+    """Let a disk report only at the end (fsync, close) that it could not keep a file."""
+    outcome = _refused(case, tries, "file fsync", ("EIO",))
+    return _refused(case, tries - 1, "close", ("EDQUOT", "EIO"), outcome)
+
+
+def _refused(
+    case: Case, tries: int, what: str, reasons: Sequence[str], outcome: Outcome | None = None
+) -> Outcome:
+    outcome = outcome or Outcome()
+    for reason in reasons[:tries]:
+        out = case.new_folder()
+        ended = case.run(out, trap=Trap(watch=out, refuse=f"{what}:{reason}"))
+        goes_on = reason in ("EINVAL", "ENOLCK")
+        problems = [] if goes_on else _refusal(ended, words=(os.strerror(getattr(errno, reason)),))
+        if goes_on and ended.code != 0:
+            problems.append(f"should go on: {ended.says}")
+        if goes_on and "file system" not in ended.stderr:
+            problems.append("gives no warning")
+        _judge_refused(case, out, ended, outcome, problems, f"{what}, {reason}")
+    return outcome
+
+
+def _flushes(case: Case) -> bool:
+    return any(event.kind == "fsync" for event in case.events)
 
 
 def _refusal(ended: Ended, *, may_succeed: bool = False, words: tuple[str, ...] = ()) -> list[str]:
@@ -315,20 +417,34 @@ class Fault:
     suits: Callable[[Case], bool] = lambda case: True
 
 
+def _parallel(case: Case) -> bool:
+    return case.job.parallel
+
+
 FAULTS = {
-    "kill": Fault("kill -9 at random moments", killed_at_random, 20),
-    "kill-step": Fault("kill -9 at chosen writes", killed_at_each_step, 12),
-    "kill-replace": Fault("kill -9 while replacing", killed_while_replacing, 4),
-    "worker": Fault("kill -9 of a worker", worker_killed, 4, suits=lambda case: case.job.parallel),
-    "ctrl-c": Fault("Ctrl-C at random moments", interrupted, 6),
+    "kill": Fault("kill -9 at random moments", killed_at_random, 10),
+    "kill-step": Fault("kill -9 at chosen writes", killed_at_each_step, 8),
+    "kill-replace": Fault(
+        "kill -9 while replacing",
+        *(killed_while_replacing, 4),
+        suits=lambda case: case.job.again is not None,
+    ),
+    "worker": Fault("kill -9 of a worker", worker_killed, 4, suits=_parallel),
+    "hung": Fault("a worker hangs", worker_hung, 2, suits=_parallel),
+    "poison": Fault("a poison image", poison_image, 2, suits=_parallel),
+    "store": Fault("the store times out", store_times_out, 2, suits=lambda case: case.job.store),
+    "ctrl-c": Fault("Ctrl-C at random moments", interrupted, 4),
     "ctrl-c-step": Fault("Ctrl-C at chosen writes", interrupted_at_each_step, 4),
     "full": Fault("disk full", disk_full, 4, mounts=True),
-    "limit": Fault("file size limit", file_too_large, 2),
+    "limit": Fault("file size limit", file_too_large, 2, suits=_flushes),
     "read-only": Fault("output read-only", read_only, 2),
+    "folder": Fault("folder fsync refused", folder_not_flushed, 2, suits=_flushes),
+    "lock": Fault("flock refused", no_lock, 2),
+    "close": Fault("disk fails on fsync, close", fails_on_close, 3, suits=_flushes),
     "manifest": Fault("folder in an output's place", manifest_unwritable, 2),
     "disk": Fault("other file system", other_disk, 1, mounts=True),
     "changed": Fault(
-        "input changed", input_changed, 5, suits=lambda case: case.job.victim is not None
+        "input changed", input_changed, 4, suits=lambda case: case.job.victim is not None
     ),
     "two": Fault("two runs at once", two_writers, 4),
 }

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -33,6 +34,8 @@ class Trap:
         reads: Whether openings for reading count.
         source: For swap.
         target: For swap.
+        refuse: `flock`, `folder fsync`, `file fsync` or `close`, with the error that it raises:
+            `close:EIO`.
     """
 
     watch: Path
@@ -41,6 +44,7 @@ class Trap:
     reads: bool = False
     source: Path | None = None
     target: Path | None = None
+    refuse: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,22 @@ class Running:
     """A run that is under way."""
 
     def __init__(
-        self, argv: Sequence[str], *, trap: Trap | None = None, prefix: Sequence[str] = ()
+        self,
+        argv: Sequence[str],
+        *,
+        trap: Trap | None = None,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ):
         self._files = tempfile.TemporaryDirectory(prefix="sslprep-run-")
         folder = Path(self._files.name)
         self._log = folder / "events"
-        environment = {**os.environ, "PYTHONPATH": f"{TRAPS}{os.pathsep}{ROOT}"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, (TRAPS, ROOT / "src", ROOT))),
+            "SSLPREP_PARENT": str(os.getpid()),
+            **(environment or {}),
+        }
         environment.pop("SSLPREP_TRAP", None)
         if trap is not None:
             environment["SSLPREP_TRAP"] = json.dumps(
@@ -110,13 +124,8 @@ class Running:
             os.killpg(self.process.pid, signal.SIGINT)
 
     def workers(self) -> list[psutil.Process]:
-        """Return the workers that live: grandchildren, as Python's own server starts them."""
-        found = []
-        for process in _session(self.process.pid):
-            with suppress(psutil.NoSuchProcess):
-                if process.pid != self.process.pid and process.ppid() != self.process.pid:
-                    found.append(process)
-        return found
+        """Return the workers that live."""
+        return [one for one in _session(self.process.pid) if one.pid != self.process.pid]
 
     def end(self) -> Ended:
         """Wait for the end of the run and of all its workers."""
@@ -147,9 +156,9 @@ class Running:
                 yield Event(float(moment) - self._begin, kind, name)
 
 
-def run(argv: Sequence[str], *, trap: Trap | None = None, prefix: Sequence[str] = ()) -> Ended:
+def run(argv: Sequence[str], **how: Any) -> Ended:
     """Run to the end."""
-    return Running(argv, trap=trap, prefix=prefix).end()
+    return Running(argv, **how).end()
 
 
 def _session(leader: int) -> list[psutil.Process]:

@@ -10,8 +10,9 @@ import argparse
 from pathlib import Path
 
 from sslprep import cli, manifest
+from sslprep.atomic import OutputSet
 from sslprep.errors import SslprepError
-from sslprep.files import OutputSet, reading
+from sslprep.input_files import reading
 
 NAMES = ("first.bin", "second.bin")
 MANIFEST = "set.manifest.json"

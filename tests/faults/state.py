@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.errors import SslprepError
-from sslprep.files import MANIFEST_SUFFIX, sha256_of
+from sslprep.input_files import sha256_of
 
 Content = dict[str, str]
 """Path below the folder to SHA-256."""

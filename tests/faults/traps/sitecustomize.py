@@ -4,8 +4,15 @@ The campaign puts this folder into PYTHONPATH and says what to do in SSLPREP_TRA
 variable nothing happens. The audit hook runs *before* each operation, so a kill at event n leaves
 a folder as it was after n - 1 operations. Only the first process of a run acts: its workers
 inherit a variable that names another process.
+
+SSLPREP_POISON is for the workers: each ends (`kill`) or hangs (`stop`) as it opens an image whose
+name says poison. SSLPREP_STORE registers the store of `slow_store.py`.
 """
 
+import builtins
+import errno
+import fcntl
+import io
 import json
 import os
 import shutil
@@ -61,13 +68,48 @@ def _set(trap: dict) -> None:
             notice(event, arguments[1] if event == "os.rename" else arguments[0])
 
     fsync = os.fsync
+    refused, _, reason = trap["refuse"].partition(":")
+
+    def refuse() -> None:
+        number = getattr(errno, reason)
+        raise OSError(number, os.strerror(number))
 
     def watched_fsync(file: object) -> None:
         number = file if isinstance(file, int) else file.fileno()  # type: ignore[attr-defined]
-        notice("fsync", os.path.realpath(f"/proc/self/fd/{number}"))
+        path = os.path.realpath(f"/proc/self/fd/{number}")
+        notice("fsync", path)
+        if belongs(path) and refused == ("folder fsync" if os.path.isdir(path) else "file fsync"):
+            refuse()
         fsync(number)
 
+    class FailingFile(io.BufferedWriter):
+        """A file of a disk that reports at the end what it could not keep."""
+
+        def close(self) -> None:
+            if not self.closed:
+                super().close()
+                refuse()
+
+    opened = builtins.open
+
+    def watched_open(file: object, mode: str = "r", *rest: object, **more: object) -> object:
+        if "b" in mode and set(mode) & set("xw") and belongs(file):
+            return FailingFile(io.FileIO(file, mode.replace("b", "")))  # type: ignore[arg-type]
+        return opened(file, mode, *rest, **more)  # type: ignore[call-overload]
+
     os.fsync = watched_fsync  # type: ignore[assignment]
+    if refused == "close":
+        builtins.open = watched_open  # type: ignore[assignment]
+    if refused == "flock":
+        fcntl.flock = lambda *_: refuse()  # type: ignore[assignment]
+    sys.addaudithook(hook)
+
+
+def _poison(how: str) -> None:
+    def hook(event: str, arguments: tuple) -> None:
+        if event == "open" and "poison" in os.path.basename(str(arguments[0])):
+            os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
+
     sys.addaudithook(hook)
 
 
@@ -75,3 +117,11 @@ if _trap := os.environ.get("SSLPREP_TRAP"):
     _parsed = json.loads(_trap)
     if os.getppid() == _parsed["parent"]:
         _set(_parsed)
+
+if (_how := os.environ.get("SSLPREP_POISON")) and os.getppid() != int(os.environ["SSLPREP_PARENT"]):
+    _poison(_how)
+
+if os.environ.get("SSLPREP_STORE"):
+    import fsspec
+
+    fsspec.register_implementation("slow", "slow_store.SlowStore")
