@@ -167,6 +167,7 @@ class OutputSet:
         """
         path = self._lock_path()
         for last in [False] * (_TRIES - 1) + [True]:
+            ours = not os.path.lexists(path)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = open(os.open(path, flags, 0o666), "rb")  # noqa: SIM115 - held until close()
             try:
@@ -177,6 +178,8 @@ class OutputSet:
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     handle.close()
+                    if ours:
+                        path.unlink(missing_ok=True)
                     raise
                 self._warn(f"{path}: this file system has no locks; run one command at a time")
             # The run before us may have removed the file between our open and our lock. Some
@@ -194,8 +197,8 @@ class OutputSet:
 
     def _finish_killed_commit(self, names: list[str]) -> None:
         """Undo what a run killed within its commit had moved, or clear up after its last rename."""
-        begun = any(self.part(name).exists() for name in self.manifests)
         with _os_errors(self.folder):
+            begun = any(self.part(name).exists() for name in self.manifests)
             for aside, name in [(self._aside(name), name) for name in names]:
                 if os.path.lexists(aside) and begun:
                     os.replace(aside, self.folder / name)
