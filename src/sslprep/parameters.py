@@ -206,6 +206,8 @@ _WORDS = {
     Path: "a path",
     dict: "pairs such as name=value",
 }
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on every file system there is."""
 _LIMITS = {
     "ge": "{:g} or more",
     "gt": "more than {:g}",
@@ -240,12 +242,15 @@ def _as(value: Any, hint: Any) -> Any:
     if kind is float and not isinstance(value, str):
         number = msgspec.convert(float(value), hint)
         return number if number - number == 0 else _refuse(value)  # neither infinite nor NaN
+    if isinstance(value, str | Path) and (not str(value).strip() or "\0" in str(value)):
+        _refuse(value)
     if kind is Path:
         path = Path(value).expanduser()
-        return path if str(value).strip() and "\0" not in str(value) else _refuse(value)
+        long = any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts)
+        return _refuse(value) if long else path
     if isinstance(kind, type) and not isinstance(value, kind):
         raise TypeError(value)
-    return value if not isinstance(value, str) or value.strip() else _refuse(value)
+    return value
 
 
 def _items(value: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
