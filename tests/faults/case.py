@@ -188,6 +188,9 @@ class Case:
         problems += complaints(ended)
         if not killed:
             problems += self.leftovers(out)
+        if state == "window" and killed and not overwrite:
+            problems += self.asks(out)
+            overwrite = self.job.again is not None
         if state != "complete":
             problems += self.restart(out, after, overwrite=overwrite)
         outcome.problems += [f"{place}: {problem}" for problem in problems]
@@ -199,6 +202,14 @@ class Case:
         kept = self.job.resumes
         left = [name for name in hidden(out) if not any(part in name for part in kept)]
         return [f"leaves {left}"] if left else []
+
+    def asks(self, out: Path) -> list[str]:
+        """Run again over some outputs without a manifest: it goes on, or asks for --overwrite."""
+        before = visible(out)
+        again = self.run(out)
+        if again.code != 0 and "--overwrite" not in again.stderr:
+            return [f"the restart does not say what to do: {again.says}"]
+        return [] if again.code == 0 or visible(out) == before else ["a refusal changed files"]
 
     def restart(self, out: Path, after: Content, *, overwrite: bool = False) -> list[str]:
         """Run the same command again; return what is wrong with its results."""
