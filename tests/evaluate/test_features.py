@@ -11,7 +11,8 @@ from sslprep.checkpoints.networks import resnet
 from sslprep.checkpoints.preprocessing import CAFFENET, IMAGENET_BGR, IMAGENET_RGB, LIGHTNESS
 from sslprep.errors import SslprepError
 from sslprep.evaluate import features, finished_rows
-from sslprep.evaluate.features import EPS, Extractor, choose_layers, write_features
+from sslprep.evaluate.extractor import EPS, Extractor, choose_layers
+from sslprep.evaluate.features import write_features
 from sslprep.evaluate.picture_input import make_input
 from sslprep.manifest import verify
 
