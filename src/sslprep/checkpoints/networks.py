@@ -286,10 +286,6 @@ def _resnet_probes(stages: Mapping[str, str], colorization: bool) -> list[Probe]
     ]
 
 
-_MID_SIZED = ((4, 19), (3, 12), (1, 9), (1, 9), (1, 8))
-"""Stride and kernel of the pooling behind conv1 to conv5 of CaffeNet and colorization."""
-
-
 def alexnet(kind: Kind, *, probes: bool = False, classifier: str | None = None,
             fc: int = 2) -> Network:  # fmt: skip
     """Describe one of the benchmark's three AlexNets (Krizhevsky et al. 2012), for 227 pixels.
@@ -301,19 +297,76 @@ def alexnet(kind: Kind, *, probes: bool = False, classifier: str | None = None,
         classifier: The layer behind fc7.
         fc: How many of fc6 and fc7 are there.
     """
-    body, stages, found = _ALEXNETS[kind](probes)
-    layers, fcs = body
-    layers = [*layers, *(layer for group in fcs[:fc] for layer in group)]
-    if fc:
-        stages = stages | dict(zip(("fc6", "fc7"), (g[-1].name for g in fcs[:fc]), strict=False))
-    heads = [layer for probe in found for layer in probe.layers()] if probes else []
+    norms, order = _ALEXNETS[kind]
+    lrn = "" if kind == "AlexNet Jigsaw" and probes else order
+    layers: list[Layer] = []
+    stages: dict[str, str] = {}
+    for i, (kernel, stride, pad, grouped) in enumerate(_CONVS, 1):
+        norm = norms.get(f"conv{i}", "")
+        step = 2 if i == 1 and kind == "AlexNet Jigsaw" and probes else stride
+        layers.append(_conv(f"conv{i}", kernel, step, pad, grouped=grouped, relu=not norm))
+        layers += [_norm(f"conv{i}{norm}")] if norm else []
+        stages[f"conv{i}"] = layers[-1].name
+        local = [Layer(op="lrn", name=f"norm{i}", takes=("",))] if i < 3 else []
+        layers += local if lrn == "before" else []
+        layers += [_pool("max", f"pool{i}")] if i in (1, 2, 5) else []
+        layers += local if lrn == "after" else []
+    stages["pool5"] = "pool5"
+    for name, kernel in (("fc6", 6), ("fc7", 1))[:fc]:
+        norm = norms.get(name, "")
+        if kind == "AlexNet colorization":
+            layers.append(_conv(f"{name}_1", kernel))
+        else:
+            layers.append(_fc(name, relu=not norm))
+        layers += [_norm(f"{layers[-1].name}{norm}")] if norm else []
+        stages[name] = layers[-1].name
+    heads = [layer for probe in _alexnet_probes(kind) for layer in probe.layers()] if probes else []
     if classifier is not None:
         heads.append(replace(_fc(classifier), head=True))
-    stages = stages | {layer.name: layer.name for layer in heads if layer.op == "fc"}
+    stages |= {layer.name: layer.name for layer in heads if layer.op == "fc"}
     return Network(
         kind=kind, layers=_linked([*layers, *heads]), stages=stages, size=227,
         colorization=kind == "AlexNet colorization",
     )  # fmt: skip
+
+
+_CONVS = ((11, 4, 0, 0), (5, 1, 2, 2), (3, 1, 1, 0), (3, 1, 1, 2), (3, 1, 1, 2))
+"""Kernel, stride, padding and groups of conv1 to conv5."""
+_FCS = ("fc6", "fc7")
+_ALEXNETS: dict[Kind, tuple[dict[str, str], str]] = {
+    "AlexNet Jigsaw": (
+        dict.fromkeys(("conv3", "conv4", "conv5"), "_bn") | dict.fromkeys(_FCS, "_reshape_bn"),
+        "after",
+    ),
+    "AlexNet colorization": (
+        {f"conv{i}": "norm" for i in range(1, 6)} | dict.fromkeys(_FCS, "_norm"),
+        "",
+    ),
+    "CaffeNet": ({}, "before"),
+}
+"""How each spells its norms, and whether local response norms stand before or after pooling."""
+
+
+def _alexnet_probes(kind: Kind) -> list[Probe]:
+    """Return the linear classifiers; Jigsaw's maps are twice as large."""
+    norms, _ = _ALEXNETS[kind]
+    jigsaw = kind == "AlexNet Jigsaw"
+    large = ((9, 28), (6, 24), (3, 14), (3, 14), (2, 16))
+    found = []
+    for i, (stride, kernel) in enumerate(
+        large if jigsaw else ((4, 19), (3, 12), (1, 9), (1, 9), (1, 8)), 1
+    ):
+        after = f"conv{i}{norms.get(f'conv{i}', '')}"
+        relu = "_relu" if jigsaw and i > 2 else ""
+        found.append(replace(_probe(f"{after}{relu}", stride, kernel, f"fc_c{i}"), after=after))
+    if jigsaw:
+        return [
+            *found,
+            Probe("pool1", "pool1_resize", 6, 6, 3, "fc_pool1"),
+            Probe("pool2", "pool2_resize", 4, 4, 0, "fc_pool2"),
+            Probe("pool5", "pool5_resize", 2, 2, 0, "fc_pool5"),
+        ]
+    return [*found, Probe("pool5", "pool5", 0, 0, 0, "fc_pool5")] if norms else found
 
 
 def probes(network: Network) -> dict[str, Probe]:
@@ -327,81 +380,6 @@ def probes(network: Network) -> dict[str, Probe]:
     if network.kind == "ResNet":
         behind = _resnet_probes(network.stages, network.colorization)
     else:
-        behind = _ALEXNETS[network.kind](True)[2]
+        behind = _alexnet_probes(network.kind)
     stages = {layer: stage for stage, layer in network.stages.items()}
     return {stages[probe.after]: probe for probe in behind if probe.after in stages}
-
-
-_Body = tuple[list[Layer], list[list[Layer]]]
-_Described = tuple[_Body, dict[str, str], list[Probe]]
-
-
-def _jigsaw(probes: bool) -> _Described:
-    lrn = [] if probes else [Layer(op="lrn", name="norm1", takes=("",))]
-    lrn2 = [] if probes else [Layer(op="lrn", name="norm2", takes=("",))]
-    layers = [
-        _conv("conv1", 11, 2 if probes else 4, relu=True), _pool("max", "pool1"), *lrn,
-        _conv("conv2", 5, pad=2, grouped=2, relu=True), _pool("max", "pool2"), *lrn2,
-        _conv("conv3", 3, pad=1), _norm("conv3_bn"),
-        _conv("conv4", 3, pad=1, grouped=2), _norm("conv4_bn"),
-        _conv("conv5", 3, pad=1, grouped=2), _norm("conv5_bn"), _pool("max", "pool5"),
-    ]  # fmt: skip
-    fcs = [[_fc(name), _norm(f"{name}_reshape_bn")] for name in ("fc6", "fc7")]
-    stages = {"conv1": "conv1", "conv2": "conv2", "conv3": "conv3_bn", "conv4": "conv4_bn",
-              "conv5": "conv5_bn", "pool5": "pool5"}  # fmt: skip
-    behind = [_probe("conv1", 9, 28, "fc_c1"), _probe("conv2", 6, 24, "fc_c2")]
-    for number, (stride, kernel) in zip((3, 4, 5), ((3, 14), (3, 14), (2, 16)), strict=True):
-        probe = _probe(f"conv{number}_bn_relu", stride, kernel, f"fc_c{number}")
-        behind.append(replace(probe, after=f"conv{number}_bn"))
-    behind += [
-        Probe("pool1", "pool1_resize", 6, 6, 3, "fc_pool1"),
-        Probe("pool2", "pool2_resize", 4, 4, 0, "fc_pool2"),
-        Probe("pool5", "pool5_resize", 2, 2, 0, "fc_pool5"),
-    ]
-    return (layers, fcs), stages, behind
-
-
-def _colorization(_probes: bool) -> _Described:
-    layers = [
-        _conv("conv1", 11, 4), _norm("conv1norm"), _pool("max", "pool1"),
-        _conv("conv2", 5, pad=2, grouped=2), _norm("conv2norm"), _pool("max", "pool2"),
-        _conv("conv3", 3, pad=1), _norm("conv3norm"),
-        _conv("conv4", 3, pad=1, grouped=2), _norm("conv4norm"),
-        _conv("conv5", 3, pad=1, grouped=2), _norm("conv5norm"), _pool("max", "pool5"),
-    ]  # fmt: skip
-    fcs = [
-        [_conv("fc6_1", 6), _norm("fc6_1_norm")],
-        [_conv("fc7_1", 1), _norm("fc7_1_norm")],
-    ]
-    stages = {f"conv{i}": f"conv{i}norm" for i in range(1, 6)} | {"pool5": "pool5"}
-    behind = [
-        _probe(f"conv{i}norm", stride, kernel, f"fc_c{i}")
-        for i, (stride, kernel) in enumerate(_MID_SIZED, 1)
-    ]
-    return (layers, fcs), stages, [*behind, Probe("pool5", "pool5", 0, 0, 0, "fc_pool5")]
-
-
-def _caffenet(_probes: bool) -> _Described:
-    layers = [
-        _conv("conv1", 11, 4, relu=True), Layer(op="lrn", name="norm1", takes=("",)),
-        _pool("max", "pool1"),
-        _conv("conv2", 5, pad=2, grouped=2, relu=True), Layer(op="lrn", name="norm2", takes=("",)),
-        _pool("max", "pool2"),
-        _conv("conv3", 3, pad=1, relu=True),
-        _conv("conv4", 3, pad=1, grouped=2, relu=True),
-        _conv("conv5", 3, pad=1, grouped=2, relu=True), _pool("max", "pool5"),
-    ]  # fmt: skip
-    fcs = [[_fc("fc6", relu=True)], [_fc("fc7", relu=True)]]
-    stages = {f"conv{i}": f"conv{i}" for i in range(1, 6)} | {"pool5": "pool5"}
-    behind = [
-        _probe(f"conv{i}", stride, kernel, f"fc_c{i}")
-        for i, (stride, kernel) in enumerate(_MID_SIZED, 1)
-    ]
-    return (layers, fcs), stages, behind
-
-
-_ALEXNETS = {
-    "AlexNet Jigsaw": _jigsaw,
-    "AlexNet colorization": _colorization,
-    "CaffeNet": _caffenet,
-}
