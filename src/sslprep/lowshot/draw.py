@@ -95,8 +95,8 @@ def _without_repeats(positions: NDArray[np.int64], of: int) -> NDArray[np.int64]
 class Drawn(NamedTuple):
     """Rows drawn of each class, ascending: of it, and (multi-label) not of it."""
 
-    positives: list[list[int]]
-    negatives: list[list[int]] | None
+    positives: list[Rows]
+    negatives: list[Rows] | None
 
 
 def draw_sample(classes: Classes, draws: Draws, size: Size, sample: int) -> Drawn:
@@ -113,13 +113,13 @@ def draw_sample(classes: Classes, draws: Draws, size: Size, sample: int) -> Draw
         )
         counts = [each + (n in lucky) for n in range(len(counts))]
 
-    def rows_of(pools: list[Rows], counts: list[int], role: int) -> list[list[int]]:
+    def rows_of(pools: list[Rows], counts: list[int], role: int) -> list[Rows]:
         rows = []
         for label, count, pool in zip(classes.ids, counts, pools, strict=True):
             chosen = draws.positions(
                 count, of=len(pool), sample=sample, k=size.key, label=label, role=role
             )
-            rows.append(pool[np.sort(chosen)].tolist())
+            rows.append(pool[np.sort(chosen)])
         return rows
 
     others = [size.k * (len(counts) - 1)] * len(counts)

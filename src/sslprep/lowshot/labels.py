@@ -201,13 +201,11 @@ def images_beside(targets: Path) -> Path | None:
     return path if targets.name.endswith(partition.LABELS) and path.is_file() else None
 
 
-def read_full(
-    path: Path, images: Path | None, multi_label: bool
-) -> tuple[NDArray[Any], Names | None]:
+def read_full(path: Path, images: Path | None, matrix: bool) -> tuple[NDArray[Any], Names | None]:
     """Read full labels of either kind, and the names of their rows, where they are at hand."""
-    if multi_label:
-        matrix = read_label_matrix(path)
-        return matrix.labels, matrix.images
+    if matrix:
+        full = read_label_matrix(path)
+        return full.labels, full.images
     labels = read_class_ids(path)
     place = images if images and images.exists() else images_beside(path)
     return labels, read_images(place, len(labels), path) if place else None

@@ -201,7 +201,6 @@ class SampleSet(OutputSet):
             self.manifests.remove(self._manifest_of(size))
         draw: dict[str, Any] = {"seed": self.draws.seed, "nested": self.draws.nested}
         names = classes.names or [None] * len(classes.ids)
-        unknown = [None] * len(classes.ids)
         of_classes = [
             {"id": id_, **({"name": name} if name else {}), **counts}
             for id_, name, counts in zip(classes.ids, names, classes.counts, strict=True)
@@ -211,7 +210,8 @@ class SampleSet(OutputSet):
                 sets = []
                 for sample, (*files, index_file) in self._files_of(size).items():
                     drawn = draw_sample(classes, self.draws, size, sample)
-                    columns = (classes.ids, names, drawn.positives, drawn.negatives or unknown)
+                    ones, zeros = ([rows.tolist() for rows in pool or ()] for pool in drawn)
+                    columns = (classes.ids, names, ones, zeros or [None] * len(names))
                     index = Index(
                         **size.fields,  # type: ignore[arg-type]
                         **draw,
@@ -221,8 +221,8 @@ class SampleSet(OutputSet):
                         files=files,
                         images=save(files, drawn),
                         classes=[
-                            ClassRows(id=id_, name=name, positives=ones, negatives=zeros)
-                            for id_, name, ones, zeros in zip(*columns, strict=True)
+                            ClassRows(id=id_, name=name, positives=of_it, negatives=others)
+                            for id_, name, of_it, others in zip(*columns, strict=True)
                         ],
                     )
                     self.save_bytes(index_file, encode_index(index))

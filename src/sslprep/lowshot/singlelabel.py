@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta
 
 from sslprep import manifest
@@ -83,11 +84,11 @@ def draw_singlelabel_samples(
         names, warnings = class_names(targets, classes.ids, inputs, columns=False)
 
         def save(files: list[str], drawn: Drawn) -> dict[int, str]:
-            rows = [row for of_class in drawn.positives for row in of_class]
+            rows = np.concatenate(drawn.positives)
             names = paths[rows]
             out.save_array(files[0], names)
             out.save_array(files[1], labels[rows])
-            return dict(zip(rows, names.tolist(), strict=True))
+            return dict(zip(rows.tolist(), names.tolist(), strict=True))
 
         return out.write(
             save,

@@ -226,8 +226,9 @@ class Original:
             return {}
         positives, negatives = draw_sample(self.classes, draws, size, sample)
         if negatives is not None:
-            return dict(enumerate(zip(positives, negatives, strict=True)))
-        rows = [row for of_class in positives for row in of_class]
+            pairs = enumerate(zip(positives, negatives, strict=True))
+            return {n: (ones.tolist(), zeros.tolist()) for n, (ones, zeros) in pairs}
+        rows = np.concatenate(positives)
         names = [] if self.names is None else [str(self.names[row]) for row in rows]
         return by_class(names, self.labels[rows].tolist())
 
