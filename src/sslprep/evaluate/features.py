@@ -128,17 +128,20 @@ def write_features(
         chosen = choose_layers(network, layers)
         files = {layer: f"{stem}_{layer}_features.npy" for layer in chosen}
         out.announce(files.values())
-        protocol = {
+        arguments = {
             "layers": chosen,
             "pooling": pooling,
             "batch_size": batch_size,
             "branch": branch,
             "prefix": prefix,
+        }
+        prepared = {
             "input": model.preprocessing.record(),
             "sizes": [SHORTER_SIDE, network.size],
         }
         identity = {
-            **protocol,
+            **arguments,
+            **prepared,
             "images": sha256_of(images),
             "checkpoint": sha256_of(checkpoint),
             "root": str(root),
@@ -160,11 +163,12 @@ def write_features(
             record,
             kind=KIND,
             command="evaluate features",
-            parameters={**protocol, "root": root},
+            parameters={"images": images, "checkpoint": checkpoint, **arguments, "root": root},
             inputs=inputs.records(),
             counts={"images": len(paths)},
             warnings=model.warnings,
             details={
+                **prepared,
                 "network": model.describe,
                 "eps": EPS,
                 "files": {
