@@ -158,6 +158,7 @@ def count_watched(settings: Settings, timeout: float, chunk: Chunk) -> Counts:
             if place >= 0 and deaths[place] == 2:
                 reason = f"killed its worker ({lost[0][1]})"
                 chunk = dataclasses.replace(chunk, deadly={**chunk.deadly, place: reason})
+            timeout *= 2  # it may have been a long shard, not a hang
 
 
 def _drawn(settings: Settings, chunk: Chunk) -> Iterator[tuple[int, str, bytes | str]]:
