@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import manifest
+from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.errors import AnnotationError, DatasetError
-from sslprep.files import MANIFEST_SUFFIX, read_array
 from sslprep.input_files import decode_json, read_json, read_text, reading
+from sslprep.npy import read_array
 
 Labels = NDArray[np.int32] | NDArray[np.int64]
 
