@@ -146,6 +146,11 @@ def test_lab_is_turned_into_the_colour_that_has_it(
     assert np.abs(lab_to_srgb(lab[0], lab[1:]).astype(int) - rgb).max() <= 1
 
 
+def test_very_dark_colours_lie_on_the_straight_part_of_srgb() -> None:
+    """Y = 2.7 / 903.3, and 255 * 12.92 * Y = 9.85 (IEC 61966-2-1)."""
+    assert lab_to_srgb(2.7, [0, 0]).tolist() == [10, 10, 10]
+
+
 def test_a_bin_has_its_own_colour_and_place() -> None:
     boxes = nodes_of_bins(gamut([[0, 0], [60, 0], [0, 60]], 10))
     grey, red, yellow = boxes
