@@ -190,6 +190,9 @@ def test_ctrl_c_reaches_this_process_and_not_the_workers(tmp_path: Path) -> None
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"up\n"
         children = psutil.Process(parent.pid).children(recursive=True)
+        for child in children:
+            child.send_signal(signal.SIGINT)
+        assert not psutil.wait_procs(children, timeout=1)[0]  # the parent alone answers it
         os.killpg(parent.pid, signal.SIGINT)
         said = parent.communicate(timeout=30)[1].decode()
     assert said.count("Traceback") == 1
