@@ -105,3 +105,16 @@ def test_an_error_of_many_blobs_is_short(models, tmp_path):
     with pytest.raises(CheckpointError) as caught:
         convert_pytorch(source, tmp_path / "o")
     assert len(str(caught.value)) - len(str(source)) <= 500
+
+
+def test_a_fragment_is_called_one_and_what_it_lacks_is_named(tmp_path):
+    state = {
+        "conv1.weight": torch.zeros(8, 3, 7, 7),
+        "layer1.0.conv1.weight": torch.ones(8, 8, 1, 1),
+    }
+    torch.save({"state_dict": state}, tmp_path / "m.pth")
+    facts = inspect(tmp_path / "m.pth").facts
+    assert facts["network"] == "ResNet with blocks 1-0-0-0"
+    assert str(facts["missing"]).startswith("res_conv1_bn_s, ")
+    with pytest.raises(CheckpointError, match=r"res_conv1_bn_s, .* are missing"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")

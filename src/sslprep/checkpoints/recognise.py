@@ -61,9 +61,13 @@ def _resnet(
     blocks = tuple(
         1 + max((u.block for u in units if u.stage == stage), default=-1) for stage in range(2, 6)
     )
-    if problem := _other_resnet(shapes, names, caffe2=caffe2):
+    if problem := _other_resnet(shapes, names, whole=all(blocks), caffe2=caffe2):
         raise CheckpointError(f"is {problem}", expected=SUPPORTED)
-    basic = not any(unit.branch == "2c" for unit in units)
+    basic = not any(unit.branch == "2c" for unit in units) and any(
+        n.unit.branch == "2a" and n.param == "w" and shapes[text][2:] == (3, 3)
+        for text, n in names.items()
+        if n.unit is not None
+    )
     colorization = caffe2 and shapes.get("conv1_w", ())[1:2] == (1,)
     last = "2b" if basic else "2c"
     features = {shapes[t][0] for t, n in names.items()
@@ -121,7 +125,9 @@ def _alexnet(shapes: Shapes, names: Mapping[str, BlobName]) -> Network:
     return alexnet(kind, probes=probes, fc=fc, classifier=None if probes else classifier)
 
 
-def _other_resnet(shapes: Shapes, names: Mapping[str, BlobName], *, caffe2: bool) -> str | None:
+def _other_resnet(
+    shapes: Shapes, names: Mapping[str, BlobName], *, whole: bool, caffe2: bool
+) -> str | None:
     """Name a ResNet of another kind."""
     if any(len(shape) == 5 for shape in shapes.values()):
         return "an R(2+1)D or other 3D ResNet (convolutions over time)"
@@ -129,9 +135,9 @@ def _other_resnet(shapes: Shapes, names: Mapping[str, BlobName], *, caffe2: bool
     if stem is not None and len(stem) == 4 and stem[2:] == (3, 3):
         return "a ResNet with the 3×3 stem of CIFAR"
     norms = [n for n in names.values() if n.is_norm and n.unit is not None]
-    if not norms:
+    if not norms and whole:
         return "a ResNet without batch norms"
-    if not caffe2 and not any(n.param in ("rm", "riv") for n in norms):
+    if norms and not caffe2 and not any(n.param in ("rm", "riv") for n in norms):
         return "a ResNet with group norms, or others without running statistics"
     return None
 
