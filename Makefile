@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 # The demo needs neither linters nor test tools. On Linux pip's own PyTorch is the CUDA build, of some
 # gigabytes; `make demo TORCH=cpu` takes the CPU build from PyTorch's own index.
 $(DEMO): pyproject.toml constraints.txt
-	@echo "Installing what the demo needs into .venv: about 1.2 GB with a CPU build of PyTorch."
+	@echo "Installing what the demo needs into .venv: about 1.3 GB with a CPU build of PyTorch."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(filter cpu,$(TORCH)),$(BIN)/python -m pip install torch --index-url $(CPU_TORCH))
