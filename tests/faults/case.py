@@ -51,11 +51,7 @@ class Job:
     @property
     def command(self) -> str:
         """The command's name alone."""
-        return " ".join(
-            itertools.takewhile(
-                lambda word: word.isalpha() or word == "link-tree", self.name.split()
-            )
-        )
+        return " ".join(self.name.split()[:2])
 
     def argv(self, inputs: Path, out: Path, *, overwrite: bool = False) -> list[str]:
         """Return what Python gets."""
@@ -251,8 +247,8 @@ def interrupted_outside(ended: Ended) -> bool:
     The signal then ends the process, which a shell shows as 130 too.
     """
     if ended.code == 1:  # within `import site`
-        return "KeyboardInterrupt" in ended.stderr and "in _exit_with" not in ended.stderr
-    return ended.code == -2 and "in _exit_with" not in ended.stderr
+        return "KeyboardInterrupt" in ended.stderr and "in exit_with" not in ended.stderr
+    return ended.code == -2 and "in exit_with" not in ended.stderr
 
 
 def _evenly(values: range, count: int) -> list[int]:

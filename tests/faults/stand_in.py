@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true")
     given = parser.parse_args()
     write = careful if given.how == "careful" else careless
-    cli._exit_with(lambda: write(given.source, given.output_dir, given.overwrite))
+    cli.exit_with(lambda: write(given.source, given.output_dir, given.overwrite))
 
 
 if __name__ == "__main__":
