@@ -2,9 +2,10 @@
 
 import logging
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,22 @@ def run_script(tmp_path: Path) -> Run:
         )
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _memory_is_limited(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give hostile files two gigabytes on top of what Python holds already."""
+    if request.path.parent.name not in ("hostile", "fuzz"):
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + 2_000_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(autouse=True)

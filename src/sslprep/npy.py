@@ -40,7 +40,10 @@ def write_array(file: BinaryIO, array: NDArray[Any]) -> None:
     if array.dtype.hasobject:
         raise ValueError("object arrays are never written")
     contiguous = np.ascontiguousarray(array).reshape(array.shape)
-    np.lib.format.write_array(file, contiguous, version=(1, 0), allow_pickle=False)
+    header = np.lib.format.header_data_from_array_1_0(contiguous)
+    np.lib.format.write_array_header_1_0(file, header)
+    if contiguous.nbytes:  # not `tofile`, whose error on a full disk has no reason
+        file.write(contiguous.reshape(-1).view(np.uint8).data)
 
 
 def write_strings(

@@ -1,6 +1,7 @@
 """`.npy` files, written and read with a check."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,20 @@ def test_the_first_impossible_character_is_named(tmp_path: Path) -> None:
 def test_an_array_of_objects_is_never_written(tmp_path: Path) -> None:
     with open(tmp_path / "a.npy", "wb") as file, pytest.raises(ValueError, match="object arrays"):
         write_array(file, np.array([None]))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_a_full_disk_says_why() -> None:
+    with (
+        open("/dev/full", "wb", buffering=0) as file,
+        pytest.raises(OSError, match="No space left"),
+    ):
+        write_array(file, np.zeros(1000))
+
+
+def test_arrays_without_a_byte_are_written() -> None:
+    for array in (np.zeros((0, 3), np.int32), np.array(7), np.zeros(2, "<U0")):
+        ours, numpys = io.BytesIO(), io.BytesIO()
+        write_array(ours, array)
+        np.save(numpys, array)
+        assert ours.getvalue() == numpys.getvalue()

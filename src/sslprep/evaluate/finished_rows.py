@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import SslprepError
-from sslprep.npy import read_array
+from sslprep.npy import read_array, write_array
 
 BLOCK = 256
 """Rows of one file: some seconds to some minutes of work."""
@@ -71,7 +71,7 @@ class FinishedRows:
         for layer, file in zip(self._layers, self._files(first), strict=True):
             part = file.with_suffix(".part")
             with open(part, "wb") as out:
-                np.save(out, values[layer])
+                write_array(out, values[layer])
                 out.flush()
                 os.fsync(out.fileno())
             os.replace(part, file)
