@@ -34,7 +34,7 @@ demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))  ## Walk through every command
 	$(BIN)/sslprep demo demo-output --overwrite
 
 test: $(STAMP)  ## Run the whole test suite
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile $(OPTIONS)
 
 check: $(STAMP)  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -62,7 +62,8 @@ mutants: $(STAMP)  ## Plant small errors and see whether a test notices (MINUTES
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group audit
 	$(BIN)/python -m tests.mutants.run --minutes $(or $(MINUTES),20)
 
-audit: $(STAMP)  ## Look up known vulnerabilities of what is installed
+audit: $(STAMP)  ## List what we depend on, and look up known vulnerabilities of it
+	$(BIN)/python benchmarks/dependencies.py
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group audit
 	$(BIN)/pip-audit --skip-editable
 
