@@ -118,9 +118,9 @@ def _plain_counts(cv2, path: str) -> np.ndarray:
 
 
 def ours(folder: str, jobs: int, photos: str = "list", fast: int = 0) -> None:
-    from sslprep.color.generate import generate
+    from sslprep.color.generate import generate_color_bins
 
-    generate(
+    generate_color_bins(
         data_file=f"{folder}/{photos}.npy",
         output_path=Path(folder, f"out_{photos}{fast}"),
         grid="fair",
@@ -132,9 +132,9 @@ def ours(folder: str, jobs: int, photos: str = "list", fast: int = 0) -> None:
 
 
 def ours_many(folder: str, entries: int, jobs: int) -> None:
-    from sslprep.color.histogram import histogram
+    from sslprep.color.histogram import color_histogram
 
-    histogram(
+    color_histogram(
         data_file=f"{folder}/many{entries}.npy",
         output_path=Path(folder, "many"),
         global_resize_img=8,

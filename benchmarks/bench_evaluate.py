@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from measure import HEADER, command, compare, row, run
 from sslprep.evaluate.average_precision import class_ap
-from sslprep.evaluate.lowshot import lowshot
+from sslprep.evaluate.lowshot import evaluate_lowshot
 from sslprep.evaluate.protocols import PROTOCOLS
 from sslprep.evaluate.svm import normalise
 from sslprep.lowshot.multilabel import draw_multilabel_samples
@@ -70,7 +70,7 @@ def make(folder: str, train: int, test: int, dims: int, classes: int, k_values: 
 
 def ours(folder: str, samples: str, output: str) -> None:
     place = Path(folder)
-    lowshot(
+    evaluate_lowshot(
         train_features=place / "train_features.npy",
         samples=place / samples,
         test_features=place / "test_features.npy",

@@ -18,7 +18,7 @@ from sslprep.partition import read_partition
 def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(OutputError, match="no demo made"):
-        walk.demo(tmp_path, overwrite=True)
+        walk.run_demo(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -26,7 +26,7 @@ def test_an_earlier_demo_is_replaced_only_when_asked(tmp_path: Path) -> None:
     (tmp_path / walk.MARK).touch()
     (tmp_path / "old").touch()
     with pytest.raises(OutputError, match="--overwrite"):
-        walk.demo(tmp_path)
+        walk.run_demo(tmp_path)
     walk._prepare(tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == [walk.MARK]
 

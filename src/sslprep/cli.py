@@ -11,12 +11,15 @@ import argparse
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
-from sslprep import __version__, console
+import sslprep
+from sslprep import console
 from sslprep.errors import ArgumentError, SslprepError
 from sslprep.parameters import Parameter, from_text, parameters_of, wanted
 
@@ -28,20 +31,27 @@ class Command:
     """One command.
 
     Attributes:
-        target: The module and the function in it.
-        help: What it does, the first line of its docstring.
+        name: Its function in `sslprep`.
         shows: Whether its text is what the user asked for, and goes to standard output.
     """
 
-    target: str
-    help: str
+    name: str
     shows: bool = False
 
     def load(self) -> Function:
         """Import the function."""
-        module, name = self.target.split(":")
-        function: Function = getattr(importlib.import_module(module), name)
+        function: Function = getattr(sslprep, self.name)
         return function
+
+    @property
+    def help(self) -> str:
+        """The first line of its docstring, read without an import: lists of commands are quick."""
+        file = Path(sslprep.__file__).parent / f"{sslprep.PLACES[self.name].replace('.', '/')}.py"
+        source = file.read_text(encoding="utf-8")
+        found = re.search(
+            rf'^def {self.name}\(.*?\n    """(.*?)$', source, re.DOTALL | re.MULTILINE
+        )
+        return found[1].removesuffix('"""') if found else ""
 
 
 GROUPS = {
@@ -54,136 +64,36 @@ GROUPS = {
 }
 
 COMMANDS: Mapping[str, Command] = {
-    "data coco": Command(
-        "sslprep.data.coco:write_coco",
-        "Write image and label files of COCO from its instance annotations.",
-    ),
-    "data voc": Command(
-        "sslprep.data.voc:write_voc",
-        "Write image and label files of VOC2007 or VOC2012 from its class lists.",
-    ),
-    "data folders": Command(
-        "sslprep.data.folders:write_folders",
-        "Write image and label files of ImageNet, Places or any other set of class folders.",
-    ),
-    "data check": Command(
-        "sslprep.partition.check:check",
-        "Read every image of finished partitions and report those that are missing or damaged.",
-        shows=True,
-    ),
-    "data relocate": Command(
-        "sslprep.partition.relocate:relocate",
-        "Rewrite the path prefix of finished partitions, without touching the data set.",
-    ),
-    "data merge": Command(
-        "sslprep.partition.merge:merge",
-        "Merge finished partitions of the same classes into one.",
-    ),
-    "data link-tree": Command(
-        "sslprep.partition.link_tree:link_tree",
-        "Make class folders of links to the images of a single-label partition.",
-    ),
-    "lowshot voc": Command(
-        "sslprep.lowshot.multilabel:draw_multilabel_samples",
-        "Draw low-shot samples of a multi-label set such as VOC2007.",
-    ),
-    **{
-        # One sampler under the name of either data set, so that each one's users find it.
-        f"lowshot {name}": Command(
-            "sslprep.lowshot.singlelabel:draw_singlelabel_samples",
-            "Draw low-shot samples of a single-label set such as ImageNet or Places-205.",
-        )
-        for name in ("imagenet", "places")
-    },
-    "lowshot identify": Command(
-        "sslprep.lowshot.identify:identify",
-        "Name published splits by their content, and tell what is in any other list or sample.",
-        shows=True,
-    ),
-    "lowshot verify": Command(
-        "sslprep.lowshot.verify:verify_samples",
-        "Prove that low-shot samples are what their names say.",
-        shows=True,
-    ),
-    "jigsaw generate": Command(
-        "sslprep.jigsaw.generate:generate",
-        "Generate a set of Jigsaw permutations that are far apart.",
-    ),
-    "jigsaw stats": Command(
-        "sslprep.jigsaw.stats:stats",
-        "Show distances, bounds and duplicates of any permutation file.",
-        shows=True,
-    ),
-    "color generate": Command(
-        "sslprep.color.generate:generate",
-        "Count the colours of all images and make bins and priors of every size, in one run.",
-    ),
-    "color histogram": Command(
-        "sslprep.color.histogram:histogram",
-        "Count the colours of all images into one table, from which bins of every size follow.",
-    ),
-    "color bins": Command(
-        "sslprep.color.bins:bins",
-        "Make colour bins and their priors from finished histograms, for any number of sizes.",
-    ),
-    "color plot": Command(
-        "sslprep.color.plot:plot",
-        "Draw colour bins as they look at L = 50, and the logarithm of their priors beside them.",
-    ),
-    "convert jigsaw": Command(
-        "sslprep.checkpoints.jigsaw:convert_jigsaw",
-        "Take one tower of a Jigsaw model and give its blobs the names of an ordinary model.",
-    ),
-    "convert detectron": Command(
-        "sslprep.checkpoints.detectron:convert_detectron",
-        "Convert any checkpoint to a pickle that Detectron or Detectron2 takes.",
-    ),
-    "convert pytorch": Command(
-        "sslprep.checkpoints.pytorch:convert_pytorch",
-        "Convert any checkpoint to a PyTorch state dict or a safetensors file.",
-    ),
-    "convert caffe2": Command(
-        "sslprep.checkpoints.caffe2:convert_caffe2",
-        "Convert any checkpoint to a Caffe2 pickle.",
-    ),
-    "evaluate features": Command(
-        "sslprep.evaluate.features:write_features",
-        "Compute features of images, one array a layer, as the benchmark does.",
-    ),
-    "evaluate full": Command(
-        "sslprep.evaluate.full:full",
-        "Train SVMs on the whole training set and measure average precision of each class.",
-        shows=True,
-    ),
-    "evaluate lowshot": Command(
-        "sslprep.evaluate.lowshot:lowshot",
-        "Train SVMs on low-shot samples and measure the low-shot curve.",
-        shows=True,
-    ),
-    "evaluate scores": Command(
-        "sslprep.evaluate.scores:scores",
-        "Measure average precision of predictions, by each definition in use.",
-        shows=True,
-    ),
-    "inspect": Command(
-        "sslprep.inspection.command:inspect",
-        "Show what is in a checkpoint, a `.npy` file or a manifest, without running any of it.",
-        shows=True,
-    ),
-    "verify": Command(
-        "sslprep.manifest:verify",
-        "Compare every file under a folder with the manifest that describes it.",
-        shows=True,
-    ),
-    "report": Command(
-        "sslprep.report.page:report",
-        "Write one HTML page that shows everything made under a folder.",
-        shows=True,
-    ),
-    "demo": Command(
-        "sslprep.demo.walk:demo",
-        "Walk through every command on small data sets, and report on what was made.",
-    ),
+    "data coco": Command("write_coco"),
+    "data voc": Command("write_voc"),
+    "data folders": Command("write_folders"),
+    "data check": Command("check_images", shows=True),
+    "data relocate": Command("relocate"),
+    "data merge": Command("merge_partitions"),
+    "data link-tree": Command("link_tree"),
+    "lowshot voc": Command("draw_multilabel_samples"),
+    "lowshot imagenet": Command("draw_singlelabel_samples"),
+    "lowshot places": Command("draw_singlelabel_samples"),
+    "lowshot identify": Command("identify_splits", shows=True),
+    "lowshot verify": Command("verify_samples", shows=True),
+    "jigsaw generate": Command("generate_permutations"),
+    "jigsaw stats": Command("permutation_stats", shows=True),
+    "color generate": Command("generate_color_bins"),
+    "color histogram": Command("color_histogram"),
+    "color bins": Command("color_bins"),
+    "color plot": Command("plot_color_bins"),
+    "convert jigsaw": Command("convert_jigsaw"),
+    "convert detectron": Command("convert_detectron"),
+    "convert pytorch": Command("convert_pytorch"),
+    "convert caffe2": Command("convert_caffe2"),
+    "evaluate features": Command("write_features"),
+    "evaluate full": Command("evaluate_full", shows=True),
+    "evaluate lowshot": Command("evaluate_lowshot", shows=True),
+    "evaluate scores": Command("evaluate_scores", shows=True),
+    "inspect": Command("inspect", shows=True),
+    "verify": Command("verify", shows=True),
+    "report": Command("write_report", shows=True),
+    "demo": Command("run_demo"),
 }
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
@@ -407,7 +317,7 @@ def _dispatch(rest: list[str], options: dict[str, bool]) -> int:
     if rest[:1] == ["help"]:
         rest, options = rest[1:], {**options, "help": True}
     if options.get("version") or rest[:1] == ["version"]:
-        print(__version__)
+        print(sslprep.__version__)
         return 0
     if rest[:1] == ["completion"]:
         if rest[1:] not in (["bash"], ["zsh"], ["fish"]):

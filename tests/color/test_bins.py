@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.color.bins import bins, read_priors
+from sslprep.color.bins import color_bins, read_priors
 from sslprep.color.gamut import grid_points
-from sslprep.color.histogram import histogram
-from sslprep.color.plot import plot
+from sslprep.color.histogram import color_histogram
+from sslprep.color.plot import plot_color_bins
 from sslprep.color.priors import fair_bins, nearest_counts, smooth_priors
 from sslprep.errors import ArrayError, ImagesError, OutputError, ParameterError
 
@@ -108,7 +108,7 @@ class TestZhang:
 
 class TestCommand:
     def test_files_of_several_sizes(self, table: Path) -> None:
-        result = bins(histogram=(table,), bin_size=(20, 5, 20), weights=True)
+        result = color_bins(histogram=(table,), bin_size=(20, 5, 20), weights=True)
         assert result.bins == {20: 101, 5: 1083}
         for size, count in result.bins.items():
             end = f"train_toy_bin{size}"
@@ -130,9 +130,9 @@ class TestCommand:
         np.save(tmp_path / "a.npy", first)
         np.save(tmp_path / "b.npy", counts - first)
         arguments = {"type": "train", "dataset": "toy", "grid": "fair"}
-        bins(histogram=(table,), output_path=tmp_path / "whole", **arguments)
+        color_bins(histogram=(table,), output_path=tmp_path / "whole", **arguments)
         both = (tmp_path / "a.npy", tmp_path / "b.npy")
-        bins(histogram=both, output_path=tmp_path / "parts", **arguments)
+        color_bins(histogram=both, output_path=tmp_path / "parts", **arguments)
         for name in ("pts_in_hull_train_toy_bin10.npy", "priors_train_toy_bin10.npy"):
             whole, parts = tmp_path / "whole" / name, tmp_path / "parts" / name
             assert whole.read_bytes() == parts.read_bytes()
@@ -141,30 +141,32 @@ class TestCommand:
         copy = table.with_name("copy.npy")
         copy.write_bytes(table.read_bytes())
         with pytest.raises(ParameterError, match="has the same content as"):
-            bins(histogram=(table, copy))
+            color_bins(histogram=(table, copy))
 
     def test_given_points(self, table: Path, tmp_path: Path) -> None:
         given = np.array([[40.5, 0.0], [-40.0, 3.0], [0.0, 0.0]])
         np.save(tmp_path / "published.npy", given)
-        bins(histogram=(table,), points=tmp_path / "published.npy", output_path=tmp_path / "o")
+        color_bins(
+            histogram=(table,), points=tmp_path / "published.npy", output_path=tmp_path / "o"
+        )
         assert np.array_equal(np.load(tmp_path / "o" / "pts_in_hull_train_toy_bin10.npy"), given)
         priors = np.load(tmp_path / "o" / "priors_train_toy_bin10.npy")
         assert (priors > 0).all()
         assert abs(priors.sum() - 1) < 1e-12
 
     def test_old_weights_go_when_they_would_not_fit(self, table: Path) -> None:
-        bins(histogram=(table,), weights=True)
+        color_bins(histogram=(table,), weights=True)
         with pytest.raises(OutputError, match="exists already"):
-            bins(histogram=(table,), grid="fair")
-        bins(histogram=(table,), grid="fair", overwrite=True)
+            color_bins(histogram=(table,), grid="fair")
+        color_bins(histogram=(table,), grid="fair", overwrite=True)
         assert not list(table.parent.glob("rebalance*"))
 
     def test_names_come_from_the_manifest_or_the_flags(self, table: Path, tmp_path: Path) -> None:
         other = table.with_name("counts.npy")
         other.write_bytes(table.read_bytes())
         with pytest.raises(ParameterError, match="neither name nor manifest"):
-            bins(histogram=(other,))
-        result = bins(histogram=(other,), type="val", dataset="places")
+            color_bins(histogram=(other,))
+        result = color_bins(histogram=(other,), type="val", dataset="places")
         assert result.written[0].name == "pts_in_hull_val_places_bin10.npy"
 
     @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ class TestCommand:
     )
     def test_bad_parameters(self, table: Path, options: dict[str, object], text: str) -> None:
         with pytest.raises(ParameterError, match=text):
-            bins(**{"histogram": (table,), **options})  # type: ignore[arg-type]
+            color_bins(**{"histogram": (table,), **options})  # type: ignore[arg-type]
         assert list(table.parent.iterdir()) == [table]
 
     def test_points_exclude_several_sizes_and_the_fair_grid(
@@ -190,9 +192,9 @@ class TestCommand:
     ) -> None:
         np.save(tmp_path / "p.npy", np.eye(2))
         with pytest.raises(ParameterError, match="2 sizes"):
-            bins(histogram=(table,), points=tmp_path / "p.npy", bin_size=(5, 10))
+            color_bins(histogram=(table,), points=tmp_path / "p.npy", bin_size=(5, 10))
         with pytest.raises(ParameterError, match="--grid fair"):
-            bins(histogram=(table,), points=tmp_path / "p.npy", grid="fair")
+            color_bins(histogram=(table,), points=tmp_path / "p.npy", grid="fair")
 
     @pytest.mark.parametrize(
         "points",
@@ -209,7 +211,7 @@ class TestCommand:
     def test_points_that_are_none(self, table: Path, tmp_path: Path, points: np.ndarray) -> None:
         np.save(tmp_path / "p.npy", points)
         with pytest.raises(ArrayError, match=r"p.npy"):
-            bins(histogram=(table,), points=tmp_path / "p.npy")
+            color_bins(histogram=(table,), points=tmp_path / "p.npy")
 
 
 class TestSwappedFiles:
@@ -217,7 +219,7 @@ class TestSwappedFiles:
         path = tmp_path / "priors_train_imagenet_bin10.npy"
         np.save(path, grid_points(10))
         with pytest.raises(ArrayError, match=r"points of shape .* under the name of priors"):
-            bins(histogram=(table,), points=path)
+            color_bins(histogram=(table,), points=path)
         with pytest.raises(ArrayError, match=r"points of shape .* under the name of priors"):
             read_priors(path, 313)
 
@@ -225,14 +227,16 @@ class TestSwappedFiles:
         path = tmp_path / "pts_in_hull_train_imagenet_bin10.npy"
         np.save(path, np.full(313, 1 / 313))
         with pytest.raises(ArrayError, match=r"priors of shape .* under the name of points"):
-            bins(histogram=(table,), points=path)
+            color_bins(histogram=(table,), points=path)
 
 
 class TestPlot:
     def test_draws_beside_the_bins(self, table: Path) -> None:
         for grid, size in (("zhang", 313), ("fair", 167)):
-            bins(histogram=(table,), grid=grid, overwrite=True)  # type: ignore[arg-type]
-            result = plot(points=table.with_name("pts_in_hull_train_toy_bin10.npy"), overwrite=True)
+            color_bins(histogram=(table,), grid=grid, overwrite=True)  # type: ignore[arg-type]
+            result = plot_color_bins(
+                points=table.with_name("pts_in_hull_train_toy_bin10.npy"), overwrite=True
+            )
             picture = result.written[0].read_text()
             assert result.bins == size
             colours = set(re.findall(r'fill="(#[0-9a-f]{6})"', picture))
@@ -244,17 +248,19 @@ class TestPlot:
         counts = np.zeros((256, 256), np.int64)
         counts[128 + 5, 128 + 5], counts[128 + 25, 128 + 5] = 1, 3
         np.save(table, counts)
-        bins(histogram=(table,), grid="fair", output=table.parent / "fair")
+        color_bins(histogram=(table,), grid="fair", output=table.parent / "fair")
         edges = np.load(table.parent / "fair" / "pts_in_hull_train_toy_bin10.npy")
         np.save(table.with_name("centres.npy"), edges + 5)
-        bins(
+        color_bins(
             histogram=(table,),
             points=table.with_name("centres.npy"),
             smooth=0,
             output=table.parent / "zhang",
         )
         drawn = [
-            plot(points=table.parent / grid / "pts_in_hull_train_toy_bin10.npy").written[0]
+            plot_color_bins(points=table.parent / grid / "pts_in_hull_train_toy_bin10.npy").written[
+                0
+            ]
             for grid in ("fair", "zhang")
         ]
         first, second = (re.findall(r"<rect[^>]*fill=[^>]*>", p.read_text()) for p in drawn)
@@ -270,25 +276,25 @@ class TestPlot:
         ids=["too few", "no shares", "nan"],
     )
     def test_priors_that_do_not_fit(self, table: Path, priors: np.ndarray, text: str) -> None:
-        bins(histogram=(table,))
+        color_bins(histogram=(table,))
         np.save(table.with_name("other.npy"), priors)
         with pytest.raises(ArrayError, match=text):
-            plot(
+            plot_color_bins(
                 points=table.with_name("pts_in_hull_train_toy_bin10.npy"),
                 priors=table.with_name("other.npy"),
             )
 
     def test_only_svg(self, table: Path) -> None:
-        bins(histogram=(table,))
+        color_bins(histogram=(table,))
         with pytest.raises(ParameterError, match=r"plot.jpg"):
-            plot(
+            plot_color_bins(
                 points=table.with_name("pts_in_hull_train_toy_bin10.npy"),
                 output_file=table.with_name("plot.jpg"),
             )
 
 
 def test_written_arrays_are_plain(table: Path) -> None:
-    bins(histogram=(table,), weights=True)
+    color_bins(histogram=(table,), weights=True)
     for path in table.parent.glob("*.npy"):
         assert path.read_bytes().startswith(b"\x93NUMPY\1\0")
         np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
@@ -299,7 +305,7 @@ class TestTablesMadeDifferently:
     def two(self, photos: list[str], tmp_path: Path) -> tuple[Path, Path]:
         for name, part in (("a", photos[:5]), ("b", photos[5:9])):
             (tmp_path / f"{name}.txt").write_text("\n".join(part))
-            histogram(
+            color_histogram(
                 tmp_path / f"{name}.txt",
                 tmp_path / name,
                 global_resize_img=16 if name == "a" else 32,
@@ -311,11 +317,11 @@ class TestTablesMadeDifferently:
     def test_do_not_add_up_in_silence(
         self, two: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        result = bins(two, output=tmp_path / "both")
+        result = color_bins(two, output=tmp_path / "both")
         text = " ".join(result.warnings)
         assert "made differently: global_resize_img is 16 in" in text
         assert "fast_decode is False in" in text
         assert text in caplog.text.replace("\n", " ") or "made differently" in caplog.text
         (record,) = (tmp_path / "both").glob("*.manifest.json")
         assert manifest.read(record).warnings == list(result.warnings)
-        assert bins(two[:1], output=tmp_path / "one").warnings == ()
+        assert color_bins(two[:1], output=tmp_path / "one").warnings == ()

@@ -13,8 +13,8 @@ import pytest
 
 from sslprep import executors
 from sslprep.color import images
-from sslprep.color.generate import generate
-from sslprep.color.histogram import histogram
+from sslprep.color.generate import generate_color_bins
+from sslprep.color.histogram import color_histogram
 from sslprep.color.resume import Pass
 from sslprep.errors import ImagesError, ParameterError
 
@@ -96,9 +96,9 @@ def test_a_lost_worker_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     address, workers = cluster
-    histogram(data_file=str(photo_list), output_path=tmp_path / "here", jobs=1)
+    color_histogram(data_file=str(photo_list), output_path=tmp_path / "here", jobs=1)
 
-    histogram(data_file=str(photo_list), output_path=tmp_path / "two", jobs=2)
+    color_histogram(data_file=str(photo_list), output_path=tmp_path / "two", jobs=2)
     monkeypatch.setattr(images, "CHUNK_IMAGES", 2)  # 50 chunks
     killed = threading.Event()
     add = Pass.add
@@ -110,7 +110,7 @@ def test_a_lost_worker_changes_nothing(
         add(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Pass, "add", noted)
-    histogram(data_file=str(photo_list), output_path=tmp_path / "there", scheduler=address)
+    color_histogram(data_file=str(photo_list), output_path=tmp_path / "there", scheduler=address)
     assert killed.is_set()
     assert workers[0].wait() != 0
     for path in (tmp_path / "here").iterdir():
@@ -124,7 +124,7 @@ def test_one_job_two_jobs_and_dask_give_equal_bytes(
 ) -> None:
     address, _ = cluster
     for name, where in (("1", {"jobs": 1}), ("2", {"jobs": 2}), ("dask", {"scheduler": address})):
-        generate(photo_list, tmp_path / name, weights=True, sample=0.5, **where)  # type: ignore[arg-type]
+        generate_color_bins(photo_list, tmp_path / name, weights=True, sample=0.5, **where)  # type: ignore[arg-type]
     first = {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
     for name in ("2", "dask"):
         assert {p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} == first
@@ -142,7 +142,7 @@ def test_a_stopped_worker_holds_up_nobody(
     np.save(tmp_path / "list.npy", np.array(photos * 4))
     options = {"global_resize_img": 16, "worker_timeout": 20.0}
     monkeypatch.setattr(images, "CHUNK_IMAGES", 5)  # 80 chunks
-    histogram(tmp_path / "list.npy", tmp_path / "here", jobs=1, **options)
+    color_histogram(tmp_path / "list.npy", tmp_path / "here", jobs=1, **options)
     done, before_the_first_loss = [0], []
     add, lose = Pass.add, executors._lose
 
@@ -160,7 +160,7 @@ def test_a_stopped_worker_holds_up_nobody(
     monkeypatch.setattr(executors, "_lose", noting)
     if when == "before the run":
         workers[0].send_signal(signal.SIGSTOP)
-    histogram(tmp_path / "list.npy", tmp_path / "there", scheduler=address, **options)
+    color_histogram(tmp_path / "list.npy", tmp_path / "there", scheduler=address, **options)
     assert workers[0].poll() is None
     # The other did everything but the few that the stopped one held, before anybody waited.
     assert before_the_first_loss[0] >= 70
@@ -175,7 +175,7 @@ def test_a_worker_with_another_opencv_is_refused_by_name(
     with distributed.Client(address) as client:
         client.run(exec, "import cv2; cv2.__version__ = '4.5.0'")
     with pytest.raises(ParameterError, match=r", process \d+ has opencv 4.5.0; expected"):
-        histogram(photo_list, tmp_path / "out", scheduler=address)
+        color_histogram(photo_list, tmp_path / "out", scheduler=address)
 
 
 def test_an_image_that_kills_dask_workers_is_named(
@@ -188,7 +188,7 @@ def test_an_image_that_kills_dask_workers_is_named(
     np.save(tmp_path / "list.npy", np.array([*photos[:40], str(tmp_path / "bad.jpg")]))
     monkeypatch.setattr(images, "CHUNK_IMAGES", 20)
     with started_cluster(tmp_path, "--nanny") as (address, _):
-        result = histogram(
+        result = color_histogram(
             tmp_path / "list.npy", tmp_path / "out", scheduler=address, max_unreadable=0.1
         )
     assert (result.images, result.unreadable) == (41, 1)
@@ -198,7 +198,9 @@ def test_an_image_that_kills_dask_workers_is_named(
 
 def test_no_scheduler_at_the_address(photo_list: Path, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="no Dask scheduler answers at nonsense"):
-        histogram(data_file=str(photo_list), output_path=tmp_path / "out", scheduler="nonsense://x")
+        color_histogram(
+            data_file=str(photo_list), output_path=tmp_path / "out", scheduler="nonsense://x"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -222,7 +224,7 @@ def test_a_lost_scheduler_is_reported_and_what_was_counted_is_kept(
     with monkeypatch.context() as patch:
         patch.setattr(Pass, "add", noted)
         with pytest.raises(ImagesError, match=r"lost after \d+ images .the Dask scheduler is gone"):
-            histogram(data_file=str(photo_list), output_path=out, scheduler=address)
-    result = histogram(data_file=str(photo_list), output_path=out, jobs=1)
+            color_histogram(data_file=str(photo_list), output_path=out, scheduler=address)
+    result = color_histogram(data_file=str(photo_list), output_path=out, jobs=1)
     assert result.resumed_after >= 5
     assert result.images == 100

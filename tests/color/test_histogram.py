@@ -16,9 +16,9 @@ from PIL import Image
 import sslprep.color.histogram as histogram_module
 from sslprep import manifest
 from sslprep.color import images as images_module
-from sslprep.color.bins import bins
-from sslprep.color.generate import generate
-from sslprep.color.histogram import histogram, names_of, read_table
+from sslprep.color.bins import color_bins
+from sslprep.color.generate import generate_color_bins
+from sslprep.color.histogram import color_histogram, names_of, read_table
 from sslprep.data.folders import write_folders
 from sslprep.errors import (
     ArrayError,
@@ -65,7 +65,7 @@ class TestFairGridIsTheScriptOf2019:
         paths = [*photos[:10], *odd_files(tmp_path / "odd", photos[3])]
         np.save(tmp_path / "list.npy", np.array(paths))
         out = tmp_path / "out"
-        generate(
+        generate_color_bins(
             data_file=str(tmp_path / "list.npy"),
             output_path=out,
             grid="fair",
@@ -84,13 +84,13 @@ class TestFairGridIsTheScriptOf2019:
 class TestSameBytes:
     def test_on_one_core_and_on_several(self, photo_list: Path, tmp_path: Path) -> None:
         for jobs in (1, 3):
-            histogram(data_file=str(photo_list), output_path=tmp_path / str(jobs), jobs=jobs)
+            color_histogram(data_file=str(photo_list), output_path=tmp_path / str(jobs), jobs=jobs)
         assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "3")
         assert set(bytes_of(tmp_path / "1")) == {TABLE, UNREADABLE, MANIFEST}
 
     def test_opencv_has_its_threads_back(self, photo_list: Path, tmp_path: Path) -> None:
         before = cv2.getNumThreads()
-        histogram(data_file=str(photo_list), output_path=tmp_path / "a", jobs=1)
+        color_histogram(data_file=str(photo_list), output_path=tmp_path / "a", jobs=1)
         assert cv2.getNumThreads() == before
 
 
@@ -108,11 +108,11 @@ def _as_shards(photos: Sequence[str], folder: Path, kind: str, suffix: str) -> N
 class TestSources:
     @pytest.fixture
     def expected(self, photo_list: Path, tmp_path: Path) -> bytes:
-        histogram(data_file=str(photo_list), output_path=tmp_path / "expected", jobs=1)
+        color_histogram(data_file=str(photo_list), output_path=tmp_path / "expected", jobs=1)
         return (tmp_path / "expected" / TABLE).read_bytes()
 
     def _table(self, data_file: object, tmp_path: Path, jobs: int = 1) -> bytes:
-        histogram(data_file=str(data_file), output_path=tmp_path / "out", jobs=jobs)
+        color_histogram(data_file=str(data_file), output_path=tmp_path / "out", jobs=jobs)
         return (tmp_path / "out" / TABLE).read_bytes()
 
     def test_bytes_in_a_npy_list(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ class TestSources:
         pytest.importorskip("fsspec")
         entries = [*photos[:3], "memory://set/none.jpg", f"file://{photos[4]}[1].jpg", photos[5]]
         (tmp_path / "list.txt").write_text("\n".join(entries))
-        histogram(
+        color_histogram(
             data_file=str(tmp_path / "list.txt"),
             output_path=tmp_path / "out",
             max_unreadable=0.5,
@@ -277,7 +277,7 @@ class TestUnreadable:
         return entries
 
     def _run(self, tmp_path: Path, **options: object) -> list[dict[str, object]]:
-        histogram(
+        color_histogram(
             data_file=str(tmp_path / "list.npy"),
             output_path=tmp_path / "out",
             **{"max_unreadable": 0.2, "jobs": 1, **options},  # type: ignore[arg-type]
@@ -311,7 +311,7 @@ class TestUnreadable:
     ) -> None:
         self._run(tmp_path, strict_decode=True)
         np.save(tmp_path / "good.npy", np.array(photos[:40]))
-        histogram(data_file=str(tmp_path / "good.npy"), output_path=tmp_path / "good", jobs=1)
+        color_histogram(data_file=str(tmp_path / "good.npy"), output_path=tmp_path / "good", jobs=1)
         assert (tmp_path / "out" / TABLE).read_bytes() == (tmp_path / "good" / TABLE).read_bytes()
 
     def test_strict_decoding_leaves_truncated_ones_out(
@@ -352,7 +352,7 @@ class TestUnreadable:
     def test_not_one_readable_writes_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "list.txt").write_text("none.jpg\nnor this.jpg\n")
         with pytest.raises(ImagesError, match="none of 2 images can be read") as caught:
-            histogram(
+            color_histogram(
                 data_file=str(tmp_path / "list.txt"),
                 output_path=tmp_path / "a" / "b",
                 max_unreadable=1.0,
@@ -363,7 +363,7 @@ class TestUnreadable:
 
     def test_names_that_are_no_utf8(self, photos: list[str], tmp_path: Path) -> None:
         (tmp_path / "list.txt").write_bytes(b"\n".join([photos[0].encode(), b"caf\xe9.jpg"]))
-        histogram(
+        color_histogram(
             data_file=str(tmp_path / "list.txt"),
             output_path=tmp_path / "out",
             max_unreadable=0.5,
@@ -384,7 +384,7 @@ class TestDamagedShards:
 
     def _listed(self, tmp_path: Path, data: bytes, name: str = "s.tar") -> list[tuple[str, str]]:
         (tmp_path / name).write_bytes(data)
-        histogram(
+        color_histogram(
             data_file=str(tmp_path / name),
             output_path=tmp_path / "out",
             max_unreadable=0.5,
@@ -461,7 +461,7 @@ class TestRefusals:
     ) -> None:
         arguments = {"data_file": str(photo_list), "output_path": tmp_path / "out", **options}
         with pytest.raises(error, match=text):
-            histogram(**arguments)  # type: ignore[arg-type]
+            color_histogram(**arguments)  # type: ignore[arg-type]
         assert not (tmp_path / "out").exists()
 
     def test_lists_that_are_none(self, tmp_path: Path) -> None:
@@ -477,15 +477,17 @@ class TestRefusals:
         (tmp_path / "folder").mkdir()
         for name in (*cases, "image.jpg", "empty.txt", "folder"):
             with pytest.raises((ImagesError, ArrayError), match=name):
-                histogram(data_file=str(tmp_path / name), output_path=tmp_path / "out", jobs=1)
+                color_histogram(
+                    data_file=str(tmp_path / name), output_path=tmp_path / "out", jobs=1
+                )
         assert not (tmp_path / "out").exists()
 
     def test_an_existing_histogram_is_kept(self, photo_list: Path, tmp_path: Path) -> None:
-        histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
         before = bytes_of(tmp_path)
         with pytest.raises(OutputError, match="exists already"):
-            histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
-        histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1, overwrite=True)
+            color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1, overwrite=True)
         assert bytes_of(tmp_path) == before
 
     @pytest.mark.parametrize(
@@ -509,9 +511,9 @@ class TestGenerate:
     def test_equals_histogram_and_bins(self, photo_list: Path, tmp_path: Path) -> None:
         one, two = tmp_path / "one", tmp_path / "two"
         arguments = {"bin_size": (5, 10), "weights": True}
-        generate(data_file=str(photo_list), output_path=one, jobs=1, **arguments)
-        histogram(data_file=str(photo_list), output_path=two, jobs=1)
-        bins(histogram=(two / TABLE,), **arguments)
+        generate_color_bins(data_file=str(photo_list), output_path=one, jobs=1, **arguments)
+        color_histogram(data_file=str(photo_list), output_path=two, jobs=1)
+        color_bins(histogram=(two / TABLE,), **arguments)
         left, right = bytes_of(one), bytes_of(two)
         assert left.keys() == right.keys()
         assert {n for n in left if left[n] != right[n]} <= {
@@ -522,7 +524,7 @@ class TestGenerate:
     def test_uses_a_finished_histogram(
         self, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = generate(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        first = generate_color_bins(data_file=str(photo_list), output_path=tmp_path, jobs=1)
         assert not first.reused
 
         def never(*arguments: object) -> None:
@@ -530,24 +532,30 @@ class TestGenerate:
 
         with monkeypatch.context() as patch:
             patch.setattr(histogram_module, "count_chunk", never)
-            again = generate(data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1)
+            again = generate_color_bins(
+                data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1
+            )
             assert again.reused
             assert again.images == first.images
-        assert not generate(
+        assert not generate_color_bins(
             data_file=str(photo_list), output_path=tmp_path, recount=True, overwrite=True, jobs=1
         ).reused
 
     def test_counts_anew_when_the_list_or_the_table_differs(
         self, photos: list[str], photo_list: Path, tmp_path: Path
     ) -> None:
-        generate(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        generate_color_bins(data_file=str(photo_list), output_path=tmp_path, jobs=1)
         with open(tmp_path / TABLE, "r+b") as file:
             file.seek(-1, 2)
             file.write(b"\1")
         with pytest.raises(OutputError, match="exists already"):
-            generate(data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1)
+            generate_color_bins(
+                data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1
+            )
         np.save(photo_list, np.array(photos[:50]))
-        result = generate(data_file=str(photo_list), output_path=tmp_path, overwrite=True, jobs=1)
+        result = generate_color_bins(
+            data_file=str(photo_list), output_path=tmp_path, overwrite=True, jobs=1
+        )
         assert not result.reused
         assert result.images == 50
 
@@ -556,7 +564,7 @@ class TestGenerate:
     ) -> None:
         (tmp_path / "priors_train_imagenet_bin10.npy").write_text("mine")
         with pytest.raises(OutputError, match="exists already"):
-            generate(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+            generate_color_bins(data_file=str(photo_list), output_path=tmp_path, jobs=1)
         assert {path.name for path in tmp_path.iterdir()} == {
             "priors_train_imagenet_bin10.npy",
             photo_list.name,
@@ -588,7 +596,7 @@ class TestOutputsOfOurOwn:
             relative_to=tree,
             format=("npy", "csv", "jsonl", "txt", "parquet"),
         )
-        result = histogram(lists / name, tmp_path / "out", global_resize_img=8, jobs=1)
+        result = color_histogram(lists / name, tmp_path / "out", global_resize_img=8, jobs=1)
         assert result.images == 12
         assert result.unreadable == 0
         assert result.written[0].name == "ab_histogram_train_places-205.npy"
@@ -599,8 +607,8 @@ class TestOutputsOfOurOwn:
         tree.rename(tmp_path / "moved")
         options = {"global_resize_img": 8, "jobs": 1}
         with pytest.raises(ImagesError, match="none of 12 images"):
-            histogram(lists / "val_images.npy", tmp_path / "out", **options)
-        result = histogram(
+            color_histogram(lists / "val_images.npy", tmp_path / "out", **options)
+        result = color_histogram(
             lists / "val_images.npy",
             tmp_path / "out",
             root=tmp_path / "moved",
@@ -633,12 +641,12 @@ class TestSample:
         """Of many draws, the mean squared deviation in standard errors is near 1."""
         np.save(tmp_path / "list.npy", np.array(photos * 4))
         options = {"global_resize_img": 16, "bin_size": (20,), "jobs": 1}
-        generate(tmp_path / "list.npy", tmp_path / "all", **options)
+        generate_color_bins(tmp_path / "list.npy", tmp_path / "all", **options)
         everything = np.load(tmp_path / "all" / "priors_train_imagenet_bin20.npy")
         squares = []
         for seed in range(12):
             out = tmp_path / str(seed)
-            made = generate(tmp_path / "list.npy", out, sample=0.3, seed=seed, **options)
+            made = generate_color_bins(tmp_path / "list.npy", out, sample=0.3, seed=seed, **options)
             assert 80 < made.images < 160
             priors = np.load(out / "priors_train_imagenet_bin20.npy")
             errors = np.load(out / "standard_errors_train_imagenet_bin20.npy")
@@ -652,14 +660,14 @@ class TestSample:
     def test_errors_follow_later_from_the_groups_on_any_grid(
         self, photo_list: Path, tmp_path: Path
     ) -> None:
-        histogram(photo_list, tmp_path, sample=0.5, global_resize_img=16, jobs=2)
+        color_histogram(photo_list, tmp_path, sample=0.5, global_resize_img=16, jobs=2)
         for grid in ("fair", "zhang"):
-            made = bins((tmp_path / TABLE,), grid=grid, output=tmp_path / grid)  # type: ignore[arg-type]
+            made = color_bins((tmp_path / TABLE,), grid=grid, output=tmp_path / grid)  # type: ignore[arg-type]
             errors = np.load(tmp_path / grid / "standard_errors_train_imagenet_bin10.npy")
             assert len(errors) == made.bins[10]
             assert (errors >= 0).all()
             assert errors.max() > 0
-        histogram(photo_list, tmp_path, global_resize_img=16, jobs=1, overwrite=True)
+        color_histogram(photo_list, tmp_path, global_resize_img=16, jobs=1, overwrite=True)
         assert not list(tmp_path.glob("*_groups.npy"))
 
 
@@ -667,7 +675,7 @@ def test_a_picture_above_the_limit_of_pixels_is_listed(photos: list[str], tmp_pa
     """In a worker, whose OpenCV is imported by us: the limit is read at import."""
     np.save(tmp_path / "list.npy", np.array([*photos[:5], str(tmp_path / "large.png")]))
     (tmp_path / "large.png").write_bytes(_empty_png(1 << 15, (1 << 13) + 1))
-    histogram(tmp_path / "list.npy", tmp_path / "out", max_unreadable=0.5, jobs=2)
+    color_histogram(tmp_path / "list.npy", tmp_path / "out", max_unreadable=0.5, jobs=2)
     (listed,) = json.loads((tmp_path / "out" / UNREADABLE).read_bytes())
     assert "decode failed" in listed["reason"]
     assert "PIXELS" in listed["reason"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sslprep.color import remote
-from sslprep.color.histogram import histogram
+from sslprep.color.histogram import color_histogram
 from sslprep.errors import ImagesError, MissingExtraError
 
 fsspec = pytest.importorskip("fsspec")
@@ -81,7 +81,7 @@ def test_a_stores_own_error_is_one_line(
     monkeypatch.setattr(type(memory), call, refuse)
     source = "memory://set/*.jpg" if call == "glob" else "memory://set"
     with pytest.raises(ImagesError, match="cannot read: Unable to locate credentials") as caught:
-        histogram(source, tmp_path / "out", jobs=1)
+        color_histogram(source, tmp_path / "out", jobs=1)
     assert "more" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 

@@ -15,8 +15,8 @@ import pytest
 import sslprep.color.histogram as histogram_module
 from sslprep.atomic import OutputSet
 from sslprep.color import counting, images
-from sslprep.color.generate import generate
-from sslprep.color.histogram import histogram
+from sslprep.color.generate import generate_color_bins
+from sslprep.color.histogram import color_histogram
 from sslprep.color.images import Chunk
 from sslprep.color.resume import Listed, Pass
 from sslprep.errors import ImagesError, OutputError, ParameterError
@@ -59,7 +59,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_killed_anywhere_and_started_again_it_gives_the_same_bytes(
     mixed_list: Path, tmp_path: Path, jobs: int
 ) -> None:
-    generate(
+    generate_color_bins(
         data_file=str(mixed_list),
         output_path=tmp_path / "undisturbed",
         max_unreadable=0.5,
@@ -120,7 +120,7 @@ def _interrupted(mixed_list: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch:
         _interrupt(patch, 5)
         with pytest.raises(KeyboardInterrupt):
-            histogram(data_file=str(mixed_list), output_path=out, max_unreadable=0.5, jobs=1)
+            color_histogram(data_file=str(mixed_list), output_path=out, max_unreadable=0.5, jobs=1)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -132,9 +132,11 @@ class TestUnfinished:
         out = tmp_path / "out"
         _interrupted(mixed_list, out, monkeypatch)
         assert {path.name for path in out.iterdir()} == {STATE, JOURNAL}
-        result = histogram(data_file=str(mixed_list), output_path=out, max_unreadable=0.5, jobs=1)
+        result = color_histogram(
+            data_file=str(mixed_list), output_path=out, max_unreadable=0.5, jobs=1
+        )
         assert result.resumed_after == 15
-        histogram(
+        color_histogram(
             data_file=str(mixed_list), output_path=tmp_path / "plain", max_unreadable=0.5, jobs=1
         )
         assert bytes_of(out) == bytes_of(tmp_path / "plain")
@@ -147,7 +149,7 @@ class TestUnfinished:
         before = bytes_of(out)
         other = {"data_file": str(mixed_list), "output_path": out, "jobs": 1}
         with pytest.raises(OutputError, match=r"unfinished pass \(15 images\)"):
-            histogram(**other, strict_decode=True)  # type: ignore[arg-type]
+            color_histogram(**other, strict_decode=True)  # type: ignore[arg-type]
         assert bytes_of(out) == before
 
     @pytest.mark.parametrize("option", ["overwrite", "recount"])
@@ -156,7 +158,7 @@ class TestUnfinished:
     ) -> None:
         out = tmp_path / "out"
         _interrupted(mixed_list, out, monkeypatch)
-        result = histogram(
+        result = color_histogram(
             data_file=str(mixed_list),
             output_path=out,
             strict_decode=True,
@@ -174,7 +176,7 @@ class TestUnfinished:
         _interrupted(mixed_list, out, monkeypatch)
         monkeypatch.setattr(images, "CHUNK_IMAGES", 4)
         with pytest.raises(OutputError, match="unfinished pass"):
-            histogram(data_file=str(mixed_list), output_path=out, jobs=1)
+            color_histogram(data_file=str(mixed_list), output_path=out, jobs=1)
 
     @pytest.mark.parametrize(
         "damage",
@@ -199,7 +201,9 @@ class TestUnfinished:
         damage(out)
         for left in out.glob("*.npz.npz"):
             left.replace(out / STATE)
-        result = histogram(data_file=str(mixed_list), output_path=out, max_unreadable=0.5, jobs=1)
+        result = color_histogram(
+            data_file=str(mixed_list), output_path=out, max_unreadable=0.5, jobs=1
+        )
         assert result.resumed_after == 0
         assert result.unreadable == 10
         assert "is damaged; the pass begins anew" in caplog.text
@@ -211,7 +215,7 @@ class TestUnfinished:
         _interrupted(mixed_list, out, monkeypatch)
         mixed_list.write_text(mixed_list.read_text().replace("none.jpg", "other.jpg"))
         with pytest.raises(OutputError, match="of another input"):
-            histogram(data_file=str(mixed_list), output_path=out, jobs=1)
+            color_histogram(data_file=str(mixed_list), output_path=out, jobs=1)
 
 
 def test_two_runs_at_once_are_refused(photo_list: Path, tmp_path: Path) -> None:
@@ -220,7 +224,7 @@ def test_two_runs_at_once_are_refused(photo_list: Path, tmp_path: Path) -> None:
         OutputSet(tmp_path, names, manifests=["ab_histogram_train_imagenet.manifest.json"]),
         pytest.raises(OutputError, match="another sslprep run is writing here"),
     ):
-        histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
 
 
 def test_a_full_disk_names_the_file(
@@ -231,14 +235,14 @@ def test_a_full_disk_names_the_file(
 
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(OutputError, match=r"resume.npz: cannot write: No space left"):
-        histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
 
 
 def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(
     photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
-    generate(data_file=str(photo_list), output_path=undisturbed, jobs=1)
+    generate_color_bins(data_file=str(photo_list), output_path=undisturbed, jobs=1)
     real = Pass.remove
 
     def impatient(state: Pass) -> None:
@@ -249,9 +253,9 @@ def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(
     with monkeypatch.context() as patch:
         patch.setattr(Pass, "remove", impatient)
         with pytest.raises(KeyboardInterrupt):
-            generate(data_file=str(photo_list), output_path=out, jobs=1)
+            generate_color_bins(data_file=str(photo_list), output_path=out, jobs=1)
     assert (out / STATE).exists()
-    generate(data_file=str(photo_list), output_path=out, jobs=1)
+    generate_color_bins(data_file=str(photo_list), output_path=out, jobs=1)
     assert bytes_of(out) == bytes_of(undisturbed)
 
 
@@ -348,7 +352,7 @@ class TestImagesThatKillTheirWorker:
         np.save(tmp_path / "list.npy", np.array(entries))
         np.save(tmp_path / "good.npy", np.array(photos * 20))
         options = {"global_resize_img": 16, "jobs": 2}
-        result = histogram(tmp_path / "list.npy", tmp_path / "out", **options)
+        result = color_histogram(tmp_path / "list.npy", tmp_path / "out", **options)
         assert (result.images, result.unreadable) == (2001, 1)
         (listed,) = json.loads(
             (tmp_path / "out" / "ab_histogram_train_imagenet_unreadable.json").read_bytes()
@@ -359,7 +363,7 @@ class TestImagesThatKillTheirWorker:
             "reason": "killed its worker (it was ended by signal 9, SIGKILL)",
             "counted": False,
         }
-        histogram(tmp_path / "good.npy", tmp_path / "good", **options)
+        color_histogram(tmp_path / "good.npy", tmp_path / "good", **options)
         table = "ab_histogram_train_imagenet.npy"
         assert (tmp_path / "out" / table).read_bytes() == (tmp_path / "good" / table).read_bytes()
 
@@ -373,12 +377,12 @@ class TestImagesThatKillTheirWorker:
                 info.size = len(data)
                 shard.addfile(info, io.BytesIO(data))
         out = tmp_path / "out"
-        result = histogram(tmp_path / "s.tar.gz", out, jobs=2, max_unreadable=0.1)
+        result = color_histogram(tmp_path / "s.tar.gz", out, jobs=2, max_unreadable=0.1)
         assert (result.images, result.unreadable) == (30, 2)
         listed = json.loads((out / "ab_histogram_train_imagenet_unreadable.json").read_bytes())
         assert [entry["index"] for entry in listed] == [4, 20]
         with pytest.raises(ImagesError, match="2 of 30 images cannot be read"):
-            histogram(tmp_path / "s.tar.gz", tmp_path / "strict", jobs=2)
+            color_histogram(tmp_path / "s.tar.gz", tmp_path / "strict", jobs=2)
 
     def test_one_that_hangs_its_worker_is_found_after_the_time_given(
         self, photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -387,7 +391,7 @@ class TestImagesThatKillTheirWorker:
         (tmp_path / "bad.jpg").write_bytes(Path(photos[0]).read_bytes() + b"poison")
         np.save(tmp_path / "list.npy", np.array([*photos[:5], str(tmp_path / "bad.jpg")]))
         out = tmp_path / "out"
-        histogram(tmp_path / "list.npy", out, jobs=2, worker_timeout=8.0, max_unreadable=0.5)
+        color_histogram(tmp_path / "list.npy", out, jobs=2, worker_timeout=8.0, max_unreadable=0.5)
         (listed,) = json.loads((out / "ab_histogram_train_imagenet_unreadable.json").read_bytes())
         assert listed["reason"] == "killed its worker (it hung)"
 
@@ -400,5 +404,5 @@ def test_workers_that_cannot_start_keep_what_was_counted(
     _interrupted(mixed_list, out, monkeypatch)
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ImagesError, match="the workers were lost after 15 images"):
-        histogram(mixed_list, out, jobs=2)
+        color_histogram(mixed_list, out, jobs=2)
     assert (out / STATE).exists()

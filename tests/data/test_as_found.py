@@ -16,7 +16,7 @@ from sslprep.data.coco import write_coco
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, OutputError, ParameterError
-from sslprep.partition.check import check
+from sslprep.partition.check import check_images
 
 Tree = Callable[..., Path]
 Voc = Callable[..., Path]
@@ -557,7 +557,7 @@ class TestPaths:
         write_folders("set", "rel", partitions=("train",), relative_to="set")  # type: ignore[arg-type]
         monkeypatch.chdir("/")
         for name in ("plain", "rel"):
-            result = check(tmp_path / name, jobs=1)
+            result = check_images(tmp_path / name, jobs=1)
             assert result.ok
             assert result.text().startswith("1 images listed: 1 read, 0 missing")
 
@@ -574,15 +574,15 @@ class TestPaths:
             tmp_path / "ds" / "pics", out, partitions=("train",), relative_to=tmp_path / "ds"
         )
         (tmp_path / "ds" / "pics").rename(tmp_path / "ds" / "photos")
-        missing = check(out, jobs=1)
+        missing = check_images(out, jobs=1)
         assert missing.note is not None
         assert "no folder" in missing.note
         relocate(out, old_prefix="pics", new_prefix="photos", overwrite=True)
-        assert check(out, jobs=1).ok
+        assert check_images(out, jobs=1).ok
         relocate(out, old_prefix="photos", new_prefix=f"{tmp_path}/ds/photos", overwrite=True)
         relocate(out, old_prefix=f"{tmp_path}/ds", new_prefix="", overwrite=True)
         assert read_partition(out, "train").images.tolist() == ["photos/train/a/1.png"]
-        assert check(out, jobs=1).ok
+        assert check_images(out, jobs=1).ok
 
     def test_existing_outputs_are_refused_before_anything_is_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sslprep import manifest
 from sslprep.data.folders import write_folders
-from sslprep.partition.check import check, inspect_image
+from sslprep.partition.check import check_images, inspect_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(NOISE)
@@ -88,7 +88,7 @@ def made(tree: Callable[..., Path], tmp_path: Path) -> Path:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_reports_and_changes_nothing(made: Path, jobs: int) -> None:
     before = {path.name: path.read_bytes() for path in made.iterdir()}
-    result = check(folder=made, jobs=jobs)
+    result = check_images(folder=made, jobs=jobs)
     assert not result.ok
     assert [(f.row, f.image, f.problem) for f in result.findings] == [
         (1, "train/a/1.jpg", "mode"),
@@ -119,21 +119,21 @@ def test_reports_and_changes_nothing(made: Path, jobs: int) -> None:
 def test_gray_images_are_no_failure(made: Path, tmp_path: Path) -> None:
     for name in ("a/2.jpg", "b/3.jpg"):
         PICTURE.save(tmp_path / "set" / "train" / name)
-    result = check(folder=made, jobs=1)
+    result = check_images(folder=made, jobs=1)
     assert result.ok
     assert result.counts["mode"] == 1
 
 
 def test_can_be_run_again_without_a_flag(made: Path, tmp_path: Path) -> None:
-    check(folder=made, jobs=1)
+    check_images(folder=made, jobs=1)
     PICTURE.save(tmp_path / "set" / "train" / "a" / "2.jpg")
-    check(folder=made, jobs=1)
+    check_images(folder=made, jobs=1)
     assert json.loads((made / "train.check.json").read_text())["counts"]["unreadable"] == 0
-    check(folder=made, jobs=1, output_dir=tmp_path / "reports")
+    check_images(folder=made, jobs=1, output_dir=tmp_path / "reports")
 
 
 def test_report_goes_when_the_partition_is_made_anew(made: Path, tmp_path: Path) -> None:
-    check(folder=made, jobs=1)
+    check_images(folder=made, jobs=1)
     write_folders(
         data_source_dir=tmp_path / "set",
         output_dir=made,

@@ -16,7 +16,7 @@ from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import DatasetError, OutputError
 from sslprep.partition.link_tree import link_tree
-from sslprep.partition.merge import merge
+from sslprep.partition.merge import merge_partitions
 from sslprep.partition.relocate import relocate
 
 Voc = Callable[..., Path]
@@ -162,7 +162,9 @@ class TestMerge:
         other = voc(lists, "VOC2012")
         options: dict[str, Any] = {"partitions": ("train",), "classes": ("dog", "cat")}
         write_voc(other, tmp_path / "b", **options)
-        merge((tmp_path / "a" / "train", tmp_path / "b" / "train"), output=tmp_path / "out")
+        merge_partitions(
+            (tmp_path / "a" / "train", tmp_path / "b" / "train"), output=tmp_path / "out"
+        )
         images, labels, classes = read_partition(tmp_path / "out", "train")
         assert labels.tolist() == [[1, 0], [-1, 1], [1, 0], [-1, 1]]
         assert labels.dtype == np.int32
@@ -176,7 +178,9 @@ class TestMerge:
         for at, text in enumerate(("a/1.jpg 5\nb/1.jpg 9\n", "a/2.jpg 1\nb/2.jpg 0\n")):
             (tmp_path / f"train_{at}.txt").write_text(text)
             write_folders(tmp_path, tmp_path / str(at), list=(tmp_path / f"train_{at}.txt",))
-        merge((tmp_path / "0" / "train", tmp_path / "1" / "train"), output=tmp_path / "out")
+        merge_partitions(
+            (tmp_path / "0" / "train", tmp_path / "1" / "train"), output=tmp_path / "out"
+        )
         images, labels, _ = read_partition(tmp_path / "out", "train")
         assert dict(zip([i[-7:] for i in images.tolist()], labels.tolist(), strict=True)) == {
             "a/1.jpg": 5,
@@ -192,7 +196,7 @@ class TestMerge:
             options: dict[str, Any] = {"partitions": ("train",), "relative_to": tmp_path / name}
             write_folders(tmp_path / name, tmp_path / f"out-{name}", **options)
         parts = (tmp_path / "out-a" / "train", tmp_path / "out-b" / "train")
-        merge(parts, output=tmp_path / "out", name="both")
+        merge_partitions(parts, output=tmp_path / "out", name="both")
         assert check_images(tmp_path / "out", jobs=1).ok
 
     def test_what_does_not_fit_is_refused(self, voc: Voc, source: Path, tmp_path: Path) -> None:
@@ -205,7 +209,9 @@ class TestMerge:
             ("c/val", "labels of"),
         ):
             with pytest.raises(DatasetError, match=message):
-                merge((tmp_path / "a" / "train", tmp_path / other), output=tmp_path / "out")
+                merge_partitions(
+                    (tmp_path / "a" / "train", tmp_path / other), output=tmp_path / "out"
+                )
             assert not (tmp_path / "out").exists()
 
 
@@ -291,8 +297,8 @@ def test_every_parameter_is_in_the_manifest(source: Path, tmp_path: Path) -> Non
 
     write_folders(source, tmp_path / "out")
     relocate(tmp_path / "out", tmp_path / "b", old_prefix=str(source), new_prefix="x")
-    merge((tmp_path / "out" / "train",), output=tmp_path / "c")
-    for function, folder in ((write_folders, "out"), (relocate, "b"), (merge, "c")):
+    merge_partitions((tmp_path / "out" / "train",), output=tmp_path / "c")
+    for function, folder in ((write_folders, "out"), (relocate, "b"), (merge_partitions, "c")):
         record = manifest.read(tmp_path / folder / "train.manifest.json")
         names = set(inspect.signature(function).parameters)
         assert names - {"output", "overwrite", "hash_inputs"} == set(record.parameters)

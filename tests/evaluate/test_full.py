@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score
 
 from sslprep.errors import SslprepError
 from sslprep.evaluate.average_precision import class_ap
-from sslprep.evaluate.full import full, read
+from sslprep.evaluate.full import evaluate_full, read
 from sslprep.evaluate.protocols import PROTOCOLS
 from sslprep.evaluate.svm import normalise
 from sslprep.manifest import verify
@@ -22,7 +22,7 @@ def run(folder, output, **changed):
         "test_features": folder / "test_features.npy",
         "test_targets": folder / "test_labels.npy",
     }
-    return full(**{**files, "output": output, **changed})
+    return evaluate_full(**{**files, "output": output, **changed})
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

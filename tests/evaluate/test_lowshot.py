@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_val_score
 from sslprep.errors import SslprepError
 from sslprep.evaluate import curve
 from sslprep.evaluate.average_precision import class_ap
-from sslprep.evaluate.lowshot import lowshot
+from sslprep.evaluate.lowshot import evaluate_lowshot
 from sslprep.evaluate.protocols import PROTOCOLS
 from sslprep.evaluate.svm import normalise
 from sslprep.lowshot.multilabel import draw_multilabel_samples
@@ -36,7 +36,7 @@ def run(folder, drawn, output, **changed):
         "test_features": folder / "test_features.npy",
         "test_targets": folder / "test_labels.npy",
     }
-    return lowshot(**{**files, "output": output, **changed})
+    return evaluate_lowshot(**{**files, "output": output, **changed})
 
 
 @pytest.mark.parametrize("protocol", [n for n, p in PROTOCOLS.items() if p.lowshot])

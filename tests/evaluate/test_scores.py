@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sslprep.errors import SslprepError
-from sslprep.evaluate.scores import scores
+from sslprep.evaluate.scores import evaluate_scores
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def files(tmp_path):
 
 
 def test_both_kinds_of_file_give_the_same(files):
-    from_json = scores(files / "predictions.json", files / "targets.json")
-    from_npy = scores(files / "predictions.npy", files / "targets.npy")
-    mixed = scores(files / "predictions.npy", files / "targets.json")
+    from_json = evaluate_scores(files / "predictions.json", files / "targets.json")
+    from_npy = evaluate_scores(files / "predictions.npy", files / "targets.npy")
+    mixed = evaluate_scores(files / "predictions.npy", files / "targets.json")
     assert from_json.mean_ap == from_npy.mean_ap == mixed.mean_ap
     assert from_json.ap["step"]["dog"] == from_npy.ap["step"]["1"]
     assert "mean" in from_json.text()
@@ -43,14 +43,14 @@ def test_images_are_matched_by_name_not_by_place(files):
     rows = json.loads((files / "predictions.json").read_text())
     backwards = {image: rows[image] for image in reversed(rows)}
     (files / "backwards.json").write_text(json.dumps(backwards))
-    straight = scores(files / "predictions.json", files / "targets.json")
-    assert scores(files / "backwards.json", files / "targets.json") == straight
+    straight = evaluate_scores(files / "predictions.json", files / "targets.json")
+    assert evaluate_scores(files / "backwards.json", files / "targets.json") == straight
 
 
 def test_class_ids_are_targets_too(tmp_path):
     np.save(tmp_path / "ids.npy", np.array([7, 3, 7]))
     np.save(tmp_path / "scores.npy", np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.4]]))
-    assert scores(tmp_path / "scores.npy", tmp_path / "ids.npy").ap["envelope"] == {
+    assert evaluate_scores(tmp_path / "scores.npy", tmp_path / "ids.npy").ap["envelope"] == {
         "3": 100,
         "7": 100,
     }
@@ -81,14 +81,14 @@ def test_what_does_not_fit_is_named(files, change, said):
     change(rows)
     (files / "bad.json").write_text(json.dumps(rows))
     with pytest.raises(SslprepError) as error:
-        scores(files / "bad.json", files / "targets.json")
+        evaluate_scores(files / "bad.json", files / "targets.json")
     assert said in str(error.value)
 
 
 def test_rows_must_be_as_many(files):
     np.save(files / "short.npy", np.zeros((29, 3)))
     with pytest.raises(SslprepError, match=r"has shape \(29, 3\); expected \(30, 3\)"):
-        scores(files / "short.npy", files / "targets.npy")
+        evaluate_scores(files / "short.npy", files / "targets.npy")
 
 
 def test_nan_is_refused_with_its_place(files):
@@ -96,14 +96,14 @@ def test_nan_is_refused_with_its_place(files):
     values[2, 1] = np.nan
     np.save(files / "nan.npy", values)
     with pytest.raises(SslprepError, match="1 scores are no numbers, the first of 002, class dog"):
-        scores(files / "nan.npy", files / "targets.json")
+        evaluate_scores(files / "nan.npy", files / "targets.json")
 
 
 def test_an_array_beside_unsorted_json_is_refused(files):
     rows = json.loads((files / "targets.json").read_text())
     (files / "other.json").write_text(json.dumps({i: rows[i] for i in reversed(rows)}))
     with pytest.raises(SslprepError, match="is not sorted"):
-        scores(files / "predictions.npy", files / "other.json")
+        evaluate_scores(files / "predictions.npy", files / "other.json")
 
 
 def test_a_class_without_positives_is_named(files):
@@ -111,4 +111,4 @@ def test_a_class_without_positives_is_named(files):
     labels[0, :2] = 1
     np.save(files / "none.npy", labels)
     with pytest.raises(SslprepError, match="no positive of 1 of 3 classes: 2"):
-        scores(files / "predictions.npy", files / "none.npy")
+        evaluate_scores(files / "predictions.npy", files / "none.npy")

@@ -11,7 +11,7 @@ from sslprep.cli import COMMANDS
 from sslprep.errors import SslprepError
 
 
-@pytest.mark.parametrize("name", sorted(sslprep._PLACES))
+@pytest.mark.parametrize("name", sorted(sslprep.PLACES))
 def test_every_public_name_is_one_of_ours(name: str) -> None:
     found = getattr(sslprep, name)
     assert inspect.isfunction(found) or found is SslprepError
@@ -19,9 +19,13 @@ def test_every_public_name_is_one_of_ours(name: str) -> None:
 
 
 def test_every_command_is_a_public_function() -> None:
-    public = {f"sslprep.{place}" for place in sslprep._PLACES.values()}
-    commands = {c.target for name, c in COMMANDS.items() if name not in ("color plot", "demo")}
-    assert commands <= public
+    assert {command.name for command in COMMANDS.values()} <= sslprep.PLACES.keys()
+
+
+@pytest.mark.parametrize("name", sorted(sslprep.PLACES.keys() - {"SslprepError"}))
+def test_functions_bear_their_public_names(name: str) -> None:
+    found = getattr(sslprep, name)
+    assert (found.__name__, found.__module__) == (name, f"sslprep.{sslprep.PLACES[name]}")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -40,7 +40,7 @@ class Entry(cli.Command):
         return command
 
 
-ENTRY = Entry("", "")
+ENTRY = Entry("")
 
 
 @pytest.mark.parametrize(

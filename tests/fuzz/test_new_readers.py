@@ -17,10 +17,10 @@ from tests.fuzz.guard import Place, examples, place, scramble, scrambled, spoilt
 from sslprep import inspect, write_folders, write_voc
 from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.errors import SslprepError
-from sslprep.evaluate.full import full
-from sslprep.evaluate.lowshot import lowshot
-from sslprep.evaluate.scores import scores
-from sslprep.lowshot.identify import identify
+from sslprep.evaluate.full import evaluate_full
+from sslprep.evaluate.lowshot import evaluate_lowshot
+from sslprep.evaluate.scores import evaluate_scores
+from sslprep.lowshot.identify import identify_splits
 from sslprep.lowshot.multilabel import draw_multilabel_samples
 
 LIST = b"a/abbey/1.jpg 0\nb/beach/2.jpg 1\n/a/abbey/3 4.jpg\t0\n"
@@ -51,7 +51,7 @@ def test_lists_to_be_identified(data: bytes) -> None:
     with place() as at:
         path = at.inputs / "list.txt"
         path.write_bytes(data)
-        at.attempt(identify, files=(path,))
+        at.attempt(identify_splits, files=(path,))
 
 
 @cache
@@ -224,9 +224,9 @@ def test_features_and_samples(command: str, which: int, seed: int) -> None:
             "output": at.out,
         }
         if command == "full":
-            at.attempt(full, **common, train_targets=at.inputs / "train_labels.npy")
+            at.attempt(evaluate_full, **common, train_targets=at.inputs / "train_labels.npy")
         else:
-            at.attempt(lowshot, **common, samples=at.inputs / "samples")
+            at.attempt(evaluate_lowshot, **common, samples=at.inputs / "samples")
 
 
 PREDICTIONS = {f"{n}.jpg": {"cat": n / 7, "dog": -n / 3} for n in range(5)}
@@ -244,7 +244,7 @@ def test_scores(which: str, data: st.DataObject) -> None:
                 content = data.draw(spoilt_json(value))
             (at.inputs / f"{name}.json").write_bytes(content)
         found = at.attempt(
-            scores,
+            evaluate_scores,
             predictions=at.inputs / "predictions.json",
             targets=at.inputs / "targets.json",
         )
@@ -259,7 +259,7 @@ def test_scores_in_arrays(predictions: bool, seed: int) -> None:
             data = evaluated()[name]
             (at.inputs / name).write_bytes(spoil_array(data, seed) if wanted else data)
         at.attempt(
-            scores,
+            evaluate_scores,
             predictions=at.inputs / "scores.npy",
             targets=at.inputs / "test_labels.npy",
         )

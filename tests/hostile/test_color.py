@@ -16,7 +16,7 @@ import pytest
 
 from sslprep.color.counting import Settings, count_chunk, read_file
 from sslprep.color.decoding import UnreadableError, decode_image
-from sslprep.color.histogram import histogram
+from sslprep.color.histogram import color_histogram
 from sslprep.color.images import Chunk, DamagedTarError, members
 from sslprep.color.resume import Pass
 from sslprep.errors import ArrayError, ImagesError, SslprepError
@@ -48,7 +48,7 @@ def test_a_pickled_list_is_never_loaded(tmp_path: Path) -> None:
     RAN.clear()
     for name in ("list.npy", "plain.npy"):
         with pytest.raises(ArrayError, match=name):
-            histogram(data_file=str(tmp_path / name), output_path=tmp_path / "out", jobs=1)
+            color_histogram(data_file=str(tmp_path / name), output_path=tmp_path / "out", jobs=1)
     assert RAN == []
 
 
@@ -189,7 +189,7 @@ def test_member_names_leave_no_trace_outside(tmp_path: Path, good: str) -> None:
             shard.add(good, name)
             shard.members[-1].name = name
     out = tmp_path / "deep" / "out"
-    result = histogram(data_file=str(tmp_path / "s.tar"), output_path=out, jobs=1)
+    result = color_histogram(data_file=str(tmp_path / "s.tar"), output_path=out, jobs=1)
     assert result.images == 2
     assert {p.name for p in tmp_path.iterdir()} == {"good.jpg", "s.tar", "deep"}
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
@@ -200,7 +200,7 @@ def test_names_cannot_leave_the_folder(name: str, good: str, tmp_path: Path) -> 
     (tmp_path / "list.txt").write_text(good)
     out = tmp_path / "out"
     try:
-        histogram(
+        color_histogram(
             data_file=str(tmp_path / "list.txt"), output_path=out, type=name, dataset=name, jobs=1
         )
     except SslprepError:
@@ -211,4 +211,4 @@ def test_names_cannot_leave_the_folder(name: str, good: str, tmp_path: Path) -> 
 def test_a_line_of_binary_is_named(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"a.jpg\nb.jpg\n\0\0\0")
     with pytest.raises(ImagesError, match="line 3"):
-        histogram(data_file=str(tmp_path / "list.txt"), output_path=tmp_path / "out", jobs=1)
+        color_histogram(data_file=str(tmp_path / "list.txt"), output_path=tmp_path / "out", jobs=1)

@@ -17,7 +17,7 @@ from sslprep.data.coco import write_coco
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import SslprepError
-from sslprep.partition.check import check
+from sslprep.partition.check import check_images
 from sslprep.partition.relocate import relocate
 
 IMAGE = '{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}'
@@ -208,7 +208,7 @@ def test_damaged_partitions(finished: Path, attack: Callable[[Path], object]) ->
     attack(finished)
     before = {path.name: path.read_bytes() for path in finished.iterdir()}
     for command in (
-        lambda: check(folder=finished, jobs=1),
+        lambda: check_images(folder=finished, jobs=1),
         lambda: relocate(folder=finished, old_prefix="/", new_prefix="/x", overwrite=True),
     ):
         with pytest.raises(SslprepError) as caught:

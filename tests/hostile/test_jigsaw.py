@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sslprep.errors import SslprepError
-from sslprep.jigsaw.generate import generate
-from sslprep.jigsaw.stats import stats
+from sslprep.jigsaw.generate import generate_permutations
+from sslprep.jigsaw.stats import permutation_stats
 
 
 class Bomb:
@@ -115,13 +115,13 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_impossible_requests_say_what_would_work(name: str) -> None:
     options, text = PARAMETERS[name]
-    assert refused(lambda: generate(Path("out"), **options)).startswith(text)
+    assert refused(lambda: generate_permutations(Path("out"), **options)).startswith(text)
 
 
 def test_output_folder_that_is_a_file() -> None:
     Path("out2").write_text("")
     with pytest.raises(SslprepError, match="out2"):
-        generate(Path("out2"), n=9)
+        generate_permutations(Path("out2"), n=9)
     assert Path("out2").read_text() == ""
 
 
@@ -155,14 +155,14 @@ ARRAYS = {
 def test_files_that_hold_no_permutations_say_where(name: str) -> None:
     rows, text = ARRAYS[name]
     np.save("set.npy", rows)
-    line = refused(lambda: stats(Path("set.npy"), plot=Path("out/set.svg")))
+    line = refused(lambda: permutation_stats(Path("set.npy"), plot=Path("out/set.svg")))
     assert line.startswith("set.npy: ")
     assert text in line
 
 
 def test_object_array_is_never_unpickled() -> None:
     np.save("set.npy", np.array([[Bomb()] * 3], dtype=object), allow_pickle=True)
-    assert "Python objects" in refused(lambda: stats(Path("set.npy")))
+    assert "Python objects" in refused(lambda: permutation_stats(Path("set.npy")))
 
 
 def test_truncated_file() -> None:
@@ -170,24 +170,24 @@ def test_truncated_file() -> None:
     data = Path("set.npy").read_bytes()
     for length in (0, 5, 20, len(data) - 1):
         Path("set.npy").write_bytes(data[:length])
-        refused(lambda: stats(Path("set.npy")))
+        refused(lambda: permutation_stats(Path("set.npy")))
 
 
 def test_header_that_promises_more_than_the_file_holds() -> None:
     np.save("set.npy", GOOD)
     data = Path("set.npy").read_bytes()
     Path("set.npy").write_bytes(data.replace(b"(2, 3), }         ", b"(2000000000, 3), }"))
-    assert "truncated" in refused(lambda: stats(Path("set.npy")))
+    assert "truncated" in refused(lambda: permutation_stats(Path("set.npy")))
 
 
 def test_missing_file_and_folder_in_its_place() -> None:
-    assert "no such file" in refused(lambda: stats(Path("none.npy")))
+    assert "no such file" in refused(lambda: permutation_stats(Path("none.npy")))
     Path("folder.npy").mkdir()
-    assert "folder.npy" in refused(lambda: stats(Path("folder.npy")))
+    assert "folder.npy" in refused(lambda: permutation_stats(Path("folder.npy")))
 
 
 def test_plot_does_not_leave_the_drawing_to_a_file_name() -> None:
     """A name with markup in it is shown as text."""
     np.save("<script>.npy", GOOD)
-    found = stats(Path("<script>.npy"), plot=Path("plot.svg"))
+    found = permutation_stats(Path("<script>.npy"), plot=Path("plot.svg"))
     assert "<script>" not in found.written[0].read_text()

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sslprep.report import partitions, pictures
-from sslprep.report.page import report
+from sslprep.report.page import write_report
 from sslprep.report.partitions import tally
 
 KINDS = (
@@ -42,7 +42,7 @@ def listed(*names: str) -> list[dict[str, Any]]:
 
 
 def page_of(folder: Path) -> str:
-    result = report(folder=folder, overwrite=True)
+    result = write_report(folder=folder, overwrite=True)
     assert result.bytes < 2_000_000
     return result.written[0].read_text("utf-8")
 

@@ -11,8 +11,8 @@ from sslprep.jigsaw.bounds import largest_minimum, largest_size
 from sslprep.jigsaw.codes import codes_for
 from sslprep.jigsaw.distances import measure
 from sslprep.jigsaw.draws import Draws
-from sslprep.jigsaw.generate import choose, generate
-from sslprep.jigsaw.stats import stats
+from sslprep.jigsaw.generate import choose, generate_permutations
+from sslprep.jigsaw.stats import permutation_stats
 
 TEXT = (Path(__file__).parents[2] / "docs" / "jigsaw.md").read_text(encoding="utf-8")
 GRIDS = {4: "2 × 2", 6: "2 × 3", 8: "2 × 4", 9: "3 × 3", 10: "2 × 5", 12: "3 × 4", 14: "2 × 7",
@@ -76,11 +76,13 @@ def test_table_of_methods_for_large_sets(n):
 def test_console_examples(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for options in ({"n": 2000}, {"n": 2000, "grid": "3x4"}):
-        assert generate(Path("perms"), **options).text() in TEXT
+        assert generate_permutations(Path("perms"), **options).text() in TEXT
     first = (1, 3, 6, 4, 2, 0, 8, 5, 7)
-    made = generate(Path("perms"), n=100, method="max_avg", ties="reference", first=first)
+    made = generate_permutations(
+        Path("perms"), n=100, method="max_avg", ties="reference", first=first
+    )
     made.written[0].rename("published.npy")
-    shown = stats(Path("published.npy")).text().splitlines()[:7]
+    shown = permutation_stats(Path("published.npy")).text().splitlines()[:7]
     assert "\n".join(shown) in TEXT
 
 

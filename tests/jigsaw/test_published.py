@@ -10,8 +10,8 @@ import pytest
 from sslprep.jigsaw import codes, greedy
 from sslprep.jigsaw.distances import content_hash, measure
 from sslprep.jigsaw.draws import Draws
-from sslprep.jigsaw.generate import generate
-from sslprep.jigsaw.stats import recognise, stats
+from sslprep.jigsaw.generate import generate_permutations
+from sslprep.jigsaw.stats import permutation_stats, recognise
 
 DOCS = Path(__file__).parents[2] / "docs" / "jigsaw.md"
 FIRST_OF_2019 = np.array([1, 3, 6, 4, 2, 0, 8, 5, 7], dtype=np.uint8)
@@ -81,14 +81,16 @@ def test_content_hash_is_what_the_docs_say():
 
 
 def test_set_of_2019_comes_out_of_its_first_row_and_is_recognised(tmp_path):
-    made = generate(tmp_path, method="max_avg", ties="reference", first=FIRST_OF_2019, n=100)
+    made = generate_permutations(
+        tmp_path, method="max_avg", ties="reference", first=FIRST_OF_2019, n=100
+    )
     assert made.content_sha256[:8] == "ccce8f5d"
-    found = stats(made.written[0])
+    found = permutation_stats(made.written[0])
     assert found.recognised == "the set of 100 published with the benchmark of 2019"
     assert found.identity == 1
     counted_from_one = tmp_path / "one.npy"
     np.save(counted_from_one, np.load(made.written[0]).astype("i2") + 1)
-    assert stats(counted_from_one).recognised == found.recognised
+    assert permutation_stats(counted_from_one).recognised == found.recognised
     assert f"recognised: {found.recognised}" in found.text()
 
 

@@ -7,7 +7,7 @@ import pytest
 from sslprep import manifest
 from sslprep.errors import OutputError, ParameterError
 from sslprep.jigsaw.distances import counts_table, measure
-from sslprep.jigsaw.stats import drawing, stats
+from sslprep.jigsaw.stats import drawing, permutation_stats
 
 ROWS = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [0, 1, 3, 2], [0, 1, 2, 3]])
 
@@ -20,7 +20,7 @@ def file(tmp_path):
 
 
 def test_shows_distances_bounds_and_duplicates(file):
-    found = stats(file)
+    found = permutation_stats(file)
     assert (found.n, found.m, found.counts_from) == (4, 4, 0)
     assert (found.minimum, found.duplicates, found.minimum_bound.value) == (0, 1, 4)
     assert found.histogram == (1, 0, 3, 0, 2)
@@ -34,7 +34,7 @@ def test_shows_distances_bounds_and_duplicates(file):
 def test_counts_from_zero_or_one_in_any_integer_dtype(tmp_path, file, dtype, base):
     path = tmp_path / "other.npy"
     np.save(path, (ROWS + base).astype(dtype))
-    found, expected = stats(path), stats(file)
+    found, expected = permutation_stats(path), permutation_stats(file)
     assert found.counts_from == base
     assert (found.histogram, found.counts) == (expected.histogram, expected.counts)
 
@@ -42,11 +42,11 @@ def test_counts_from_zero_or_one_in_any_integer_dtype(tmp_path, file, dtype, bas
 def test_fortran_order_is_read_as_rows(tmp_path, file):
     path = tmp_path / "f.npy"
     np.save(path, np.asfortranarray(ROWS))
-    assert stats(path).histogram == stats(file).histogram
+    assert permutation_stats(path).histogram == permutation_stats(file).histogram
 
 
 def test_text_names_what_a_person_asks(file):
-    text = stats(file).text()
+    text = permutation_stats(file).text()
     assert "4 permutations of 4 tiles, counted from 0, 1 duplicates" in text
     assert "minimum distance 0 (no set of this size has more than 4)" in text
     assert "the bound: two permutations of 4 tiles differ in at most 4 places" in text
@@ -55,26 +55,26 @@ def test_text_names_what_a_person_asks(file):
 def test_single_permutation_has_no_distances(tmp_path):
     path = tmp_path / "one.npy"
     np.save(path, ROWS[:1])
-    found = stats(path, plot=tmp_path / "one.svg")
+    found = permutation_stats(path, plot=tmp_path / "one.svg")
     assert (found.minimum, found.mean, found.minimum_bound) == (None, None, None)
     assert "1 permutation of 4 tiles" in found.text()
 
 
 def test_plot_is_written_with_a_manifest_and_not_over_another(tmp_path, file):
     plot = tmp_path / "plots" / "set.svg"
-    found = stats(file, plot=plot)
+    found = permutation_stats(file, plot=plot)
     assert [p.name for p in found.written] == ["set.svg", "set.svg.manifest.json"]
     assert manifest.verify(folder=plot.parent).ok
     with pytest.raises(OutputError, match="--overwrite"):
-        stats(file, plot=plot)
+        permutation_stats(file, plot=plot)
     before = plot.read_bytes()
-    stats(file, plot=plot, overwrite=True)
+    permutation_stats(file, plot=plot, overwrite=True)
     assert plot.read_bytes() == before
 
 
 def test_plot_must_be_svg(tmp_path, file):
     with pytest.raises(ParameterError, match=r"ends in \.svg"):
-        stats(file, plot=tmp_path / "set.png")
+        permutation_stats(file, plot=tmp_path / "set.png")
 
 
 def test_drawing_shows_every_distance_both_bounds_and_every_count():

@@ -11,7 +11,7 @@ import pytest
 
 from sslprep.errors import SslprepError
 from sslprep.lowshot import identify as module
-from sslprep.lowshot.identify import identify, published_splits
+from sslprep.lowshot.identify import identify_splits, published_splits
 from sslprep.lowshot.labels import read_list
 
 LINES = [f"n0{n}_{i}.JPEG" for n in range(3) for i in range(5)]
@@ -63,7 +63,7 @@ def test_the_registry_is_in_the_package() -> None:
 
 
 def test_a_list_is_named_with_all_its_names_and_what_is_odd(tmp_path: Path) -> None:
-    [found] = identify(put(tmp_path / "3imgs_class.txt", LINES)).files
+    [found] = identify_splits(put(tmp_path / "3imgs_class.txt", LINES)).files
     assert found.published == ("lab/one sets/3imgs_class.txt", "lab/two copies/mine.txt")
     assert (found.images, found.classes, found.least, found.most, found.repeated) == (
         15,
@@ -91,14 +91,14 @@ def test_a_list_is_named_with_all_its_names_and_what_is_odd(tmp_path: Path) -> N
 def test_a_list_is_known_in_other_dress(
     lines: list[str], end: str, note: str, tmp_path: Path
 ) -> None:
-    [found] = identify(put(tmp_path / "mine.txt", lines, end)).files
+    [found] = identify_splits(put(tmp_path / "mine.txt", lines, end)).files
     assert found.published
     assert note in found.notes[0]
 
 
 def test_an_image_list_of_ours_is_known_too(tmp_path: Path) -> None:
     np.save(tmp_path / "train_images.npy", [f"/imagenet/{n[:3]}/{n}" for n in LINES])
-    [found] = identify(tmp_path / "train_images.npy").files
+    [found] = identify_splits(tmp_path / "train_images.npy").files
     assert found.published
     assert (found.classes, found.least, found.most) == (3, 5, 5)
 
@@ -112,21 +112,21 @@ def test_a_matrix_is_known_by_its_numbers(kind: str, tmp_path: Path) -> None:
         path.write_text(json.dumps(dict(reversed(rows.items()))))
     else:
         np.save(path, np.asfortranarray(MATRIX.astype(">i8")) if kind == "big-endian" else MATRIX)
-    [found] = identify(path).files
+    [found] = identify_splits(path).files
     assert found.published == ("lab/three t_sample1_k1.npy",)
     assert (found.images, found.classes) == (20, 3)
     assert found.notes == (() if kind == "json" else ("has another name there",))
     other = MATRIX.copy()
     other[0, 0] *= -1
     np.save(tmp_path / "other.npy", other)
-    [found] = identify(tmp_path / "other.npy").files
+    [found] = identify_splits(tmp_path / "other.npy").files
     assert found.published == ()
 
 
 def test_any_other_list_is_counted_and_compared(tmp_path: Path) -> None:
     part = put(tmp_path / "part.txt", [LINES[0], LINES[6], LINES[7], LINES[0]])
     whole = put(tmp_path / "mine.txt", LINES)
-    result = identify((part, whole))
+    result = identify_splits((part, whole))
     first, second = result.files
     assert (first.images, first.classes, first.least, first.most, first.repeated) == (4, 2, 2, 2, 1)
     assert (first.inside, second.inside) == ((whole,), ())
@@ -139,10 +139,10 @@ def test_lists_with_class_ids_and_lists_without_classes(tmp_path: Path) -> None:
     held = read_list(put(tmp_path / "a.txt", ["x y/1.jpg 0", "2.png, 11", "b/3.jpg\t0"]))
     assert held.images == ["x y/1.jpg", "2.png", "b/3.jpg"]
     assert held.classes == ["0", "11", "0"]
-    [found] = identify(put(tmp_path / "rows.txt", ["17", "4", "17"])).files
+    [found] = identify_splits(put(tmp_path / "rows.txt", ["17", "4", "17"])).files
     assert (found.images, found.classes, found.repeated) == (3, 0, 1)
     np.save(tmp_path / "ids.npy", [3, 3, 5])
-    [found] = identify(tmp_path / "ids.npy").files
+    [found] = identify_splits(tmp_path / "ids.npy").files
     assert (found.images, found.classes, found.least, found.most) == (3, 2, 1, 2)
 
 
@@ -160,5 +160,5 @@ def test_lists_with_class_ids_and_lists_without_classes(tmp_path: Path) -> None:
 def test_what_is_no_list_is_refused(data: bytes, text: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_bytes(data)
     with pytest.raises(SslprepError) as error:
-        identify(tmp_path / "t.txt")
+        identify_splits(tmp_path / "t.txt")
     assert text in str(error.value)

@@ -50,17 +50,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with one or more artefacts of each kind; do not write to it."""
     from sslprep.checkpoints.detectron import convert_detectron
     from sslprep.checkpoints.pytorch import convert_pytorch
-    from sslprep.color.bins import bins
-    from sslprep.color.histogram import histogram
-    from sslprep.color.plot import plot
+    from sslprep.color.bins import color_bins
+    from sslprep.color.histogram import color_histogram
+    from sslprep.color.plot import plot_color_bins
     from sslprep.data.folders import write_folders
     from sslprep.data.voc import write_voc
     from sslprep.demo import checkpoints
-    from sslprep.jigsaw.generate import generate
-    from sslprep.jigsaw.stats import stats
+    from sslprep.jigsaw.generate import generate_permutations
+    from sslprep.jigsaw.stats import permutation_stats
     from sslprep.lowshot.multilabel import draw_multilabel_samples
     from sslprep.lowshot.singlelabel import draw_singlelabel_samples
-    from sslprep.partition.check import check
+    from sslprep.partition.check import check_images
 
     base = tmp_path_factory.mktemp("world")
     out = base / "out"
@@ -69,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_voc(data_source_dir=base / "VOC2007", output_dir=out / "voc07")
     write_folders(data_source_dir=base / "places", output_dir=out / "places")
     (base / "VOC2007" / "JPEGImages" / "000002.jpg").write_bytes(b"not a picture")
-    check(folder=out / "voc07", partitions=("train",), jobs=1)
+    check_images(folder=out / "voc07", partitions=("train",), jobs=1)
     draw_multilabel_samples(
         targets_data_file=out / "voc07" / "train_labels.npy",
         output_path=out / "voc07" / "low_shot",
@@ -83,15 +83,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         k_values=(1, 4),
         num_samples=2,
     )
-    generate(n=20, output_dir=out / "perms")
-    generate(n=9, m=4, method="max_min", output_dir=out / "perms")
+    generate_permutations(n=20, output_dir=out / "perms")
+    generate_permutations(n=9, m=4, method="max_min", output_dir=out / "perms")
     images = str(out / "places" / "train_images.npy")
-    histogram(data_file=images, output_path=out / "color", jobs=1)
+    color_histogram(data_file=images, output_path=out / "color", jobs=1)
     [table] = (out / "color").glob("ab_histogram_*.npy")
-    bins(histogram=(table,), output_path=out / "color", bin_size=(20,), weights=True)
-    stats(file=out / "perms" / "hamming_perms_20_patches_9_code.npy", plot=out / "perms.svg")
+    color_bins(histogram=(table,), output_path=out / "color", bin_size=(20,), weights=True)
+    permutation_stats(
+        file=out / "perms" / "hamming_perms_20_patches_9_code.npy", plot=out / "perms.svg"
+    )
     [points] = (out / "color").glob("pts_in_hull_*.npy")
-    plot(points=points)
+    plot_color_bins(points=points)
     model = checkpoints.small(checkpoints.JIGSAW, width=2)
     save_pickle(base / "jigsaw.pkl", checkpoints.blobs(model))
     convert_detectron(
@@ -149,10 +151,10 @@ def write(tmp_path: Path) -> Write:
 @pytest.fixture
 def page(tmp_path: Path) -> Callable[[], str]:
     """Report on `tmp_path` and return the page's text."""
-    from sslprep.report.page import report
+    from sslprep.report.page import write_report
 
     def call() -> str:
-        result = report(folder=tmp_path, overwrite=True)
+        result = write_report(folder=tmp_path, overwrite=True)
         assert result.bytes < 2_000_000
         return result.written[0].read_text("utf-8")
 
@@ -162,10 +164,10 @@ def page(tmp_path: Path) -> Callable[[], str]:
 @pytest.fixture(scope="session")
 def world_page(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page about the small collection."""
-    from sslprep.report.page import report
+    from sslprep.report.page import write_report
 
     path = tmp_path_factory.mktemp("page") / "report.html"
-    report(folder=world, output=path)
+    write_report(folder=world, output=path)
     return path
 
 

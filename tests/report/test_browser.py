@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sslprep.report.page import report
+from sslprep.report.page import write_report
 
 pytestmark = pytest.mark.browser
 
@@ -247,7 +247,7 @@ def test_hostile_names_show_as_text_and_do_nothing(
         parameters={"--x": "</script><script>alert(6)</script>"},
         warnings=["<iframe src=javascript:alert(7)>"],
     )
-    report(folder=tmp_path)
+    write_report(folder=tmp_path)
     page = opened(tmp_path / "report.html")
     unfold(page)
     dialogs: list[str] = []

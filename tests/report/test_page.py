@@ -13,7 +13,7 @@ from sslprep import manifest
 from sslprep.errors import ManifestError, MissingExtraError, OutputError
 from sslprep.report import page as page_module
 from sslprep.report.collect import collect
-from sslprep.report.page import LARGEST_PAGE, compose, report
+from sslprep.report.page import LARGEST_PAGE, compose, write_report
 
 from .conftest import save_photo
 
@@ -99,7 +99,7 @@ def test_names_nothing_outside_itself(world_page: Path) -> None:
 
 def test_equal_input_gives_equal_bytes(world: Path, world_page: Path, tmp_path: Path) -> None:
     copy = tmp_path / "page.html"
-    report(folder=world, output=copy)
+    write_report(folder=world, output=copy)
     assert copy.read_bytes() == world_page.read_bytes()
 
 
@@ -120,7 +120,7 @@ def test_leaves_the_least_important_out_when_there_is_no_room(
 
 def test_writes_a_manifest_that_verifies(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "perms", tmp_path / "perms")
-    result = report(folder=tmp_path)
+    result = write_report(folder=tmp_path)
     assert [path.name for path in result.written] == [
         "report.html",
         "report.html.manifest.json",
@@ -130,8 +130,8 @@ def test_writes_a_manifest_that_verifies(world: Path, tmp_path: Path) -> None:
 
 def test_a_second_report_does_not_report_on_the_first(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "perms", tmp_path / "perms")
-    first = report(folder=tmp_path).written[0].read_bytes()
-    second = report(folder=tmp_path, overwrite=True)
+    first = write_report(folder=tmp_path).written[0].read_bytes()
+    second = write_report(folder=tmp_path, overwrite=True)
     assert second.written[0].read_bytes() == first
     assert second.artefacts == 2
 
@@ -139,30 +139,30 @@ def test_a_second_report_does_not_report_on_the_first(world: Path, tmp_path: Pat
 def test_never_replaces_a_partition_of_the_same_name(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "places", tmp_path / "places")
     before = (tmp_path / "places" / "train.manifest.json").read_bytes()
-    report(folder=tmp_path, output=tmp_path / "places" / "train.html", overwrite=True)
+    write_report(folder=tmp_path, output=tmp_path / "places" / "train.html", overwrite=True)
     assert (tmp_path / "places" / "train.manifest.json").read_bytes() == before
 
 
 def test_refuses_to_replace_a_page_without_overwrite(world: Path, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        report(folder=world, output=tmp_path / "report.html")
+        write_report(folder=world, output=tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text() == "mine"
 
 
 def test_refuses_a_folder_as_the_page(world: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
-        report(folder=world, output=tmp_path)
+        write_report(folder=world, output=tmp_path)
 
 
 def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no such folder"):
-        report(folder=tmp_path / "nothing")
+        write_report(folder=tmp_path / "nothing")
 
 
 def test_refuses_a_folder_without_manifests_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="holds no manifest"):
-        report(folder=tmp_path)
+        write_report(folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -171,7 +171,7 @@ def test_names_the_extra_when_jinja2_is_missing(
 ) -> None:
     monkeypatch.setattr(page_module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install jinja2"):
-        report(folder=world)
+        write_report(folder=world)
 
 
 def test_a_photo_that_is_gone_leaves_a_gap_that_says_so(write, page, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def lines_of(bins: dict[int, int]) -> list[str]:
 
 
 @command(renamed={"output_path": "output"})
-def bins(
+def color_bins(
     histogram: tuple[Path, ...],
     *,
     output: Path | None = None,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslprep.color.bins import Grid, Size, Width, bins, check_choices, lines_of, open_outputs
+from sslprep.color.bins import Grid, Size, Width, check_choices, color_bins, lines_of, open_outputs
 from sslprep.color.counting import Settings
 from sslprep.color.histogram import (
     Part,
     Seconds,
     Share,
     Side,
+    color_histogram,
     find_finished,
-    histogram,
     names_of,
 )
 from sslprep.parameters import NotNegative, Positive, command
@@ -52,7 +52,7 @@ class GenerateResult:
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
-def generate(
+def generate_color_bins(
     images: str | Path,
     output: Path,
     *,
@@ -139,7 +139,7 @@ def generate(
         seed=seed,
     )
     found = None if recount else find_finished(images, root, table, settings, max_unreadable)
-    counted = found or histogram(
+    counted = found or color_histogram(
         images,
         output,
         type=kind,
@@ -158,7 +158,7 @@ def generate(
         overwrite=overwrite,
         hash_inputs=hash_inputs,
     )
-    made = bins(
+    made = color_bins(
         (table,),
         type=kind,
         dataset=dataset,

@@ -266,7 +266,7 @@ def _warnings(state: Pass, settings: Settings) -> list[str]:
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
-def histogram(
+def color_histogram(
     images: str | Path,
     output: Path,
     *,

@@ -28,7 +28,7 @@ class PlotResult:
 
 
 @command(renamed={"output_file": "output"})
-def plot(
+def plot_color_bins(
     points: Path,
     output: Path | None = None,
     *,

@@ -270,7 +270,7 @@ class DemoResult:
 
 
 @command()
-def demo(folder: Path = Path("sslprep-demo"), *, overwrite: bool = False) -> DemoResult:
+def run_demo(folder: Path = Path("sslprep-demo"), *, overwrite: bool = False) -> DemoResult:
     """Walk through every command on small data sets, and report on what was made.
 
     Args:

@@ -172,7 +172,7 @@ def _validated(scores: Floats, signs: Floats, held: NDArray[np.int64], n: int) -
 
 
 @command()
-def full(
+def evaluate_full(
     *,
     train_features: Path,
     train_targets: Path,

@@ -144,7 +144,7 @@ def _notes(protocol: Protocol, k_values: Sequence[int]) -> list[str]:
 
 
 @command()
-def lowshot(
+def evaluate_lowshot(
     *,
     train_features: Path,
     samples: Path,

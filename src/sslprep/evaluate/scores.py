@@ -121,7 +121,7 @@ class Scores:
 
 
 @command()
-def scores(predictions: Path, targets: Path) -> Scores:
+def evaluate_scores(predictions: Path, targets: Path) -> Scores:
     """Measure average precision of predictions, by each definition in use.
 
     `envelope` (VOC2010 and later, the usual "VOC07 mAP" of papers), `eleven` (VOC2007's eleven
@@ -145,7 +145,7 @@ def scores(predictions: Path, targets: Path) -> Scores:
         >>> folder = Path(tempfile.mkdtemp())
         >>> np.save(folder / "scores.npy", np.array([[0.9], [0.8], [0.7]]))
         >>> np.save(folder / "labels.npy", np.array([[1], [0], [1]]))
-        >>> scores(folder / "scores.npy", folder / "labels.npy").mean_ap["envelope"]
+        >>> evaluate_scores(folder / "scores.npy", folder / "labels.npy").mean_ap["envelope"]
         83.33333333333333
     """
     true = read_targets(targets, in_order=predictions.suffix.lower() != ".json")

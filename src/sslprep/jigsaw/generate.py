@@ -88,7 +88,7 @@ def choose(
 
 
 @command(renamed={"output_dir": "output"})
-def generate(
+def generate_permutations(
     output: Path,
     *,
     n: Size = 1000,
@@ -133,7 +133,7 @@ def generate(
 
     Example:
         >>> import tempfile
-        >>> made = generate(Path(tempfile.mkdtemp()), n=100)
+        >>> made = generate_permutations(Path(tempfile.mkdtemp()), n=100)
         >>> made.minimum, made.mean, made.name
         (7, 8.08, 'jigsaw-9-100-b3e7e80a')
     """

@@ -158,7 +158,7 @@ def recognise(permutations: Permutations) -> str | None:
 
 
 @command()
-def stats(
+def permutation_stats(
     file: Path,
     *,
     plot: Path | None = None,
@@ -187,7 +187,7 @@ def stats(
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "set.npy"
         >>> np.save(path, [[0, 1, 2], [2, 0, 1], [0, 2, 1]])
-        >>> found = stats(path)
+        >>> found = permutation_stats(path)
         >>> found.minimum, str(found.mean_exact), found.histogram
         (2, '7/3', (0, 0, 2, 1))
     """

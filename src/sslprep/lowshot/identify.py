@@ -72,7 +72,7 @@ class IdentifyResult:
 
 
 @command()
-def identify(files: tuple[Path, ...]) -> IdentifyResult:
+def identify_splits(files: tuple[Path, ...]) -> IdentifyResult:
     """Name published splits by their content, and tell what is in any other list or sample.
 
     Known are the VOC2007 samples of Goyal et al. 2019 and the subsets of SimCLR, MSN and SuNCEt.

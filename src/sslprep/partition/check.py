@@ -200,7 +200,7 @@ def _chunks(part: Partition) -> Iterator[tuple[int, list[str]]]:
 
 
 @command(renamed={"output_dir": "output"})
-def check(
+def check_images(
     folder: Path,
     output: Path | None = None,
     *,

@@ -17,7 +17,7 @@ from sslprep.partition.write import Format, NewPartition, PartitionSet, Partitio
 
 
 @command()
-def merge(
+def merge_partitions(
     parts: tuple[Path, ...],
     *,
     output: Path,

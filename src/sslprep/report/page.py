@@ -172,7 +172,9 @@ class ReportWritten:
 
 
 @command()
-def report(folder: Path, *, output: Path | None = None, overwrite: bool = False) -> ReportWritten:
+def write_report(
+    folder: Path, *, output: Path | None = None, overwrite: bool = False
+) -> ReportWritten:
     """Write one HTML page that shows everything made under a folder.
 
     The page needs no network, no other file and no script. What cannot be read is named on it.

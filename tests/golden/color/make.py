@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sslprep.color.generate import generate
+from sslprep.color.generate import generate_color_bins
 
 HERE = Path(__file__).parent
 
@@ -28,7 +28,7 @@ def make() -> dict[str, bytes]:
             data = header + picture.astype(np.uint8).tobytes()
             (folder / "images" / f"{number}.ppm").write_bytes(data[: 999 if number == 5 else None])
         for grid in ("fair", "zhang"):
-            generate(
+            generate_color_bins(
                 data_file=str(folder / "images"),
                 output_path=folder / grid,
                 type="val",

@@ -6,8 +6,8 @@ A change here means that a set which somebody trained with no longer comes out o
 import tempfile
 from pathlib import Path
 
-from sslprep.jigsaw.generate import generate
-from sslprep.jigsaw.stats import stats
+from sslprep.jigsaw.generate import generate_permutations
+from sslprep.jigsaw.stats import permutation_stats
 
 HERE = Path(__file__).parent
 SETS = (
@@ -28,9 +28,9 @@ def make() -> dict[str, bytes]:
     """Return every expected file by name."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        made = [generate(folder, **options) for options in SETS]
+        made = [generate_permutations(folder, **options) for options in SETS]
         files = [path for one in made for path in one.written]
-        plot = stats(made[0].written[0], plot=folder / "plot.svg")
+        plot = permutation_stats(made[0].written[0], plot=folder / "plot.svg")
         files.append(plot.written[0])
         return {path.name: path.read_bytes() for path in files}
 
