@@ -138,9 +138,9 @@ def plain_read(source: str) -> None:
 
 
 def ours_write(source: str, out: str) -> None:
+    from sslprep.atomic import OutputSet
     from sslprep.checkpoints.open import read_checkpoint
     from sslprep.checkpoints.pickling import save_pickle
-    from sslprep.files import OutputSet
 
     blobs = read_checkpoint(Path(source)).blobs
     name, record = Path(out).name, f"{Path(out).name}.manifest.json"

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sslprep.atomic import OutputSet
 from sslprep.checkpoints.open import (
     open_checkpoint,
     read_checkpoint,
 )
 from sslprep.checkpoints.pickling import save_pickle, write_pickle
 from sslprep.errors import CheckpointError, UnsafeFileError
-from sslprep.files import OutputSet
 
 RNG = np.random.default_rng(0)
 BLOBS: dict[str, Any] = {

@@ -210,9 +210,9 @@ def test_file_name_does_not_enter_the_bytes(models, tmp_path):
 
 def test_flipped_and_strided_arrays_are_written_right(tmp_path):
     """safetensors.numpy writes such arrays wrongly and says nothing."""
+    from sslprep.atomic import OutputSet
     from sslprep.checkpoints.safetensorsfile import save_safetensors
     from sslprep.checkpoints.torchfile import save_torch
-    from sslprep.files import OutputSet
 
     base = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     tensors = {

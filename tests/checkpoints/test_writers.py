@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pytest
 
+from sslprep.atomic import OutputSet
 from sslprep.checkpoints.open import open_checkpoint
 from sslprep.checkpoints.safetensorsfile import save_safetensors
 from sslprep.checkpoints.torchfile import Container, save_torch
 from sslprep.errors import CheckpointError, SslprepError
-from sslprep.files import OutputSet
 
 BASE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 TENSORS: dict[str, Any] = {

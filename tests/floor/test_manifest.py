@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sslprep import manifest
+from sslprep.atomic import OutputSet
 from sslprep.errors import ManifestError, ParameterError, SslprepError
-from sslprep.files import OutputSet
 
 
 def make(folder: Path, source: Path, text: bytes = b"x", **more: object) -> Path:

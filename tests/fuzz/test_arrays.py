@@ -15,7 +15,7 @@ from sslprep import (
     permutation_stats,
     verify_samples,
 )
-from sslprep.files import read_array
+from sslprep.npy import read_array
 
 DTYPES = (
     *("<i4", ">i8", "|u1", "<f2", "<f8", "<c16", "|b1", "<U3", "<U0", "|S0", "|S5", "|V0", "|V4"),

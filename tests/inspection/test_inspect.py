@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
+from sslprep.atomic import OutputSet
 from sslprep.errors import CheckpointError, SslprepError, UnsafeFileError
-from sslprep.files import OutputSet
 from sslprep.inspection.command import inspect
 
 
