@@ -89,9 +89,15 @@ def test_few_rows_of_many_dims_are_crossed_with_the_test_rows(data, monkeypatch)
     rows = TrainingRows(
         k=5, sample=1, rows=np.arange(15), labels=np.eye(3, dtype=np.int8)[[0, 1, 2] * 5]
     )
-    straight = score_test(Products(x, y), rows, 1.0)
+    test = TestLabels(data[3])
+
+    def scores():
+        made = Products(x, y)
+        return score_test(made, try_costs(made, rows, test, COSTS, "step", validate=False), 1)
+
+    straight = scores()
     monkeypatch.setattr(products, "_KEPT_ROWS", 0)
-    assert np.allclose(score_test(Products(x, y), rows, 1.0), straight, rtol=1e-9)
+    assert np.allclose(scores(), straight, rtol=1e-9)
 
 
 def test_a_sample_of_one_positive_is_not_cross_validated(data):

@@ -94,19 +94,25 @@ class _Run:
             validate=not given,
         )
 
-    def point(self, k: int, costs: Sequence[float]) -> tuple[curve.Point, Floats]:
+    def point(
+        self, k: int, found: Sequence[SampleAP], costs: Sequence[float]
+    ) -> tuple[curve.Point, Floats]:
         """Measure the samples of a k at chosen costs.
 
         Args:
             k: The k.
+            found: Its samples.
             costs: One for all samples, or one for each.
 
         Returns:
             The point, and test scores (samples, images, classes).
         """
-        rows = [self.samples.rows[k, number] for number in self.samples.numbers]
-        of_each = costs if len(costs) == len(rows) else [costs[0]] * len(rows)
-        scores = [score_test(self.products, r, cost) for r, cost in zip(rows, of_each, strict=True)]
+        places = [self.protocol.costs.index(cost) for cost in costs]
+        of_each = places if len(places) == len(found) else places * len(found)
+        scores = [
+            score_test(self.products, sample, place)
+            for sample, place in zip(found, of_each, strict=True)
+        ]
         definition = self.protocol.definition
         ap = [[self.test.ap(c, n, definition) for n, c in enumerate(s.T)] for s in scores]
         top1 = None
@@ -269,12 +275,12 @@ def _measure(run: _Run, protocol: Name, title: str) -> tuple[curve.Curve, list[F
             for number in samples.numbers:
                 found.append(run.try_costs(samples.rows[k, number]))
                 advance(1)
-            point, of_point = run.point(k, [choose_published(found, costs)])
+            point, of_point = run.point(k, found, [choose_published(found, costs)])
             published.append(point)
             scores.append(of_point)
             chosen = [choose_honestly(ap, costs) for ap in found]
             same = set(chosen) == set(point.costs)  # then so is everything else
-            other = replace(point, costs=chosen) if same else run.point(k, chosen)[0]
+            other = replace(point, costs=chosen) if same else run.point(k, found, chosen)[0]
             honest.append(other)
             every.append([ap.test for ap in found])
     ap = np.swapaxes(np.array(every), 0, 1)  # [sample][k][cost][class]

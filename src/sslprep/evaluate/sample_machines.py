@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +55,20 @@ class SampleAP:
         test: On the test set (costs, classes).
         inside: Step-wise, by cross-validation inside the sample (costs, classes); `None` where
             the sample is too small for it.
+        machines: The machines, to be used again at the chosen cost.
     """
 
     test: Floats
     inside: Floats | None
+    machines: list[Machines]
+
+
+class Machines(NamedTuple):
+    """The machines of some classes: their columns, their rows, and coefficients at each cost."""
+
+    classes: list[int]
+    rows: NDArray[np.intp]
+    coefficients: list[Floats]
 
 
 def fold_count(k: int) -> int:
@@ -88,46 +99,52 @@ def try_costs(
     folds = fold_count(train.k) if validate else 0
     tested = np.empty((len(costs), classes))
     inside = np.empty((len(costs), classes))
+    machines = []
 
     def work(group: _Group) -> None:
         whole = _train(group, costs, folds, inside) if folds else group.train(costs)
         # One class at all costs in one product, or all classes at one cost after the other.
         count = len(group.classes)
         together = range(0, len(costs), len(costs) if count == 1 else 1)
+        coefficients = [t.coefficients for t in whole]
+        machines.append(Machines(group.classes, group.rows, coefficients))
         for first in together:
-            machines = [t.coefficients for t in whole[first : first + together.step]]
-            for at, scores in enumerate(group.products.test_scores(np.hstack(machines)).T):
+            some = np.hstack(coefficients[first : first + together.step])
+            for at, scores in enumerate(group.products.test_scores(some).T):
                 place, n = first + at // count, group.classes[at % count]
                 tested[place, n] = test.ap(scores, n, definition)
 
     _for_each_group(products, train, work)
-    return SampleAP(test=tested, inside=inside if folds else None)
+    return SampleAP(test=tested, inside=inside if folds else None, machines=machines)
 
 
-def score_test(products: Products, train: TrainingRows, cost: float) -> Floats:
-    """Train a sample at one cost and return its scores of the test images (images, classes)."""
-    scores = np.empty((products.tested, train.labels.shape[1]))
-
-    def work(group: _Group) -> None:
-        (trained,) = group.train([cost])
-        scores[:, group.classes] = group.products.test_scores(trained.coefficients)
-
-    _for_each_group(products, train, work)
+def score_test(products: Products, sample: SampleAP, place: int) -> Floats:
+    """Return a sample's scores of the test images at one of its costs (images, classes)."""
+    scores = np.empty((products.tested, sample.test.shape[1]))
+    # Classes that share their rows share the object: their products are made once.
+    parts = {id(rows): rows for _, rows, _ in sample.machines}
+    for key, rows in parts.items():
+        part = products.of(rows)
+        for machines in sample.machines:
+            if id(machines.rows) == key:
+                scores[:, machines.classes] = part.test_scores(machines.coefficients[place])
     return scores
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Group:
     """Classes that train on the same rows.
 
     Attributes:
         classes: Their columns.
-        products: Of their rows.
+        rows: Their rows of the features (rows,).
+        products: Of these.
         labels: (rows, classes); 1 positive, 0 negative.
         kinds: What the folds are stratified by (rows,).
     """
 
     classes: list[int]
+    rows: NDArray[np.intp]
     products: RowProducts
     labels: Labels
     kinds: NDArray[np.int64]
@@ -159,16 +176,12 @@ def _for_each_group(
         if shared is not None:
             kinds = train.labels.argmax(axis=1)
             labels = train.labels[:, of_group]
-            work(_Group(classes=of_group, products=shared, labels=labels, kinds=kinds))
+            work(_Group(of_group, train.rows, shared, labels, kinds))
             return
         used = np.flatnonzero(train.labels[:, first] != -1)
-        labels = train.labels[used, first : first + 1]
-        part = products.of(train.rows[used])
-        work(
-            _Group(
-                classes=of_group, products=part, labels=labels, kinds=labels[:, 0].astype(np.int64)
-            )
-        )
+        labels, rows = train.labels[used, first : first + 1], train.rows[used]
+        kinds = labels[:, 0].astype(np.int64)
+        work(_Group(of_group, rows, products.of(rows), labels, kinds))
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(cores(), _THREADS)) as pool:
         for _ in pool.map(work_from, range(0, classes, step)):
