@@ -13,7 +13,8 @@ from tests.faults.commands import JOBS, stand_in
 from tests.faults.faults import FAULTS, Fault
 from tests.faults.state import judge, visible
 
-TRIES = {"kill-step": 4, "kill-replace": 2, "ctrl-c-step": 2}
+TRIES = {"kill-step": 4, "kill-replace": 2, "ctrl-c-step": 2, "folder": 2, "lock": 2, "close": 3}
+OF_WORKERS = {"worker", "hung", "poison", "store"}
 COMMANDS = ("data folders", "color histogram", "convert jigsaw")
 
 
@@ -44,12 +45,12 @@ def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Case(job, tmp_path_factory.mktemp("command"))
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name != "worker"])
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in OF_WORKERS])
 def test_an_output_set_stands_every_fault(careful: Case, name: str) -> None:
     assert attempt(FAULTS[name], careful, TRIES.get(name, 1)) == []
 
 
-@pytest.mark.parametrize("name", ["kill-step", "full", "manifest"])
+@pytest.mark.parametrize("name", ["kill-step", "full", "manifest", "close"])
 def test_the_campaign_notices_a_careless_writer(careless: Case, name: str) -> None:
     assert attempt(FAULTS[name], careless, 3)
 
@@ -64,6 +65,14 @@ def test_commands_stand_a_full_disk(command: Case) -> None:
 
 def test_commands_stand_ctrl_c(command: Case) -> None:
     assert attempt(FAULTS["ctrl-c"], command, 1) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [("color histogram", "poison"), ("color histogram slow://…", "store")]
+)
+def test_a_pass_over_images_goes_on_where_it_can(tmp_path: Path, name: str, fault: str) -> None:
+    case = Case(next(job for job in JOBS if job.name == name), tmp_path)
+    assert attempt(FAULTS[fault], case, 1) == []
 
 
 def test_every_writing_command_is_in_the_campaign() -> None:

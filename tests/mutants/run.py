@@ -42,6 +42,18 @@ MODULES: dict[str, str] = {
     "interrupts.py": "tests/floor/test_atomic.py",
     "errors.py": "tests/floor/test_errors.py",
     "input_files.py": "tests/floor/test_input_files.py",
+    "lowshot/draw.py": "tests/lowshot/test_draw.py",
+    "data/voc.py": "tests/data/test_voc.py tests/data/test_as_found.py",
+    "data/voc_xml.py": "tests/data/test_as_found.py src/sslprep/data/voc_xml.py",
+    "data/coco_labels.py": "tests/data/test_coco.py",
+    "jigsaw/codes.py": "tests/jigsaw/test_codes.py",
+    "color/priors.py": "tests/color/test_encoding.py tests/color/test_bins.py",
+    "checkpoints/names.py": "tests/checkpoints/test_names.py src/sslprep/checkpoints/names.py",
+    "checkpoints/batchnorm.py": "tests/checkpoints/test_detectron.py "
+    "tests/checkpoints/test_pytorch.py",
+    "checkpoints/globals.py": "tests/checkpoints/test_unpickle.py tests/checkpoints/test_open.py",
+    "evaluate/svm.py": "tests/evaluate/test_svm.py",
+    "evaluate/average_precision.py": "tests/evaluate/test_average_precision.py",
 }
 """Module below src/sslprep -> the tests that should notice an error in it."""
 OPERATORS = [
@@ -156,7 +168,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         copies = [Path(place, str(i)) for i in range(options.jobs)]
         for copy in copies:
-            for name in ("src", "tests", "extra_scripts", "pyproject.toml", "docs"):
+            for name in ("src", "tests", "extra_scripts", "benchmarks", "pyproject.toml", "docs"):
                 source = ROOT / name
                 (shutil.copytree if source.is_dir() else _copy)(source, copy / name)
         with ThreadPoolExecutor(options.jobs) as pool:
