@@ -75,7 +75,7 @@ def test_the_document_has_fourteen_commands_and_the_demo_walks_them() -> None:
         return re.findall(r"extra_scripts/\S+|--\w*|(?<=-- )N", command)
 
     assert len(COMMANDS) == 13
-    walked = [flags(command) for _, command in walk.DOCUMENT]
+    walked = [flags(step.command) for step in walk.DOCUMENT]
     # The demo runs the last command twice: for a colorization and for a supervised model.
     assert walked == [*map(flags, COMMANDS), flags(COMMANDS[-1])]
 
@@ -93,7 +93,7 @@ def load(path: Path) -> np.ndarray:
         ("coco/valminusminival", 30, 6),
         ("voc07/train", 2000, 20),
         ("voc07/test", 60, 20),
-        ("voc12/train", 60, 20),
+        ("voc12/train", 100, 20),
         ("voc12/test", 60, 20),
         ("imagenet1k/train", 120, None),
         ("imagenet1k/val", 30, None),
