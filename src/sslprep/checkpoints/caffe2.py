@@ -11,7 +11,7 @@ from sslprep.checkpoints.conversion import Conversion, left_out, with_statistics
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.preprocessing import reverse_channels
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, Model, open_model
+from sslprep.checkpoints.source import MARK, Model
 from sslprep.errors import CheckpointError
 from sslprep.parameters import command
 
@@ -92,19 +92,9 @@ def convert_caffe2(
         CheckpointError: The arrays are not a whole and sound network.
         UnsafeFileError: The file cannot be read safely.
     """
-    parameters = {
-        "channels": channels, "bgr2rgb": bgr2rgb, "branch": branch, "prefix": prefix,
-        "under": under, "allow_unknown": allow_unknown, "allow_missing": allow_missing,
-    }  # fmt: skip
-    run = Conversion(
-        command="convert caffe2", model=model, output=output, parameters=parameters,
-        check=check, picture=picture, overwrite=overwrite, hash_inputs=hash_inputs,
-    )  # fmt: skip
+    run = Conversion("convert caffe2", locals())
     with run.open() as out:
-        source = open_model(
-            model, branch=branch, prefix=prefix, under=under, allow_unknown=allow_unknown,
-            allow_missing=allow_missing,
-        )  # fmt: skip
+        source = run.source()
         if source.caffe2 and source.choice is None and not source.folded and all(
             text in source.encoder.prefix + text and fate.became in (text, None)
             for text, fate in source.fates.items()

@@ -20,14 +20,17 @@ from sslprep.checkpoints.account import (
     log_whole,
     short_table,
 )
-from sslprep.checkpoints.batchnorm import EPS, Arrays, unfold
+from sslprep.checkpoints.batchnorm import Arrays, unfold
 from sslprep.checkpoints.names import BOOKKEEPING
 from sslprep.checkpoints.picture import check_choice
 from sslprep.checkpoints.recognise import raise_together
-from sslprep.checkpoints.source import Model
+from sslprep.checkpoints.source import Model, open_model
 from sslprep.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
+
+_SELECTION = ("tower", "branch", "prefix", "under", "allow_unknown", "allow_missing")
+"""Arguments that say what of a file is wanted."""
 
 
 @dataclass(kw_only=True)
@@ -38,50 +41,49 @@ class Converted:
     fates: dict[str, Fate] = field(default_factory=dict)
 
 
-@dataclass(kw_only=True)
 class Conversion:
     """One run of a conversion.
 
     Args:
         command: The command, as the manifest names it.
-        model: The checkpoint to convert.
-        output: The file to write.
-        parameters: All parameters that bear on the content.
-        check: Whether to prove the written file.
-        picture: The picture of the proof.
-        overwrite: Whether to replace existing outputs.
-        hash_inputs: Whether to hash inputs above 1 GB too.
+        arguments: All arguments of the command by name, in the order of the manifest.
     """
 
-    command: str
-    model: Path
-    output: Path
-    parameters: Mapping[str, Any]
-    check: bool = False
-    picture: Path | None = None
-    overwrite: bool = False
-    hash_inputs: bool = False
+    def __init__(self, command: str, arguments: dict[str, Any]) -> None:
+        self.command = command
+        # What is left in the end bears on the content, and stands in the manifest.
+        self.parameters = dict(arguments)
+        self.model: Path = self.parameters.pop("model")
+        self.output: Path = self.parameters.pop("output")
+        self._check: bool = self.parameters.pop("check", False)
+        self._picture: Path | None = self.parameters.pop("picture", None)
+        self._overwrite: bool = self.parameters.pop("overwrite")
+        self._inputs = manifest.Inputs(hash_inputs=self.parameters.pop("hash_inputs"))
+        self._measured = f"{self.output.name}.check.json"
 
     def open(self) -> OutputSet:
         """Open the outputs; the caller reads nothing before."""
-        check_choice(check=self.check, picture=self.picture)
-        self._inputs = manifest.Inputs(hash_inputs=self.hash_inputs)
-        measured = proof.measured_name(self.output)
+        check_choice(check=self._check, picture=self._picture)
         out = OutputSet(
             self.output.parent,
-            [self.output.name, *([measured] if self.check else [])],
+            [self.output.name, *([self._measured] if self._check else [])],
             manifests=[self.output.name + MANIFEST_SUFFIX],
-            overwrite=self.overwrite,
-            also_replaces=[measured],
+            overwrite=self._overwrite,
+            also_replaces=[self._measured],
         )
         try:
             self._inputs.add_file(self.model)
-            if self.picture is not None:
-                self._inputs.add_file(self.picture)
+            if self._picture is not None:
+                self._inputs.add_file(self._picture)
         except BaseException:
             out.close()
             raise
         return out
+
+    def source(self, *, need_towers: bool = False) -> Model:
+        """Open the checkpoint as the command's arguments ask for."""
+        asked = {key: self.parameters[key] for key in _SELECTION if key in self.parameters}
+        return open_model(self.model, need_towers=need_towers, **asked)
 
     def finish(
         self,
@@ -95,7 +97,6 @@ class Conversion:
         target: proof.Target,
         notes: Sequence[str],
         details: Mapping[str, Any],
-        eps: float = EPS,
     ) -> ConversionResult:
         """Write the file, prove it where that was asked for, and describe it.
 
@@ -109,23 +110,21 @@ class Conversion:
             target: How the file is to be used.
             notes: What its user must know or set.
             details: For the manifest.
-            eps: What the source's batch norms add to the variance.
         """
         write(self.output.name)
         stages, proven = None, {}
-        if self.check:
+        if self._check:
             part = out.part(self.output.name)
             try:
                 stages = proof.prove(
-                    model, weights, target, part, fates=fates, eps=eps, picture=self.picture
+                    model, weights, target, part, fates=fates, picture=self._picture
                 )
             except CheckpointError as error:
                 raise error.at(self.model) from error
-            picture = "scikit-image astronaut" if self.picture is None else str(self.picture)
             proven = {
                 "largest_relative_difference_below": proof.LIMIT,
                 "stages": list(stages),
-                "picture": picture,
+                "picture": str(self._picture or "scikit-image astronaut"),
             }
         for warning in model.warnings:
             logger.warning("%s", warning)
@@ -150,8 +149,7 @@ class Conversion:
         if stages is not None:
             # The differences are rounding, so they depend on the processor and its threads, and
             # equal input must give equal bytes: they stand in a file that no manifest lists.
-            name = proof.measured_name(self.output)
-            out.save_json(name, {"largest_relative_difference": stages})
+            out.save_json(self._measured, {"largest_relative_difference": stages})
         out.commit()
         return ConversionResult(
             written=tuple(self.output.with_name(file.name) for file in out.written),

@@ -34,12 +34,11 @@ from sslprep.checkpoints.conversion import (
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.preprocessing import Preprocessing, absorb_std, reverse_channels
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, Model, open_model, value_of
+from sslprep.checkpoints.source import MARK, Model, value_of
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.parameters import NotNegative, command
 
 AUTHOR = "sslprep"
-_DEPTHS = {"R-18": 18, "R-34": 34, "R-50": 50, "R-101": 101, "R-152": 152}
 
 
 def refuse_second_time(model: Model, target: str, *, absorb_std: bool) -> None:
@@ -146,7 +145,7 @@ def settings(
     basic = model.network.basic
     last = "2b" if basic else "2c"
     chosen = {
-        "MODEL.RESNETS.DEPTH": _DEPTHS.get(model.network.arch or ""),
+        "MODEL.RESNETS.DEPTH": int(model.network.arch[2:]) if model.network.arch else None,
         "MODEL.RESNETS.STRIDE_IN_1X1": model.network.stride_in_1x1,
         "MODEL.RESNETS.NUM_GROUPS": groups,
         "MODEL.RESNETS.WIDTH_PER_GROUP": None if basic or not groups else given,
@@ -257,27 +256,15 @@ def convert_detectron(
         CheckpointError: The model is not whole and sound, or is folded or absorbed already.
         UnsafeFileError: The file cannot be read safely.
     """
+    run = Conversion("convert detectron", locals())
     if target == "detectron2" and (decompose_bn or keep_momentum):
         flag = "--decompose-bn" if decompose_bn else "--keep-momentum"
         raise ParameterError(
             f"{flag} is given with --target detectron2, whose layout has no place for it",
             remedy=f"Leave {flag} out.",
         )
-    parameters = {
-        "target": target, "absorb_std": absorb_std, "channels": channels,
-        "decompose_bn": decompose_bn, "keep_momentum": keep_momentum, "bn_eps": bn_eps,
-        "tower": tower, "branch": branch, "prefix": prefix, "under": under,
-        "allow_unknown": allow_unknown, "allow_missing": allow_missing,
-    }  # fmt: skip
-    run = Conversion(
-        command="convert detectron", model=model, output=output, parameters=parameters,
-        check=check, picture=picture, overwrite=overwrite, hash_inputs=hash_inputs,
-    )  # fmt: skip
     with run.open() as out:
-        source = open_model(
-            model, tower=tower, branch=branch, prefix=prefix, under=under,
-            allow_unknown=allow_unknown, allow_missing=allow_missing,
-        )  # fmt: skip
+        source = run.source()
         weights = source.weights(momentum=keep_momentum)
         try:
             made, takes = _converted(
@@ -310,7 +297,6 @@ def convert_detectron(
             ),
             notes=_notes(target, source, chosen, takes, decomposed=decompose_bn),
             details={"target": target, "absorbed_std": absorb_std, "settings": chosen},
-            eps=bn_eps,
         )  # fmt: skip
 
 

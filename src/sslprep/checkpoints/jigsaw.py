@@ -9,7 +9,7 @@ from sslprep.checkpoints.account import ConversionResult
 from sslprep.checkpoints.conversion import Conversion
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, Model, open_model, value_of
+from sslprep.checkpoints.source import MARK, Model, value_of
 from sslprep.parameters import NotNegative, command
 
 
@@ -57,20 +57,9 @@ def convert_jigsaw(
             or is not a whole and sound network.
         UnsafeFileError: The file cannot be read safely.
     """
-    parameters = {
-        "tower": tower,
-        "allow_unknown": allow_unknown,
-        "allow_missing": allow_missing,
-    }
-    run = Conversion(
-        command="convert jigsaw", model=model, output=output, parameters=parameters,
-        overwrite=overwrite, hash_inputs=hash_inputs,
-    )  # fmt: skip
+    run = Conversion("convert jigsaw", locals())
     with run.open() as out:
-        source = open_model(
-            model, tower=tower, need_towers=True, allow_unknown=allow_unknown,
-            allow_missing=allow_missing,
-        )  # fmt: skip
+        source = run.source(need_towers=True)
         weights = source.weights()
         if source.choice is None:
             source.warn("convert detectron took the tower; copied as it is")

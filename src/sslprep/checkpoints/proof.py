@@ -41,7 +41,7 @@ class Target:
         form: Whose names it has.
         takes: What its user is told to feed.
         classifier: The Caffe2 head that is its `fc`.
-        eps: What its batch norms add to the variance.
+        eps: What its batch norms, and the source's, add to the variance.
     """
 
     form: Form
@@ -57,7 +57,6 @@ def prove(
     written: Path,
     *,
     fates: Sequence[Fate],
-    eps: float = EPS,
     picture: Path | None = None,
 ) -> dict[str, float]:
     """Compare a source with the file that was made of it, on a picture.
@@ -68,7 +67,6 @@ def prove(
         target: How the file is to be used.
         written: The file.
         fates: What became of every array of the source.
-        eps: What the source's batch norms add to the variance.
         picture: A picture; by default scikit-image's astronaut.
 
     Returns:
@@ -92,7 +90,7 @@ def prove(
         )
     pixels = read_picture(picture, network.size)
     with np.errstate(over="ignore", invalid="ignore"):
-        expected = forward(network, weights, model.preprocessing.apply(pixels), eps=eps)
+        expected = forward(network, weights, model.preprocessing.apply(pixels), eps=target.eps)
     found = target_stages(network, tensors, target.takes.apply(pixels), eps=target.eps)
     return compare(expected, found)
 
@@ -160,11 +158,6 @@ def target_stages(
     batch = torch.from_numpy(image.astype(np.float32)[None])
     stages = TorchNetwork(network, tensors, eps=eps)(batch)
     return {stage: output[0].numpy() for stage, output in stages.items()}
-
-
-def measured_name(output: Path) -> str:
-    """Return the name of the file of measured differences beside an output."""
-    return f"{output.name}.check.json"
 
 
 def compare(

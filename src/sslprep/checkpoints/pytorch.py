@@ -31,7 +31,7 @@ from sslprep.checkpoints.networks import BLOCKS, Network
 from sslprep.checkpoints.preprocessing import Preprocessing, reverse_channels
 from sslprep.checkpoints.proof import Target
 from sslprep.checkpoints.safetensorsfile import save_safetensors
-from sslprep.checkpoints.source import Model, open_model
+from sslprep.checkpoints.source import Model
 from sslprep.checkpoints.torchfile import save_torch
 from sslprep.errors import CheckpointError
 from sslprep.parameters import NotNegative, command
@@ -251,22 +251,11 @@ def convert_pytorch(
         CheckpointError: The model is not the architecture, or not whole and sound.
         UnsafeFileError: The file cannot be read safely.
     """
-    order: Order = channels or ("bgr" if bgr2rgb is False else "rgb")
-    parameters = {
-        "format": format, "container": container, "jigsaw": jigsaw, "tower": tower, "arch": arch,
-        "channels": order, "keep_head": keep_head, "keep_pretext": keep_pretext, "branch": branch,
-        "prefix": prefix, "under": under, "bn_eps": bn_eps, "allow_unknown": allow_unknown,
-        "allow_missing": allow_missing,
-    }  # fmt: skip
-    run = Conversion(
-        command="convert pytorch", model=model, output=output, parameters=parameters,
-        check=check, picture=picture, overwrite=overwrite, hash_inputs=hash_inputs,
-    )  # fmt: skip
+    channels = channels or ("bgr" if bgr2rgb is False else "rgb")
+    del bgr2rgb  # the manifest says it once
+    run = Conversion("convert pytorch", locals())
     with run.open() as out:
-        source = open_model(
-            model, tower=tower, branch=branch, prefix=prefix, under=under,
-            allow_unknown=allow_unknown, allow_missing=allow_missing,
-        )  # fmt: skip
+        source = run.source()
         weights = source.weights()
         try:
             check_jigsaw(jigsaw, source)
@@ -279,11 +268,11 @@ def convert_pytorch(
         except CheckpointError as error:
             raise error.at(model) from error
         takes = source.preprocessing
-        if takes.order in ("RGB", "BGR") and takes.order.lower() != order:
+        if takes.order in ("RGB", "BGR") and takes.order.lower() != channels:
             if "conv1.weight" in made.arrays:
                 made.arrays["conv1.weight"] = reverse_channels(made.arrays["conv1.weight"])
             takes = takes.reversed()
-        conv1_order = order if takes.order in ("RGB", "BGR") else None
+        conv1_order = channels if takes.order in ("RGB", "BGR") else None
         fates = without_unknown(source.account({**left_out(source), **made.fates}))
         notes = _notes(source, made, takes)
 
@@ -305,5 +294,4 @@ def convert_pytorch(
                 "classifier": made.classifier,
                 "notes": notes,
             },
-            eps=bn_eps,
         )  # fmt: skip
