@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 Action = Literal["kept", "renamed", "folded", "dropped", "unknown"]
 
 MOMENTUM = "momentum of the optimiser"
-BOOKKEEPING_REASON = "bookkeeping of the training run"
 OTHER_TOWER = "another tower"
 HEAD = "head of the pretext task or classifier"
 NO_SUCH_NAME = "no such name in the benchmark's networks"
@@ -127,13 +126,9 @@ def short_table(fates: Iterable[Fate]) -> str:
 def log_whole(fates: Iterable[Fate]) -> None:
     """Log the whole account, one line per blob, at the level of `--verbose`."""
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("what became of every blob:\n%s", whole_table(fates))
-
-
-def whole_table(fates: Iterable[Fate]) -> str:
-    """Lay out the account with one line per blob."""
-    rows = [[f.blob, f.became or "–", f.action, f.reason or ""] for f in fates]
-    return table(["blob", "became", "action", "reason"], rows)
+        rows = [[f.blob, f.became or "–", f.action, f.reason or ""] for f in fates]
+        whole = table(["blob", "became", "action", "reason"], rows)
+        logger.debug("what became of every blob:\n%s", whole)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,13 +19,7 @@ Order = Literal["rgb", "bgr"]
 
 
 def reverses(model: Model, channels: Order | None, bgr2rgb: bool | None) -> bool:
-    """Return whether conv1's channels are reversed on the way to Caffe2, which takes BGR.
-
-    Args:
-        model: The source.
-        channels: Order in the file, in the user's words.
-        bgr2rgb: Whether to reverse, in the user's words.
-    """
+    """Return whether conv1's channels are reversed on the way to Caffe2, which takes BGR."""
     if model.preprocessing.order not in ("RGB", "BGR"):
         return False
     if channels is not None:

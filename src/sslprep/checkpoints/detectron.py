@@ -15,14 +15,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep.checkpoints import batchnorm
-from sslprep.checkpoints.account import (
-    HEAD,
-    ConversionResult,
-    Fate,
-    dropped,
-    kept,
-    without_unknown,
-)
+from sslprep.checkpoints.account import HEAD, ConversionResult, Fate, dropped, kept, without_unknown
 from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.conversion import (
     Conversion,
@@ -78,25 +71,18 @@ def to_affine(
     arrays, fates = made.arrays, made.fates
     for text, array in blobs.items():
         name = model.names[text]
-        if not name.is_norm or name.momentum or name.affine:
+        norm, own = name.module, name.param in ("s", "b")
+        if not name.is_norm or name.momentum or name.affine or (decompose and own):
             arrays[text] = array
             fates[text] = kept(text, text)
             continue
-        norm, scale_or_shift = name.module, "s" if name.param == "riv" else "b"
-        if decompose:
-            if name.param in ("s", "b"):
-                arrays[text] = array
-                fates[text] = kept(text, text)
-            else:
-                first = f"{norm}_norm_{scale_or_shift}"
-                fates[text] = Fate(blob=text, became=first, action="folded")
-            if name.param == "riv":
-                scale, shift = batchnorm.decompose(blobs[f"{norm}_rm"], array, eps)
-                arrays[f"{norm}_norm_s"], arrays[f"{norm}_norm_b"] = scale, shift
-            continue
-        became = text if name.param in ("s", "b") else f"{norm}_{scale_or_shift}"
+        made_of = f"{norm}_norm" if decompose else norm
+        became = text if own else f"{made_of}_{'s' if name.param == 'riv' else 'b'}"
         fates[text] = Fate(blob=text, became=became, action="folded")
-        if name.param == "s":
+        if decompose and name.param == "riv":
+            scale, shift = batchnorm.decompose(blobs[f"{norm}_rm"], array, eps)
+            arrays[f"{made_of}_s"], arrays[f"{made_of}_b"] = scale, shift
+        elif name.param == "s":
             b, rm, riv = (blobs[f"{norm}_{param}"] for param in ("b", "rm", "riv"))
             arrays[f"{norm}_s"], arrays[f"{norm}_b"] = batchnorm.fold(array, b, rm, riv, eps)
     return made

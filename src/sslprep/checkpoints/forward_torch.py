@@ -37,7 +37,6 @@ class TorchNetwork:
         self.network = network
         self.eps = eps
         self.device, self.dtype = device, dtype
-        self.used: set[str] = set()
         self._blobs = blobs
         self._tensors: dict[str, Tensor] = {}
 
@@ -63,13 +62,10 @@ class TorchNetwork:
         return {stage: outputs[self.network.stages[stage]] for stage in wanted}
 
     def _tensor(self, name: str) -> Tensor:
-        found = self._tensors.get(name)
-        if found is None:
+        if name not in self._tensors:
             array = np.array(self._blobs[name], dtype=np.float64, order="C")
-            found = torch.from_numpy(array).to(self.device, self.dtype)
-            self._tensors[name] = found
-            self.used.add(name)
-        return found
+            self._tensors[name] = torch.from_numpy(array).to(self.device, self.dtype)
+        return self._tensors[name]
 
     def _compute(self, layer: Layer, taken: list[Tensor]) -> Tensor:
         x, name, window = taken[0], layer.name, (layer.kernel, layer.stride, layer.pad)

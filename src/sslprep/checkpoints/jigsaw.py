@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from sslprep.checkpoints.account import ConversionResult
 from sslprep.checkpoints.conversion import Conversion
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, Model, value_of
+from sslprep.checkpoints.source import MARK, value_of
 from sslprep.parameters import NotNegative, command
-
-
-def _notes(model: Model) -> tuple[str, ...]:
-    """Say how far the towers are apart: taking one is a choice that the user should know of."""
-    apart = model.distances.get("riv")
-    if model.choice is None or apart is None:
-        return ()
-    return (
-        f"The other towers' running variances differ by up to {apart['largest_difference']:.3g} "
-        f"({apart['blob']}); all distances are in the manifest.",
-    )
 
 
 @command(renamed={"model_file": "model", "output_file": "output"})
@@ -68,14 +56,21 @@ def convert_jigsaw(
             for text, fate in source.fates.items()
             if fate.became is not None
         }
-        content: dict[str, Any] = {"blobs": blobs}
-        if source.mark:
-            content[MARK] = source.mark
+        content = {"blobs": blobs, **({MARK: source.mark} if source.mark else {})}
+        notes = [source.preprocessing.text()]
+        if (apart := source.distances.get("riv")) is not None:
+            # Taking one tower is a choice that the user should know of.
+            largest = f"{apart['largest_difference']:.3g} ({apart['blob']})"
+            notes.insert(
+                0,
+                f"The other towers' running variances differ by up to {largest}; all distances "
+                "are in the manifest.",
+            )
         return run.finish(
             out, source, weights, list(source.fates.values()),
             write=lambda name: save_pickle(out, name, content),
             tensors=len(blobs),
             target=Target(form="caffe2", takes=source.preprocessing),
-            notes=[*_notes(source), source.preprocessing.text()],
+            notes=notes,
             details={},
         )  # fmt: skip

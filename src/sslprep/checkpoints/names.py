@@ -181,7 +181,10 @@ class BlobName:
         if unit is not None:
             if not self.norm and self.param != "w":
                 return None
-            return f"{_torch_place(unit, norm=bool(self.norm))}.{param}"
+            block = f"layer{unit.stage - 1}.{unit.block}"
+            if unit.branch == "1":
+                return f"{block}.downsample.{int(bool(self.norm))}.{param}"
+            return f"{block}.{'bn' if self.norm else 'conv'}{_NUMBER[unit.branch]}.{param}"
         norm = "_bn" if self.norm in ("norm", "_norm") else self.norm
         if self.probe:
             return f"{self.layer}{norm}{self.probe}_bn.{param}"
@@ -212,13 +215,6 @@ class BlobName:
         if self.norm:
             return f"{place}.norm.{_TORCH_NORM[self.param]}"
         return f"{place}.{_TORCH_LINEAR[self.param]}"
-
-
-def _torch_place(unit: Unit, *, norm: bool) -> str:
-    block = f"layer{unit.stage - 1}.{unit.block}"
-    if unit.branch == "1":
-        return f"{block}.downsample.{int(norm)}"
-    return f"{block}.{'bn' if norm else 'conv'}{_NUMBER[unit.branch]}"
 
 
 @lru_cache(maxsize=1 << 13)

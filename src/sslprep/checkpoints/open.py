@@ -9,6 +9,7 @@ the network is for others to say.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,10 +101,7 @@ class Contents:
     @cached_property
     def tables(self) -> dict[Key, int]:
         """How many arrays each dict holds directly, for those that hold any."""
-        counts: dict[Key, int] = {}
-        for key in self.arrays:
-            counts[key[:-1]] = counts.get(key[:-1], 0) + 1
-        return counts
+        return Counter(key[:-1] for key in self.arrays)
 
     def table(self, at: Key) -> dict[str, StoredArray | Value]:
         """Return what stands directly in one dict, by name."""
@@ -142,11 +140,8 @@ class Contents:
     @property
     def format(self) -> str:
         """The container, and what a pickle was written for."""
-        if (
-            self.container == "pickle"
-            and self.main == ("model",)
-            and ("__author__",) in self.leaves
-        ):
+        of_detectron2 = self.main == ("model",) and ("__author__",) in self.leaves
+        if self.container == "pickle" and of_detectron2:
             return "detectron2-pickle"
         return _FORMATS[self.container]
 
@@ -188,10 +183,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: No such file, or nothing in it that looks like named arrays.
     """
     contents = open_checkpoint(path)
-    blobs: Blobs = {}
     try:
-        for name, blob in contents.blobs.items():
-            blobs[name] = blob.load() if isinstance(blob, StoredArray) else blob
+        blobs: Blobs = {
+            name: blob.load() if isinstance(blob, StoredArray) else blob
+            for name, blob in contents.blobs.items()
+        }
     except (UnsafeFileError, CheckpointError) as error:
         raise error.at(path) from error
     others = [key for key in contents.arrays if key[:-1] != contents.main]

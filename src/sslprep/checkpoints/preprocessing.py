@@ -99,16 +99,9 @@ class Preprocessing:
     def read(cls, record: object) -> Preprocessing | None:
         """Return what a manifest's `record` says, `None` where there is none."""
         try:
-            found = msgspec.convert(record, _Record)
+            return msgspec.convert(record, cls)
         except msgspec.ValidationError:
             return None
-        return cls(order=found.order, mean=found.mean, std=found.std)
-
-
-class _Record(msgspec.Struct):
-    order: Order | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -136,12 +136,10 @@ def read_written(path: Path, target: Target) -> dict[str, NDArray[Any]]:
         arrays = {n: b.load() for n, b in blobs.items() if isinstance(b, StoredArray)}
     parsed = {}
     for text in arrays:
-        if target.form == "detectron2":
-            name = parse_detectron2(text)
-        elif target.form == "caffe2":
-            name = parse_caffe2(text)
-        else:
+        if target.form in ("torch", "safetensors"):
             name = parse_torch(text, classifier=target.classifier or "pred")
+        else:
+            name = (parse_caffe2 if target.form == "caffe2" else parse_detectron2)(text)
         if name is not None and not name.momentum:
             parsed[text] = name
     return {str(name): arrays[text] for text, name in respelled(parsed).items()}

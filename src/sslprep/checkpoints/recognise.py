@@ -158,9 +158,9 @@ def refuse_others(shapes: Shapes) -> None:
             raise CheckpointError(f"is {name}{found}", expected=SUPPORTED)
 
 
-def _some(pattern: str, suffix: str = "") -> Callable[[Shapes], str | None]:
+def _some(pattern: str) -> Callable[[Shapes], str | None]:
     found = re.compile(pattern)
-    return lambda shapes: suffix if any(found.search(path) for path in shapes) else None
+    return lambda shapes: "" if any(found.search(path) for path in shapes) else None
 
 
 def _vit(shapes: Shapes) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,9 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.checkpoints import preprocessing
-from sslprep.checkpoints.account import (
-    Fate,
-    kept,
-    refuse_missing,
-    refuse_unknown,
-    unknown,
-)
+from sslprep.checkpoints.account import Fate, kept, refuse_missing, refuse_unknown, unknown
 from sslprep.checkpoints.arrays import StoredArray
+from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.layouts import Encoder, account_beside, find_encoder
 from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, respelled
 from sslprep.checkpoints.networks import Network
@@ -48,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 MARK = "sslprep"
 """Top-level key beside the blobs that says what was done to them; others' readers pass it over."""
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(kw_only=True)
@@ -95,7 +88,8 @@ class Model:
     @property
     def folded(self) -> bool:
         """Whether the batch norms are affine layers already, as Detectron wants them."""
-        return _folded(self.names)
+        norms = [name for name in self.names.values() if name.is_norm and not name.momentum]
+        return bool(norms) and not any(name.param in ("rm", "riv") for name in norms)
 
     @property
     def channels(self) -> int:
@@ -224,16 +218,8 @@ class Model:
                 "present": list(self.choice.towers),
                 "norms_apart": self.distances,
             }
-        record["account"] = [
-            {"blob": f.blob, "became": f.became, "action": f.action, "reason": f.reason}
-            for f in fates
-        ]
+        record["account"] = [asdict(fate) for fate in fates]
         return record
-
-
-def _folded(names: Mapping[str, BlobName]) -> bool:
-    norms = [name for name in names.values() if name.is_norm and not name.momentum]
-    return bool(norms) and not any(name.param in ("rm", "riv") for name in norms)
 
 
 def value_of(stored: Any, name: str, path: Path) -> Any:
@@ -310,7 +296,9 @@ def find_model(
     names = _respelled(encoder, facts)
     fates = account_beside(stored, encoder)
     names = {path: name for path, name in names.items() if path not in fates}
-    root = _root(contents, encoder)
+    # The path of the dict that holds the encoder's arrays, with a dot behind it.
+    first = next(iter(encoder.names))
+    root = first.removesuffix(next(k for k in contents.arrays if ".".join(k) == first)[-1])
     if encoder.naming == "caffe2":
         # Caffe2 notes its iteration as a bare number among the blobs.
         for text in BOOKKEEPING:
@@ -353,13 +341,6 @@ def find_model(
         path=contents.path, network=network, preprocessing=takes, encoder=encoder, names=taken,
         fates=whole, stored=values, mark=mark, facts=facts, choice=choice, distances=distances,
     )  # fmt: skip
-
-
-def _root(contents: Contents, encoder: Encoder) -> str:
-    """Return the path of the dict that holds the encoder's arrays, with a dot behind it."""
-    first = next(iter(encoder.names))
-    key = next(key for key in contents.arrays if ".".join(key) == first)
-    return "".join(f"{part}." for part in key[:-1])
 
 
 def _respelled(encoder: Encoder, facts: Mapping[str, Any]) -> dict[str, BlobName]:

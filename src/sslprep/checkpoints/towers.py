@@ -125,13 +125,8 @@ def tower_distances(
     found: dict[str, dict[str, Any]] = {}
     for fate in choice.fates:
         name = names[fate.blob]
-        ours = chosen.get(str(name.without_tower()))
-        if (
-            fate.reason != OTHER_TOWER
-            or ours is None
-            or ours not in arrays
-            or fate.blob not in arrays
-        ):
+        ours = chosen.get(str(name.without_tower()), "")
+        if fate.reason != OTHER_TOWER or not {ours, fate.blob} <= arrays.keys():
             continue
         base = arrays[ours]
         if base.shape != arrays[fate.blob].shape or not base.size:
