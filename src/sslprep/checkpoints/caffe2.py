@@ -35,7 +35,9 @@ def warn_of_order(model: Model, channels: Order | None, *, reverse: bool) -> Non
     if known is not None and reverse != (known == "rgb"):
         end = "RGB" if known == "rgb" else "reversed once too often"
         model.warn(f"conv1 takes {known.upper()} as noted when it was written; now it is {end}")
-    elif known is None and channels is None and not model.known_order:
+    elif known is None and channels is None and not (
+        model.trainer or model.encoder.naming in ("caffe2", "detectron2")
+    ):  # fmt: skip
         what = "taken for RGB and reversed" if reverse else "left in the order it has"
         model.warn(f"nothing says which order conv1's channels have; they are {what}")
 

@@ -60,12 +60,7 @@ def to_affine(
 ) -> Converted:
     """Replace every batch norm by an affine layer (Detectron's AffineChannel).
 
-    Args:
-        model: The source.
-        blobs: Its blobs, float32.
-        decompose: Write two layers, `…_bn_norm_{s,b}` of the statistics and `…_bn_{s,b}` as
-            they are, in place of one.
-        eps: Added to the variances.
+    Decomposed, it becomes two: `…_bn_norm_{s,b}` of the statistics, `…_bn_{s,b}` as they are.
     """
     made = Converted()
     arrays, fates = made.arrays, made.fates

@@ -241,13 +241,9 @@ def find_encoder(
     paths: Iterable[str], *, branch: str | None = None, prefix: str | None = None,
     under: str | None = None,
 ) -> Encoder:  # fmt: skip
-    """Return the network that a file is about.
+    """Return the network that a file is about, from the whole paths of all arrays.
 
-    Args:
-        paths: Whole paths of all arrays.
-        branch: A part of the path of the encoder that is wanted, such as `student`.
-        prefix: What stands before its names, such as `module.encoder_q.`.
-        under: The key, or keys joined by dots, under which it stands.
+    `open_model` says what the other arguments are.
 
     Raises:
         CheckpointError: No network, or several and no rule that chooses.

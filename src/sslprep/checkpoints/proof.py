@@ -59,15 +59,7 @@ def prove(
     fates: Sequence[Fate],
     picture: Path | None = None,
 ) -> dict[str, float]:
-    """Compare a source with the file that was made of it, on a picture.
-
-    Args:
-        model: The source.
-        weights: Its blobs.
-        target: How the file is to be used.
-        written: The file.
-        fates: What became of every array of the source.
-        picture: A picture; by default scikit-image's astronaut.
+    """Compare a source and its blobs with the file `written` of it, on a picture.
 
     Returns:
         For each stage, the largest difference relative to the stage's largest value.

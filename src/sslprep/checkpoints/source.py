@@ -97,11 +97,10 @@ class Model:
         return len(self.preprocessing.mean)
 
     @property
-    def known_order(self) -> bool:
-        """Whether the file or its layout says which order conv1's channels have."""
+    def trainer(self) -> str | None:
+        """Who saves so, where what stands before the names shows it."""
         layout = self.encoder.layout
-        known = layout is not None and bool(layout.encoder)
-        return known or self.caffe2 or self.encoder.naming == "detectron2"
+        return layout.name if layout and layout.encoder and not self.caffe2 else None
 
     @property
     def describe(self) -> str:
@@ -112,10 +111,7 @@ class Model:
             return f"{text}, Jigsaw with {count} tower{'s' if count > 1 else ''}"
         if self.network.colorization:
             return f"{text}, colorization"
-        layout = self.encoder.layout
-        return text if self.caffe2 or layout is None or not layout.encoder else (
-            f"{text} ({layout.name})"
-        )  # fmt: skip
+        return f"{text} ({self.trainer})" if self.trainer else text
 
     def parts(self, name: str) -> BlobName:
         """Return the parts of a Caffe2 name, also of a norm's that the file does not hold."""
@@ -249,8 +245,8 @@ def open_model(
         need_towers: Whether a file without towers is an error. One whose towers `convert
             detectron` took is none: both orders of the two commands must work.
         branch: Which of two encoders, by a part of its path, such as `student`.
-        prefix: What stands before the encoder's names.
-        under: The keys under which it stands.
+        prefix: What stands before the encoder's names, such as `module.encoder_q.`.
+        under: The key, or keys joined by dots, under which it stands.
         allow_unknown: Whether arrays that no rule knows are no error.
         allow_missing: Whether a network may lack blobs.
 

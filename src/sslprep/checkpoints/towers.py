@@ -112,11 +112,6 @@ def tower_distances(
 ) -> dict[str, dict[str, Any]]:
     """Measure how far the batch norms of the other towers are from those of the chosen one.
 
-    Args:
-        arrays: The norms under their names in the file.
-        names: The parts of the names.
-        choice: The tower taken.
-
     Returns:
         For each parameter (s, b, rm, riv) the largest absolute difference, the blob where it
         is, and the largest difference relative to the largest value of the chosen tower's blob.

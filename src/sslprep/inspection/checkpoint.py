@@ -122,9 +122,8 @@ def channel_order(model: Model) -> str:
         return f"unknown: conv1 takes {model.channels} channels"
     if model.facts.get("channels") in ("rgb", "bgr"):
         return f"{order} (says the file or its manifest)"
-    layout = model.encoder.layout
-    if not model.caffe2 and layout is not None and layout.encoder:
-        return f"{order} (as {layout.name} trains)"
+    if model.trainer:
+        return f"{order} (as {model.trainer} trains)"
     return f"{order} (a guess from the format){_energies(model)}"
 
 
