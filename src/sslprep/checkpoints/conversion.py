@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,24 +62,22 @@ class Conversion:
         self._inputs = manifest.Inputs(hash_inputs=self.parameters.pop("hash_inputs"))
         self._measured = f"{self.output.name}.check.json"
 
-    def open(self) -> OutputSet:
+    @contextmanager
+    def open(self) -> Iterator[OutputSet]:
         """Open the outputs; the caller reads nothing before."""
         check_choice(check=self._check, picture=self._picture)
-        out = OutputSet(
+        outputs = OutputSet(
             self.output.parent,
             [self.output.name, *([self._measured] if self._check else [])],
             manifests=[self.output.name + MANIFEST_SUFFIX],
             overwrite=self._overwrite,
             also_replaces=[self._measured],
         )
-        try:
+        with outputs as out:
             self._inputs.add_file(self.model)
             if self._picture is not None:
                 self._inputs.add_file(self._picture)
-        except BaseException:
-            out.close()
-            raise
-        return out
+            yield out
 
     def source(self, *, need_towers: bool = False) -> Model:
         """Open the checkpoint as the command's arguments ask for."""

@@ -51,7 +51,8 @@ def describe_array(array: NDArray[Any]) -> tuple[str, dict[str, object]]:
     if array.dtype.kind == "f":
         if array.ndim == 2 and array.shape[1] == 2 and array.shape[0] <= _MAX_CLASSES:
             return "points in a plane (colour bins: a, b)", _points(array)
-        if array.ndim == 1 and array.size <= _MAX_CLASSES and _sums_to_one(array):
+        few = array.ndim == 1 and array.size <= _MAX_CLASSES and array.min() >= 0
+        if few and math.isclose(float(array.sum()), 1.0, abs_tol=1e-4):
             return "probabilities (priors)", _probabilities(array)
     return "array", _numbers(array)
 
@@ -150,10 +151,6 @@ def _points(array: NDArray[Any]) -> dict[str, object]:
     if steps.size:
         facts["spacing"] = f"{steps.min():g}"
     return facts
-
-
-def _sums_to_one(array: NDArray[Any]) -> bool:
-    return bool(array.min() >= 0) and math.isclose(float(array.sum()), 1.0, abs_tol=1e-4)
 
 
 def _probabilities(array: NDArray[Any]) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,7 +108,7 @@ def _provenance(file: Path) -> dict[str, object]:
     return {}
 
 
-def _manifest_facts(record: manifest.Manifest) -> Mapping[str, object]:
+def _manifest_facts(record: manifest.Manifest) -> dict[str, object]:
     return {
         "kind": record.kind,
         "command": record.command,
@@ -158,7 +157,7 @@ def inspect(file: Path, *, all: bool = False) -> InspectResult:
         size = file.stat().st_size
     if file.name.endswith(MANIFEST_SUFFIX):
         facts = _manifest_facts(manifest.read(file))
-        return InspectResult(file=file, bytes=size, what="manifest", facts=dict(facts))
+        return InspectResult(file=file, bytes=size, what="manifest", facts=facts)
     if magic == b"\x93NUMPY" and not holds_objects(file):
         array = read_array(file, mmap=True)
         if array.dtype.kind not in "iufbUS":
