@@ -2,6 +2,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
 
 from sslprep.color import gamut
 
@@ -59,3 +60,18 @@ def test_every_srgb_colour_lies_in_the_hull_and_in_a_cell_with_four_corners() ->
         cells = np.unique(np.floor(ab / 10).astype(int), axis=0) * 10
         for shift in ([0, 0], [0, 10], [10, 0], [10, 10]):
             assert set(map(tuple, (cells + shift).tolist())) <= kept
+
+
+def test_the_hull_of_the_cubes_edges_is_that_of_its_faces() -> None:
+    """Corner for corner, as Qhull finds it among all 393,216 colours of the six faces."""
+    first, second = (part.ravel() for part in np.meshgrid(np.arange(256), np.arange(256)))
+    faces = []
+    for axis in range(3):
+        for end in (0, 255):
+            columns = [first, second]
+            columns.insert(axis, np.full_like(first, end))
+            faces.append(np.stack(columns, -1))
+    ab = gamut.ab_of(np.concatenate(faces).astype(np.uint8))
+    expected = ab[ConvexHull(ab).vertices]
+    start = int(expected[:, 0].argmin())
+    assert np.array_equal(gamut.gamut_hull(), np.roll(expected, -start, axis=0))

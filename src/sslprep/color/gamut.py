@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.errors import MissingExtraError
-
 # IEC 61966-2-1 (sRGB): linear RGB to XYZ; rows X, Y, Z.
 _TO_XYZ = np.array(
     [
@@ -60,20 +58,27 @@ def ab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 def gamut_hull() -> NDArray[np.float64]:
     """Return the corners of the convex hull of all 8-bit sRGB colours, (corners, 2): a and b.
 
-    The faces of the RGB cube hold the outline of the gamut in the ab plane.
+    Anticlockwise from the least a. The edges of the RGB cube hold the outline of the gamut in the
+    ab plane: its faces add no corner.
     """
-    try:
-        from scipy.spatial import ConvexHull
-    except ImportError as error:
-        raise MissingExtraError(
-            "the grid of colours needs SciPy", remedy='Install it: pip install "sslprep[color]".'
-        ) from error
     full, ends = np.arange(256, dtype=np.uint8), np.array([0, 255], np.uint8)
-    faces = ((ends, full, full), (full, ends, full), (full, full, ends))
-    colours = [np.stack(np.meshgrid(*face, indexing="ij"), -1).reshape(-1, 3) for face in faces]
-    ab = ab_of(np.concatenate(colours))
-    corners: NDArray[np.float64] = ab[ConvexHull(ab).vertices]
-    return corners
+    edges = ((full, ends, ends), (ends, full, ends), (ends, ends, full))
+    colours = [np.stack(np.meshgrid(*edge, indexing="ij"), -1).reshape(-1, 3) for edge in edges]
+    points = np.unique(ab_of(np.concatenate(colours)), axis=0)
+    return np.array([*_turning_left(points), *_turning_left(points[::-1])])
+
+
+def _turning_left(points: NDArray[np.float64]) -> list[list[float]]:
+    """Return one side of the hull of sorted points, without its last (A. M. Andrew, 1979)."""
+    side: list[list[float]] = []
+    for a, b in points.tolist():
+        while len(side) > 1:
+            (a0, b0), (a1, b1) = side[-2:]
+            if (a1 - a0) * (b - b0) > (b1 - b0) * (a - a0):
+                break
+            side.pop()
+        side.append([a, b])
+    return side[:-1]
 
 
 def grid_points(size: int) -> NDArray[np.int64]:
