@@ -1,6 +1,6 @@
 """Print what the suite's own records say, and fail where too few branches are covered.
 
-python .ci/figures.py tests.xml coverage.json --branches 92
+python .ci/figures.py tests.xml coverage.json [--branches 92]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tests", type=Path)
     parser.add_argument("coverage", type=Path)
-    parser.add_argument("--branches", type=float, required=True, help="percent that must be met")
+    parser.add_argument("--branches", type=float, default=0.0, help="percent that must be met")
     given = parser.parse_args()
     suite = ElementTree.parse(given.tests).getroot().find("testsuite")  # noqa: S314 - pytest's own
     if suite is None:
