@@ -113,13 +113,12 @@ class _Run:
             score_test(self.products, sample, place)
             for sample, place in zip(found, of_each, strict=True)
         ]
-        definition = self.protocol.definition
-        ap = [[self.test.ap(c, n, definition) for n, c in enumerate(s.T)] for s in scores]
+        ap = [sample.test[place] for sample, place in zip(found, of_each, strict=True)]
         top1 = None
         if self.truth.single:
             right = self.truth.labels.argmax(axis=1)
             top1 = [100 * float((s.argmax(axis=1) == right).mean()) for s in scores]
-        interval = bootstrap.interval(scores, self.test, self.counts, definition)
+        interval = bootstrap.interval(scores, self.test, self.counts, self.protocol.definition)
         return curve.make_point(k, np.array(ap), costs, interval, top1), np.stack(scores)
 
 

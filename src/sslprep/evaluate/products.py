@@ -21,14 +21,10 @@ class Products:
     Args:
         train: Features of the training images (images, dims), as they are in the file.
         test: Features of the test images.
-
-    Attributes:
-        tested: Number of test images.
     """
 
     def __init__(self, train: NDArray[Any], test: NDArray[Any]) -> None:
         self._train = train
-        self.tested = len(test)
         self._all: tuple[Floats, Floats] | None = None
         if len(train) <= _KEPT_ROWS:
             rows = normalise(train)
@@ -50,6 +46,24 @@ class Products:
         if 2 * len(rows) > chosen.shape[1]:
             return RowProducts(gram, self._test, chosen)
         return RowProducts(gram, gram_matrix(self._test, chosen), None)
+
+    def test_scores(self, rows: NDArray[np.intp], coefficients: Floats) -> Floats:
+        """Return scores of the test images by machines on some training rows.
+
+        Args:
+            rows: The training rows (rows,).
+            coefficients: Of the machines (rows, machines).
+
+        Returns:
+            (images, machines).
+        """
+        if self._all is None:
+            chosen = normalise(self._train[rows])
+            return RowProducts(np.empty((0, 0)), self._test, chosen).test_scores(coefficients)
+        crossed = self._all[1]
+        whole = np.zeros((crossed.shape[1], coefficients.shape[1]))
+        whole[rows] = coefficients
+        return _product(crossed, whole)
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,15 +120,12 @@ def try_costs(
 
 def score_test(products: Products, sample: SampleAP, place: int) -> Floats:
     """Return a sample's scores of the test images at one of its costs (images, classes)."""
-    scores = np.empty((products.tested, sample.test.shape[1]))
-    # Classes that share their rows share the object: their products are made once.
-    parts = {id(rows): rows for _, rows, _ in sample.machines}
-    for key, rows in parts.items():
-        part = products.of(rows)
-        for machines in sample.machines:
-            if id(machines.rows) == key:
-                scores[:, machines.classes] = part.test_scores(machines.coefficients[place])
-    return scores
+    rows = np.unique(np.concatenate([machines.rows for machines in sample.machines]))
+    coefficients = np.zeros((len(rows), sample.test.shape[1]))
+    for machines in sample.machines:
+        places = np.searchsorted(rows, machines.rows)
+        coefficients[places[:, None], machines.classes] = machines.coefficients[place]
+    return products.test_scores(rows, coefficients)
 
 
 @dataclass(frozen=True, eq=False)
