@@ -191,7 +191,8 @@ def spoil_array(data: bytes, seed: int) -> bytes:
     if chance < 0.4:
         array = array.astype(numbers.choice([array.dtype, "f8", "f2", "i8", "?", "U3", "c8"]))
         if array.dtype.kind == "f":
-            array.flat[numbers.randrange(array.size)] = numbers.choice(ODD)
+            with np.errstate(all="ignore"):  # half precision has no such number
+                array.flat[numbers.randrange(array.size)] = numbers.choice(ODD)
         elif array.dtype.kind == "i":
             array.flat[numbers.randrange(array.size)] = numbers.choice((2, -1, 5, -7, 10**6))
     elif chance < 0.7:
