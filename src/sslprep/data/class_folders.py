@@ -82,9 +82,12 @@ def _scan(path: Path) -> tuple[list[str], list[str], int]:
         finally:
             os.close(handle)
     files.sort()
-    # The ends of the names are few: to look at them is much faster than at a million names.
+    # The ends of the names are few, mostly one: to look at them is much faster than at all names.
     hidden = bisect_left(files, ".") != bisect_left(files, "/")
-    if hidden or not all(_is_image_end(f"a{end}") for end in {name[-5:] for name in files}):
+    end = os.path.splitext(files[0])[1] if files else ""
+    alike = "/".join([*files, ""]).count(f"{end}/") == len(files)
+    ends = {end} if alike else {name[-5:] for name in files}
+    if hidden or not all(_is_image_end(f"a{end}") for end in ends):
         files = [name for name in files if is_image_name(name)]
     _check_names(path, files)
     return files, folders, len(entries)
