@@ -99,16 +99,8 @@ class Conversion:
     ) -> ConversionResult:
         """Write the file, prove it where that was asked for, and describe it.
 
-        Args:
-            out: The opened outputs.
-            model: The source.
-            weights: Its blobs.
-            fates: What became of every array of it.
-            write: Writes the file under a name.
-            tensors: How many arrays are in the file.
-            target: How the file is to be used.
-            notes: What its user must know or set.
-            details: For the manifest.
+        `write` writes the file, of so many `tensors`, under a name; `notes` say what its user must
+        know or set, `details` stand in the manifest.
         """
         write(self.output.name)
         stages, proven = None, {}

@@ -14,9 +14,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from sslprep.checkpoints import batchnorm
+from sslprep.checkpoints import batchnorm, preprocessing
 from sslprep.checkpoints.account import HEAD, ConversionResult, Fate, dropped, kept, without_unknown
-from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.conversion import (
     Conversion,
     Converted,
@@ -25,7 +24,7 @@ from sslprep.checkpoints.conversion import (
     with_statistics,
 )
 from sslprep.checkpoints.pickling import save_pickle
-from sslprep.checkpoints.preprocessing import Preprocessing, absorb_std, reverse_channels
+from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.proof import Target
 from sslprep.checkpoints.source import MARK, Model, value_of
 from sslprep.errors import CheckpointError, ParameterError
@@ -248,10 +247,23 @@ def convert_detectron(
         source = run.source()
         weights = source.weights(momentum=keep_momentum)
         try:
-            made, takes = _converted(
-                source, weights, target, absorb=absorb_std, channels=channels,
-                decompose=decompose_bn, eps=bn_eps,
-            )  # fmt: skip
+            refuse_second_time(source, target, absorb_std=absorb_std)
+            refuse_broken_norms(source)
+            takes, blobs = source.preprocessing, dict(weights)
+            if absorb_std:
+                if "conv1_w" not in blobs:
+                    raise CheckpointError("has no conv1_w to absorb the std into")
+                blobs["conv1_w"] = preprocessing.absorb_std(blobs["conv1_w"], takes)
+                takes = takes.absorbed()
+            wanted = channels or ("bgr" if target == "detectron" else takes.order)
+            if takes.order in ("RGB", "BGR") and str(wanted).upper() != takes.order:
+                if "conv1_w" in blobs:
+                    blobs["conv1_w"] = preprocessing.reverse_channels(blobs["conv1_w"])
+                takes = takes.reversed()
+            if target == "detectron2":
+                made = to_detectron2(source, with_statistics(source, blobs, bn_eps))
+            else:
+                made = to_affine(source, blobs, decompose=decompose_bn, eps=bn_eps)
         except CheckpointError as error:
             raise error.at(model) from error
         fates = source.account({**left_out(source, momentum=not keep_momentum), **made.fates})
@@ -279,25 +291,3 @@ def convert_detectron(
             notes=_notes(target, source, chosen, takes, decomposed=decompose_bn),
             details={"target": target, "absorbed_std": absorb_std, "settings": chosen},
         )  # fmt: skip
-
-
-def _converted(
-    source: Model, weights: Arrays, target: str, *, absorb: bool,
-    channels: Literal["rgb", "bgr"] | None, decompose: bool, eps: float,
-) -> tuple[Converted, Preprocessing]:  # fmt: skip
-    refuse_second_time(source, target, absorb_std=absorb)
-    refuse_broken_norms(source)
-    takes, blobs = source.preprocessing, dict(weights)
-    if absorb:
-        if "conv1_w" not in blobs:
-            raise CheckpointError("has no conv1_w to absorb the std into")
-        blobs["conv1_w"] = absorb_std(blobs["conv1_w"], takes)
-        takes = takes.absorbed()
-    wanted = channels or ("bgr" if target == "detectron" else takes.order)
-    if takes.order in ("RGB", "BGR") and str(wanted).upper() != takes.order:
-        if "conv1_w" in blobs:
-            blobs["conv1_w"] = reverse_channels(blobs["conv1_w"])
-        takes = takes.reversed()
-    if target == "detectron2":
-        return to_detectron2(source, with_statistics(source, blobs, eps)), takes
-    return to_affine(source, blobs, decompose=decompose, eps=eps), takes

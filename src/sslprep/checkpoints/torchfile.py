@@ -338,13 +338,7 @@ _REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
 def save_torch(
     out: OutputSet, name: str, tensors: Tensors, *, container: Container = "zip"
 ) -> None:
-    """Write `{'state_dict': OrderedDict}` as `torch.save` would.
-
-    Args:
-        out: The output set.
-        name: The file in it.
-        tensors: Arrays by name.
-        container: `zip`, which PyTorch reads since 1.6; `legacy`, which every version reads.
+    """Write `{'state_dict': OrderedDict}` of arrays by name as `torch.save` would.
 
     Raises:
         CheckpointError: Numbers of a type that state dicts do not hold.

@@ -43,13 +43,6 @@ def towers_of(names: Iterable[BlobName]) -> tuple[int, ...]:
 def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> TowerChoice:
     """Work out which blobs make the model of one tower, and under which names.
 
-    Args:
-        names: The parts of every name of the file.
-        tower: The tower to take.
-
-    Returns:
-        The choice; every name is accounted for.
-
     Raises:
         CheckpointError: No towers, no such tower, or two blobs with one name.
 
