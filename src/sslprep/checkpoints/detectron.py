@@ -26,7 +26,7 @@ from sslprep.checkpoints.conversion import (
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, Model, value_of
+from sslprep.checkpoints.source import MARK, Model
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.parameters import NotNegative, command
 
@@ -269,7 +269,7 @@ def convert_detectron(
         fates = source.account({**left_out(source, momentum=not keep_momentum), **made.fates})
         if target == "detectron":
             made.arrays |= {
-                fate.became: value_of(source.stored[fate.blob], fate.blob, model)
+                fate.became: source.value(fate.blob)
                 for fate in fates
                 if fate.action == "unknown" and fate.became is not None
             }

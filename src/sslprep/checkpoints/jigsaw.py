@@ -8,7 +8,7 @@ from sslprep.checkpoints.account import ConversionResult
 from sslprep.checkpoints.conversion import Conversion
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, value_of
+from sslprep.checkpoints.source import MARK
 from sslprep.parameters import NotNegative, command
 
 
@@ -52,7 +52,7 @@ def convert_jigsaw(
         if source.choice is None:
             source.warn("convert detectron took the tower; copied as it is")
         blobs = {
-            fate.became: value_of(source.stored[text], text, model)
+            fate.became: source.value(text)
             for text, fate in source.fates.items()
             if fate.became is not None
         }

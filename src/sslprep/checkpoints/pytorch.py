@@ -56,13 +56,9 @@ class StateDict(Converted):
 def to_state_dict(
     model: Model, blobs: Mapping[str, NDArray[Any]], *, keep_head: bool, keep_pretext: bool
 ) -> StateDict:
-    """Give the blobs of one tower their PyTorch names.
+    """Give the blobs of one tower, batch norms with their statistics, their PyTorch names.
 
-    Args:
-        model: The source.
-        blobs: Float32, batch norms with their statistics.
-        keep_head: Keep the heads; the classifier on the trunk's last features becomes `fc`.
-        keep_pretext: Keep the heads whose names have no `pred`, as the script of 2019 did.
+    Without `pred` in a head's name, `keep_pretext` keeps it, as the script of 2019 did.
 
     Raises:
         CheckpointError: Two blobs have one name in PyTorch.

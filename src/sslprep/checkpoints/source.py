@@ -136,7 +136,18 @@ class Model:
             CheckpointError: It is a bare number, or of a type that no network is trained in.
         """
         text = self.sources[name]
-        return _load(self.stored[text], text, self.path)
+        array = self.value(text)
+        if not isinstance(array, np.ndarray):
+            raise CheckpointError(f"{text} is the number {array}, not an array", where=self.path)
+        return array
+
+    def value(self, text: str) -> Any:
+        """Read an array, or return a bare number, by what it is called in the file."""
+        stored = self.stored[text]
+        try:
+            return stored.load() if isinstance(stored, StoredArray) else stored
+        except SslprepError as error:
+            raise error.at(self.path) from error
 
     def weights(self, *, momentum: bool = False) -> Arrays:
         """Read the blobs of the model as float32, and check their values.
@@ -148,7 +159,7 @@ class Model:
         wanted = [text for text, name in self.names.items() if momentum or not name.momentum]
         arrays, other, problems = {}, [], []
         for name in wanted:
-            array = _load(self.stored[sources[name]], sources[name], self.path)
+            array = self.load(name)
             if array.dtype.kind != "f":
                 problems.append(f"{sources[name]} holds {array.dtype}, not floats")
                 continue
@@ -176,11 +187,7 @@ class Model:
             self.warnings.append(warning)
 
     def account(self, outcomes: Mapping[str, Fate]) -> list[Fate]:
-        """Return what became of every array of the file.
-
-        Args:
-            outcomes: By Caffe2 name, what the target made of it.
-        """
+        """Return what became of every array, from what the target made of each Caffe2 name."""
         whole = []
         for text, fate in self.fates.items():
             after = None if fate.became is None else outcomes.get(fate.became)
@@ -216,20 +223,6 @@ class Model:
             }
         record["account"] = [asdict(fate) for fate in fates]
         return record
-
-
-def value_of(stored: Any, name: str, path: Path) -> Any:
-    """Return an array, read from the file, or a bare number as it is."""
-    return _load(stored, name, path) if isinstance(stored, StoredArray) else stored
-
-
-def _load(stored: Any, name: str, path: Path) -> NDArray[Any]:
-    if not isinstance(stored, StoredArray):
-        raise CheckpointError(f"{name} is the number {stored}, not an array", where=path)
-    try:
-        return stored.load()
-    except SslprepError as error:
-        raise error.at(path) from error
 
 
 def open_model(

@@ -22,10 +22,7 @@ _MAX_COMPARED = 20_000
 
 
 def describe_array(array: NDArray[Any]) -> tuple[str, dict[str, object]]:
-    """Return what an array is in a few words, and facts about it.
-
-    Args:
-        array: Any plain array.
+    """Return what any plain array is in a few words, and facts about it.
 
     Example:
         >>> describe_array(np.array([[0, 1, 2], [2, 1, 0]]))[0]
