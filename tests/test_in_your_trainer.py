@@ -53,8 +53,11 @@ def test_the_blocks_run_one_after_another(folder: Path, monkeypatch: pytest.Monk
     for library in ("torch", "datasets", "webdataset", "safetensors"):
         pytest.importorskip(library)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Not by its variable, which counts only at the import: another test may have imported it.
+    import datasets.config
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "hf")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     names: dict[str, Any] = {"__name__": "page"}
     for text in BLOCKS:
         code = compile(text, str(PAGE), "exec")
