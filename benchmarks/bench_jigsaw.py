@@ -24,7 +24,7 @@ from measure import HEADER, Measurement, command, compare, row, run
 IN_PROCESS = """
 import statistics, tempfile, time
 from pathlib import Path
-from sslprep.jigsaw.generate import generate
+from sslprep import generate_permutations as generate
 with tempfile.TemporaryDirectory() as place:
     generate(Path(place), n=9)
     for n, m in ((2000, 9), (10000, 9), (2000, 12), (2000, 25)):

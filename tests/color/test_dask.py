@@ -140,7 +140,7 @@ def test_a_stopped_worker_holds_up_nobody(
 ) -> None:
     address, workers = cluster
     np.save(tmp_path / "list.npy", np.array(photos * 4))
-    options = {"global_resize_img": 16, "worker_timeout": 20.0}
+    options = {"global_resize_img": 16, "worker_timeout": 30.0}
     monkeypatch.setattr(images, "CHUNK_IMAGES", 5)  # 80 chunks
     color_histogram(tmp_path / "list.npy", tmp_path / "here", jobs=1, **options)
     done, before_the_first_loss = [0], []

@@ -29,11 +29,12 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from sslprep.color import histogram, images
-from sslprep.color.generate import generate
+from sslprep.color.generate import generate_color_bins
 histogram.SAVE_EVERY = 0
 images.CHUNK_IMAGES = 3
-generate(data_file=sys.argv[1], output_path=Path(sys.argv[2]), jobs=int(sys.argv[3]),
-         max_unreadable=0.5, bin_size=(10, 20), weights=True)
+generate_color_bins(
+    data_file=sys.argv[1], output_path=Path(sys.argv[2]), jobs=int(sys.argv[3]),
+    max_unreadable=0.5, bin_size=(10, 20), weights=True)
 """
 
 
