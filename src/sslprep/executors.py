@@ -36,6 +36,8 @@ _R = TypeVar("_R")
 _END = object()
 _START = 60.0
 """Seconds that a worker may take to start, on a busy machine or a slow file system."""
+_HEARTBEATS = 5.0
+"""Seconds without one after which a Dask worker counts as hung; it sends one about every second."""
 Lost = list[tuple[Any, str]]
 """Chunks whose worker was lost, each with how that came."""
 
@@ -401,9 +403,18 @@ class Dask:
         raise WorkersLostError("no worker of the Dask cluster answers")
 
     def _give_up(self, pending: dict[Any, Any], lost: Lost | None) -> None:
-        """Give up what silent workers hold, or have done and do not hand out; the rest waits."""
+        """Give up what silent workers hold, or have done and do not hand out; the rest waits.
+
+        Results of a worker that is well may wait behind those of one that hangs: it still sends
+        its heartbeat, and keeps what it has done.
+        """
         keys = {future.key: future for future in pending}
-        held = [*self._client.processing().items(), *self._client.has_what().items()]
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        seen = {address: worker["last_seen"] for address, worker in workers.items()}
+        held = [*self._client.processing().items()]
+        for address, tasks in self._client.has_what().items():
+            if max(seen.values()) - seen.get(address, 0) > _HEARTBEATS:
+                held.append((address, tasks))
         for address, tasks in held:
             for key in keys.keys() & set(tasks):
                 self._hung.add(address)
