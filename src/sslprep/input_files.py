@@ -7,7 +7,6 @@ a file still packed or a git-LFS pointer is called that, and nobody meets a pars
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,5 +180,7 @@ def value_at(data: bytes, place: str) -> str:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, hex."""
+    import hashlib  # loads OpenSSL: not while a command line is only being read
+
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import manifest
-from sslprep.data.voc_xml import read_annotations
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import reading
@@ -331,6 +330,8 @@ def write_voc(
         if xml:
             warnings.append(f"{folder} has no class lists; labels are from Annotations/*.xml")
             ids = {str(split): files[split][""] for split in chosen.values()}
+            from sslprep.data.voc_xml import read_annotations  # with its parser: the rare way
+
             names, rows = read_annotations(source / "Annotations", ids, classes)
             inputs.add_folder(source / "Annotations", sum(len(own) for own, _ in rows.values()))
         else:

@@ -30,7 +30,6 @@ from sslprep.partition import (
     Labels,
     huggingface,
     row_formats,
-    webdataset,
     write_targets,
 )
 from sslprep.partition.images import Images, look_for
@@ -324,6 +323,8 @@ class PartitionSet:
             out.save_array(partition.name + LABELS, labels)
         for kind in self.formats:
             if kind == "wds":
+                from sslprep.partition import webdataset  # with tarfile, which few runs need
+
                 files += webdataset.write_shards(out, partition.name, images, labels, names, root)
             elif kind == "hf":
                 with out.create(partition.name + huggingface.SUFFIX) as file:
