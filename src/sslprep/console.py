@@ -14,9 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sslprep.results import table, text_of
-
-__all__ = ["configure", "progress", "say", "show", "table"]
+from sslprep.results import text_of
 
 logger = logging.getLogger(__name__)
 _people_listen = False

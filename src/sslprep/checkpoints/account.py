@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sslprep.console import table
 from sslprep.errors import CheckpointError
+from sslprep.results import table
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sslprep import console, manifest
+from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.open import Contents, holds_objects, open_checkpoint
@@ -15,6 +15,7 @@ from sslprep.inspection.array import describe_array
 from sslprep.inspection.checkpoint import checkpoint_facts
 from sslprep.npy import read_array
 from sslprep.parameters import command
+from sslprep.results import table
 
 _SHOWN = 30
 _MAX_MANIFESTS = 500
@@ -66,7 +67,7 @@ class InspectResult:
             rows = [
                 (row.name, row.dtype, "×".join(map(str, row.shape)), row.bytes) for row in shown
             ]
-            lines += ["", console.table(["blob", "dtype", "shape", "bytes"], rows)]
+            lines += ["", table(["blob", "dtype", "shape", "bytes"], rows)]
             if len(shown) < len(self.blobs):
                 lines.append(f"… and {len(self.blobs) - len(shown):,} more (--all shows every one)")
         return "\n".join(lines)
