@@ -140,11 +140,11 @@ def test_a_stopped_worker_holds_up_nobody(
 ) -> None:
     address, workers = cluster
     np.save(tmp_path / "list.npy", np.array(photos * 4))
-    options = {"global_resize_img": 16, "worker_timeout": 30.0}
+    options = {"global_resize_img": 16, "worker_timeout": 15.0}
     monkeypatch.setattr(images, "CHUNK_IMAGES", 5)  # 80 chunks
     color_histogram(tmp_path / "list.npy", tmp_path / "here", jobs=1, **options)
     done, before_the_first_loss = [0], []
-    add, lose = Pass.add, executors._lose
+    add, cancel = Pass.add, executors.Dask.cancel
 
     def noted(self: Pass, *arguments: object) -> None:
         if done[0] == 10 and when == "in its middle":
@@ -154,10 +154,10 @@ def test_a_stopped_worker_holds_up_nobody(
 
     def noting(*arguments: object) -> None:
         before_the_first_loss.append(done[0])
-        lose(*arguments)  # type: ignore[arg-type]
+        cancel(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Pass, "add", noted)
-    monkeypatch.setattr(executors, "_lose", noting)
+    monkeypatch.setattr(executors.Dask, "cancel", noting)
     if when == "before the run":
         workers[0].send_signal(signal.SIGSTOP)
     color_histogram(tmp_path / "list.npy", tmp_path / "there", scheduler=address, **options)

@@ -75,7 +75,7 @@ def test_a_bug_in_a_worker_tells_where() -> None:
 
 
 def test_a_result_that_cannot_be_sent_is_an_error() -> None:
-    with open_executor(2) as pool, pytest.raises(RuntimeError, match="cannot be sent"):
+    with open_executor(2) as pool, pytest.raises(TypeError, match="cannot pickle"):
         list(completed(memoryview, [b""], pool))
 
 

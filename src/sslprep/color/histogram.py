@@ -136,9 +136,8 @@ def count(
         ):
             found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
             _take(found, state, advance)
-            # One after the other, each in a process of its own: here, or on the cluster.
-            place = executor if isinstance(executor, executors.Dask) else None
-            _take(executors.completed(again, [chunk for chunk, _ in lost], place), state, advance)
+            # One after the other, here, each in a process of its own.
+            _take(executors.completed(again, [chunk for chunk, _ in lost], None), state, advance)
     except WorkersLostError as error:
         raise ImagesError(
             f"the workers were lost after {state.total:,} images ({error})",
