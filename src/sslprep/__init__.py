@@ -49,54 +49,53 @@ if TYPE_CHECKING:
     from sslprep.partition.relocate import relocate as relocate
     from sslprep.report.page import write_report as write_report
 
-PLACES = {
-    "SslprepError": "errors",
-    "check_images": "partition.check",
-    "color_bins": "color.bins",
-    "color_histogram": "color.histogram",
-    "convert_caffe2": "checkpoints.caffe2",
-    "convert_detectron": "checkpoints.detectron",
-    "convert_jigsaw": "checkpoints.jigsaw",
-    "convert_pytorch": "checkpoints.pytorch",
-    "decode": "color.encoding",
-    "draw_multilabel_samples": "lowshot.multilabel",
-    "draw_singlelabel_samples": "lowshot.singlelabel",
-    "encode": "color.encoding",
-    "evaluate_full": "evaluate.full",
-    "evaluate_lowshot": "evaluate.lowshot",
-    "evaluate_scores": "evaluate.scores",
-    "generate_color_bins": "color.generate",
-    "generate_permutations": "jigsaw.generate",
-    "identify_splits": "lowshot.identify",
-    "inspect": "inspection.command",
-    "link_tree": "partition.link_tree",
-    "merge_partitions": "partition.merge",
-    "permutation_stats": "jigsaw.stats",
-    "plot_color_bins": "color.plot",
-    "read_checkpoint": "checkpoints.open",
-    "read_partition": "partition",
-    "relocate": "partition.relocate",
-    "run_demo": "demo.walk",
-    "verify": "manifest",
-    "verify_samples": "lowshot.verify",
-    "write_coco": "data.coco",
-    "write_features": "evaluate.features",
-    "write_folders": "data.folders",
-    "write_report": "report.page",
-    "write_voc": "data.voc",
+COMMANDS = {
+    "data coco": "data.coco.write_coco",
+    "data voc": "data.voc.write_voc",
+    "data folders": "data.folders.write_folders",
+    "data check": "partition.check.check_images",
+    "data relocate": "partition.relocate.relocate",
+    "data merge": "partition.merge.merge_partitions",
+    "data link-tree": "partition.link_tree.link_tree",
+    "lowshot voc": "lowshot.multilabel.draw_multilabel_samples",
+    "lowshot imagenet": "lowshot.singlelabel.draw_singlelabel_samples",
+    "lowshot places": "lowshot.singlelabel.draw_singlelabel_samples",
+    "lowshot identify": "lowshot.identify.identify_splits",
+    "lowshot verify": "lowshot.verify.verify_samples",
+    "jigsaw generate": "jigsaw.generate.generate_permutations",
+    "jigsaw stats": "jigsaw.stats.permutation_stats",
+    "color generate": "color.generate.generate_color_bins",
+    "color histogram": "color.histogram.color_histogram",
+    "color bins": "color.bins.color_bins",
+    "color plot": "color.plot.plot_color_bins",
+    "convert jigsaw": "checkpoints.jigsaw.convert_jigsaw",
+    "convert detectron": "checkpoints.detectron.convert_detectron",
+    "convert pytorch": "checkpoints.pytorch.convert_pytorch",
+    "convert caffe2": "checkpoints.caffe2.convert_caffe2",
+    "evaluate features": "evaluate.features.write_features",
+    "evaluate full": "evaluate.full.evaluate_full",
+    "evaluate lowshot": "evaluate.lowshot.evaluate_lowshot",
+    "evaluate scores": "evaluate.scores.evaluate_scores",
+    "inspect": "inspection.command.inspect",
+    "verify": "manifest.verify",
+    "report": "report.page.write_report",
+    "demo": "demo.walk.run_demo",
 }
-"""Public name -> the module that defines it."""
+"""Command -> the function behind it."""
+_MORE = "errors.SslprepError checkpoints.open.read_checkpoint partition.read_partition"
+_PLACES = [*COMMANDS.values(), *_MORE.split(), "color.encoding.encode", "color.encoding.decode"]
+_MODULES = {name: module for module, _, name in (place.rpartition(".") for place in _PLACES)}
 
-__all__ = [*PLACES]  # noqa: PLE0604 - all of them strings
+__all__ = [*_MODULES]  # noqa: PLE0604 - all of them strings
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name not in PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'sslprep' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"sslprep.{PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"sslprep.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return ["__version__", *PLACES]
+    return ["__version__", *_MODULES]

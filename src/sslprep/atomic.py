@@ -16,9 +16,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, BinaryIO, Self
 
-import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -26,6 +25,7 @@ from sslprep import interrupts
 from sslprep.errors import OutputError
 from sslprep.input_files import sha256_of
 from sslprep.npy import write_array
+from sslprep.results import encode_json
 
 logger = logging.getLogger(__name__)
 
@@ -301,30 +301,6 @@ class OutputSet:
             for path in self._made_folders:
                 with contextlib.suppress(OSError):  # not empty, so not ours alone
                     path.rmdir()
-
-
-def encode_json(value: object) -> bytes:
-    r"""Return `value` as indented JSON; a byte of a file name that is not UTF-8 stands as `\udcXX`.
-
-    Example:
-        >>> encode_json({"a": Path("b")})
-        b'{\n  "a": "b"\n}'
-    """
-    try:
-        data = msgspec.json.encode(value, enc_hook=str)
-    except UnicodeEncodeError:
-        data = msgspec.json.encode(_encodable(msgspec.to_builtins(value, enc_hook=str)))
-    return msgspec.json.format(data, indent=2)
-
-
-def _encodable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encodable(item) for item in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
 
 
 @contextlib.contextmanager

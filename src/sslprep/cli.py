@@ -1,4 +1,4 @@
-"""The command line: a table of commands, and what is the same for all of them.
+"""The command line: what is the same for all commands.
 
 A command is a typed function, imported only when it is called. Its signature says what may be
 given; argparse splits the words, and `parameters.command` judges the values, as it does for a call
@@ -14,44 +14,17 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import sslprep
-from sslprep import console
+from sslprep import COMMANDS, console
 from sslprep.errors import ArgumentError, SslprepError
 from sslprep.parameters import Parameter, from_text, parameters_of, wanted
+from sslprep.results import encode_json, text_of
 
 Function = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command.
-
-    Attributes:
-        name: Its function in `sslprep`.
-        shows: Whether its text is what the user asked for, and goes to standard output.
-    """
-
-    name: str
-    shows: bool = False
-
-    def load(self) -> Function:
-        """Import the function."""
-        function: Function = getattr(sslprep, self.name)
-        return function
-
-    @property
-    def help(self) -> str:
-        """The first line of its docstring, read without an import: lists of commands are quick."""
-        file = Path(sslprep.__file__).parent / f"{sslprep.PLACES[self.name].replace('.', '/')}.py"
-        source = file.read_text(encoding="utf-8")
-        found = re.search(
-            rf'^def {self.name}\(.*?\n    """(.*?)$', source, re.DOTALL | re.MULTILINE
-        )
-        return found[1].removesuffix('"""') if found else ""
 
 
 GROUPS = {
@@ -63,45 +36,30 @@ GROUPS = {
     "convert": "Checkpoints: Caffe2, Detectron, Detectron2, PyTorch, safetensors.",
 }
 
-COMMANDS: Mapping[str, Command] = {
-    "data coco": Command("write_coco"),
-    "data voc": Command("write_voc"),
-    "data folders": Command("write_folders"),
-    "data check": Command("check_images", shows=True),
-    "data relocate": Command("relocate"),
-    "data merge": Command("merge_partitions"),
-    "data link-tree": Command("link_tree"),
-    "lowshot voc": Command("draw_multilabel_samples"),
-    "lowshot imagenet": Command("draw_singlelabel_samples"),
-    "lowshot places": Command("draw_singlelabel_samples"),
-    "lowshot identify": Command("identify_splits", shows=True),
-    "lowshot verify": Command("verify_samples", shows=True),
-    "jigsaw generate": Command("generate_permutations"),
-    "jigsaw stats": Command("permutation_stats", shows=True),
-    "color generate": Command("generate_color_bins"),
-    "color histogram": Command("color_histogram"),
-    "color bins": Command("color_bins"),
-    "color plot": Command("plot_color_bins"),
-    "convert jigsaw": Command("convert_jigsaw"),
-    "convert detectron": Command("convert_detectron"),
-    "convert pytorch": Command("convert_pytorch"),
-    "convert caffe2": Command("convert_caffe2"),
-    "evaluate features": Command("write_features"),
-    "evaluate full": Command("evaluate_full", shows=True),
-    "evaluate lowshot": Command("evaluate_lowshot", shows=True),
-    "evaluate scores": Command("evaluate_scores", shows=True),
-    "inspect": Command("inspect", shows=True),
-    "verify": Command("verify", shows=True),
-    "report": Command("write_report", shows=True),
-    "demo": Command("run_demo"),
-}
-
+_ANSWERS = {"data check", "inspect", "jigsaw stats", "lowshot identify", "lowshot verify", "report"}
+_ANSWERS |= {"evaluate full", "evaluate lowshot", "evaluate scores", "verify"}
+"""Commands whose text is what the user asked for: it goes to standard output."""
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 _COMMON = {"--json": "json", "--quiet": "quiet", "-q": "quiet", "--verbose": "verbose"}
 _COMMON |= {"-v": "verbose", "--help": "help", "-h": "help", "--version": "version"}
 _EPILOGUE = """For every command: -q --quiet (only errors), -v --verbose, --json (the result, or the
 error, as JSON on standard output), -h --help. Lists are written 1,2,4 or 1 2 4; flags with hyphens
 or underscores, in any case."""
+
+
+def load(command: str) -> Function:
+    """Import the function of a command."""
+    function: Function = getattr(sslprep, COMMANDS[command].rpartition(".")[2])
+    return function
+
+
+def first_line(command: str) -> str:
+    """Read the first line of a command's docstring without an import: lists must be quick."""
+    module, _, name = COMMANDS[command].rpartition(".")
+    file = Path(sslprep.__file__).parent / f"{module.replace('.', '/')}.py"
+    start = rf'^def {name}\(.*?\n    """(.*?)$'
+    found = re.search(start, file.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return found[1].removesuffix('"""') if found else ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -142,7 +100,7 @@ def canonical(tokens: Sequence[str], function: Function) -> list[str]:
         ['--output=X', '--no-nested']
     """
     switches = {p.flag for p in parameters_of(function) if p.form == "switch"}
-    renamed = {_flag(old): _flag(new) for old, new in getattr(function, "renamed", {}).items()}
+    renamed = getattr(function, "renamed", {})
     result: list[str] = []
     left = list(tokens)
     while left:
@@ -154,11 +112,11 @@ def canonical(tokens: Sequence[str], function: Function) -> list[str]:
                 "remove it, and what follows is read too.",
             )
         name, equals, value = token.partition("=")
-        if not token[2:] or not token.startswith("--"):
+        if not name.startswith("--") or name == "--":
             result.append(token)
             continue
-        name = _flag(name[2:])
-        name = renamed.get(name, name)
+        name = name[2:].lower().replace("-", "_")
+        name = f"--{renamed.get(name, name).replace('_', '-')}"
         if name in switches:
             if not equals and left and left[0].lower() in _TRUE | _FALSE:
                 value = left.pop(0)
@@ -168,10 +126,6 @@ def canonical(tokens: Sequence[str], function: Function) -> list[str]:
         else:
             result.append(f"{name}{equals}{value}")
     return result
-
-
-def _flag(name: str) -> str:
-    return f"--{name.lower().replace('_', '-')}"
 
 
 def build_parser(prog: str, function: Function) -> argparse.ArgumentParser:
@@ -228,30 +182,29 @@ def _metavar(parameter: Parameter) -> str:
     return parameter.name.upper().split("_")[-1]
 
 
-def parse(prog: str, command: Command, tokens: Sequence[str]) -> dict[str, Any]:
+def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any]:
     """Turn the words behind a command into the arguments of its function.
 
     Raises:
         ArgumentError: An unknown flag, a missing value, or arguments that are missing.
     """
-    function = command.load()
     parameters = parameters_of(function)
     parser = build_parser(prog, function)
     spaces, extras = parser.parse_known_args(canonical(tokens, function))
     given: dict[str, Any] = vars(spaces)
-    loose = [word for word in extras if word == "-" or not word.startswith("-")]
+    loose = []
     for word in extras:
-        if word not in loose and word != "--":
+        if word == "-" or not word.startswith("-"):
+            loose.append(word)
+        elif word != "--":
             raise ArgumentError(
                 f"unknown option {word}", remedy=_meant(word, [p.flag for p in parameters])
             )
     for p in parameters:
         if p.positional and p.name not in given and loose:
-            given[p.name] = loose if p.form == "list" else loose.pop(0)
-            if p.form == "list":
-                loose = []
+            given[p.name], loose = (loose, []) if p.form == "list" else (loose[0], loose[1:])
     if loose:
-        raise ArgumentError(f"{loose[0]!r} is one argument too many", remedy=_help_hint(prog))
+        raise ArgumentError(f"{loose[0]!r} is one argument too many", remedy=f"See {prog} --help.")
     missing = [p for p in parameters if p.required and p.name not in given]
     if missing:
         names = [p.flag for p in missing]
@@ -285,24 +238,17 @@ def _meant(word: str, known: Sequence[str]) -> str | None:
     return f"Did you mean {close[0]}?" if close else None
 
 
-def _help_hint(prog: str) -> str:
-    return f"See {prog} --help."
-
-
 def overview(group: str = "") -> str:
     """List the commands of a group, or all of them."""
     lines = [f"usage: sslprep {group or 'COMMAND'} …", ""]
     if not group:
         lines += ["The input and output side of a self-supervised-learning benchmark.", ""]
-    previous = ""
-    for path, command in COMMANDS.items():
+    for path in COMMANDS:
         first = path.partition(" ")[0]
-        if group and first != group:
-            continue
-        if first != previous and first in GROUPS:
-            lines.append(GROUPS[first])
-        lines.append(f"  {path:<20}{command.help}")
-        previous = first
+        if group in ("", first):
+            if first in GROUPS and GROUPS[first] not in lines:
+                lines.append(GROUPS[first])
+            lines.append(f"  {path:<20}{first_line(path)}")
     lines += ["", "  sslprep help COMMAND, version, completion bash|zsh|fish", "", _EPILOGUE]
     return "\n".join(lines)
 
@@ -322,44 +268,43 @@ def _dispatch(rest: list[str], options: dict[str, bool]) -> int:
     if rest[:1] == ["completion"]:
         if rest[1:] not in (["bash"], ["zsh"], ["fish"]):
             raise ArgumentError("completion needs a shell", expected="bash, zsh or fish")
-        importlib.import_module("sslprep.completion").show(rest[1])
+        print(importlib.import_module("sslprep.completion").script(rest[1]))
         return 0
     for length in (2, 1):
         name = " ".join(rest[:length])
         if name in COMMANDS:
-            return run(f"sslprep {name}", COMMANDS[name], rest[length:], options)
+            return run(f"sslprep {name}", name, rest[length:], options)
     if not rest or (rest[0] in GROUPS and not rest[1:]):
         print(overview(*rest))
         return 0
     known = [name for name in COMMANDS if rest[0] not in GROUPS or name.startswith(rest[0])]
     word = " ".join(rest[:2]) if rest[0] in GROUPS else rest[0]
     raise ArgumentError(
-        f"unknown command {word}", remedy=_meant(word, [*known, *GROUPS]) or _help_hint("sslprep")
+        f"unknown command {word}", remedy=_meant(word, [*known, *GROUPS]) or "See sslprep --help."
     )
 
 
 def run(
     prog: str,
-    command: Command,
+    command: str,
     tokens: Sequence[str],
     options: Mapping[str, bool],
-    defaults: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Run one command, show its result, and return the exit code."""
     quiet, verbose = options.get("quiet", False), options.get("verbose", False)
+    to_json = options.get("json", False)
     console.configure(quiet=quiet, verbose=verbose)
+    function = load(command)
     if options.get("help"):
-        build_parser(prog, command.load()).print_help()
+        build_parser(prog, function).print_help()
         return 0
-    arguments = parse(prog, command, tokens)
-    result = command.load()(**{**(defaults or {}), **arguments})
-    if options.get("json"):
-        from sslprep.atomic import encode_json
-
+    result = function(**{**defaults, **parse(prog, function, tokens)})
+    if to_json:
         sys.stdout.buffer.write(encode_json(result) + b"\n")
     if not quiet:
-        to_json = options.get("json", False)
-        console.show(result, verbose=verbose, product=command.shows and not to_json)
+        answers = command in _ANSWERS and not to_json
+        print(text_of(result, full=verbose), file=sys.stdout if answers else sys.stderr, flush=True)
     sys.stdout.flush()
     return 0 if getattr(result, "ok", True) else 1
 
@@ -372,39 +317,29 @@ def exit_with(call: Callable[[], int], *, as_json: bool = False) -> NoReturn:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-    def stop(error: BaseException, text: str, code: int) -> NoReturn:
-        print(f"sslprep: {text}", file=sys.stderr)
-        if as_json:
-            from sslprep.atomic import encode_json
-
-            parts = {n: getattr(error, n, None) for n in ("problem", "where", "expected", "remedy")}
-            kind = type(error).__name__
-            record = {
-                "error": text.removeprefix("error: "),
-                "kind": kind,
-                **parts,
-                "exit_code": code,
-            }
-            sys.stdout.buffer.write(encode_json(record) + b"\n")
-        sys.exit(code)
-
     try:
         sys.exit(call())
-    except ArgumentError as error:
-        stop(error, f"error: {error}", 2)
-    except SslprepError as error:
-        stop(error, f"error: {error}", 1)
-    except MemoryError as error:
-        reason = f" ({error})" if str(error) else ""
-        stop(error, f"error: not enough memory{reason}; nothing was left half-written", 1)
-    except KeyboardInterrupt as error:
-        kept = str(error) or "nothing was left half-written"
-        stop(error, f"interrupted; {kept}", 130)
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:
+    except (SslprepError, MemoryError, OSError, KeyboardInterrupt) as error:
+        code, text = _told(error)
+        print(f"sslprep: {text}", file=sys.stderr)
+        if as_json:
+            parts = {n: getattr(error, n, None) for n in ("problem", "where", "expected", "remedy")}
+            said = {"error": text.removeprefix("error: "), "kind": type(error).__name__}
+            sys.stdout.buffer.write(encode_json({**said, **parts, "exit_code": code}) + b"\n")
+        sys.exit(code)
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, KeyboardInterrupt):
+        return 130, f"interrupted; {str(error) or 'nothing was left half-written'}"
+    text = str(error)
+    if isinstance(error, MemoryError):
+        text = f"not enough memory{f' ({text})' if text else ''}; nothing was left half-written"
+    elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        stop(error, f"error: {place}{error.strerror or error}", 1)
+        text = f"{place}{error.strerror or text}"
+    return 2 if isinstance(error, ArgumentError) else 1, f"error: {text}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sslprep.cli import COMMANDS, GROUPS
+from sslprep import COMMANDS
+from sslprep.cli import GROUPS, load
 from sslprep.parameters import parameters_of
 
 _COMMON = "--json --quiet --verbose --help"
@@ -16,18 +17,16 @@ _BASH = """_sslprep() {
 complete -o default -F _sslprep sslprep"""
 
 
-def show(shell: str) -> None:
-    """Print the script that makes a shell complete commands and flags."""
-    print(script(shell))
-
-
 def script(shell: str) -> str:
     """Return the script that makes `shell` complete commands and flags.
 
     Put `eval "$(sslprep completion bash)"` into `~/.bashrc`, or for fish `sslprep completion fish
     | source` into its `config.fish`.
     """
-    words = {path: f"{_flags(path)} {_COMMON}" for path in COMMANDS}
+    words = {
+        path: " ".join([*(parameter.flag for parameter in parameters_of(load(path))), _COMMON])
+        for path in COMMANDS
+    }
     for group in GROUPS:
         words[group] = " ".join(p.split()[1] for p in COMMANDS if p.startswith(f"{group} "))
     first = " ".join([*GROUPS, *(p for p in COMMANDS if " " not in p), "help version completion"])
@@ -43,7 +42,3 @@ def script(shell: str) -> str:
     if shell == "zsh":
         return f"autoload -U +X bashcompinit && bashcompinit\n{text}"
     return text
-
-
-def _flags(path: str) -> str:
-    return " ".join(parameter.flag for parameter in parameters_of(COMMANDS[path].load()))

@@ -12,9 +12,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
-
-from sslprep.results import text_of
 
 logger = logging.getLogger(__name__)
 _people_listen = False
@@ -80,14 +77,3 @@ def say(text: str) -> None:
     """Show a line of a long command's story, where a person is listening."""
     if _people_listen:
         print(text, file=sys.stderr, flush=True)
-
-
-def show(result: Any, *, verbose: bool = False, product: bool = False) -> None:
-    """Print a command's result for a person.
-
-    Args:
-        result: The record.
-        verbose: Its `full_text()`, where it has one.
-        product: It is what the user asked for: to standard output.
-    """
-    print(text_of(result, full=verbose), file=sys.stdout if product else sys.stderr, flush=True)

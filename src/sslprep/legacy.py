@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
 
 from sslprep import cli
 from sslprep.errors import ArgumentError
 
 
-@dataclass(frozen=True)
-class Script:
-    """One old script.
-
-    Attributes:
-        command: The modern command.
-        defaults: Defaults of 2019 that the modern command has changed, by parameter.
-    """
+class Script(NamedTuple):
+    """One old script: today's command, and the defaults of 2019 that it has changed."""
 
     command: str
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
 
 SCRIPTS: Mapping[str, Script] = {
@@ -80,11 +74,10 @@ def run(file: str, words: Sequence[str] | None = None) -> NoReturn:
                 f"{path.name} is no script of 2019", expected=f"one of {', '.join(SCRIPTS)}"
             )
         script = SCRIPTS[path.stem]
-        command = cli.COMMANDS[script.command]
-        defaults = {**script.defaults, "overwrite": True}
         if options.get("help"):
             print(f"Today's command is `sslprep {script.command}`.\n")
-        return cli.run(path.name, command, tokens, options, defaults)
+        defaults = {**script.defaults, "overwrite": True}
+        return cli.run(path.name, script.command, tokens, options, defaults)
 
     options, tokens = cli.common_flags(joined(sys.argv[1:] if words is None else words))
     cli.exit_with(call, as_json=options.get("json", False))

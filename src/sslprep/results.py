@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -37,6 +41,21 @@ def text_of(record: Any, *, full: bool = False) -> str:
             return str(getattr(record, name)())
     fields = {f.name.replace("_", " "): getattr(record, f.name) for f in dataclasses.fields(record)}
     return "\n".join(f"{k}: {_summary(v)}" for k, v in fields.items() if v not in (None, ()))
+
+
+def encode_json(value: object) -> bytes:
+    r"""Return `value` as indented JSON; a byte of a file name that is not UTF-8 stands as `\udcXX`.
+
+    Example:
+        >>> encode_json({"a": Path("b")})
+        b'{\n  "a": "b"\n}'
+    """
+    try:
+        data = msgspec.json.encode(value, enc_hook=str)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(value, enc_hook=str), ensure_ascii=False)
+        data = re.sub("[\ud800-\udfff]", lambda m: rf"\\u{ord(m[0]):x}", text).encode()
+    return msgspec.json.format(data, indent=2)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -1,8 +1,10 @@
 """The public names."""
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from sslprep.cli import COMMANDS
 from sslprep.errors import SslprepError
 
 
-@pytest.mark.parametrize("name", sorted(sslprep.PLACES))
+@pytest.mark.parametrize("name", sorted(sslprep.__all__))
 def test_every_public_name_is_one_of_ours(name: str) -> None:
     found = getattr(sslprep, name)
     assert inspect.isfunction(found) or found is SslprepError
@@ -19,13 +21,18 @@ def test_every_public_name_is_one_of_ours(name: str) -> None:
 
 
 def test_every_command_is_a_public_function() -> None:
-    assert {command.name for command in COMMANDS.values()} <= sslprep.PLACES.keys()
+    assert {place.rpartition(".")[2] for place in COMMANDS.values()} <= {*sslprep.__all__}
 
 
-@pytest.mark.parametrize("name", sorted(sslprep.PLACES.keys() - {"SslprepError"}))
-def test_functions_bear_their_public_names(name: str) -> None:
-    found = getattr(sslprep, name)
-    assert (found.__name__, found.__module__) == (name, f"sslprep.{sslprep.PLACES[name]}")
+@pytest.mark.parametrize("place", sorted(set(COMMANDS.values())))
+def test_functions_bear_their_public_names(place: str) -> None:
+    found = getattr(sslprep, place.rpartition(".")[2])
+    assert f"{found.__module__}.{found.__name__}" == f"sslprep.{place}"
+
+
+def test_type_checkers_are_told_the_same_names() -> None:
+    told = re.findall(r"import \w+ as (\w+)", Path(sslprep.__file__).read_text())
+    assert sorted(told) == sorted(sslprep.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

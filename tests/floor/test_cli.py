@@ -13,7 +13,7 @@ from typing import Literal
 
 import pytest
 
-from sslprep import cli, completion, console, legacy, parameters
+from sslprep import cli, completion, legacy, parameters, results
 from sslprep.errors import ArgumentError
 
 Run = Callable[..., CompletedProcess[str]]
@@ -33,14 +33,6 @@ def command(
     n: parameters.Positive | None = None,
     first: str | None = None,
 ) -> None: ...
-
-
-class Entry(cli.Command):
-    def load(self) -> cli.Function:
-        return command
-
-
-ENTRY = Entry("")
 
 
 @pytest.mark.parametrize(
@@ -71,13 +63,13 @@ ENTRY = Entry("")
     ],
 )
 def test_flags_as_people_write_them(given: str, expected: dict[str, object]) -> None:
-    assert cli.parse("x", ENTRY, given.split()) == {"folder": "f", **expected}
+    assert cli.parse("x", command, given.split()) == {"folder": "f", **expected}
 
 
 def test_a_comma_in_a_name_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a,b").touch()
-    assert cli.parse("x", ENTRY, ["f", "--files", "a,b", "c,d"])["files"] == ("a,b", "c", "d")
+    assert cli.parse("x", command, ["f", "--files", "a,b", "c,d"])["files"] == ("a,b", "c", "d")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +84,7 @@ def test_a_comma_in_a_name_that_is_there(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_a_wrong_command_line_is_one_line(given: str, problem: str) -> None:
     with pytest.raises(ArgumentError) as refused:
-        cli.parse("x", ENTRY, given.split())
+        cli.parse("x", command, given.split())
     assert str(refused.value) == problem
 
 
@@ -104,15 +96,13 @@ def test_a_blank_behind_a_backslash_is_said(run_script: Run) -> None:
 
 @pytest.mark.parametrize("path", cli.COMMANDS)
 def test_the_table_tells_what_the_docstring_tells(path: str) -> None:
-    entry = cli.COMMANDS[path]
-    function = entry.load()
-    first_line = (inspect.getdoc(function) or "").splitlines()[0]
-    assert entry.help == first_line
+    first_line = (inspect.getdoc(cli.load(path)) or "").splitlines()[0]
+    assert cli.first_line(path) == first_line
 
 
 @pytest.mark.parametrize("path", cli.COMMANDS)
 def test_every_parameter_is_explained(path: str) -> None:
-    function = cli.COMMANDS[path].load()
+    function = cli.load(path)
     doc = inspect.getdoc(function) or ""
     section = doc.partition("Args:")[2].partition("\n\n")[0]
     for name in inspect.signature(function).parameters:
@@ -160,8 +150,8 @@ def test_old_defaults_yield_to_what_is_given(monkeypatch: pytest.MonkeyPatch) ->
     def draw(*, skip_impossible: bool = False, overwrite: bool = False) -> None:
         seen.update(skip_impossible=skip_impossible, overwrite=overwrite)
 
-    monkeypatch.setattr(cli.Command, "load", lambda self: draw)
-    monkeypatch.setattr(console, "show", lambda *a, **b: None)
+    monkeypatch.setattr(cli, "load", lambda _: draw)
+    monkeypatch.setattr(cli, "text_of", lambda *a, **b: "")
     for given, expected in [
         ([], (True, True)),
         (["--no-skip_impossible"], (False, True)),
@@ -215,6 +205,40 @@ def test_what_was_asked_for_can_be_piped(run: Run, tmp_path: Path) -> None:
     assert "not a manifest" in done.stdout
     assert "not as written: 0 files compared with 1 manifests, 1 problems" in done.stdout
     assert done.stderr == ""
+
+
+@results.result
+class Counted:
+    rows: int
+
+    def text(self) -> str:
+        return f"{self.rows} rows"
+
+    def full_text(self) -> str:
+        return f"{self.rows} rows, each of them"
+
+
+@pytest.mark.parametrize(
+    ("words", "out", "err"),
+    [
+        (["verify"], "3 rows\n", ""),
+        (["verify", "-v"], "3 rows, each of them\n", ""),
+        (["demo"], "", "3 rows\n"),
+        (["demo", "-q"], "", ""),
+        (["verify", "--json"], '{\n  "rows": 3\n}\n', "3 rows\n"),
+    ],
+)
+def test_results_go_where_they_belong(
+    words: list[str],
+    out: str,
+    err: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    monkeypatch.setattr(cli, "load", lambda _: parameters.command()(lambda: Counted(rows=3)))
+    with pytest.raises(SystemExit):
+        cli.main(words)
+    assert capfdbinary.readouterr() == (out.encode(), err.encode())
 
 
 @pytest.mark.parametrize("words", [["-q"], ["--quiet"], ["--quiet=true"], ["-v"]])

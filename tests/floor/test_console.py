@@ -2,11 +2,12 @@
 
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 
 from sslprep import console
-from sslprep.results import result, table, text_of
+from sslprep.results import encode_json, result, table, text_of
 
 
 @result
@@ -58,10 +59,8 @@ def test_a_table_without_rows_and_with_odd_characters() -> None:
     assert table(["name"], [["a\nb"], [True]]) == "name\n----\na�b\nTrue"
 
 
-def test_results_go_where_they_belong(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show(Spoken(rows=3))
-    console.show(Spoken(rows=4), product=True, verbose=True)
-    assert capsys.readouterr() == ("4 rows, each of them\n", "3 rows\n")
+def test_json_of_a_name_that_is_not_text() -> None:
+    assert encode_json({"a": [Path("b\udcff")]}) == b'{\n  "a": [\n    "b\\\\udcff"\n  ]\n}'
 
 
 def test_long_work_says_so_every_minute(

@@ -275,14 +275,14 @@ HOSTILE = (
 
 def arguments() -> list[tuple[str, str]]:
     """Name every text or path parameter of every command."""
-    from sslprep.cli import COMMANDS
+    from sslprep.cli import COMMANDS, load
     from sslprep.parameters import parameters_of
 
     return [
         (name, parameter.name)
-        for name, command in COMMANDS.items()
+        for name in COMMANDS
         if name not in ("demo", "lowshot places")
-        for parameter in parameters_of(command.load())
+        for parameter in parameters_of(load(name))
         if parameter.form in ("value", "list")
         and any(kind in str(parameter.hint) for kind in ("str", "Path"))
     ]
@@ -293,11 +293,11 @@ def test_hostile_names_in_every_argument(
     name: str, argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every name is refused in one line, or used as it is; nothing appears elsewhere."""
-    from sslprep.cli import COMMANDS
+    from sslprep.cli import load
     from sslprep.parameters import parameters_of
 
     monkeypatch.chdir(tmp_path)
-    function = COMMANDS[name].load()
+    function = load(name)
     needed = [p for p in parameters_of(function) if p.required]
     for word in HOSTILE:
         given_: dict[str, object] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import manifest
-from sslprep.atomic import MANIFEST_SUFFIX, OutputSet, encode_json
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.errors import DatasetError, ManifestError, OutputError, ParameterError
 from sslprep.input_files import reading
 from sslprep.npy import write_strings
@@ -33,7 +33,7 @@ from sslprep.partition import (
     write_targets,
 )
 from sslprep.partition.images import Images, look_for
-from sslprep.results import result, table
+from sslprep.results import encode_json, result, table
 
 logger = logging.getLogger(__name__)
 
