@@ -163,7 +163,7 @@ def rates(folder: str) -> None:
     paths = np.load(f"{folder}/list.npy").tolist()
 
     def counted(part: list[str]) -> None:
-        count_chunk(Settings(side=256), Chunk(number=0, names=tuple(part)))
+        count_chunk(Settings(global_resize_img=256), Chunk(number=0, names=tuple(part)))
 
     cases = {
         "imread": lambda part: [cv2.imread(path) for path in part],

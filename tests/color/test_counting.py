@@ -43,23 +43,27 @@ def test_opencv_converts_a_pixel_alike_wherever_it_stands(photos: list[str]) -> 
 def test_counts_are_those_of_each_picture(photos: list[str], side: int) -> None:
     some = photos[:19]  # more than two batches
     expected = sum(_counted(path, side) for path in some)
-    assert np.array_equal(_tables(Settings(side=side), some)[0], expected)
+    assert np.array_equal(_tables(Settings(global_resize_img=side), some)[0], expected)
 
 
 def test_pixels_of_one_colour_are_exact_however_many(tmp_path: Path) -> None:
     path = str(tmp_path / "grey.png")
     cv2.imwrite(path, np.full((1, 1, 3), 77, np.uint8))
-    table = _tables(Settings(side=255), [path] * 401)[0]
+    table = _tables(Settings(global_resize_img=255), [path] * 401)[0]
     assert table.max() == table.sum() == 401 * 255**2  # an odd number above 2^24: no float32
 
 
 def test_a_sample_is_drawn_by_seed_and_place_alone(photos: list[str]) -> None:
-    all_ = _tables(Settings(side=16), photos)[0]
-    one = _tables(Settings(side=16, sample=0.3, seed=1), photos)
+    all_ = _tables(Settings(global_resize_img=16), photos)[0]
+    one = _tables(Settings(global_resize_img=16, sample=0.3, seed=1), photos)
     assert one.shape == (GROUPS, 256, 256)
-    assert np.array_equal(one, _tables(Settings(side=16, sample=0.3, seed=1), photos))
-    assert not np.array_equal(one, _tables(Settings(side=16, sample=0.3, seed=2), photos))
-    assert not np.array_equal(one, _tables(Settings(side=16, sample=0.3, seed=1), photos, 1))
+    assert np.array_equal(one, _tables(Settings(global_resize_img=16, sample=0.3, seed=1), photos))
+    assert not np.array_equal(
+        one, _tables(Settings(global_resize_img=16, sample=0.3, seed=2), photos)
+    )
+    assert not np.array_equal(
+        one, _tables(Settings(global_resize_img=16, sample=0.3, seed=1), photos, 1)
+    )
     assert 0.15 * all_.sum() < one.sum() < 0.45 * all_.sum()
     assert (one.sum(0) <= all_).all()
     assert (one.sum((1, 2)) > 0).sum() > GROUPS / 3

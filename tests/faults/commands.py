@@ -281,7 +281,7 @@ JOBS = (
         _images,
         _counted,
         victim="images.npy",
-        resumes=(".resume.npz", ".resume.jsonl"),
+        resumes=(".resume.json",),
         parallel=True,
     ),
     Job(
@@ -289,7 +289,7 @@ JOBS = (
         _stored,
         lambda a, out: [a / "images.npy", out, "--jobs", 2],
         victim="images.npy",
-        resumes=(".resume.npz", ".resume.jsonl"),
+        resumes=(".resume.json",),
         store=True,
     ),
     Job(
@@ -306,7 +306,7 @@ JOBS = (
         _images,
         lambda a, out: [*_counted(a, out), "--bin-size", "10,20"],
         victim="images.npy",
-        resumes=(".resume.npz", ".resume.jsonl"),
+        resumes=(".resume.json",),
         parallel=True,
     ),
     Job(

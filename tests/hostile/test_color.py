@@ -38,7 +38,7 @@ def good(tmp_path: Path) -> str:
 
 def reasons(paths: list[str], **options: object) -> list[str]:
     chunk = Chunk(number=0, names=tuple(paths))
-    found = count_chunk(Settings(side=8, **options), chunk)  # type: ignore[arg-type]
+    found = count_chunk(Settings(global_resize_img=8, **options), chunk)  # type: ignore[arg-type]
     return [reason for _, _, reason, _ in found.listed]
 
 
@@ -54,7 +54,7 @@ def test_a_pickled_list_is_never_loaded(tmp_path: Path) -> None:
 
 def test_a_state_with_pickles_is_never_loaded(tmp_path: Path) -> None:
     state = Pass(tmp_path, "s", 1, "id")
-    np.savez(state.file, tables=np.array([Attack()], object), identity="id", listed=0)
+    state.file.write_bytes(pickle.dumps(Attack()))
     RAN.clear()
     state.load(give_up=False)
     assert state.total == 0
@@ -156,7 +156,8 @@ def test_a_member_that_claims_an_exabyte(tmp_path: Path, good: str) -> None:
     base256 = b"\x80" + (1 << 60).to_bytes(11, "big")
     (tmp_path / "s.tar").write_bytes(_header(b"a.jpg", base256) + b"x" * 5000)
     found = count_chunk(
-        Settings(side=8), Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None))
+        Settings(global_resize_img=8),
+        Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None)),
     )
     assert found.listed[0][2] == "larger than 1 GiB"
     assert found.listed[1][2] == "cannot read (Invalid argument)"  # what seek says to it
@@ -165,7 +166,8 @@ def test_a_member_that_claims_an_exabyte(tmp_path: Path, good: str) -> None:
 def test_a_member_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "s.tar").write_bytes(_header(b"a.jpg", b"20000000000\0") + b"x" * 5000)
     found = count_chunk(
-        Settings(side=8), Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None))
+        Settings(global_resize_img=8),
+        Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None)),
     )
     assert found.listed[0][2] == "larger than 1 GiB"
     assert found.listed[1][2].startswith("damaged shard")

@@ -56,7 +56,7 @@ class TestOneTable:
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/a.png"
             cv2.imwrite(path, picture)
-            found = count_chunk(Settings(side=16), Chunk(number=0, names=(path,)))
+            found = count_chunk(Settings(global_resize_img=16), Chunk(number=0, names=(path,)))
         table = np.zeros(65536, np.int64)
         table[found.cells] = found.pixels
         lab = cv2.cvtColor(cv2.resize(picture, (16, 16)), cv2.COLOR_BGR2LAB)

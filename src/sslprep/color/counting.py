@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 import lzma
@@ -14,8 +13,9 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ _BATCH_PIXELS = 8 * 256 * 256
 class Settings:
     """What bears on the counts; see `color histogram`."""
 
-    side: int = 256
+    global_resize_img: int = 256
     fast_decode: bool = False
     strict_decode: bool = False
     sample: float | None = None
@@ -80,29 +80,52 @@ def versions() -> dict[str, str]:
     return {"opencv": opencv().__version__, "sslprep": __version__}
 
 
-def count_chunk(settings: Settings, chunk: Chunk) -> Counts:
-    """Count all images of a chunk; those that cannot be read are listed with the reason."""
-    cv2, side = opencv(), settings.side
-    tables = np.zeros((settings.groups, 256, 256), np.int64)
-    listed: list[tuple[int, str, str, bool]] = []
-    small = np.empty((side, side, 3), np.uint8)
-    batch = max(1, _BATCH_PIXELS // side**2)
-    lab = np.empty((settings.groups, batch, side, side, 3), np.uint8)
-    waiting = [0] * settings.groups
+def count_chunk(
+    settings: Settings,
+    chunk: Chunk,
+    *,
+    notes: Path | None = None,
+    deadly: Mapping[int, str] | None = None,
+) -> Counts:
+    """Count all images of a chunk; those that cannot be read are listed with the reason.
 
-    def flush(group: int) -> None:
-        rows = lab[group, : waiting[group]].reshape(-1, side, 3)
-        if len(rows):
+    Args:
+        settings: What bears on the counts.
+        chunk: The images.
+        notes: A file in which to note the place of each image before it is read.
+        deadly: Images to leave out, by their place in the chunk, with the reason.
+    """
+
+    def note(place: int) -> str | None:
+        if notes is not None:
+            notes.write_text(str(place))
+        return deadly.get(place) if deadly else None
+
+    cv2, side = opencv(), settings.global_resize_img
+    tables = np.zeros((settings.groups, 256, 256), np.int64)
+    small = np.empty((side, side, 3), np.uint8)
+    batch = max(1, _BATCH_PIXELS // side**2) if settings.sample is None else 1
+    lab = np.empty((batch, side, side, 3), np.uint8)
+    listed: list[tuple[int, str, str, bool]] = []
+
+    def count(pictures: NDArray[np.uint8], group: int = 0) -> None:
+        if len(pictures):
+            rows = pictures.reshape(-1, side, 3)
             counts = cv2.calcHist([rows], [1, 2], None, [256, 256], [0, 256, 0, 256])
             tables[group] += counts.astype(np.int64)
-        waiting[group] = 0
 
     shrink_to = side if settings.fast_decode else None
-    images = 0
+    images = waiting = 0
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
-        for group, name, content in _drawn(settings, chunk):
+        groups = _groups(settings, chunk)
+        if chunk.span is None:
+            # A lost worker's files are fetched one by one, to find the one that ended it.
+            entries = _files(chunk, groups, note, _TOGETHER if notes is None else 1)
+        else:
+            entries = _members(chunk, groups, note)
+        for group, name, content in entries:
             images += 1
             try:
                 if isinstance(content, str):
@@ -116,12 +139,12 @@ def count_chunk(settings: Settings, chunk: Chunk) -> Counts:
             if not whole:
                 listed.append((images - 1, name, TRUNCATED, True))
             cv2.resize(picture, (side, side), dst=small)
-            cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab[group, waiting[group]])
-            waiting[group] += 1
-            if waiting[group] == batch:
-                flush(group)
-        for group in range(settings.groups):
-            flush(group)
+            cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab[waiting])
+            waiting += 1
+            if waiting == batch:
+                count(lab, group)
+                waiting = 0
+        count(lab[:waiting])
     finally:
         cv2.setNumThreads(threads)
     cells = np.flatnonzero(tables)
@@ -142,79 +165,54 @@ def count_watched(settings: Settings, timeout: float, chunk: Chunk) -> Counts:
     where memory ran out, the process was killed.
     """
     deaths: Counter[int] = Counter()
-    with tempfile.NamedTemporaryFile() as notes, contextlib.closing(Processes(1)) as process:
+    deadly: dict[int, str] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(Processes(1)) as process,
+    ):
+        notes = Path(folder, "place")
         while True:
+            notes.write_text("-1")
             lost: Lost = []
-            watched = dataclasses.replace(chunk, notes=notes.name)
-            work = functools.partial(count_chunk, settings)
-            for _, counts in completed(work, [watched], process, timeout=timeout, lost=lost):
+            work = functools.partial(count_chunk, settings, notes=notes, deadly=deadly)
+            for _, counts in completed(work, [chunk], process, timeout=timeout, lost=lost):
                 return counts
-            with open(notes.name, "r+b") as file:
-                place = int(file.read() or b"-1")
-                file.truncate(0)
+            place = int(notes.read_text() or -1)
             deaths[place] += 1
             if place < 0 and deaths[place] == 3:
                 raise WorkersLostError(f"three processes ended before their work ({lost[0][1]})")
             if place >= 0 and deaths[place] == 2:
-                reason = f"killed its worker ({lost[0][1]})"
-                chunk = dataclasses.replace(chunk, deadly={**chunk.deadly, place: reason})
+                deadly[place] = f"killed its worker ({lost[0][1]})"
             timeout *= 2  # it may have been a long shard, not a hang
 
 
-def _drawn(settings: Settings, chunk: Chunk) -> Iterator[tuple[int, str, bytes | str]]:
-    """Yield group, name, and bytes (or why there are none) of every image to be counted.
+def _groups(settings: Settings, chunk: Chunk) -> Iterator[int | None]:
+    """Yield the group of each image of a chunk, `None` for those that a sample leaves out.
 
-    Which images a sample takes depends on the seed and their places alone.
+    It depends on the seed and the place alone.
     """
     chance = np.random.default_rng([settings.seed, chunk.number])
-
-    def draw() -> int | None:
-        if settings.sample is None:
-            return 0
+    while settings.sample is not None:
         taken, group = chance.random(2)
-        return int(group * GROUPS) if taken < settings.sample else None
-
-    with contextlib.ExitStack() as stack:
-        notes = None if chunk.notes is None else stack.enter_context(open(chunk.notes, "r+b", 0))
-
-        def note(place: int) -> bool:
-            """Note what is read next; tell whether it may be."""
-            if notes is not None:
-                os.pwrite(notes.fileno(), b"%012d" % place, 0)
-            return place not in chunk.deadly
-
-        read = _files if chunk.span is None else _members
-        for place, group, name, content in read(chunk, draw, note):
-            yield group, name, chunk.deadly.get(place, content)
+        yield int(group * GROUPS) if taken < settings.sample else None
+    yield from itertools.repeat(0)
 
 
-_Draw = Callable[[], int | None]
-_Note = Callable[[int], bool]
+_Note = Callable[[int], str | None]
+_Read = Iterator[tuple[int, str, bytes | str]]
+"""Group, name, and bytes (or why there are none) of every image to be counted."""
 
 
-def _files(chunk: Chunk, draw: _Draw, note: _Note) -> Iterator[tuple[int, int, str, bytes | str]]:
-    drawn = [
-        (n, group, name) for n, name in enumerate(chunk.names) if (group := draw()) is not None
-    ]
-    for start in range(0, len(drawn), _TOGETHER):
-        part = drawn[start : start + _TOGETHER]
-        urls = [name for n, _, name in part if remote.is_url(name) and note(n)]
-        fetched = dict(zip(urls, _fetch(urls), strict=True)) if urls else {}
-        for n, group, name in part:
-            content: bytes | str = ""
-            if note(n):
-                content = fetched[name] if name in fetched else read_file(name)
-            yield n, group, name, content
-
-
-def _fetch(urls: list[str]) -> Iterator[bytes | str]:
-    """Fetch files from one store or several, each store's at the same time."""
-    found: dict[str, bytes | str] = {}
-    for _, group in itertools.groupby(sorted(urls), key=lambda url: url.split("/")[:3]):
-        names = list(group)
-        for name, content in zip(names, remote.read_many(names), strict=True):
-            found[name] = content if isinstance(content, bytes) else _reason(content)
-    return (found[url] for url in urls)
+def _files(chunk: Chunk, groups: Iterator[int | None], note: _Note, together: int) -> _Read:
+    numbered = zip(itertools.count(), chunk.names, groups, strict=False)
+    drawn = [(place, name, group) for place, name, group in numbered if group is not None]
+    for start in range(0, len(drawn), together):
+        part = drawn[start : start + together]
+        urls = [name for place, name, _ in part if remote.is_url(name) and not note(place)]
+        fetched = remote.read_many(urls)
+        for place, name, group in part:
+            content = note(place) or (fetched[name] if name in fetched else read_file(name))
+            yield group, name, _reason(content) if isinstance(content, Exception) else content
 
 
 def read_file(path: str) -> bytes | str:
@@ -249,31 +247,28 @@ def _reason(error: Exception) -> str:
     return f"cannot read ({type(error).__name__}: {error})"[:200]
 
 
-def _members(chunk: Chunk, draw: _Draw, note: _Note) -> Iterator[tuple[int, int, str, bytes | str]]:
+def _members(chunk: Chunk, groups: Iterator[int | None], note: _Note) -> _Read:
     """Read the images of a shard, named `shard.tar/member`; damage is an entry of its own."""
     (shard,), place = chunk.names, -1
     begin, end = chunk.span or (0, None)
     try:
         with remote.open_file(shard) as file:
             for archive, member in members(file, begin, end):
-                nested = is_shard_name(member.name)
-                if not (is_image_name(member.name) or nested) or member.isdir():
+                if member.isdir() or not (is_image_name(member.name) or is_shard_name(member.name)):
                     continue
                 place += 1
-                group, content = draw(), ""
-                if group is None:
-                    continue
-                if nested:
-                    content = "a tar within a tar; unpack the outer one"
-                elif not member.isreg():
-                    content = "a link within the shard"
-                elif member.size > MAX_FILE_BYTES:
-                    content = _TOO_LARGE
-                elif note(place):
-                    yield place, group, f"{shard}/{member.name}", archive.extractfile(member).read()
-                    continue
-                yield place, group, f"{shard}/{member.name}", content
+                if (group := next(groups)) is not None:
+                    content = _refused(member) or note(place) or archive.extractfile(member).read()
+                    yield group, f"{shard}/{member.name}", content
     except (DamagedTarError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        yield place + 1, 0, shard, f"damaged shard ({error})"
+        yield 0, shard, f"damaged shard ({error})"
     except Exception as error:  # noqa: BLE001 - each store and each compression has its own
-        yield place + 1, 0, shard, _reason(error)
+        yield 0, shard, _reason(error)
+
+
+def _refused(member: tarfile.TarInfo) -> str | None:
+    if is_shard_name(member.name):
+        return "a tar within a tar; unpack the outer one"
+    if not member.isreg():
+        return "a link within the shard"
+    return _TOO_LARGE if member.size > MAX_FILE_BYTES else None

@@ -5,16 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslprep.color.bins import Grid, Size, Width, check_choices, color_bins, lines_of, open_outputs
-from sslprep.color.counting import Settings
-from sslprep.color.histogram import (
-    Part,
-    Seconds,
-    Share,
-    Side,
-    color_histogram,
-    find_finished,
-    names_of,
-)
+from sslprep.color.histogram import Part, Seconds, Share, Side, histogram_of, names_of
 from sslprep.parameters import NotNegative, Positive, command
 from sslprep.results import result
 
@@ -124,44 +115,17 @@ def generate_color_bins(
         OutputError: A file exists, or another run writes here.
         MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
-    images = str(images)
-    kind, dataset = names_of(images, type, dataset)
+    given = dict(locals())
+    given["type"], given["dataset"] = names_of(str(images), type, dataset)
     check_choices(bin_size, grid, points)
     # That bins exist is said before hours of counting.
-    end = f"{kind}_{dataset}"
+    end = "{type}_{dataset}".format(**given)
     open_outputs(output, end, bin_size, weights=weights, sample=sample, overwrite=overwrite).close()
-    table = output / f"ab_histogram_{end}.npy"
-    settings = Settings(
-        side=global_resize_img,
-        fast_decode=fast_decode,
-        strict_decode=strict_decode,
-        sample=sample,
-        seed=seed,
-    )
-    found = None if recount else find_finished(images, root, table, settings, max_unreadable)
-    counted = found or color_histogram(
-        images,
-        output,
-        type=kind,
-        dataset=dataset,
-        root=root,
-        global_resize_img=global_resize_img,
-        sample=sample,
-        seed=seed,
-        fast_decode=fast_decode,
-        strict_decode=strict_decode,
-        max_unreadable=max_unreadable,
-        recount=recount,
-        jobs=jobs,
-        scheduler=scheduler,
-        worker_timeout=worker_timeout,
-        overwrite=overwrite,
-        hash_inputs=hash_inputs,
-    )
+    counted = histogram_of(given, reuse=not recount)
     made = color_bins(
-        (table,),
-        type=kind,
-        dataset=dataset,
+        (output / f"ab_histogram_{end}.npy",),
+        type=given["type"],
+        dataset=given["dataset"],
         bin_size=bin_size,
         grid=grid,
         smooth=smooth,
@@ -176,7 +140,7 @@ def generate_color_bins(
         truncated=counted.truncated,
         pixels=counted.pixels,
         bins=made.bins,
-        reused=found is not None,
+        reused=not counted.written,
         warnings=counted.warnings,
         written=(*counted.written, *made.written),
     )

@@ -7,15 +7,15 @@ any order: the state of a pass is its table and the set of finished chunks.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
-import itertools
 import logging
 import re
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -24,23 +24,11 @@ from numpy.typing import NDArray
 
 from sslprep import console, executors, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.counting import (
-    Counts,
-    Settings,
-    count_chunk,
-    count_watched,
-    versions,
-)
+from sslprep.color.counting import Counts, Settings, count_chunk, count_watched, versions
 from sslprep.color.decoding import opencv
 from sslprep.color.images import Chunk, Images, open_images, partition_of
 from sslprep.color.resume import Pass
-from sslprep.errors import (
-    ArrayError,
-    ImagesError,
-    ParameterError,
-    WorkersLostError,
-)
-from sslprep.input_files import sha256_of
+from sslprep.errors import ArrayError, ImagesError, ParameterError, WorkersLostError
 from sslprep.npy import read_array
 from sslprep.parameters import NotNegative, Positive, command
 from sslprep.results import result
@@ -48,8 +36,6 @@ from sslprep.results import result
 logger = logging.getLogger(__name__)
 
 KIND = "color-histogram"
-ENDS = (".npy", "_groups.npy", "_unreadable.json", MANIFEST_SUFFIX)
-"""After `ab_histogram_{type}_{dataset}`: table, those of a sample's groups, list, manifest."""
 SAVE_EVERY = 30.0
 """Seconds between two saves of an unfinished pass."""
 
@@ -57,109 +43,6 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Part = Annotated[float, Meta(gt=0, lt=1)]
 Side = Annotated[int, Meta(ge=1, le=4096)]
 Seconds = Annotated[float, Meta(gt=0)]
-
-
-def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
-    """Read and check a histogram, or with `groups` the tables of a sample's groups.
-
-    Returns:
-        int64 [256, 256] or [groups, 256, 256]; `table[a + 128, b + 128]` pixels.
-
-    Raises:
-        ArrayError: Not such a table, a count below 0, or no count at all.
-    """
-    found = read_array(path, kinds="iu")
-    shape = (groups, 256, 256) if groups else (256, 256)
-    limit = 2**62  # a sum of tables still fits
-    if found.shape != shape:
-        problem = f"got shape {found.shape}"
-    elif found.min() < 0 or found.max() > limit or not 0 < found.sum(dtype=object) < limit:
-        problem = "the counts are impossible: below 0, too large, or none"
-    else:
-        return found.astype(np.int64)
-    raise ArrayError(
-        problem, where=path, expected=f"counts {shape}, as `sslprep color histogram` writes them"
-    )
-
-
-def names_of(images: str, type: str | None, dataset: str | None) -> tuple[str, str]:
-    """Return `--type` and `--dataset`: as given, else as the list's manifest says."""
-    name, record = partition_of(images) or ("train", None)
-    source = "imagenet" if record is None else str(record.details.get("dataset", ""))
-    short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", source).lower())
-    return check_names(type or name, dataset or short or "imagenet")
-
-
-def check_names(kind: str, dataset: str) -> tuple[str, str]:
-    """Return both, which are to be part of file names.
-
-    Raises:
-        ParameterError: One cannot be.
-    """
-    for flag, value in (("type", kind), ("dataset", dataset)):
-        if "/" in value or "\\" in value or not value.isprintable():
-            raise ParameterError(
-                f"--{flag} is {value!r}",
-                expected="a word for the file names, such as train or imagenet",
-            )
-    return kind, dataset
-
-
-def identity_of(source: Images, settings: Settings) -> str:
-    """Return a hash of what bears on the counts; equal ones give equal tables."""
-    bearing = (source.identity, settings, versions()["opencv"])
-    return hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
-
-
-def count(
-    source: Images,
-    state: Pass,
-    settings: Settings,
-    jobs: int | None,
-    scheduler: str | None,
-    timeout: float,
-) -> None:
-    """Count all chunks that are not finished, saving as it goes.
-
-    Raises:
-        ImagesError: The workers were lost.
-    """
-    todo = (chunk for chunk in source.chunks() if not state.has(chunk.number))
-    lost: executors.Lost = []
-    total = None if source.total is None else round(source.total * (settings.sample or 1))
-    work = functools.partial(count_chunk, settings)
-    again = functools.partial(count_watched, settings, timeout)
-    try:
-        with (
-            executors.open_executor(jobs, scheduler) as executor,
-            console.progress(total, "images", done=state.total) as advance,
-        ):
-            found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
-            _take(found, state, advance)
-            # One after the other, here, each in a process of its own.
-            _take(executors.completed(again, [chunk for chunk, _ in lost], None), state, advance)
-    except WorkersLostError as error:
-        raise ImagesError(
-            f"the workers were lost after {state.total:,} images ({error})",
-            remedy="What was counted is kept; run the command again to go on.",
-        ) from error
-
-
-def _take(
-    found: Iterable[tuple[Chunk, Counts]], state: Pass, advance: Callable[[int], None]
-) -> None:
-    saved, unsaved = time.monotonic(), False
-    try:
-        for chunk, counts in found:
-            state.add(chunk, counts)
-            unsaved = True
-            advance(counts.images)
-            if time.monotonic() - saved >= SAVE_EVERY:
-                state.save()
-                saved, unsaved = time.monotonic(), False
-    finally:
-        if unsaved:  # also on Ctrl-C or lost workers: what is counted is not counted again
-            state.save()
 
 
 @result
@@ -173,7 +56,7 @@ class HistogramResult:
         pixels: Pixels counted.
         resumed_after: Images that an earlier, unfinished run had counted.
         warnings: What else to know.
-        written: The files.
+        written: The files; none where a finished histogram was used again.
     """
 
     images: int
@@ -183,85 +66,6 @@ class HistogramResult:
     resumed_after: int
     warnings: tuple[str, ...] = ()
     written: tuple[Path, ...]
-
-
-def find_finished(
-    images: str, root: Path | None, table: Path, settings: Settings, max_unreadable: float
-) -> HistogramResult | None:
-    """Return the histogram of the same images and parameters that is there already.
-
-    Raises:
-        ImagesError: It has too many unreadable images.
-    """
-    path = table.with_suffix(MANIFEST_SUFFIX)
-    if not path.is_file():
-        return None
-    record = manifest.read(path)
-    identity = identity_of(open_images(images, root, manifest.Inputs()), settings)
-    if record.kind != KIND or record.details.get("identity") != identity:
-        return None
-    for entry in record.outputs:
-        file = path.with_name(entry.file)
-        if not file.is_file() or sha256_of(file) != entry.sha256:
-            return None
-    counts = record.counts
-    _check_share(
-        counts["unreadable"],
-        counts["images"],
-        max_unreadable,
-        where=table,
-        remedy="Raise --max-unreadable, or repair the images and pass --recount.",
-    )
-    logger.info("using %s, made from the same images; --recount counts them again", table)
-    Pass(table.parent, table.stem).remove()  # of a run that was stopped when it had finished
-    known = {name: counts[name] for name in ("images", "unreadable", "truncated", "pixels")}
-    return HistogramResult(written=(), resumed_after=0, warnings=tuple(record.warnings), **known)
-
-
-def _check_share(
-    unreadable: int, total: int, most: float, *, where: str | Path, remedy: str
-) -> None:
-    if unreadable > most * total:
-        raise ImagesError(
-            f"{unreadable:,} of {total:,} images cannot be read ({100 * unreadable / total:.2g} %)",
-            where=where,
-            expected=f"at most {100 * most:.4g} %",
-            remedy=remedy,
-        )
-
-
-def _check_readable(state: Pass, images: str, max_unreadable: float) -> None:
-    if state.unreadable == state.total:
-        first = [entry for _, entry in itertools.islice(state.listed(), 3)]
-        examples = "; ".join(f"{entry.path}: {entry.reason}" for entry in first)
-        state.remove()
-        raise ImagesError(
-            f"none of {state.total:,} images can be read ({examples or 'there is none'})",
-            where=images,
-            remedy="Check the paths: relative ones start from the current folder or --root.",
-        )
-    _check_share(
-        state.unreadable,
-        state.total,
-        max_unreadable,
-        where=images,
-        remedy=f"They are listed in {state.journal}, and the table is kept: raise "
-        "--max-unreadable to accept it without a new pass, or repair the images and pass "
-        "--recount.",
-    )
-
-
-def _warnings(state: Pass, settings: Settings) -> list[str]:
-    said = {
-        f"{state.unreadable:,} of {state.total:,} images were unreadable": state.unreadable,
-        f"{state.truncated:,} images are truncated and were counted": state.truncated,
-        "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
-        f"--sample: {state.total:,} images were drawn": settings.sample,
-    }
-    warnings = [text for text, holds in said.items() if holds]
-    for warning in warnings:
-        logger.warning("%s", warning)
-    return warnings
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
@@ -323,71 +127,112 @@ def color_histogram(
         OutputError: A file exists, or another run writes here.
         MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
-    opencv()
-    images = str(images)
-    kind, dataset = names_of(images, type, dataset)
-    stem = f"ab_histogram_{kind}_{dataset}"
-    groups, unreadable = f"{stem}_groups.npy", f"{stem}_unreadable.json"
-    settings = Settings(
-        side=global_resize_img,
-        fast_decode=fast_decode,
-        strict_decode=strict_decode,
-        sample=sample,
-        seed=seed,
+    return histogram_of(locals())
+
+
+def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
+    """Read and check a histogram, or with `groups` the tables of a sample's groups.
+
+    Returns:
+        int64 [256, 256] or [groups, 256, 256]; `table[a + 128, b + 128]` pixels.
+
+    Raises:
+        ArrayError: Not such a table, a count below 0, or no count at all.
+    """
+    found = read_array(path, kinds="iu")
+    shape = (groups, 256, 256) if groups else (256, 256)
+    limit = 2**62  # a sum of tables still fits
+    if found.shape != shape:
+        problem = f"got shape {found.shape}"
+    elif found.min() < 0 or found.max() > limit or not 0 < found.sum(dtype=object) < limit:
+        problem = "the counts are impossible: below 0, too large, or none"
+    else:
+        return found.astype(np.int64)
+    raise ArrayError(
+        problem, where=path, expected=f"counts {shape}, as `sslprep color histogram` writes them"
     )
+
+
+def names_of(images: str, type: str | None, dataset: str | None) -> tuple[str, str]:
+    """Return `--type` and `--dataset`: as given, else as the list's manifest says."""
+    name, record = partition_of(images) or ("train", None)
+    source = "imagenet" if record is None else str(record.details.get("dataset", ""))
+    short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", source).lower())
+    return check_names(type or name, dataset or short or "imagenet")
+
+
+def check_names(kind: str, dataset: str) -> tuple[str, str]:
+    """Return both, which are to be part of file names.
+
+    Raises:
+        ParameterError: One cannot be.
+    """
+    for flag, value in (("type", kind), ("dataset", dataset)):
+        if "/" in value or "\\" in value or not value.isprintable():
+            raise ParameterError(
+                f"--{flag} is {value!r}",
+                expected="a word for the file names, such as train or imagenet",
+            )
+    return kind, dataset
+
+
+def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResult:
+    """Count as `color histogram` does.
+
+    Args:
+        given: Its arguments by name; others do not matter.
+        reuse: Take the histogram of the same images and parameters that is there already.
+    """
+    opencv()
+    output, sample, images = given["output"], given["sample"], str(given["images"])
+    kind, dataset = names_of(images, given["type"], given["dataset"])
+    stem = f"ab_histogram_{kind}_{dataset}"
+    table, groups, unreadable = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
+    settings = Settings(**{field.name: given[field.name] for field in dataclasses.fields(Settings)})
+    source = functools.partial(open_images, images, given["root"])
+    if reuse and (found := _find_finished(output / stem, source, settings, given)):
+        return found
     with OutputSet(
         output,
-        [f"{stem}.npy", unreadable, *([groups] if sample else [])],
+        [table, unreadable, *([groups] if sample else [])],
         manifests=[stem + MANIFEST_SUFFIX],
-        overwrite=overwrite,
-        also_replaces=[] if sample else [groups],
+        overwrite=given["overwrite"],
+        also_replaces=[groups],
     ) as out:
-        source = open_images(images, root, manifest.Inputs(hash_inputs=hash_inputs))
-        identity = identity_of(source, settings)
-        state = Pass(output, stem, settings.groups, f"{identity}, {source.layout}")
-        if recount:
+        opened = source(manifest.Inputs(hash_inputs=given["hash_inputs"]))
+        identity = _identity(opened, settings)
+        state = Pass(output, stem, settings.groups, identity)
+        if given["recount"]:
             state.remove()
         else:
-            state.load(give_up=overwrite)
+            state.load(give_up=given["overwrite"])
         resumed_after = state.total
-        count(source, state, settings, jobs, scheduler, worker_timeout)
-        _check_readable(state, images, max_unreadable)
+        _count(opened, state, settings, given)
+        _check_readable(state, images, given["max_unreadable"])
         warnings = _warnings(state, settings)
-        out.save_array(f"{stem}.npy", state.tables.sum(0))
+        out.save_array(table, state.tables.sum(0))
         if sample:
             out.save_array(groups, state.tables)
-        with out.create(unreadable) as file:
-            before = b"["
-            for index, entry in state.listed():
-                named = {"path": entry.path, "reason": entry.reason, "counted": entry.counted}
-                file.write(before + b"\n  " + msgspec.json.encode({"index": index, **named}))
-                before = b","
-            file.write(b"[]\n" if before == b"[" else b"\n]\n")
+        lines = [b"\n  " + msgspec.json.encode(entry) for entry in state.entries()]
+        out.save_bytes(unreadable, b"[" + b",".join(lines) + (b"\n]\n" if lines else b"]\n"))
         counts = {
             "images": state.total,
             "readable": state.total - state.unreadable,
             "unreadable": state.unreadable,
             "truncated": state.truncated,
             "pixels": int(state.tables.sum()),
-            "pixels_per_image": settings.side**2,
+            "pixels_per_image": settings.global_resize_img**2,
         }
+        bearing = ("root", "global_resize_img", "fast_decode", "strict_decode", "sample")
         manifest.write(
             out,
             stem + MANIFEST_SUFFIX,
             kind=KIND,
             command="color histogram",
-            parameters={
-                "type": kind,
-                "dataset": dataset,
-                "images": images,
-                "root": root,
-                "global_resize_img": global_resize_img,
-                "fast_decode": fast_decode,
-                "strict_decode": strict_decode,
-                "sample": sample,
-            },
-            inputs=source.records(),
-            seed=seed if sample else None,
+            parameters={"type": kind, "dataset": dataset, "images": images}
+            | {name: given[name] for name in bearing},
+            inputs=opened.records(),
+            seed=settings.seed if sample else None,
             generator="numpy PCG64 of (seed, chunk)" if sample else None,
             counts=counts,
             warnings=warnings,
@@ -399,12 +244,138 @@ def color_histogram(
         )
         out.commit()
         state.remove()
+    written = tuple(output / file.name for file in out.written)
+    return _result(counts, warnings, resumed_after, written)
+
+
+def _result(
+    counts: dict[str, int], warnings: Iterable[str], resumed_after: int, written: tuple[Path, ...]
+) -> HistogramResult:
+    known = {name: counts[name] for name in ("images", "unreadable", "truncated", "pixels")}
     return HistogramResult(
-        written=tuple(output / file.name for file in out.written),
-        images=state.total,
-        unreadable=state.unreadable,
-        truncated=state.truncated,
-        pixels=counts["pixels"],
-        resumed_after=resumed_after,
-        warnings=tuple(warnings),
+        **known, resumed_after=resumed_after, warnings=tuple(warnings), written=written
     )
+
+
+def _identity(source: Images, settings: Settings) -> str:
+    """Return a hash of what bears on the counts; equal ones give equal tables."""
+    bearing = (source.identity, settings, versions()["opencv"])
+    return hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
+
+
+def _find_finished(
+    stem: Path,
+    source: Callable[[manifest.Inputs], Images],
+    settings: Settings,
+    given: dict[str, Any],
+) -> HistogramResult | None:
+    path = stem.with_name(stem.name + MANIFEST_SUFFIX)
+    if not path.is_file():
+        return None
+    record = manifest.read(path)
+    if record.details.get("identity") != _identity(source(manifest.Inputs()), settings):
+        return None
+    if manifest.changed_outputs(path, record):
+        return None
+    counts = record.counts
+    table = stem.with_name(f"{stem.name}.npy")
+    _check_share(
+        counts["unreadable"],
+        counts["images"],
+        given["max_unreadable"],
+        where=table,
+        remedy="Raise --max-unreadable, or repair the images and pass --recount.",
+    )
+    logger.info("using %s, made from the same images; --recount counts them again", table)
+    Pass(stem.parent, stem.name).remove()  # of a run that was stopped when it had finished
+    return _result(counts, record.warnings, 0, ())
+
+
+def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any]) -> None:
+    """Count all chunks that are not finished, saving as it goes.
+
+    Raises:
+        ImagesError: The workers were lost.
+    """
+    todo = (chunk for chunk in source.chunks() if chunk.number not in state.images)
+    lost: executors.Lost = []
+    total = None if source.total is None else round(source.total * (settings.sample or 1))
+    timeout = given["worker_timeout"]
+    work = functools.partial(count_chunk, settings)
+    again = functools.partial(count_watched, settings, timeout)
+    try:
+        with (
+            executors.open_executor(given["jobs"], given["scheduler"]) as executor,
+            console.progress(total, "images", done=state.total) as advance,
+        ):
+            found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
+            _take(found, state, advance)
+            # One after the other, here, each in a process of its own.
+            _take(executors.completed(again, [chunk for chunk, _ in lost], None), state, advance)
+    except WorkersLostError as error:
+        raise ImagesError(
+            f"the workers were lost after {state.total:,} images ({error})",
+            remedy="What was counted is kept; run the command again to go on.",
+        ) from error
+
+
+def _take(
+    found: Iterable[tuple[Chunk, Counts]], state: Pass, advance: Callable[[int], None]
+) -> None:
+    saved, unsaved = time.monotonic(), False
+    try:
+        for chunk, counts in found:
+            state.add(chunk.number, counts)
+            unsaved = True
+            advance(counts.images)
+            if time.monotonic() - saved >= SAVE_EVERY:
+                state.save()
+                saved, unsaved = time.monotonic(), False
+    finally:
+        if unsaved:  # also on Ctrl-C or lost workers: what is counted is not counted again
+            state.save()
+
+
+def _check_readable(state: Pass, images: str, max_unreadable: float) -> None:
+    if state.unreadable == state.total:
+        examples = "; ".join(f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3])
+        state.remove()
+        raise ImagesError(
+            f"none of {state.total:,} images can be read ({examples or 'there is none'})",
+            where=images,
+            remedy="Check the paths: relative ones start from the current folder or --root.",
+        )
+    _check_share(
+        state.unreadable,
+        state.total,
+        max_unreadable,
+        where=images,
+        remedy=f"They are listed in {state.file}, and the table is kept: raise "
+        "--max-unreadable to accept it without a new pass, or repair the images and pass "
+        "--recount.",
+    )
+
+
+def _check_share(
+    unreadable: int, total: int, most: float, *, where: str | Path, remedy: str
+) -> None:
+    if unreadable > most * total:
+        raise ImagesError(
+            f"{unreadable:,} of {total:,} images cannot be read ({100 * unreadable / total:.2g} %)",
+            where=where,
+            expected=f"at most {100 * most:.4g} %",
+            remedy=remedy,
+        )
+
+
+def _warnings(state: Pass, settings: Settings) -> list[str]:
+    said = {
+        f"{state.unreadable:,} of {state.total:,} images were unreadable": state.unreadable,
+        f"{state.truncated:,} images are truncated and were counted": state.truncated,
+        "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
+        f"--sample: {state.total:,} images were drawn": settings.sample,
+    }
+    warnings = [text for text, holds in said.items() if holds]
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return warnings

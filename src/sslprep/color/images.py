@@ -1,7 +1,7 @@
 """What `--images` means: a list, a folder or tar shards, as numbered chunks of work.
 
-The cut depends on the input alone, so a pass can go on elsewhere, in any order. Nothing here is
-in memory as a whole: a hundred million names are read, or walked over, chunk by chunk.
+The cut depends on the input alone, so a pass can go on elsewhere, in any order. No names are in
+memory as a whole: a hundred million are read, or walked over, chunk by chunk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +28,7 @@ from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.color import remote
 from sslprep.errors import ImagesError, ManifestError, MissingExtraError
 from sslprep.image_files import is_image_name
-from sslprep.input_files import reading, sha256_of
+from sslprep.input_files import reading
 from sslprep.manifest import InputRecord, Inputs, Manifest
 from sslprep.npy import read_array
 from sslprep.partition import IMAGES
@@ -46,15 +46,11 @@ class Chunk:
         number: Which chunk of the pass it is.
         names: Paths or URLs of images; or of one shard.
         span: Bytes of that shard in which the headers of its members lie; `None` for images.
-        deadly: Images that are left out, by their place in the chunk, with the reason.
-        notes: A file in which the worker notes the place that it is at.
     """
 
     number: int
     names: tuple[str, ...]
     span: tuple[int, int | None] | None = None
-    deadly: dict[int, str] = field(default_factory=dict)
-    notes: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +58,16 @@ class Images:
     """Where images come from.
 
     Attributes:
-        identity: A text that differs when the images asked for differ.
+        identity: A text that differs when the images asked for, or their chunks, differ.
         total: Number of images, `None` where only the pass will tell.
         chunks: Yields all chunks, the same ones each time; complains if the names changed.
         records: Describes the input for the manifest, complaining if it changed meanwhile.
-        layout: How they are cut; an unfinished pass is only good for the same cut.
     """
 
     identity: str
     total: int | None
     chunks: Callable[[], Iterator[Chunk]]
     records: Callable[[], list[InputRecord]]
-    layout: int = field(default_factory=lambda: CHUNK_IMAGES)
 
 
 def is_shard_name(name: str) -> bool:
@@ -107,30 +101,27 @@ def open_images(images: str, root: Path | None, inputs: Inputs) -> Images:
     """
     if is_pattern(images):
         return _images_of(functools.partial(_matching, images), images)
-    if not remote.is_url(images):
-        with reading(Path(images), ImagesError):
-            os.stat(images)
-    if remote.is_folder(images) if remote.is_url(images) else os.path.isdir(images):
+    if remote.is_folder(images):
         return _images_of(functools.partial(_under, images), images)
     if is_shard_name(images):
         return _images_of(lambda: [images], images)
     name, record = partition_of(images) or (None, None)
+    start = str(root or "")
     if record is not None and root is None:
-        root = Path(record.details.get("root") or record.parameters.get("relative_to") or "")
+        start = record.details.get("root") or record.parameters.get("relative_to") or ""
     copy = remote.copy_here(images) if remote.is_url(images) else None  # goes with `records`
     path = Path(images if copy is None else copy.name)
-    if copy is None:
-        inputs.add_file(path)
+    inputs.add_file(path)
 
     def entries() -> Iterator[str]:
         for entry in _entries(path, labelled=name is not None):
-            plain = root is None or remote.is_url(entry)
-            yield entry if plain else os.path.join(root or "", entry)
+            plain = not start or remote.is_url(entry)
+            yield entry if plain else os.path.join(start, entry)
 
     def records() -> list[InputRecord]:
-        if copy is None:
-            return inputs.records()
-        return [InputRecord(path=images, bytes=path.stat().st_size, sha256=sha256_of(path))]
+        found = inputs.records()
+        found[-1].path = str(path) if copy is None else images
+        return found
 
     return _images_of(entries, images, records)
 
@@ -147,7 +138,7 @@ def _images_of(
             digest.update(os.fsencode(entry) + b"\0")
             yield entry
 
-    before = hashlib.sha256()
+    before = hashlib.sha256(b"%d\0" % CHUNK_IMAGES)
     kinds = collections.Counter(map(is_shard_name, hashed(before)))
     if len(kinds) != 1:
         raise ImagesError(
@@ -161,7 +152,7 @@ def _images_of(
         return _shards(list(entries()), records)
 
     def chunks() -> Iterator[Chunk]:
-        now = hashlib.sha256()
+        now = hashlib.sha256(b"%d\0" % CHUNK_IMAGES)
         rest = hashed(now)
         for count in itertools.count():
             if not (names := tuple(itertools.islice(rest, CHUNK_IMAGES))):
@@ -194,7 +185,7 @@ def _matching(pattern: str) -> Iterator[str]:
         if not re.search(r"[*?\[]", name):
             yield name
         elif remote.is_url(name):
-            yield from remote.files_like(name, pattern=True)
+            yield from remote.matching(name)
         else:
             yield from sorted(glob.iglob(name, recursive=True))
 
@@ -211,10 +202,8 @@ def expand_braces(text: str) -> Iterator[str]:
         yield text
         return
     first, last, words = found.groups()
-    if words is None:
-        width = len(first) if first.startswith("0") else 0
-        words = ",".join(f"{n:0{width}d}" for n in range(int(first), int(last) + 1))
-    for word in words.split(","):
+    numbers = range(int(first), int(last) + 1) if first else ()
+    for word in words.split(",") if words else (f"{n:0{len(first)}d}" for n in numbers):
         yield from expand_braces(text[: found.start()] + word + text[found.end() :])
 
 
@@ -285,7 +274,7 @@ def _parquet(path: Path) -> Iterator[str]:
 
 def _under(folder: str) -> Iterator[str]:
     """Yield every image and shard under a folder, sorted; each folder once, links too."""
-    names = remote.files_like(folder) if remote.is_url(folder) else _walk(folder)
+    names = remote.walk(folder) if remote.is_url(folder) else _walk(folder)
     return (name for name in names if is_image_name(name) or is_shard_name(name))
 
 
@@ -306,14 +295,13 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _shards(shards: list[str], records: Callable[[], list[InputRecord]]) -> Images:
     """Images in tar shards: a chunk each, walked by its worker; a lone plain one is cut."""
-    digest = hashlib.sha256(msgspec.json.encode(remote.marks(shards))).hexdigest()
+    digest = hashlib.sha256(msgspec.json.encode((CHUNK_IMAGES, remote.marks(shards)))).hexdigest()
     lone = len(shards) == 1 and shards[0].lower().endswith(".tar") and not remote.is_url(shards[0])
 
     def chunks() -> Iterator[Chunk]:
-        whole: tuple[int, int | None] = (0, None)
-        spans = _cut(shards[0]) if lone else itertools.repeat(whole)
+        cuts = _cut(shards[0]) if lone else ((0, None) for _ in shards)
         names = itertools.repeat(shards[0]) if lone else shards
-        for number, (span, name) in enumerate(zip(spans, names, strict=False)):
+        for number, (span, name) in enumerate(zip(cuts, names, strict=False)):
             yield Chunk(number=number, names=(name,), span=span)
 
     return Images(identity=f"shards {digest}", total=None, chunks=chunks, records=records)

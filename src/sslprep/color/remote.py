@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, BinaryIO, cast
 
@@ -43,9 +44,11 @@ def _asking(path: str) -> Iterator[None]:
             remedy="Install what reads it: pip install fsspec, for gs:// also gcsfs.",
         ) from error
     except Exception as error:
-        said = str(error).strip().split("\n")[0] or type(error).__name__
+        said = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
         raise ImagesError(
-            f"cannot read: {said:.200}", where=path, remedy="Check the URL and your credentials."
+            f"cannot read: {said or type(error).__name__:.200}",
+            where=path,
+            remedy="Check the URL and your credentials." if is_url(path) else None,
         ) from error
 
 
@@ -64,11 +67,13 @@ def open_file(path: str) -> BinaryIO:
     return cast(BinaryIO, system.open(name, "rb"))
 
 
-def is_folder(url: str) -> bool:
-    """Tell a folder at a URL from a file."""
-    system, path = _file_system(url)
-    with _asking(url):
-        return bool(system.info(path)["type"] == "directory")
+def is_folder(path: str) -> bool:
+    """Tell a folder from a file."""
+    with _asking(path):
+        if not is_url(path):
+            return stat.S_ISDIR(os.stat(path).st_mode)
+        system, name = _file_system(path)
+        return bool(system.info(name)["type"] == "directory")
 
 
 def _mark(path: str) -> tuple[str, int | None, str]:
@@ -97,33 +102,54 @@ def copy_here(url: str) -> IO[bytes]:
     return copy
 
 
-def files_like(url: str, *, pattern: bool = False) -> Iterator[str]:
-    """Yield the URLs of all files under a folder, or of those that fit a pattern, sorted."""
+def walk(url: str) -> Iterator[str]:
+    """Yield the URLs of all files under a folder, those of each folder sorted.
+
+    One folder's names are in memory at a time. (fsspec's own `walk` leaves out in silence what it
+    cannot list, and its `find` holds all names.)
+    """
+    system, path = _file_system(url)
+    folders = [path.rstrip("/")]
+    with _asking(url):
+        while folders:
+            place = folders.pop()
+            found = {
+                entry["name"].rstrip("/"): entry["type"] for entry in system.ls(place, detail=True)
+            }
+            system.invalidate_cache(place)
+            names = sorted(found.keys() - {place})
+            yield from (system.unstrip_protocol(n) for n in names if found[n] != "directory")
+            folders += [name for name in reversed(names) if found[name] == "directory"]
+
+
+def matching(url: str) -> Iterator[str]:
+    """Yield the URLs that fit a pattern, sorted."""
     system, path = _file_system(url)
     with _asking(url):
-        names = sorted(system.glob(path) if pattern else system.find(path))
-    yield from map(system.unstrip_protocol, names)
+        yield from map(system.unstrip_protocol, sorted(system.glob(path)))
 
 
-def read_many(urls: Sequence[str]) -> list[bytes | Exception]:
-    """Return the bytes of each URL of one store, or the error that it gave.
+def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:
+    """Return the bytes of each URL, or the error that it gave.
 
-    All are fetched at the same time; those that fail are asked for again some times, but for
-    errors that will not pass.
+    All of one store are fetched at the same time; those that fail are asked for again some times,
+    but for errors that will not pass.
     """
-    system, _ = _file_system(urls[0])
-    paths = [_file_system(url)[1] for url in urls]
-    found: list[bytes | Exception] = system.cat_ranges(paths, None, None, on_error="return")
-    for seconds in RETRIES:
-        failed = [
-            number
-            for number, content in enumerate(found)
-            if isinstance(content, Exception) and not isinstance(content, _FOR_GOOD)
-        ]
-        if not failed:
-            break
-        time.sleep(seconds)
-        again = system.cat_ranges([paths[n] for n in failed], None, None, on_error="return")
-        for number, content in zip(failed, again, strict=True):
-            found[number] = content
+    found: dict[str, bytes | Exception] = {}
+    stores: dict[Any, dict[str, str]] = {}
+    for url in urls:
+        try:
+            system, path = _file_system(url)
+            stores.setdefault(system, {})[url] = path
+        except ImagesError as error:
+            found[url] = error
+    for system, todo in stores.items():
+        for seconds in (0.0, *RETRIES):
+            time.sleep(seconds)
+            answers = system.cat_ranges(list(todo.values()), None, None, on_error="return")
+            found |= zip(todo, answers, strict=True)
+            failed = [url for url in todo if isinstance(found[url], Exception)]
+            todo = {url: todo[url] for url in failed if not isinstance(found[url], _FOR_GOOD)}
+            if not todo:
+                break
     return found
