@@ -232,6 +232,19 @@ def test_two_networks_and_no_rule(net, tmp_path):
     convert_pytorch(tmp_path / "m.pth", tmp_path / "o", under="a", allow_unknown=True)
 
 
+def test_the_top_level_may_have_the_same_names(net, tmp_path):
+    """With the dict's path taken off, the arrays of one network would stand for the other's."""
+    state = net.state_dict()
+    torch.save({"model": dict(state), **other(state)}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="holds 2 networks"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+    convert_pytorch(tmp_path / "m.pth", tmp_path / "o", under="model", allow_unknown=True)
+    written = torch.load(tmp_path / "o")["state_dict"]
+    assert torch.equal(written["conv1.weight"], state["conv1.weight"])
+    account = manifest.read(tmp_path / "o.manifest.json").details["account"]
+    assert len(account) == 2 * len(state)
+
+
 def test_an_unknown_wrapper_is_found_by_its_structure(net, tmp_path):
     torch.save({"net": prefixed(net.state_dict(), "tower.image.")}, tmp_path / "m.pth")
     convert_pytorch(tmp_path / "m.pth", tmp_path / "o", prefix="tower.image")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sslprep.errors import CheckpointError
 from sslprep.results import table
 
-logger = logging.getLogger(__name__)
-
 Action = Literal["kept", "renamed", "folded", "dropped", "unknown"]
 
 MOMENTUM = "momentum of the optimiser"
 OTHER_TOWER = "another tower"
 HEAD = "head of the pretext task or classifier"
-NO_SUCH_NAME = "no such name in the benchmark's networks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,42 +46,19 @@ def dropped(blob: str, reason: str) -> Fate:
     return Fate(blob=blob, became=None, action="dropped", reason=reason)
 
 
-def unknown(blob: str, became: str | None = None) -> Fate:
-    """Return the fate of an array whose name no network has."""
-    return Fate(blob=blob, became=became, action="unknown", reason=NO_SUCH_NAME)
-
-
-def without_unknown(fates: Iterable[Fate]) -> list[Fate]:
-    """Return an account for a target that has no place for unknown arrays."""
-    return [replace(f, became=None) if f.action == "unknown" else f for f in fates]
+def unknown(blob: str, reason: str = "no such name in the benchmark's networks") -> Fate:
+    """Return the fate of an array whose name the network has not."""
+    return Fate(blob=blob, became=None, action="unknown", reason=reason)
 
 
 def refuse_unknown(fates: Iterable[Fate], *, allow_unknown: bool) -> None:
-    """Raise when blobs are unknown and that was not allowed.
-
-    Raises:
-        CheckpointError: Names the first five.
-    """
+    """Raise when blobs are unknown and that was not allowed."""
     found = [fate.blob for fate in fates if fate.action == "unknown"]
     if found and not allow_unknown:
         raise CheckpointError(
-            f"{names_text(found)} {'is' if len(found) == 1 else 'are'} unknown",
+            f"{are(found)} unknown",
             expected="names of a network that is known here",
             remedy="Pass --allow-unknown to go on without knowing what they are.",
-        )
-
-
-def refuse_missing(missing: Sequence[str], *, allow_missing: bool) -> None:
-    """Raise when blobs are missing and that was not allowed.
-
-    Raises:
-        CheckpointError: Names the first five.
-    """
-    if missing and not allow_missing:
-        raise CheckpointError(
-            f"{names_text(missing)} {'is' if len(missing) == 1 else 'are'} missing",
-            expected="a whole network",
-            remedy="Pass --allow-missing to go on without them.",
         )
 
 
@@ -96,9 +68,9 @@ def names_text(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(n if len(n) <= 90 else f"{n[:89]}…" for n in names[:shown]) + more
 
 
-def counts(fates: Iterable[Fate]) -> dict[str, int]:
-    """Count the blobs by action."""
-    return dict(Counter(fate.action for fate in fates))
+def are(names: Sequence[str]) -> str:
+    """Begin a sentence about names."""
+    return f"{names_text(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def short_table(fates: Iterable[Fate]) -> str:
@@ -121,14 +93,6 @@ def short_table(fates: Iterable[Fate]) -> str:
         what = action if reason is None else f"{action}: {reason}"
         rows.append([len(members), what, example.blob + arrow])
     return table(["blobs", "what became of them", "for example"], rows)
-
-
-def log_whole(fates: Iterable[Fate]) -> None:
-    """Log the whole account, one line per blob, at the level of `--verbose`."""
-    if logger.isEnabledFor(logging.DEBUG):
-        rows = [[f.blob, f.became or "–", f.action, f.reason or ""] for f in fates]
-        whole = table(["blob", "became", "action", "reason"], rows)
-        logger.debug("what became of every blob:\n%s", whole)
 
 
 @dataclass(frozen=True, kw_only=True)

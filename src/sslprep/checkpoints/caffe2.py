@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from sslprep.checkpoints import batchnorm
-from sslprep.checkpoints.account import ConversionResult, kept, without_unknown
-from sslprep.checkpoints.conversion import Conversion, left_out, with_statistics
+from sslprep.checkpoints.account import ConversionResult, kept
+from sslprep.checkpoints.conversion import Conversion, in_order, with_statistics
 from sslprep.checkpoints.pickling import save_pickle
-from sslprep.checkpoints.preprocessing import reverse_channels
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, Model
+from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError
 from sslprep.parameters import command
 
@@ -91,7 +90,7 @@ def convert_caffe2(
     run = Conversion("convert caffe2", locals())
     with run.open() as out:
         source = run.source()
-        if source.caffe2 and source.choice is None and not source.folded and all(
+        if source.caffe2 and source.tower is None and not source.folded and all(
             text in source.encoder.prefix + text and fate.became in (text, None)
             for text, fate in source.fates.items()
         ):  # fmt: skip
@@ -103,18 +102,16 @@ def convert_caffe2(
             )
         weights = source.weights()
         blobs = with_statistics(source, weights, batchnorm.EPS)
-        takes = source.preprocessing
-        if takes.order in ("RGB", "BGR") and channels not in (None, takes.order.lower()):
-            source.preprocessing = takes = takes.reversed()
+        if channels is not None:
+            source.preprocessing = in_order({}, source.preprocessing, channels)
         reverse = reverses(source, channels, bgr2rgb)
+        takes = source.preprocessing
         if takes.order in ("RGB", "BGR"):
             warn_of_order(source, channels, reverse=reverse)
-        if reverse and "conv1_w" in blobs:
-            blobs["conv1_w"] = reverse_channels(blobs["conv1_w"])
-            takes = takes.reversed()
-        outcomes = {text: kept(text, text) for text in source.names}
-        fates = without_unknown(source.account({**outcomes, **left_out(source)}))
-        content = {"blobs": blobs, **({MARK: source.mark} if source.mark else {})}
+        if reverse:
+            takes = in_order(blobs, takes, "bgr" if takes.order == "RGB" else "rgb")
+        fates = source.account({text: kept(text, text) for text in weights})
+        save_pickle(out, output.name, {"blobs": blobs, **source.marked()})
         notes = []
         if takes.order in ("RGB", "BGR"):
             reversed_text = f"conv1 was reversed to {takes.order}."
@@ -123,7 +120,6 @@ def convert_caffe2(
             notes.append("The strides stand in the 1×1 convolutions, not in the 3×3.")
         return run.finish(
             out, source, weights, fates,
-            write=lambda name: save_pickle(out, name, content),
             tensors=len(blobs),
             target=Target(form="caffe2", takes=takes),
             notes=[*notes, takes.text()],

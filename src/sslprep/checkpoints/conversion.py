@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,20 +14,18 @@ from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.checkpoints import proof
 from sslprep.checkpoints.account import (
-    MOMENTUM,
     ConversionResult,
     Fate,
-    counts,
-    dropped,
-    log_whole,
+    kept,
     short_table,
 )
 from sslprep.checkpoints.batchnorm import Arrays, unfold
-from sslprep.checkpoints.names import BOOKKEEPING
 from sslprep.checkpoints.picture import check_choice
+from sslprep.checkpoints.preprocessing import Preprocessing, reverse_channels
 from sslprep.checkpoints.recognise import raise_together
 from sslprep.checkpoints.source import Model, open_model
 from sslprep.errors import CheckpointError
+from sslprep.results import table
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +35,30 @@ _SELECTION = ("tower", "branch", "prefix", "under", "allow_unknown", "allow_miss
 
 @dataclass(kw_only=True)
 class Converted:
-    """A model for its target: arrays by name, and what became of each Caffe2 blob."""
+    """A model for its target.
+
+    Attributes:
+        arrays: By the target's name.
+        fates: What became of each Caffe2 blob.
+        classifier: The Caffe2 head that became torchvision's `fc`.
+        other_heads: Heads that are kept and that torchvision's models have no place for.
+    """
 
     arrays: dict[str, Any] = field(default_factory=dict)
     fates: dict[str, Fate] = field(default_factory=dict)
+    classifier: str | None = None
+    other_heads: dict[str, None] = field(default_factory=dict)
+
+    def put(self, text: str, name: str, array: Any) -> None:
+        """Keep a blob under the target's name.
+
+        Raises:
+            CheckpointError: Another one has it.
+        """
+        if name in self.arrays:
+            raise CheckpointError(f"{text} and another blob would both become {name}")
+        self.arrays[name] = array
+        self.fates[text] = kept(text, name)
 
 
 class Conversion:
@@ -85,24 +104,13 @@ class Conversion:
         return open_model(self.model, need_towers=need_towers, **asked)
 
     def finish(
-        self,
-        out: OutputSet,
-        model: Model,
-        weights: Arrays,
-        fates: Sequence[Fate],
-        *,
-        write: Callable[[str], None],
-        tensors: int,
-        target: proof.Target,
-        notes: Sequence[str],
-        details: Mapping[str, Any],
-    ) -> ConversionResult:
-        """Write the file, prove it where that was asked for, and describe it.
+        self, out: OutputSet, model: Model, weights: Arrays, fates: Sequence[Fate], *,
+        tensors: int, target: proof.Target, notes: Sequence[str], details: Mapping[str, Any],
+    ) -> ConversionResult:  # fmt: skip
+        """Prove the written file of so many `tensors`, where that was asked for; describe it.
 
-        `write` writes the file, of so many `tensors`, under a name; `notes` say what its user must
-        know or set, `details` stand in the manifest.
+        `notes` say what its user must know or set, `details` stand in the manifest.
         """
-        write(self.output.name)
         stages, proven = None, {}
         if self._check:
             part = out.part(self.output.name)
@@ -119,7 +127,11 @@ class Conversion:
             }
         for warning in model.warnings:
             logger.warning("%s", warning)
-        log_whole(fates)
+        if logger.isEnabledFor(logging.DEBUG):
+            rows = [[f.blob, f.became or "–", f.action, f.reason or ""] for f in fates]
+            whole = table(["blob", "became", "action", "reason"], rows)
+            logger.debug("what became of every blob:\n%s", whole)
+        counts: dict[str, int] = dict(Counter(fate.action for fate in fates))
         manifest.write(
             out,
             self.output.name + MANIFEST_SUFFIX,
@@ -127,7 +139,7 @@ class Conversion:
             command=self.command,
             parameters=self.parameters,
             inputs=self._inputs.records(),
-            counts={"tensors": tensors, **counts(fates)},
+            counts={"tensors": tensors, **counts},
             warnings=model.warnings,
             details={
                 "preprocessing": target.takes.record(),
@@ -145,7 +157,7 @@ class Conversion:
         return ConversionResult(
             written=tuple(self.output.with_name(file.name) for file in out.written),
             model=model.describe,
-            blobs=counts(fates),
+            blobs=counts,
             tensors=tensors,
             notes=tuple(notes),
             proof=stages,
@@ -154,17 +166,13 @@ class Conversion:
         )
 
 
-def left_out(model: Model, *, momentum: bool = True) -> dict[str, Fate]:
-    """Return the fates of what belongs to the training run."""
-    fates = {}
-    for text, fate in model.fates.items():
-        if fate.became is None:
-            continue
-        if fate.became in BOOKKEEPING:
-            fates[fate.became] = dropped(text, "bookkeeping of the training run")
-        elif momentum and (name := model.names.get(fate.became)) is not None and name.momentum:
-            fates[fate.became] = dropped(text, MOMENTUM)
-    return fates
+def in_order(blobs: Arrays, takes: Preprocessing, order: str | None) -> Preprocessing:
+    """Reverse conv1 where it takes the other order of colours; return what it takes then."""
+    if takes.order not in ("RGB", "BGR") or order in (None, takes.order.lower()):
+        return takes
+    if "conv1_w" in blobs:
+        blobs["conv1_w"] = reverse_channels(blobs["conv1_w"])
+    return takes.reversed()
 
 
 def refuse_broken_norms(model: Model) -> None:
@@ -181,7 +189,7 @@ def refuse_broken_norms(model: Model) -> None:
     )
 
 
-def with_statistics(model: Model, blobs: Mapping[str, Any], eps: float) -> Arrays:
+def with_statistics(model: Model, blobs: Arrays, eps: float) -> Arrays:
     """Return blobs whose batch norms have all four parts, also where they were folded.
 
     An affine layer becomes a norm of mean 0 and variance 1 - eps; two affine layers become one.
@@ -191,16 +199,14 @@ def with_statistics(model: Model, blobs: Mapping[str, Any], eps: float) -> Array
     whole: Arrays = {}
     for text, array in blobs.items():
         name = model.names[text]
+        norm = name.module
         if not name.is_norm or name.momentum:
             whole[text] = array
-            continue
-        norm = name.module
-        if name.affine or name.param != "s":
-            continue
-        shift = blobs[f"{norm}_b"]
-        if f"{norm}_norm_s" in blobs:
-            shift = array * blobs[f"{norm}_norm_b"] + shift
-            array = array * blobs[f"{norm}_norm_s"]
-        parts = unfold(array, shift, eps)
-        whole |= {f"{norm}_{param}": part for param, part in parts.items()}
+        elif name.param == "s" and not name.affine:
+            shift = blobs[f"{norm}_b"]
+            if f"{norm}_norm_s" in blobs:
+                shift = array * blobs[f"{norm}_norm_b"] + shift
+                array = array * blobs[f"{norm}_norm_s"]
+            parts = unfold(array, shift, eps)
+            whole |= {f"{norm}_{param}": part for param, part in parts.items()}
     return whole

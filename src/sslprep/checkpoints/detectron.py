@@ -15,18 +15,19 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep.checkpoints import batchnorm, preprocessing
-from sslprep.checkpoints.account import HEAD, ConversionResult, Fate, dropped, kept, without_unknown
+from sslprep.checkpoints.account import HEAD, ConversionResult, Fate, dropped
 from sslprep.checkpoints.conversion import (
     Conversion,
     Converted,
-    left_out,
+    in_order,
     refuse_broken_norms,
     with_statistics,
 )
+from sslprep.checkpoints.names import caffe2_name
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK, Model
+from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.parameters import NotNegative, command
 
@@ -62,23 +63,23 @@ def to_affine(
     Decomposed, it becomes two: `…_bn_norm_{s,b}` of the statistics, `…_bn_{s,b}` as they are.
     """
     made = Converted()
-    arrays, fates = made.arrays, made.fates
     for text, array in blobs.items():
         name = model.names[text]
         norm, own = name.module, name.param in ("s", "b")
         if not name.is_norm or name.momentum or name.affine or (decompose and own):
-            arrays[text] = array
-            fates[text] = kept(text, text)
+            made.put(text, text, array)
             continue
         made_of = f"{norm}_norm" if decompose else norm
         became = text if own else f"{made_of}_{'s' if name.param == 'riv' else 'b'}"
-        fates[text] = Fate(blob=text, became=became, action="folded")
+        made.fates[text] = Fate(blob=text, became=became, action="folded")
         if decompose and name.param == "riv":
-            scale, shift = batchnorm.decompose(blobs[f"{norm}_rm"], array, eps)
-            arrays[f"{made_of}_s"], arrays[f"{made_of}_b"] = scale, shift
+            pair = batchnorm.decompose(blobs[f"{norm}_rm"], array, eps)
         elif name.param == "s":
             b, rm, riv = (blobs[f"{norm}_{param}"] for param in ("b", "rm", "riv"))
-            arrays[f"{norm}_s"], arrays[f"{norm}_b"] = batchnorm.fold(array, b, rm, riv, eps)
+            pair = batchnorm.fold(array, b, rm, riv, eps)
+        else:
+            continue
+        made.arrays[f"{made_of}_s"], made.arrays[f"{made_of}_b"] = pair
     return made
 
 
@@ -94,15 +95,14 @@ def to_detectron2(model: Model, blobs: Mapping[str, NDArray[Any]]) -> Converted:
         )
     made = Converted()
     for text, array in blobs.items():
-        name = model.parts(text)
+        name = caffe2_name(text)
         target = name.detectron2()
         if target is None and name.unit is None:
             made.fates[text] = dropped(text, HEAD)
-            continue
-        if target is None or text == "conv1_b":
+        elif target is None or text == "conv1_b":
             raise CheckpointError(f"{text} has no place in Detectron2's ResNet")
-        made.arrays[target] = array
-        made.fates[text] = kept(text, target)
+        else:
+            made.put(text, target, array)
     return made
 
 
@@ -165,18 +165,6 @@ def _notes(
         stride = " and has stride 1 in res5" if model.network.kind == "ResNet" else ""
         notes.append(f"The model takes one channel (L){stride}.")
     return notes
-
-
-def _mark(model: Model, takes: Preprocessing, *, absorb_std: bool) -> dict[str, Any]:
-    """Return what the file itself must say: what cannot be done a second time or guessed."""
-    mark = {key: value for key, value in model.mark.items() if key != "channels"}
-    if absorb_std:
-        mark["absorbed_std"] = True
-    if model.choice is not None:
-        mark["tower"] = model.choice.tower
-    if takes.order == "RGB":
-        mark["channels"] = "rgb"
-    return mark
 
 
 @command(renamed={"c2_model": "model", "output_file": "output"})
@@ -255,35 +243,35 @@ def convert_detectron(
                     raise CheckpointError("has no conv1_w to absorb the std into")
                 blobs["conv1_w"] = preprocessing.absorb_std(blobs["conv1_w"], takes)
                 takes = takes.absorbed()
-            wanted = channels or ("bgr" if target == "detectron" else takes.order)
-            if takes.order in ("RGB", "BGR") and str(wanted).upper() != takes.order:
-                if "conv1_w" in blobs:
-                    blobs["conv1_w"] = preprocessing.reverse_channels(blobs["conv1_w"])
-                takes = takes.reversed()
+            takes = in_order(blobs, takes, channels or ("bgr" if target == "detectron" else None))
             if target == "detectron2":
                 made = to_detectron2(source, with_statistics(source, blobs, bn_eps))
             else:
                 made = to_affine(source, blobs, decompose=decompose_bn, eps=bn_eps)
         except CheckpointError as error:
             raise error.at(model) from error
-        fates = source.account({**left_out(source, momentum=not keep_momentum), **made.fates})
         if target == "detectron":
-            made.arrays |= {
-                fate.became: source.value(fate.blob)
-                for fate in fates
-                if fate.action == "unknown" and fate.became is not None
-            }
-        else:
-            fates = without_unknown(fates)
+            source.keep_unknown()
+        fates = source.account(made.fates)
+        made.arrays |= {
+            fate.became: source.value(fate.blob)
+            for fate in fates
+            if fate.action == "unknown" and fate.became is not None
+        }
         content: dict[str, Any] = {"blobs": made.arrays}
         if target == "detectron2":
             content = {"model": made.arrays, "__author__": AUTHOR, "matching_heuristics": True}
-        if mark := _mark(source, takes, absorb_std=absorb_std):
-            content[MARK] = mark
+        # What the file itself must say: what cannot be done a second time or guessed.
+        source.mark.pop("channels", None)
+        mark = {
+            **({"absorbed_std": True} if absorb_std else {}),
+            **({} if source.tower is None else {"tower": source.tower}),
+            **({"channels": "rgb"} if takes.order == "RGB" else {}),
+        }
+        save_pickle(out, output.name, content | source.marked(**mark))
         chosen = settings(target, source, weights, takes)
         return run.finish(
             out, source, weights, fates,
-            write=lambda name: save_pickle(out, name, content),
             tensors=len(made.arrays),
             target=Target(
                 form="detectron2" if target == "detectron2" else "caffe2", takes=takes, eps=bn_eps

@@ -8,7 +8,6 @@ from sslprep.checkpoints.account import ConversionResult
 from sslprep.checkpoints.conversion import Conversion
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.proof import Target
-from sslprep.checkpoints.source import MARK
 from sslprep.parameters import NotNegative, command
 
 
@@ -49,14 +48,15 @@ def convert_jigsaw(
     with run.open() as out:
         source = run.source(need_towers=True)
         weights = source.weights()
-        if source.choice is None:
+        if source.tower is None:
             source.warn("convert detectron took the tower; copied as it is")
+        source.keep_unknown()
         blobs = {
             fate.became: source.value(text)
             for text, fate in source.fates.items()
             if fate.became is not None
         }
-        content = {"blobs": blobs, **({MARK: source.mark} if source.mark else {})}
+        save_pickle(out, output.name, {"blobs": blobs, **source.marked()})
         notes = [source.preprocessing.text()]
         if (apart := source.distances.get("riv")) is not None:
             # Taking one tower is a choice that the user should know of.
@@ -68,7 +68,6 @@ def convert_jigsaw(
             )
         return run.finish(
             out, source, weights, list(source.fates.values()),
-            write=lambda name: save_pickle(out, name, content),
             tensors=len(blobs),
             target=Target(form="caffe2", takes=source.preprocessing),
             notes=notes,

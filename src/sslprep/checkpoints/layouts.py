@@ -318,8 +318,7 @@ def account_beside(paths: Iterable[str], encoder: Encoder) -> dict[str, Fate]:
         reason = reason or next((_TRAINING[part] for part in parts if part in _TRAINING), None)
         if reason is None and inside and parts[0] in ("fc", "head", "classifier"):
             reason = HEAD
-        kept_as = path if encoder.naming == "caffe2" else None
-        fates[path] = unknown(path, kept_as) if reason is None else dropped(path, reason)
+        fates[path] = unknown(path) if reason is None else dropped(path, reason)
     return fates
 
 

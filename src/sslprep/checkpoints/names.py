@@ -262,6 +262,14 @@ def parse_caffe2(name: str) -> BlobName | None:
     )
 
 
+def caffe2_name(text: str) -> BlobName:
+    """Read a name that is one of Caffe2's."""
+    found = parse_caffe2(text)
+    if found is None:
+        raise ValueError(f"{text} is no name of a blob")
+    return found
+
+
 @lru_cache(maxsize=1 << 13)
 def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
     """Read the name of a tensor in a PyTorch state dict; `None` when it is not one of ours.

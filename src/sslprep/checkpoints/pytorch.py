@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,21 +13,20 @@ from sslprep.checkpoints import batchnorm
 from sslprep.checkpoints.account import (
     HEAD,
     ConversionResult,
-    Fate,
     dropped,
-    kept,
     refuse_unknown,
-    without_unknown,
+    unknown,
 )
 from sslprep.checkpoints.conversion import (
     Conversion,
     Converted,
-    left_out,
+    in_order,
     refuse_broken_norms,
     with_statistics,
 )
+from sslprep.checkpoints.names import caffe2_name
 from sslprep.checkpoints.networks import BLOCKS, Network
-from sslprep.checkpoints.preprocessing import Preprocessing, reverse_channels
+from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.proof import Target
 from sslprep.checkpoints.safetensorsfile import save_safetensors
 from sslprep.checkpoints.source import Model
@@ -40,22 +38,9 @@ Order = Literal["rgb", "bgr"]
 Arch = Literal["R-18", "R-34", "R-50", "R-101", "R-152"]
 
 
-@dataclass(kw_only=True)
-class StateDict(Converted):
-    """A model with PyTorch names, in the order of the forward pass.
-
-    Attributes:
-        classifier: The Caffe2 head that became `fc`.
-        other_heads: Heads that are kept and that torchvision's models have no place for.
-    """
-
-    classifier: str | None = None
-    other_heads: dict[str, None] = field(default_factory=dict)
-
-
 def to_state_dict(
     model: Model, blobs: Mapping[str, NDArray[Any]], *, keep_head: bool, keep_pretext: bool
-) -> StateDict:
+) -> Converted:
     """Give the blobs of one tower, batch norms with their statistics, their PyTorch names.
 
     Without `pred` in a head's name, `keep_pretext` keeps it, as the script of 2019 did.
@@ -63,27 +48,21 @@ def to_state_dict(
     Raises:
         CheckpointError: Two blobs have one name in PyTorch.
     """
-    made = StateDict(classifier=find_classifier(model.network) if keep_head else None)
+    made = Converted(classifier=find_classifier(model.network) if keep_head else None)
     places = model.network.modules
-    names = {text: model.parts(text) for text in blobs}
-    in_order = sorted(blobs, key=lambda text: places.get(names[text].module, len(places)))
-    for text in in_order:
+    names = {text: caffe2_name(text) for text in blobs}
+    for text in sorted(blobs, key=lambda text: places.get(names[text].module, len(places))):
         name = names[text]
         head = name.module not in places and not (name.unit or text == "conv1_b")
+        target = name.torch(classifier=made.classifier)
         if head and not (keep_head or (keep_pretext and "pred" not in name.layer)):
             made.fates[text] = dropped(text, HEAD)
-            continue
-        target = name.torch(classifier=made.classifier)
-        if target is None or (model.network.kind == "ResNet" and text == "conv1_b"):
-            reason = f"no place in a {model.network.describe}"
-            made.fates[text] = Fate(blob=text, became=None, action="unknown", reason=reason)
-            continue
-        if target in made.arrays:
-            raise CheckpointError(f"{text} and another blob would both become {target}")
-        made.arrays[target] = blobs[text]
-        made.fates[text] = kept(text, target)
-        if head and name.layer != made.classifier:
-            made.other_heads[target.rpartition(".")[0]] = None
+        elif target is None or (model.network.kind == "ResNet" and text == "conv1_b"):
+            made.fates[text] = unknown(text, f"no place in a {model.network.describe}")
+        else:
+            made.put(text, target, blobs[text])
+            if head and name.layer != made.classifier:
+                made.other_heads[target.rpartition(".")[0]] = None
     return made
 
 
@@ -127,21 +106,21 @@ def check_jigsaw(jigsaw: bool | None, model: Model) -> None:
     Raises:
         CheckpointError: They differ.
     """
-    if jigsaw is True and model.choice is None and "tower" not in model.mark:
+    if jigsaw is True and model.tower is None and "tower" not in model.mark:
         raise CheckpointError(
             "has no towers",
             expected="a Jigsaw model for --jigsaw True",
             remedy="Leave --jigsaw out: towers are found from the blobs.",
         )
-    if jigsaw is False and model.choice is not None:
+    if jigsaw is False and model.towers:
         raise CheckpointError(
-            f"has {len(model.choice.towers)} towers",
+            f"has {len(model.towers)} towers",
             expected="a model without towers for --jigsaw False",
             remedy="Leave --jigsaw out: towers are found from the blobs.",
         )
 
 
-def _metadata(model: Model, made: StateDict, order: str | None) -> dict[str, str]:
+def _metadata(model: Model, made: Converted, order: str | None) -> dict[str, str]:
     """Return what a safetensors file says about itself; all values are texts."""
     found = {
         "format": "pt",
@@ -153,7 +132,7 @@ def _metadata(model: Model, made: StateDict, order: str | None) -> dict[str, str
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _notes(model: Model, made: StateDict, takes: Preprocessing) -> list[str]:
+def _notes(model: Model, made: Converted, takes: Preprocessing) -> list[str]:
     network = model.network
     notes = [takes.text()]
     if takes.order == "BGR":
@@ -259,28 +238,20 @@ def convert_pytorch(
             if source.folded:
                 refuse_broken_norms(source)
             blobs = with_statistics(source, weights, bn_eps)
+            takes = in_order(blobs, source.preprocessing, channels)
             made = to_state_dict(source, blobs, keep_head=keep_head, keep_pretext=keep_pretext)
             refuse_unknown(made.fates.values(), allow_unknown=allow_unknown)
         except CheckpointError as error:
             raise error.at(model) from error
-        takes = source.preprocessing
-        if takes.order in ("RGB", "BGR") and takes.order.lower() != channels:
-            if "conv1.weight" in made.arrays:
-                made.arrays["conv1.weight"] = reverse_channels(made.arrays["conv1.weight"])
-            takes = takes.reversed()
         conv1_order = channels if takes.order in ("RGB", "BGR") else None
-        fates = without_unknown(source.account({**left_out(source), **made.fates}))
         notes = _notes(source, made, takes)
-
-        def write(name: str) -> None:
-            if format == "safetensors":
-                save_safetensors(out, name, made.arrays, _metadata(source, made, conv1_order))
-            else:
-                save_torch(out, name, made.arrays, container=container)
-
+        if format == "safetensors":
+            metadata = _metadata(source, made, conv1_order)
+            save_safetensors(out, output.name, made.arrays, metadata)
+        else:
+            save_torch(out, output.name, made.arrays, container=container)
         return run.finish(
-            out, source, weights, fates,
-            write=write,
+            out, source, weights, source.account(made.fates),
             tensors=len(made.arrays),
             target=Target(form=format, takes=takes, classifier=made.classifier, eps=bn_eps),
             notes=notes,

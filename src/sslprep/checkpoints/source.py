@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.checkpoints import preprocessing
-from sslprep.checkpoints.account import Fate, kept, refuse_missing, refuse_unknown, unknown
+from sslprep.checkpoints.account import MOMENTUM, Fate, are, dropped, kept, refuse_unknown
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.layouts import Encoder, account_beside, find_encoder
@@ -35,7 +35,7 @@ from sslprep.checkpoints.recognise import (
     recognise,
     refuse_others,
 )
-from sslprep.checkpoints.towers import TowerChoice, choose_tower, tower_distances, towers_of
+from sslprep.checkpoints.towers import choose_tower, tower_distances, towers_of
 from sslprep.errors import CheckpointError, ManifestError, SslprepError
 from sslprep.input_files import sha256_of
 
@@ -60,7 +60,8 @@ class Model:
         stored: The arrays and numbers themselves, by what they are called in the file.
         mark: What sslprep noted in the file when it wrote it.
         facts: What sslprep noted in the file's metadata or the manifest beside it.
-        choice: The tower taken, `None` where the file has no towers.
+        towers: The towers in the file.
+        tower: The one that was taken, `None` where there are none.
         distances: How far the other towers' norms are from those taken.
         missing: Blobs that the network lacks, with the user's leave.
         warnings: What may be wrong.
@@ -75,8 +76,9 @@ class Model:
     stored: Mapping[str, Any]
     mark: dict[str, Any]
     facts: Mapping[str, Any]
-    choice: TowerChoice | None = None
-    distances: dict[str, dict[str, Any]] = field(default_factory=dict)
+    towers: tuple[int, ...]
+    tower: int | None
+    distances: dict[str, dict[str, Any]]
     missing: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -106,23 +108,16 @@ class Model:
     def describe(self) -> str:
         """What it is, such as `R-50, Jigsaw with 9 towers` or `R-50 (MoCo v1/v2, DenseCL)`."""
         text = self.network.describe
-        if self.choice is not None:
-            count = len(self.choice.towers)
-            return f"{text}, Jigsaw with {count} tower{'s' if count > 1 else ''}"
+        if self.towers:
+            return f"{text}, Jigsaw with {len(self.towers)} tower{'s' * (len(self.towers) > 1)}"
         if self.network.colorization:
             return f"{text}, colorization"
         return f"{text} ({self.trainer})" if self.trainer else text
 
-    def parts(self, name: str) -> BlobName:
-        """Return the parts of a Caffe2 name, also of a norm's that the file does not hold."""
-        found = self.names.get(name) or parse_caffe2(name)
-        if found is None:
-            raise CheckpointError(f"{name} is no name of a blob")
-        return found
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of one array by its Caffe2 name; a bare number has none."""
-        return tuple(getattr(self.stored[self.sources[name]], "shape", ()))
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each of its blobs by Caffe2 name; a bare number has none."""
+        return {name: getattr(self.stored[self.sources[name]], "shape", ()) for name in self.names}
 
     @cached_property
     def sources(self) -> dict[str, str]:
@@ -186,19 +181,31 @@ class Model:
         if warning not in self.warnings:
             self.warnings.append(warning)
 
+    def keep_unknown(self) -> None:
+        """Keep the arrays that no rule knows, where the target has Caffe2's names too."""
+        for text, fate in self.fates.items():
+            if self.caffe2 and fate.action == "unknown":
+                self.fates[text] = replace(fate, became=text)
+
+    def marked(self, **more: Any) -> dict[str, Any]:
+        """Return the top-level key of a pickle that says what was done to it, if anything was."""
+        mark = self.mark | more
+        return {MARK: mark} if mark else {}
+
     def account(self, outcomes: Mapping[str, Fate]) -> list[Fate]:
         """Return what became of every array, from what the target made of each Caffe2 name."""
         whole = []
         for text, fate in self.fates.items():
-            after = None if fate.became is None else outcomes.get(fate.became)
-            if after is None:
-                whole.append(replace(fate, blob=text))
-                continue
-            action = after.action
-            if action == "kept":
-                action = "kept" if after.became == text else "renamed"
-            reason = after.reason or fate.reason
-            whole.append(Fate(blob=text, became=after.became, action=action, reason=reason))
+            after = outcomes.get(fate.became or "")
+            if after is not None and after.action in ("kept", "renamed"):
+                fate = kept(text, str(after.became), after.reason or fate.reason)
+            elif after is not None:
+                fate = replace(after, blob=text, reason=after.reason or fate.reason)
+            elif fate.became in BOOKKEEPING:
+                fate = dropped(text, "bookkeeping of the training run")
+            elif (name := self.names.get(fate.became or "")) and name.momentum:
+                fate = dropped(text, MOMENTUM)
+            whole.append(fate)
         return whole
 
     def details(self, fates: Iterable[Fate]) -> dict[str, Any]:
@@ -215,10 +222,10 @@ class Model:
                 "preprocessing": self.preprocessing.record(),
             },
         }
-        if self.choice is not None:
+        if self.towers:
             record["towers"] = {
-                "taken": self.choice.tower,
-                "present": list(self.choice.towers),
+                "taken": self.tower,
+                "present": list(self.towers),
                 "norms_apart": self.distances,
             }
         record["account"] = [asdict(fate) for fate in fates]
@@ -280,55 +287,51 @@ def find_model(
         raise
     within = len(encoder.prefix)
     refuse_others({p[within:]: s for p, s in shapes.items() if p.startswith(encoder.prefix)})
-    facts = noted(contents)
-    mark = _read_mark(contents.extra.get(MARK))
-    names = _respelled(encoder, facts)
-    fates = account_beside(stored, encoder)
-    names = {path: name for path, name in names.items() if path not in fates}
+    facts, mark = noted(contents), _read_mark(contents.extra.get(MARK))
     # The path of the dict that holds the encoder's arrays, with a dot behind it.
     first = next(iter(encoder.names))
     root = first.removesuffix(next(k for k in contents.arrays if ".".join(k) == first)[-1])
     if encoder.naming == "caffe2":
         # Caffe2 notes its iteration as a bare number among the blobs.
-        for text in BOOKKEEPING:
-            for key, value in contents.values.items():
-                if key[-1] == text and isinstance(value, int | float):
-                    stored[".".join(key)] = value
-        for path in stored:
-            if path.removeprefix(encoder.prefix) in BOOKKEEPING:
-                fates[path] = kept(path, path)
-    shown = {path: path.removeprefix(root) for path in stored}
-    choice, distances = _tower(stored, names, shown, mark, tower, need_towers=need_towers)
-    whole: dict[str, Fate] = {}
-    chosen = {} if choice is None else {f.blob: f for f in choice.fates}
+        stored |= {".".join(key): value for key, value in contents.values.items()
+                   if key[-1] in BOOKKEEPING and isinstance(value, int | float)}  # fmt: skip
+    # What each array is called: as in that dict, or by its whole path where the top has one
+    # of that name.
+    texts = {p: p if (text := p.removeprefix(root)) in stored else text for p in stored}
+    beside = account_beside(stored, encoder)
+    names = {texts[p]: n for p, n in _respelled(encoder, facts).items() if p not in beside}
+    values = {texts[path]: value for path, value in stored.items()}
+    towers = towers_of(names.values())
+    chosen, distances = _tower(values, names, mark, tower, need_towers=need_towers)
+    fates: dict[str, Fate] = {}
     taken: dict[str, BlobName] = {}
-    for path in stored:
-        text = shown[path]
-        name = names.get(path)
-        if name is None:
-            fate = fates.get(path) or unknown(path)
-            whole[text] = replace(fate, blob=text, became=fate.became and text)
-            continue
-        single = name.without_tower()
-        whole[text] = fate = chosen.get(text, Fate(blob=text, became=str(single), action="kept"))
-        if fate.became is not None:
+    for path, text in texts.items():
+        name = names.get(text)
+        if encoder.naming == "caffe2" and path.removeprefix(encoder.prefix) in BOOKKEEPING:
+            fates[text] = kept(text, path.removeprefix(encoder.prefix))
+        elif name is None:
+            fates[text] = replace(beside[path], blob=text)
+        else:
+            fates[text] = fate = chosen.get(text) or kept(text, str(name))
             if fate.became in taken:
+                first = next(t for t, f in fates.items() if f.became == fate.became)
                 raise CheckpointError(
-                    f"{text} and another array would both become {fate.became}",
+                    f"{first} and {text} would both become {fate.became}",
                     remedy="The file mixes two models; choose with --prefix or --under.",
                 )
-            taken[fate.became] = single
-    values = {shown[path]: value for path, value in stored.items()}
+            if fate.became is not None:
+                taken[fate.became] = name.without_tower()
     shapes = {
         fate.became: values[text].shape
-        for text, fate in whole.items()
+        for text, fate in fates.items()
         if fate.became in taken and not taken[fate.became].momentum
         and isinstance(values[text], StoredArray)
     }  # fmt: skip
     network, takes = _recognise(contents, encoder, shapes, facts, mark)
     return Model(
         path=contents.path, network=network, preprocessing=takes, encoder=encoder, names=taken,
-        fates=whole, stored=values, mark=mark, facts=facts, choice=choice, distances=distances,
+        fates=fates, stored=values, mark=mark, facts=facts, towers=towers,
+        tower=(tower or 0) if towers else None, distances=distances,
     )  # fmt: skip
 
 
@@ -339,26 +342,21 @@ def _respelled(encoder: Encoder, facts: Mapping[str, Any]) -> dict[str, BlobName
         return names
     classifier = facts.get("classifier")
     if isinstance(classifier, str) and parse_caffe2(f"{classifier}_w") is not None:
-        names = {
+        names |= {
             path: replace(name, layer=classifier)
-            if name.layer == "pred" and path.removeprefix(encoder.prefix).startswith("fc.")
-            else name
             for path, name in names.items()
+            if name.layer == "pred" and path.removeprefix(encoder.prefix).startswith("fc.")
         }
     return respelled(names)
 
 
+_MARKS = (("absorbed_std", bool), ("tower", int), ("channels", str))
+
+
 def _read_mark(found: object) -> dict[str, Any]:
     """Return what sslprep may have noted in a file, and nothing else that stands there."""
-    mark: dict[str, Any] = {}
-    if isinstance(found, dict):
-        if found.get("absorbed_std") is True:
-            mark["absorbed_std"] = True
-        if type(found.get("tower")) is int:
-            mark["tower"] = found["tower"]
-        if found.get("channels") == "rgb":
-            mark["channels"] = "rgb"
-    return mark
+    noted = found.items() if isinstance(found, dict) else ()
+    return {key: value for key, value in noted if (key, type(value)) in _MARKS}
 
 
 def noted(contents: Contents) -> Mapping[str, Any]:
@@ -384,25 +382,24 @@ def noted(contents: Contents) -> Mapping[str, Any]:
 
 
 def _tower(
-    stored: Mapping[str, Any], names: Mapping[str, BlobName], shown: Mapping[str, str],
-    mark: Mapping[str, Any], tower: int | None, *, need_towers: bool,
-) -> tuple[TowerChoice | None, dict[str, dict[str, Any]]]:  # fmt: skip
+    values: Mapping[str, Any], names: Mapping[str, BlobName], mark: Mapping[str, Any],
+    tower: int | None, *, need_towers: bool,
+) -> tuple[dict[str, Fate], dict[str, dict[str, Any]]]:  # fmt: skip
     if towers_of(names.values()) or (need_towers and "tower" not in mark):
-        named = {shown[path]: name for path, name in names.items()}
-        choice = choose_tower(named, tower or 0)
+        fates = choose_tower(names, tower or 0)
         norms = {
-            shown[path]: stored[path].load()
-            for path, name in names.items()
+            text: values[text].load()
+            for text, name in names.items()
             if name.is_norm and not name.momentum and name.tower is not None
-            and isinstance(stored[path], StoredArray) and stored[path].dtype.kind == "f"
+            and isinstance(values[text], StoredArray) and values[text].dtype.kind == "f"
         }  # fmt: skip
-        return choice, tower_distances(norms, named, choice)
+        return fates, tower_distances(norms, names, fates)
     if tower is not None and tower != mark.get("tower"):
         raise CheckpointError(
             f"has no towers, so no tower {tower} to take",
             remedy="Take it from the original Jigsaw model, or leave --tower out.",
         )
-    return None, {}
+    return {}, {}
 
 
 _BGR_AUTHORS = ("Caffe2", MARK)
@@ -445,8 +442,7 @@ def _recognise(
 
 
 def _check(model: Model, *, allow_missing: bool) -> None:
-    shapes = {name: model.shape(name) for name in model.names}
-    check_shapes(model.network, shapes, model.channels)
+    check_shapes(model.network, model.shapes, model.channels)
     missing = missing_blobs(model.network, model.names, folded=model.folded)
     present = {n.module for n in model.names.values() if n.is_norm and not n.momentum}
     parts = ("s", "b") if model.folded else ("s", "b", "rm", "riv")
@@ -454,9 +450,12 @@ def _check(model: Model, *, allow_missing: bool) -> None:
         text for module in sorted(present) for param in parts
         if (text := f"{module}_{param}") not in model.names and text not in missing
     ]  # fmt: skip
-    refuse_missing(missing, allow_missing=allow_missing)
+    if missing and not allow_missing:
+        raise CheckpointError(
+            f"{are(missing)} missing",
+            expected="a whole network",
+            remedy="Pass --allow-missing to go on without them.",
+        )
     model.missing = missing
     if missing:
-        model.warnings.append(
-            f"{model.path}: {len(missing)} blobs are missing, the first {missing[0]}"
-        )
+        model.warn(f"{len(missing)} blobs are missing, the first {missing[0]}")

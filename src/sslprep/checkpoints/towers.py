@@ -6,8 +6,8 @@ batch norms of its own. Taking tower N therefore takes the norms of N and whatev
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,39 +18,23 @@ from sslprep.checkpoints.names import BlobName
 from sslprep.errors import CheckpointError
 
 
-@dataclass(frozen=True, kw_only=True)
-class TowerChoice:
-    """Which blobs make the model of one tower.
-
-    Attributes:
-        tower: The tower taken.
-        towers: All towers in the file.
-        sources: New name to old name of every blob that stays, in the file's order.
-        fates: What becomes of every blob.
-    """
-
-    tower: int
-    towers: tuple[int, ...]
-    sources: dict[str, str]
-    fates: list[Fate]
-
-
 def towers_of(names: Iterable[BlobName]) -> tuple[int, ...]:
     """Return the numbers of the towers that names mention, ascending."""
     return tuple(sorted({name.tower for name in names if name.tower is not None}))
 
 
-def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> TowerChoice:
-    """Work out which blobs make the model of one tower, and under which names.
+def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fate]:
+    """Return what becomes of every blob in the model of one tower, in the file's order.
 
     Raises:
-        CheckpointError: No towers, no such tower, or two blobs with one name.
+        CheckpointError: No towers, or no such tower.
 
     Example:
         >>> from sslprep.checkpoints.names import parse_caffe2
         >>> texts = ["conv1_s0_w", "res_conv1_bn_s0_b", "res_conv1_bn_s1_b"]
-        >>> choose_tower({text: parse_caffe2(text) for text in texts}, 1).sources
-        {'conv1_w': 'conv1_s0_w', 'res_conv1_bn_b': 'res_conv1_bn_s1_b'}
+        >>> fates = choose_tower({text: parse_caffe2(text) for text in texts}, 1)
+        >>> [fate.became for fate in fates.values()]
+        ['conv1_w', None, 'res_conv1_bn_b']
     """
     towers = towers_of(names.values())
     if not towers:
@@ -65,43 +49,28 @@ def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> TowerChoice:
             f"has no tower {tower}",
             expected=f"--tower from {', '.join(map(str, towers))}",
         )
-    owners: dict[BlobName, set[int]] = {}
-    for name in names.values():
-        if name.tower is not None:
-            owners.setdefault(name.without_tower(), set()).add(name.tower)
-    sources: dict[str, str] = {}
-    fates = []
+    owners = Counter(
+        single for single, number in {(n.without_tower(), n.tower) for n in names.values()}
+        if number is not None
+    )  # fmt: skip
+    fates = {}
     for text, name in names.items():
-        fate = _fate(text, name, tower, owners, len(towers))
-        fates.append(fate)
-        if fate.became is not None:
-            if fate.became in sources:
-                raise CheckpointError(
-                    f"{sources[fate.became]} and {text} would both become {fate.became}",
-                    expected="one blob of each name",
-                    remedy="The file mixes two models; take the original.",
-                )
-            sources[fate.became] = text
-    return TowerChoice(tower=tower, towers=towers, sources=sources, fates=fates)
-
-
-def _fate(
-    text: str, name: BlobName, tower: int, owners: Mapping[BlobName, set[int]], count: int
-) -> Fate:
-    if name.tower is None:
-        return kept(text, text)
-    single = name.without_tower()
-    # What one tower alone has is shared by all of them; a trunk's norm never is, and where the
-    # others lack a part of it the file is damaged.
-    own_norm = count > 1 and name.is_norm and not name.layer.startswith(("fc", "pool", "pred"))
-    shared = len(owners[single]) == 1 and not own_norm
-    if name.tower == tower or shared:
-        return kept(text, str(single), "shared by the towers" if shared else f"tower {tower}")
-    return dropped(text, OTHER_TOWER)
+        # What one tower alone has is shared by all of them; a trunk's norm never is, and where
+        # the others lack a part of it the file is damaged.
+        own = name.is_norm and not name.layer.startswith(("fc", "pool", "pred"))
+        shared = owners[name.without_tower()] == 1 and not (own and len(towers) > 1)
+        reason = "shared by the towers" if shared else f"tower {tower}"
+        if name.tower is None:
+            fates[text] = kept(text, text)
+        elif shared or name.tower == tower:
+            fates[text] = kept(text, str(name.without_tower()), reason)
+        else:
+            fates[text] = dropped(text, OTHER_TOWER)
+    return fates
 
 
 def tower_distances(
-    arrays: Mapping[str, NDArray[Any]], names: Mapping[str, BlobName], choice: TowerChoice
+    arrays: Mapping[str, NDArray[Any]], names: Mapping[str, BlobName], fates: Mapping[str, Fate]
 ) -> dict[str, dict[str, Any]]:
     """Measure how far the batch norms of the other towers are from those of the chosen one.
 
@@ -109,22 +78,18 @@ def tower_distances(
         For each parameter (s, b, rm, riv) the largest absolute difference, the blob where it
         is, and the largest difference relative to the largest value of the chosen tower's blob.
     """
-    chosen = {new: old for new, old in choice.sources.items() if old != new}
+    chosen = {fate.became: arrays[text] for text, fate in fates.items() if text in arrays}
     found: dict[str, dict[str, Any]] = {}
-    for fate in choice.fates:
-        name = names[fate.blob]
-        ours = chosen.get(str(name.without_tower()), "")
-        if fate.reason != OTHER_TOWER or not {ours, fate.blob} <= arrays.keys():
+    for text, array in arrays.items():
+        base = chosen.get(str(names[text].without_tower()))
+        if fates[text].became is not None or base is None or base.shape != array.shape:
             continue
-        base = arrays[ours]
-        if base.shape != arrays[fate.blob].shape or not base.size:
-            continue
-        apart = float(np.abs(arrays[fate.blob] - base).max())
-        largest = float(np.abs(base).max())
+        apart = float(np.abs(array - base).max(initial=0))
+        largest = float(np.abs(base).max(initial=0))
         entry = found.setdefault(
-            name.param, {"largest_difference": -1.0, "blob": None, "relative": 0.0}
+            names[text].param, {"largest_difference": -1.0, "blob": None, "relative": 0.0}
         )
         entry["relative"] = max(entry["relative"], apart / largest if largest else 0.0)
         if apart > entry["largest_difference"]:
-            entry.update(largest_difference=apart, blob=fate.blob)
+            entry.update(largest_difference=apart, blob=text)
     return found

@@ -46,8 +46,7 @@ def network_facts(contents: Contents) -> dict[str, object]:
     """Return what the network is, or that it is unknown and what is supported."""
     try:
         model = find_model(contents)
-        shapes = {name: model.shape(name) for name in model.names}
-        check_shapes(model.network, shapes, model.channels)
+        check_shapes(model.network, model.shapes, model.channels)
     except CheckpointError as error:
         if error.problem.startswith("is "):
             return {"network": error.problem[3:], "supported": f"no; {error.expected}"}
@@ -56,11 +55,11 @@ def network_facts(contents: Contents) -> dict[str, object]:
     layout = model.encoder.layout
     if not model.caffe2 and layout is not None:
         facts["layout"] = f"{layout.name}, encoder under {model.encoder.prefix or 'the top level'}"
-    if model.choice is not None:
-        facts["towers"] = len(model.choice.towers)
+    if model.towers:
+        facts["towers"] = len(model.towers)
     facts["norms"] = _norms(model)
     heads = [
-        f"{text} {model.shape(text)}"
+        f"{text} {model.shapes[text]}"
         for text, name in model.names.items()
         if name.param == "w" and name.module not in model.network.modules and not name.momentum
     ]
@@ -74,9 +73,9 @@ def network_facts(contents: Contents) -> dict[str, object]:
     for fate_action, label in (("dropped", "left out"), ("unknown", "unknown arrays")):
         reasons: dict[Any, list[str]] = {}
         for fate in model.fates.values():
-            if fate.action == fate_action and fate.became not in model.names:
+            if fate.action == fate_action:
                 reasons.setdefault(fate.reason, []).append(fate.blob)
-        if reasons and not (model.choice is not None and fate_action == "dropped"):
+        if reasons and not (model.towers and fate_action == "dropped"):
             facts[label] = "; ".join(f"{len(b)} {why} ({b[0]})" for why, b in reasons.items())
     if missing := missing_blobs(model.network, model.names, folded=model.folded):
         facts["missing"] = names_text(missing)
@@ -86,18 +85,18 @@ def network_facts(contents: Contents) -> dict[str, object]:
 
 
 def _kind(model: Model) -> str:
-    network, choice = model.network, model.choice
-    if choice is not None and len(choice.towers) > 1:
-        return f"Jigsaw with {len(choice.towers)} towers"
-    if choice is not None:
-        return f"one tower (s{choice.towers[0]}) of a Jigsaw model"
+    network, towers = model.network, model.towers
+    if len(towers) > 1:
+        return f"Jigsaw with {len(towers)} towers"
+    if towers:
+        return f"one tower (s{towers[0]}) of a Jigsaw model"
     if network.colorization:
         return "colorization (conv1 takes one channel, L)"
     heads = [layer for layer in network.layers if layer.head and layer.op == "fc"]
     if len(heads) > 1:
         return f"linear classifiers behind {len(heads)} layers"
     if heads and f"{heads[0].name}_w" in model.names:
-        count = model.shape(f"{heads[0].name}_w")[0]
+        count = model.shapes[f"{heads[0].name}_w"][0]
         return f"classifier of {count:,} classes (supervised, or Jigsaw's)"
     return f"trunk for {model.channels}-channel images" if model.channels != 3 else (
         "trunk for three-channel images"
