@@ -14,10 +14,10 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -35,11 +35,10 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS}
 _TRIES = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class WrittenFile:
-    """One finished output: its name in the folder, size in bytes and SHA-256 (hex)."""
+class OutputRecord(msgspec.Struct, kw_only=True):
+    """One finished output: its plain file name in the folder, size and SHA-256 (hex)."""
 
-    name: str
+    file: str
     bytes: int
     sha256: str
 
@@ -89,7 +88,7 @@ class OutputSet:
         self.folder = folder
         self.names: list[str] = []
         self.manifests = list(manifests)
-        self.written: list[WrittenFile] = []
+        self.written: list[OutputRecord] = []
         self._overwrite = overwrite
         self._shared = frozenset(shared)
         names = list(names)
@@ -217,7 +216,7 @@ class OutputSet:
                 file.flush()
                 self._sync(file.fileno(), part)
             size, digest = part.stat().st_size, sha256_of(part)
-        self.written.append(WrittenFile(name=name, bytes=size, sha256=digest))
+        self.written.append(OutputRecord(file=name, bytes=size, sha256=digest))
 
     def save_bytes(self, name: str, data: bytes) -> None:
         """Write one whole file."""
@@ -239,7 +238,7 @@ class OutputSet:
         What is replaced is moved aside first, old manifests before all: between the two a folder
         has none, so it never claims to be complete when it is not. Ctrl-C waits.
         """
-        done = [file.name for file in self.written]
+        done = [record.file for record in self.written]
         ready = [name for name in done if name not in self.manifests]
         ready += [name for name in self.manifests if name in done]
         moved: list[str] = []

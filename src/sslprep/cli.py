@@ -228,7 +228,7 @@ def _value(word: Any, parameter: Parameter) -> Any:
     ]
     if parameter.form == "pairs":
         return dict(part.split("=", 1) if "=" in part else (part, "") for part in parts)
-    return tuple(from_text(part, parameter.item) for part in parts)
+    return tuple(from_text(part, parameter.hint) for part in parts)
 
 
 def _meant(word: str, known: Sequence[str]) -> str | None:

@@ -6,6 +6,7 @@ The parts stay on the exception as attributes, so that callers need not parse th
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Self
 
@@ -49,22 +50,13 @@ class SslprepError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only parts survive the trip from a worker process.
-        return (_rebuild, (type(self), self.problem, self.where, self.expected, self.remedy))
+        parts = {"where": self.where, "expected": self.expected, "remedy": self.remedy}
+        return functools.partial(type(self), self.problem, **parts), ()
 
     def at(self, where: str | Path) -> Self:
         """Return the same error with the file (or place) put before what it already names."""
         place = str(where) if self.where is None else f"{where}, {self.where}"
         return type(self)(self.problem, where=place, expected=self.expected, remedy=self.remedy)
-
-
-def _rebuild(
-    kind: type[SslprepError],
-    problem: str,
-    where: str | None,
-    expected: str | None,
-    remedy: str | None,
-) -> SslprepError:
-    return kind(problem, where=where, expected=expected, remedy=remedy)
 
 
 class AnnotationError(SslprepError):

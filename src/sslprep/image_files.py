@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-IMAGE_FORMATS = {
-    ".avif": "AVIF",
-    ".bmp": "BMP",
-    ".dib": "BMP",
-    ".gif": "GIF",
-    ".j2k": "JPEG2000",
-    ".jfif": "JPEG",
-    ".jp2": "JPEG2000",
-    ".jpe": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpg": "JPEG",
-    ".pbm": "PPM",
-    ".pgm": "PPM",
-    ".png": "PNG",
-    ".pnm": "PPM",
-    ".ppm": "PPM",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
+_SUFFIXES = {
+    "AVIF": ".avif",
+    "BMP": ".bmp .dib",
+    "GIF": ".gif",
+    "JPEG": ".jfif .jpe .jpeg .jpg",
+    "JPEG2000": ".j2k .jp2",
+    "PNG": ".png",
+    "PPM": ".pbm .pgm .pnm .ppm",
+    "TIFF": ".tif .tiff",
+    "WEBP": ".webp",
 }
+IMAGE_FORMATS = {suffix: name for name, words in _SUFFIXES.items() for suffix in words.split()}
 """Suffixes, lower case, and Pillow's name of the format that they promise."""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from sslprep import __version__
-from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
+from sslprep.atomic import MANIFEST_SUFFIX, OutputRecord, OutputSet
 from sslprep.errors import ManifestError, ParameterError, SslprepError
 from sslprep.input_files import reading, sha256_of
 from sslprep.parameters import command
@@ -34,14 +34,6 @@ class InputRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     bytes: int | None = None
     sha256: str | None = None
     files_used: int | None = None
-
-
-class OutputRecord(msgspec.Struct, kw_only=True):
-    """One output: plain file name beside the manifest, size and SHA-256 (hex)."""
-
-    file: str
-    bytes: int
-    sha256: str
 
 
 class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -161,13 +153,8 @@ def write(
         outputs: Names of the files that it describes; by default all written so far.
         more: The other fields of `Manifest`, as far as there is something to say.
     """
-    written = {file.name: file for file in out.written}
-    names = [
-        n for n in (written if outputs is None else outputs) if not n.endswith(MANIFEST_SUFFIX)
-    ]
-    described = [
-        OutputRecord(file=n, bytes=written[n].bytes, sha256=written[n].sha256) for n in names
-    ]
+    records = {record.file: record for record in out.written}
+    names = records if outputs is None else outputs
     record = Manifest(
         schema=SCHEMA,
         sslprep=__version__,
@@ -175,7 +162,7 @@ def write(
         command=command,
         parameters=dict(parameters),
         inputs=list(inputs),
-        outputs=described,
+        outputs=[records[name] for name in names if not name.endswith(MANIFEST_SUFFIX)],
         created=_source_date(),
         **{field: value for field, value in more.items() if value is not None},
     )
@@ -222,24 +209,12 @@ class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
-def walk(folder: Path, kind: str | None = None) -> Iterator[tuple[Path, Manifest]]:
-    """Yield every manifest under `folder` with its path, sorted; links to folders are not followed.
-
-    Args:
-        folder: The folder.
-        kind: Only manifests of this kind.
+def find(folder: Path) -> Iterator[Path]:
+    """Yield every manifest under `folder`, sorted; links to folders are not followed.
 
     Raises:
-        ManifestError: A folder or a manifest cannot be read.
+        ManifestError: A folder cannot be read.
     """
-    for path in find(folder):
-        found = read(path)
-        if kind is None or found.kind == kind:
-            yield path, found
-
-
-def find(folder: Path) -> Iterator[Path]:
-    """Yield the path of every manifest under `folder`, as `walk` does, without reading it."""
 
     def refuse(error: OSError) -> None:
         raise ManifestError(f"cannot read: {error.strerror}", where=error.filename) from error

@@ -69,19 +69,6 @@ class Parameter:
             return "list"
         return "pairs" if dict in origins else "value"
 
-    @property
-    def item(self) -> Any:
-        """What each part of a list or a pair is."""
-        kinds = [_bare(arm) for arm in _arms(self.hint)]
-        return next(
-            (
-                typing.get_args(kind)[-(typing.get_origin(kind) is dict)]
-                for kind in kinds
-                if typing.get_args(kind)
-            ),
-            str,
-        )
-
 
 _signature = functools.cache(inspect.signature)
 
@@ -157,12 +144,13 @@ def from_text(text: str, hint: Any) -> Any:
     """Read a word of the command line as the Python value that it looks like; `check` judges it.
 
     Example:
-        >>> from_text("1.5", int), from_text("x", float), from_text("7", str)
+        >>> from_text("1.5", tuple[int, ...]), from_text("x", float), from_text("7", str)
         (1.5, 'x', '7')
     """
-    kinds = {_bare(arm) for arm in _arms(hint)}
-    if type(None) in kinds and text.lower() == "none":
+    arms = [_bare(arm) for arm in _arms(hint)]
+    if type(None) in arms and text.lower() == "none":
         return None
+    kinds = {*arms, *(_bare(item) for arm in arms for item in typing.get_args(arm))}
     for kind in (int, float) if kinds & {int, float} else ():
         with contextlib.suppress(ValueError):
             return kind(text)

@@ -155,7 +155,7 @@ class Conversion:
             out.save_json(self._measured, {"largest_relative_difference": stages})
         out.commit()
         return ConversionResult(
-            written=tuple(self.output.with_name(file.name) for file in out.written),
+            written=tuple(self.output.with_name(record.file) for record in out.written),
             model=model.describe,
             blobs=counts,
             tensors=tensors,

@@ -320,5 +320,5 @@ def color_bins(
         bins=found,
         pixels=int(table.sum()),
         warnings=tuple(warnings),
-        written=tuple(folder / file.name for file in out.written),
+        written=tuple(folder / record.file for record in out.written),
     )

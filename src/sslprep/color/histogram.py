@@ -244,7 +244,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         )
         out.commit()
         state.remove()
-    written = tuple(output / file.name for file in out.written)
+    written = tuple(output / record.file for record in out.written)
     return _result(counts, warnings, resumed_after, written)
 
 

@@ -268,7 +268,7 @@ def evaluate_full(
             details={"title": made.title, "mean_ap": made.mean_ap},
         )
         out.commit()
-    return FullResult(map=made, written=tuple(output / file.name for file in out.written))
+    return FullResult(map=made, written=tuple(output / record.file for record in out.written))
 
 
 def _check_training(

@@ -259,7 +259,7 @@ def evaluate_lowshot(
         published=tuple(made.published),
         honest=tuple(made.honest),
         notes=tuple(made.notes),
-        written=tuple(output / file.name for file in out.written),
+        written=tuple(output / record.file for record in out.written),
     )
 
 

@@ -257,7 +257,7 @@ class SampleSet(OutputSet):
         for text in (*warnings, *skipping):
             logger.warning("%s", text)
         return SamplesWritten(
-            written=tuple(self.folder / file.name for file in self.written),
+            written=tuple(self.folder / record.file for record in self.written),
             manifests=tuple(self.folder / name for name in self.manifests),
             rows=classes.rows,
             classes=len(names),

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sslprep.atomic import OutputRecord
 from sslprep.drawing.numbers import count_text, counted, size_text
 from sslprep.drawing.svg import clean
 from sslprep.errors import ManifestError
-from sslprep.manifest import InputRecord, OutputRecord
+from sslprep.manifest import InputRecord
 from sslprep.report.blocks import Cell, Column, Entry, Lines, Table, cells, numbers, short
 from sslprep.report.collect import Artefact, Collection, note
 
