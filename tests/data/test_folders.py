@@ -58,7 +58,7 @@ def test_val_keeps_trains_ids_where_it_lacks_a_class(tree: Tree, tmp_path: Path)
 def test_class_of_val_that_train_lacks_is_an_error(tree: Tree, tmp_path: Path) -> None:
     source = tree("train/a/1.jpg", "val/a/1.jpg", "val/b/1.jpg")
     for partitions in (None, ("val",)):
-        with pytest.raises(DatasetError, match="1 class folders that train lacks: b"):
+        with pytest.raises(DatasetError, match="1 classes that train lacks: b"):
             write_folders(
                 data_source_dir=source, output_dir=tmp_path / "out", partitions=partitions
             )

@@ -176,7 +176,8 @@ def test_manifest_counts_images_by_class(voc: Voc, tmp_path: Path) -> None:
 def test_two_runs_into_one_folder_exclude_each_other(voc: Voc, tmp_path: Path) -> None:
     """Whatever their partitions are called: they share a class list."""
     source = voc(LISTS)
-    with PartitionSet(tmp_path / "out", ["test"]), pytest.raises(OutputError, match="another"):
+    options = {"output": tmp_path / "out", "overwrite": False}
+    with PartitionSet("x", options, ["test"]), pytest.raises(OutputError, match="another"):
         write_voc(source, tmp_path / "out", partitions=("train",))
     write_voc(source, tmp_path / "out", partitions=("train",))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.data.voc import parse_list, write_voc
+from sslprep.data.voc import read_list, write_voc
 from sslprep.errors import AnnotationError, DatasetError, ParameterError
 
 Voc = Callable[..., Path]
@@ -132,8 +132,9 @@ def test_malformed_line_is_named(voc: Voc, tmp_path: Path, text: str, line: int)
 
 
 @pytest.mark.parametrize("text", ["1 1\n\n2 -1", "1\t1\r\n2   -1\r\n", "\ufeff1 1\n2 -1\n1 1\n"])
-def test_reads_any_white_space(text: str) -> None:
-    assert parse_list(text.encode()) == {b"1": 1, b"2": 0}
+def test_reads_any_white_space(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cat_train.txt").write_bytes(text.encode())
+    assert read_list(tmp_path / "cat_train.txt") == {"1": 1, "2": 0}
 
 
 def test_class_in_one_split_only_is_an_error(voc: Voc, tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sslprep import manifest
 from sslprep.data.coco_labels import (
-    Category,
     Presence,
     align,
     read_categories,
@@ -21,13 +19,7 @@ from sslprep.errors import AnnotationError, DatasetError, ParameterError
 from sslprep.parameters import command
 from sslprep.partition import ClassRecord
 from sslprep.partition.images import Images, stored_prefix
-from sslprep.partition.write import (
-    Format,
-    NewPartition,
-    PartitionSet,
-    PartitionsWritten,
-    check_names,
-)
+from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
 
 PARTITIONS = ("train", "val", "minival", "valminusminival")
 
@@ -93,17 +85,6 @@ def _files(source: Path, year: str, annotations: Mapping[str, Path] | None) -> d
     return {name: source / f"instances_{name}{year}.json" for name in names}
 
 
-def _derive(whole: Presence, source: _Source) -> Presence:
-    """Return the rows of one partition out of those of its file."""
-    if source.ids_from is None:
-        return whole
-    ids = read_image_ids(source.ids_from)
-    try:
-        return select(whole, ids, inside=source.inside)
-    except AnnotationError as error:
-        raise error.at(source.ids_from) from error
-
-
 @command(renamed={"json_annotations_dir": "source", "output_dir": "output"})
 def write_coco(
     source: Path,
@@ -152,7 +133,6 @@ def write_coco(
         OutputError: The output exists, or cannot be written.
     """
     given = dict(locals())
-    check_names(partitions)
     files = _files(source, year, annotations)
     if unknown := [name for name in partitions or () if name not in files]:
         raise ParameterError(f"--partitions is {unknown[0]}", expected=" or ".join(files))
@@ -179,23 +159,29 @@ def write_coco(
                 expected=f"the folder of its images, such as {flag}{year}",
             )
         prefixes[name] = stored_prefix(folder, relative_to)
-    names = [own.name for own in sources]
-    with PartitionSet(output, names, format, multi_label=True, overwrite=overwrite) as out:
-        inputs = manifest.Inputs(hash_inputs=hash_inputs)
+    with PartitionSet("data coco", given, [*prefixes], multi_label=True) as out:
         leading = files.get("train")  # its order of the classes rules
         leading = leading if leading and leading.is_file() else None
         used = {s.name: [p for p in (s.file, s.ids_from, leading) if p] for s in sources}
         for path in dict.fromkeys(path for paths in used.values() for path in paths):
-            inputs.add_file(path)
-        classes: list[Category] = []
-        if leading and "train" not in wanted:
-            classes = read_categories(leading)
+            out.inputs.add_file(path)
+        classes = read_categories(leading) if leading and "train" not in wanted else []
         whole: dict[Path, Presence] = {}
         made = []
         for own in sources:
             if own.file not in whole:
                 whole[own.file] = read_presence(own.file, image_level=image_level)
-            part = _derive(whole[own.file], own)
+            part = whole[own.file]
+            if own.ids_from:
+                ids = read_image_ids(own.ids_from)
+                if unknown_ids := sorted(ids - part.rows.keys()):
+                    raise AnnotationError(
+                        f"{len(unknown_ids)} of its image ids, such as {unknown_ids[0]}, are not "
+                        f"in {own.file.name}",
+                        where=own.ids_from,
+                        expected=f"ids of images of {own.file.name}",
+                    )
+                part = select(part, ids, inside=own.inside)
             classes = classes or part.classes
             try:
                 labels = align(part, classes)
@@ -217,12 +203,5 @@ def write_coco(
                     warnings=[f"{own.file}: {uncounted}"] if uncounted else (),
                 )
             )
-        return out.write(
-            made,
-            classes=[ClassRecord(c.name, c.id) for c in classes],
-            command="data coco",
-            parameters=given,
-            inputs=inputs,
-            warnings=warnings,
-            root=relative_to,
-        )
+        records = [ClassRecord(c.name, c.id) for c in classes]
+        return out.write(made, classes=records, warnings=warnings, root=relative_to)

@@ -11,11 +11,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from operator import attrgetter, eq
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,37 +23,11 @@ from numpy.typing import NDArray
 
 from sslprep.errors import AnnotationError
 from sslprep.input_files import decode_json, read_text, reading
+from sslprep.partition import each_key_once
 
 _T = TypeVar("_T")
 _Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""What int64 holds. Annotations are many, so their ids are checked as an array."""
-
-
-class Annotation(msgspec.Struct, gc=False):
-    """One object in one image; box: left, top, width, height in pixels; area in square pixels."""
-
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    area: float
-    ignore: float | bool | None = 0
-
-
-class ImageLevel(msgspec.Struct, gc=False):
-    """An annotation of a whole image, or one whose box does not matter."""
-
-    image_id: int
-    category_id: int
-    ignore: float | bool | None = 0
-
-
-class Image(msgspec.Struct, gc=False):
-    """One image; width and height in pixels."""
-
-    id: _Id
-    file_name: str
-    width: float
-    height: float
+"""What int64 holds."""
 
 
 class ImageName(msgspec.Struct, gc=False):
@@ -63,6 +37,28 @@ class ImageName(msgspec.Struct, gc=False):
     file_name: str
 
 
+class Image(ImageName, gc=False):
+    """One image; width and height in pixels."""
+
+    width: float
+    height: float
+
+
+class ImageLevel(msgspec.Struct, gc=False, kw_only=True):
+    """An annotation of a whole image, or one whose box does not matter."""
+
+    image_id: _Id
+    category_id: _Id
+    ignore: float | bool | None = 0
+
+
+class Annotation(ImageLevel, gc=False, kw_only=True):
+    """One object in one image; box: left, top, width, height in pixels; area in square pixels."""
+
+    bbox: tuple[float, float, float, float]
+    area: float
+
+
 class Category(msgspec.Struct, frozen=True, gc=False):
     """One class."""
 
@@ -70,32 +66,30 @@ class Category(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
-class Instances(msgspec.Struct):
-    """A whole file."""
+class Categories(msgspec.Struct):
+    """A file of which only the classes matter."""
 
-    images: list[Image]
-    annotations: list[Annotation]
     categories: list[Category]
 
 
-class ImageLevelInstances(msgspec.Struct):
-    """A whole file of which the boxes do not matter."""
+class Images(msgspec.Struct):
+    """A file of which only the images matter."""
 
     images: list[ImageName]
-    annotations: list[ImageLevel]
-    categories: list[Category]
 
 
-class _Categories(msgspec.Struct):
-    categories: list[Category]
+class ImageLevelInstances(Categories):
+    """A whole file of which the boxes do not matter."""
+
+    images: Sequence[ImageName]
+    annotations: Sequence[ImageLevel]
 
 
-class _ImageId(msgspec.Struct, gc=False):
-    id: _Id
+class Instances(ImageLevelInstances):
+    """A whole file."""
 
-
-class _ImageIds(msgspec.Struct):
-    images: list[_ImageId]
+    images: Sequence[Image]
+    annotations: Sequence[Annotation]
 
 
 REASONS = ("ignore is set", "no width or height of the image", "no box left", "no area")
@@ -108,20 +102,20 @@ class Presence:
 
     Attributes:
         file_names: Distinct file names, sorted: the rows.
-        rows: The row of each image id; images of one file name share it.
         labels: `int32 (rows, classes)`, 1 or 0; columns in the order of the file's categories.
         classes: The categories.
+        rows: The row of each image id; images of one file name share it.
         annotations: How many annotations the file has.
         uncounted: How many of them do not count, by reason.
         lost: Classes with annotations of which none counts.
     """
 
     file_names: list[str]
-    rows: Mapping[int, int]
     labels: NDArray[np.int32]
     classes: list[Category]
+    rows: Mapping[int, int] = field(default_factory=dict)
     annotations: int = 0
-    uncounted: Mapping[str, int]
+    uncounted: Mapping[str, int] = field(default_factory=dict)
     lost: Sequence[str] = ()
 
     def warning(self) -> str | None:
@@ -141,14 +135,12 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
         path: The file.
         image_level: Count annotations whether or not they have a box.
     """
+    kind: type[ImageLevelInstances] = ImageLevelInstances if image_level else Instances
+    instances = _decode(path, kind)
     try:
-        if image_level:
-            found = presence(_decode(path, ImageLevelInstances))
-        else:
-            found = presence(_decode(path, Instances))
+        found = presence(instances)
     except AnnotationError as error:
-        known = error.where is not None and error.where.startswith(str(path))
-        raise error if known else error.at(path) from error
+        raise error.at(path) from error
     if found.annotations and found.annotations == sum(found.uncounted.values()):
         raise AnnotationError(
             found.warning() or "",
@@ -161,7 +153,7 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
 
 def read_categories(path: Path) -> list[Category]:
     """Read only the categories of a file."""
-    return _decode(path, _Categories).categories
+    return _decode(path, Categories).categories
 
 
 def read_image_ids(path: Path) -> set[int]:
@@ -169,7 +161,7 @@ def read_image_ids(path: Path) -> set[int]:
     with reading(path, AnnotationError), open(path, "rb") as file:
         start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start == b"{":
-        return {image.id for image in _decode(path, _ImageIds).images}
+        return {image.id for image in _decode(path, Images).images}
     if start == b"[":
         return set(_decode(path, list[int]))
     ids = set()
@@ -194,45 +186,25 @@ def _decode(path: Path, type_: type[_T]) -> _T:
     try:
         found = decode_json(data, type_, AnnotationError, path)
     except AnnotationError as error:
-        if re.match(r"got -?\d+\.0*$", error.problem):  # 1.0 is a whole number
-            found = decode_json(data, type_, AnnotationError, path, strict=False)
-        elif b"NaN" in data or b"Infinity" in data:
-            # Not JSON, but some programs write them. Where nobody reads them they do no harm.
-            plain = _NAN.sub(lambda m: m[0] if m[0][:1] == b'"' else b'["%s"]' % m[0], data)
-            try:
-                found = decode_json(plain, type_, AnnotationError, path)
-            except AnnotationError as second:
-                word = re.fullmatch(r'got \["(.*)"\]', second.problem)
-                problem = f"got {word[1]}" if word else second.problem
-                raise AnnotationError(
-                    problem, where=second.where, expected=second.expected
-                ) from second
-        else:
+        whole = re.match(r"got -?\d+\.0*$", error.problem)  # 1.0 is a whole number
+        if not whole and b"NaN" not in data and b"Infinity" not in data:
             raise
+        # Not JSON, but some programs write them. Where nobody reads them they do no harm.
+        plain = _NAN.sub(lambda m: m[0] if m[0][:1] == b'"' else b'["%s"]' % m[0], data)
+        try:
+            found = decode_json(plain, type_, AnnotationError, path, strict=False)
+        except AnnotationError as second:
+            problem = re.sub(r'^got \["(.*)"\]$', r"got \1", second.problem)
+            raise AnnotationError(problem, where=second.where, expected=second.expected) from second
     count = 2 * len(getattr(found, "annotations", ()))
     if len(data) < _SMALL or (count and data.count(b'_id"') > count):
-        _refuse_doubled_keys(data, path)
+        text = data.decode("utf-8-sig", errors="replace")
+        json.loads(text, object_pairs_hook=lambda pairs: each_key_once(pairs, path))
     return found
 
 
 _SMALL = 8_000_000
 """Bytes up to which each key is looked at; of larger files only the ids are counted first."""
-
-
-def _refuse_doubled_keys(data: bytes, path: Path) -> None:
-    """Refuse an object with one key twice: every parser takes the last and drops the other."""
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(items)
-        if len(result) < len(items):
-            key = next(key for key, count in Counter(k for k, _ in items).items() if count > 1)
-            about = ", ".join(f"{k} {v!r:.40}" for k, v in items if k == "id") or "the file itself"
-            raise AnnotationError(
-                f"an object has {key!r} twice ({about})", where=path, expected="each key once"
-            )
-        return result
-
-    json.loads(data.decode("utf-8-sig", errors="replace"), object_pairs_hook=pairs)
 
 
 def valid_boxes(
@@ -263,30 +235,30 @@ def valid_boxes(
     return valid
 
 
-def presence(instances: Instances | ImageLevelInstances) -> Presence:
+def presence(instances: ImageLevelInstances) -> Presence:
     """Build the label matrix of a decoded annotation file."""
     images, categories = instances.images, instances.categories
-    _check_categories(categories)
+    ids, columns = [image.id for image in images], [category.id for category in categories]
+    _refuse_twice("categories", "id", columns)
+    _refuse_twice("categories", "name", [category.name for category in categories])
+    if not categories:
+        raise AnnotationError("is empty", where="$.categories", expected="the classes")
     _check_file_names(images)
+    _refuse_twice("images", "id", ids)
     file_names = sorted({image.file_name for image in images})
     row_of_name = {name: row for row, name in enumerate(file_names)}
-    rows = {image.id: row_of_name[image.file_name] for image in images}
-    if len(rows) < len(images):
-        raise _duplicate("images", [image.id for image in images])
-    place = {id_: at for at, id_ in enumerate(rows)}
-    image_at = _positions(instances.annotations, "image_id", place)
-    columns = {category.id: at for at, category in enumerate(categories)}
+    rows = [row_of_name[image.file_name] for image in images]
+    image_at = _positions(instances.annotations, "image_id", ids)
     column = _positions(instances.annotations, "category_id", columns)
     reasons = _reasons(instances, image_at)
     valid = reasons < 0
     labels = np.zeros((len(file_names), len(categories)), dtype=np.int32)
-    row_at = np.fromiter(rows.values(), np.intp, len(images))
-    labels[row_at[image_at[valid]], column[valid]] = 1
+    labels[np.array(rows, np.intp)[image_at[valid]], column[valid]] = 1
     before, after = (np.bincount(c, minlength=len(categories)) for c in (column, column[valid]))
     why = Counter(reasons[~valid].tolist())
     return Presence(
         file_names=file_names,
-        rows=rows,
+        rows=dict(zip(ids, rows, strict=True)),
         labels=labels,
         classes=categories,
         annotations=len(valid),
@@ -295,9 +267,7 @@ def presence(instances: Instances | ImageLevelInstances) -> Presence:
     )
 
 
-def _reasons(
-    instances: Instances | ImageLevelInstances, image_at: NDArray[np.intp]
-) -> NDArray[np.int64]:
+def _reasons(instances: ImageLevelInstances, image_at: NDArray[np.intp]) -> NDArray[np.int64]:
     """Return for each annotation the place of its reason in `REASONS`; -1: it counts."""
     found, count = instances.annotations, len(instances.annotations)
     flags = map(attrgetter("ignore"), found)
@@ -313,54 +283,35 @@ def _reasons(
 
 
 def _positions(
-    annotations: Sequence[Annotation | ImageLevel], field: str, places: Mapping[int, int]
+    annotations: Sequence[ImageLevel], field: str, ids: Sequence[int]
 ) -> NDArray[np.intp]:
-    """Return the place of the image or category that each annotation names."""
-    ids = map(attrgetter(field), annotations)
-    try:
-        if min(places, default=0) >= 0 and max(places, default=0) < _TABLE:
-            table = np.full(_TABLE + 1, -1)
-            table[[*places]] = [*places.values()]
-            wanted = np.fromiter(ids, np.int64, len(annotations))
-            at = table[np.clip(wanted, -1, _TABLE)]
-            if at.min(initial=0) >= 0:
-                return at
-            ids = iter(wanted.tolist())
-        return np.fromiter(map(places.__getitem__, ids), np.intp, len(annotations))
-    except (ValueError, KeyError, OverflowError) as error:
-        every = (getattr(annotation, field) for annotation in annotations)
-        first, id_ = next((at, id_) for at, id_ in enumerate(every) if id_ not in places)
-        listed = "images" if field == "image_id" else "categories"
+    """Return the place in `ids` of the image or category that each annotation names."""
+    wanted = np.fromiter(map(attrgetter(field), annotations), np.int64, len(annotations))
+    listed = np.array(ids, np.int64)
+    order = np.argsort(listed)
+    found = np.searchsorted(listed, wanted, sorter=order)
+    known = found < len(ids)
+    known[known] = listed[order[found[known]]] == wanted[known]
+    if not known.all():
+        first = int(np.argmin(known))
         raise AnnotationError(
-            f"{id_} is not among the file's {listed}", where=f"$.annotations[{first}].{field}"
-        ) from error
+            f"{wanted[first]} is not among the file's "
+            + ("images" if field == "image_id" else "categories"),
+            where=f"$.annotations[{first}].{field}",
+        )
+    return order[found]
 
 
-_TABLE = 1 << 20
-"""Ids below this, as COCO's are, are looked up in a table: five times faster than a dict."""
+def _refuse_twice(listed: str, field: str, values: Sequence[int | str]) -> None:
+    if len(set(values)) < len(values):
+        seen: set[int | str] = set()
+        at = next(at for at, v in enumerate(values) if v in seen or seen.add(v))  # type: ignore[func-returns-value]
+        raise AnnotationError(
+            f"the {field} {values[at]} occurs a second time", where=f"$.{listed}[{at}].{field}"
+        )
 
 
-def _check_categories(categories: Sequence[Category]) -> None:
-    if len({c.id for c in categories}) < len(categories):
-        raise _duplicate("categories", [c.id for c in categories])
-    seen: set[str] = set()
-    for at, category in enumerate(categories):
-        if category.name in seen:
-            raise AnnotationError(
-                f"a second category called {category.name}", where=f"$.categories[{at}].name"
-            )
-        seen.add(category.name)
-    if not categories:
-        raise AnnotationError("is empty", where="$.categories", expected="the classes")
-
-
-def _duplicate(field: str, ids: list[int]) -> AnnotationError:
-    seen: set[int] = set()
-    at = next(at for at, id_ in enumerate(ids) if id_ in seen or seen.add(id_))  # type: ignore[func-returns-value]
-    return AnnotationError(f"the id {ids[at]} occurs a second time", where=f"$.{field}[{at}].id")
-
-
-def _check_file_names(images: Sequence[Image | ImageName]) -> None:
+def _check_file_names(images: Sequence[ImageName]) -> None:
     """Refuse names that lead out of the image folder; every other one is the user's business."""
     for at, image in enumerate(images):
         name = image.file_name
@@ -374,22 +325,13 @@ def _check_file_names(images: Sequence[Image | ImageName]) -> None:
 
 def select(found: Presence, ids: set[int], *, inside: bool) -> Presence:
     """Keep the rows of the images in `ids` (or, with `inside=False`, all other rows)."""
-    unknown = sorted(ids - found.rows.keys())
-    if unknown:
-        raise AnnotationError(
-            f"{len(unknown)} of its image ids, such as {unknown[0]}, are not in val2014",
-            expected="ids of images of instances_val2014.json",
-        )
     wanted = np.zeros(len(found.file_names), dtype=np.bool_)
     wanted[[found.rows[id_] for id_ in ids]] = True
-    keep = np.flatnonzero(wanted == inside).tolist()
-    moved = {row: new for new, row in enumerate(keep)}
+    keep = np.flatnonzero(wanted == inside)
     return Presence(
-        file_names=[found.file_names[row] for row in keep],
-        rows={id_: moved[row] for id_, row in found.rows.items() if row in moved},
+        file_names=[found.file_names[row] for row in keep.tolist()],
         labels=found.labels[keep],
         classes=found.classes,
-        uncounted={},
     )
 
 

@@ -6,17 +6,16 @@ them), also for val: a label means the same class in every partition and on ever
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from sslprep import console, manifest
+from sslprep import console
 from sslprep.data.class_folders import (
     list_folders,
     list_images,
@@ -28,51 +27,40 @@ from sslprep.data.image_lists import partition_of, read_list, read_rows
 from sslprep.data.val_labels import find_file, read_val_labels
 from sslprep.errors import AnnotationError, DatasetError, ParameterError
 from sslprep.parameters import Fraction, NotNegative, command
-from sslprep.partition import ClassRecord
+from sslprep.partition import ClassRecord, Labels
 from sslprep.partition.images import Images, stored_prefix
-from sslprep.partition.write import (
-    Format,
-    NewPartition,
-    PartitionSet,
-    PartitionsWritten,
-    check_names,
-)
+from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Contents:
     """What one partition consists of: images by class, in the order of the ids.
 
-    They are in `root` (`None`: their paths are whole), where the class may be a folder. `inputs`
-    maps folders to the number of files used, and files to `None`.
+    They are in `root`, where the class may be a folder (`nested`). `sources` maps folders to the
+    number of files used, and files to `None`.
     """
 
     groups: Mapping[str, Sequence[str]]
-    root: Path | None
-    inputs: Mapping[Path, int | None]
-    nested: bool = True
+    root: Path
+    sources: Mapping[Path, int | None]
+    nested: bool = False
     skipped: int = 0
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
 
     def images(self, relative_to: Path | None) -> Images:
         """Return the paths as they are stored."""
-        if self.root is None and relative_to is not None:
-            above = os.path.join(os.path.abspath(relative_to), "")
-            odd = [n for names in self.groups.values() for n in names if not n.startswith(above)]
-            if odd:
-                raise DatasetError(
-                    f"is not under {above}", where=odd[0], expected="all images under --relative-to"
-                )
-            return Images(("", [n[len(above) :] for n in g]) for g in self.groups.values())
-        prefix = "" if self.root is None else stored_prefix(self.root, relative_to)
-        if not self.nested:
-            return Images((prefix, names) for names in self.groups.values())
-        return Images((f"{prefix}{name}/", names) for name, names in self.groups.items())
+        prefix = stored_prefix(self.root, relative_to)
+        return Images(
+            (f"{prefix}{name}/" if self.nested else prefix, names)
+            for name, names in self.groups.items()
+        )
 
-    def labels(self, ids: Mapping[str, int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Return the class ids, `int64 (images,)`."""
-        own = np.array([ids[name] for name in self.groups], dtype=np.int64)
-        return np.repeat(own, [len(names) for names in self.groups.values()])
+    def labels(self, ids: Mapping[str, int]) -> Labels:
+        """Return the class ids, `int64 (images,)`; where there are none, no columns."""
+        counts = [len(names) for names in self.groups.values()]
+        if not ids:
+            return np.empty((sum(counts), 0), np.int32)
+        return np.repeat(np.array([ids[name] for name in self.groups], np.int64), counts)
 
     def keys(self) -> Images:
         """Return the names of the images in targets.json: `class/file`, or the path of a list."""
@@ -87,21 +75,30 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
 
 
+def _compare(
+    where: Path, own: Collection[str], known: Collection[str], classes: Collection[str]
+) -> list[str]:
+    """Refuse classes that train does not have; say which of `classes` are not there."""
+    if unknown := sorted(set(own) - set(known)):
+        raise DatasetError(
+            f"has {len(unknown)} classes that train lacks: {_some(unknown)}",
+            where=where,
+            expected="the class folders of train",
+        )
+    there = set(own)
+    absent = [name for name in classes if name not in there]
+    return [f"{where} lacks {len(absent)} classes of train: {_some(absent)}"] if absent else []
+
+
 def read_tree(
     folder: Path, classes: Sequence[str], known: Sequence[str], *, recursive: bool
 ) -> _Contents:
     """Read `<folder>/<class>/<images>` of `classes`; `known` are all class folders of train."""
     own, skipped = list_folders(folder)
-    unknown = sorted(set(own) - set(known))
-    if unknown:
-        raise DatasetError(
-            f"has {len(unknown)} class folders that train lacks: {_some(unknown)}",
-            where=folder,
-            expected="the class folders of train",
-        )
+    warnings = _compare(folder, own, known, classes)
+    there = set(own)
     groups: dict[str, list[str]] = {}
     left_out = 0
-    there = set(own)
     with console.progress(len(own), "folders") as advance:
         for name in classes:
             if name in there:
@@ -120,11 +117,8 @@ def read_tree(
             "folders --recursive, the official Places lists --list, images without classes "
             "--unlabelled.",
         )
-    warnings = []
     if empty:
         warnings.append(f"{folder}: {len(empty)} class folders hold no image: {_some(empty)}")
-    if absent := [name for name in classes if name not in there]:
-        warnings.append(f"{folder} lacks {len(absent)} classes of train: {_some(absent)}")
     if left_out:
         warnings.append(
             f"{folder}: {left_out:,} images in sub-folders of class folders were left out; "
@@ -133,15 +127,16 @@ def read_tree(
     return _Contents(
         groups=groups,
         root=folder,
-        inputs={folder: sum(map(len, groups.values()))},
+        sources={folder: sum(map(len, groups.values()))},
+        nested=True,
         skipped=skipped,
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
 
 
 def read_flat(
     folder: Path, ground_truth: Path, classes: Sequence[str]
-) -> tuple[list[ClassRecord], _Contents]:
+) -> tuple[dict[str, int], _Contents]:
     """Read images directly in a folder, with their classes from a ground-truth file."""
     found = list_images(folder)
     if not found.images:
@@ -160,55 +155,37 @@ def read_flat(
             where=ground_truth,
         )
     names = sorted({name for name in of_image.values() if name}, key=natural if numbers else None)
-    unknown = sorted(set(names) - set(classes)) if classes else []
-    if unknown:
-        raise DatasetError(
-            f"names {len(unknown)} classes that train lacks: {_some(unknown)}",
-            where=ground_truth,
-            expected="the class folders of train",
-        )
-    groups: dict[str, list[str]] = {name: [] for name in classes or names}
-    for image, label in of_image.items():
-        groups[label or ""].append(image)
-    warnings = []
+    warnings = _compare(ground_truth, names, classes or names, classes)
     if len(labels) > len(found.images):
         warnings.append(
             f"{ground_truth} names {len(labels):,} images, {folder} has {len(found.images):,}"
         )
-    if absent := [name for name, images in groups.items() if not images]:
-        warnings.append(f"{folder} lacks {len(absent)} classes of train: {_some(absent)}")
+    groups: dict[str, list[str]] = {name: [] for name in classes or names}
+    for image, label in of_image.items():
+        groups[label or ""].append(image)
     contents = _Contents(
         groups=groups,
         root=folder,
-        inputs={folder: len(found.images), ground_truth: None},
-        nested=False,
+        sources={folder: len(found.images), ground_truth: None},
         skipped=found.skipped,
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
-    return [ClassRecord(n, int(n) if numbers else at) for at, n in enumerate(groups)], contents
+    return {n: int(n) if numbers else at for at, n in enumerate(groups)}, contents
 
 
 def read_lists(
     source: Path, files: Mapping[str, Path]
-) -> tuple[list[ClassRecord], dict[str, _Contents]]:
+) -> tuple[dict[str, int], dict[str, _Contents]]:
     """Read lists: the classes (train's, where its list is given), and the partitions."""
-    classes: list[ClassRecord] = []
+    ids: dict[str, int] = {}
     made = {}
     for name in sorted(files, key=lambda name: (name != "train", name)):
         path = files[name]
-        own, listed = read_list(path, source, classes)
-        there = {record.name for record in own}
-        absent = [record.name for record in classes if record.name not in there]
-        note = f"{path} lacks {len(absent)} classes of train: {_some(absent)}"
-        made[name] = _Contents(
-            groups=listed.groups,
-            root=None if listed.absolute else source / listed.below,
-            inputs={path: None},
-            nested=False,
-            warnings=(note,) if absent else (),
-        )
-        classes = classes or own
-    return classes, made
+        own, groups, root = read_list(path, source, ids)
+        warnings = _compare(path, groups, own, ids)
+        made[name] = _Contents(groups=groups, root=root, sources={path: None}, warnings=warnings)
+        ids = ids or own
+    return ids, made
 
 
 def name_lists(files: Sequence[Path], wanted: Sequence[str] | None) -> dict[str, Path]:
@@ -240,11 +217,11 @@ def read_folders(
     order: str,
     recursive: bool,
     val_labels: Path | None,
-) -> tuple[list[ClassRecord], dict[str, _Contents]]:
+) -> tuple[dict[str, int], dict[str, _Contents]]:
     """Read the folders of all partitions: the classes, which are train's, and the partitions."""
-    missing = [name for name, folder in folders.items() if not folder.is_dir()]
+    present = [name for name, folder in folders.items() if folder.is_dir()]
+    missing = [name for name in folders if name not in present]
     if missing:
-        present = [name for name, folder in folders.items() if folder.is_dir()]
         here = sorted(p.name for p in source.iterdir() if p.is_dir()) if source.is_dir() else []
         like = [n for n in here if n[:3].lower() == missing[0][:3].lower()]
         remedy = f"Pass --partitions {present[0]} to write only that." if present else None
@@ -259,56 +236,62 @@ def read_folders(
             remedy=remedy,
         )
     train = folders.get("train", source / "train")
-    flat = [] if val_labels is None else [name for name in folders if name == "val"]
-    warnings: list[str] = []
-    others = [folder for name, folder in folders.items() if name not in flat]
-    leading = train if train.is_dir() else next(iter(others), None)
+    flat = "val" if val_labels else None
+    trees = [folder for name, folder in folders.items() if name != flat]
+    leading = train if train.is_dir() else next(iter(trees), None)
     known = list_folders(leading)[0] if leading else []
+    warnings: list[str] = []
     if leading != train:
-        whose = "val's" if flat or "val" in folders else "their"
+        whose = "val's" if "val" in folders else "their"
         warnings.append(f"{source} has no train, so the class ids number {whose} own classes")
-    classes = read_classes(classes_file, known) if classes_file else known
-    if order == "natural" and not classes_file:
+    classes = known
+    if classes_file:
+        classes = read_classes(classes_file, known)
+        if left := len(known) - len(classes):
+            warnings.append(f"{left} class folders are not in {classes_file}")
+    elif order == "natural":
         classes = sorted(known, key=natural)
-    elif not classes_file and (note := warn_of_order(known)):
+    elif note := warn_of_order(known):
         warnings.append(note)
-    if len(classes) < len(known):
-        warnings.append(f"{len(known) - len(classes)} class folders are not in {classes_file}")
-    records = [ClassRecord(name, at) for at, name in enumerate(classes)]
+    ids = {name: at for at, name in enumerate(classes)}
     made: dict[str, _Contents] = {}
     for name, folder in folders.items():
-        if name in flat and val_labels:
+        if name == flat and val_labels:
             own, contents = read_flat(folder, val_labels, classes)
-            records = records or own
+            ids = ids or own
         else:
             contents = read_tree(folder, classes, known, recursive=recursive)
-        made[name] = replace(contents, warnings=(*warnings, *contents.warnings))
+        made[name] = replace(contents, warnings=[*warnings, *contents.warnings])
         warnings = []
-    return records, made
+    return ids, made
 
 
 def keep_listed(contents: _Contents, path: Path) -> _Contents:
     """Keep the images that a list names, by `class/file` or by bare file name."""
+
+    def end(image: str, parts: int) -> str:
+        return "/".join(image.strip("/").split("/")[-parts:])
+
     wanted: dict[str, int] = {}
     for number, image, _ in read_rows(path):
-        name = image.strip("/").rpartition("/")[2]
-        if name in wanted:
-            raise AnnotationError(f"{name} is listed twice", where=f"{path}, line {number}")
-        wanted[name] = number
-    groups = {
-        c: [n for n in names if n.rpartition("/")[2] in wanted]
-        for c, names in contents.groups.items()
-    }
-    taken = Counter(name.rpartition("/")[2] for names in groups.values() for name in names)
-    if missing := [name for name in wanted if name not in taken]:
+        if wanted.setdefault(end(image, 2), number) != number:
+            raise AnnotationError(f"{image} is listed twice", where=f"{path}, line {number}")
+    groups: dict[str, list[str]] = {name: [] for name in contents.groups}
+    taken: Counter[str] = Counter()
+    for name, images in contents.groups.items():
+        for image in images:
+            if found := {end(f"{name}/{image}", 2), end(image, 1)} & wanted.keys():
+                groups[name].append(image)
+                taken.update(found)
+    if missing := [image for image in wanted if image not in taken]:
         raise AnnotationError(
             f"names {len(missing):,} images that are not in {contents.root}, such as {missing[0]}",
             where=path,
             expected=f"names among its {len(contents.keys()):,} images",
         )
-    if twice := [name for name, count in taken.items() if count > 1]:
+    if twice := [image for image, count in taken.items() if count > 1]:
         raise AnnotationError(f"{twice[0]} is a file of several classes", where=path)
-    return replace(contents, groups=groups, inputs={**contents.inputs, path: None})
+    return replace(contents, groups=groups, sources={**contents.sources, path: None})
 
 
 def split_off(contents: _Contents, fraction: float, seed: int) -> dict[str, _Contents]:
@@ -334,11 +317,11 @@ def name_folders(source: Path, partitions: Sequence[str] | None) -> dict[str, Pa
     """Return the folder of each partition: `train,val`, or `train=training,val=valid`."""
     pairs = [text.partition("=") for text in partitions or ("train", "val")]
     names = [name.strip() for name, _, _ in pairs]
-    check_names(names)
     for name in names:
-        if not re.fullmatch(r"\w[\w.-]*", name):
+        if not re.fullmatch(r"\w[\w.-]*", name) or names.count(name) > 1:
             raise ParameterError(
-                f"--partitions names {name!r}", expected="names such as train,val or val=valid"
+                f"--partitions names {name!r}" + " twice" * (names.count(name) > 1),
+                expected="names such as train,val or val=valid",
             )
     return {
         name: source / (folder or name) for name, (_, _, folder) in zip(names, pairs, strict=True)
@@ -364,7 +347,6 @@ def write_folders(
     format: tuple[Format, ...] = ("npy",),
     relative_to: Path | None = None,
     overwrite: bool = False,
-    hash_inputs: bool = False,
 ) -> PartitionsWritten:
     """Write image and label files of ImageNet, Places or any other set of class folders.
 
@@ -392,7 +374,6 @@ def write_folders(
         format: Further formats of the partitions beside npy.
         relative_to: Store image paths relative to this folder.
         overwrite: Replace existing output files.
-        hash_inputs: Record the SHA-256 of label files and lists above 1 GB too.
 
     Returns:
         What was written, with counts by partition.
@@ -404,18 +385,14 @@ def write_folders(
         OutputError: The output exists, or cannot be written.
     """
     given = dict(locals())
-    _check_choices(
-        {"--list": list, "--val-labels": val_labels},
-        {"--list": list, "--classes": classes},
-        {"--list": list, "--subset": subset},
-        {"--val-fraction": val_fraction, "--val-labels": val_labels},
-        {"--unlabelled": unlabelled, "--list": list},
-        {"--unlabelled": unlabelled, "--val-labels": val_labels},
-        {"--unlabelled": unlabelled, "--classes": classes},
-        {"--unlabelled": unlabelled, "--val-fraction": val_fraction},
-        {"--unlabelled": unlabelled, "--json": generate_json},
-    )
-    lists = name_lists(list or (), partitions) if list else {}
+    for flag, others in _EXCLUDED.items():
+        for other in others if given[flag] else ():
+            if given[other]:
+                first, second = (f"--{name.replace('_', '-')}" for name in (flag, other))
+                raise ParameterError(
+                    f"{first} and {second} exclude each other", expected="one of them"
+                )
+    lists = name_lists(list, partitions) if list else {}
     if partitions is None and (unlabelled or val_fraction):
         partitions = ("train",) if (source / "train").is_dir() else ("train=.",)
     folders = name_folders(source, partitions)
@@ -429,20 +406,17 @@ def write_folders(
     if subset and "train" not in folders:
         raise ParameterError("--subset is given, and --partitions leaves train out")
     truth = find_file(val_labels) if val_labels else None
-    names = [*(lists or folders), *(["val"] if val_fraction else [])]
-    with PartitionSet(
-        output, names, format, targets=generate_json, labelled=not unlabelled, overwrite=overwrite
-    ) as out:
-        inputs = manifest.Inputs(hash_inputs=hash_inputs)
+    names = [*(lists or folders), *["val"] * bool(val_fraction)]
+    with PartitionSet("data folders", given, names, labelled=not unlabelled) as out:
         for path in [*lists.values(), *(p for p in (truth, subset, classes) if p)]:
-            inputs.add_file(path)
-        records: Sequence[ClassRecord] = ()
+            out.inputs.add_file(path)
+        ids: dict[str, int] = {}
         if lists:
-            records, found = read_lists(source, lists)
+            ids, found = read_lists(source, lists)
         elif unlabelled:
             found = {name: _read_unlabelled(folder) for name, folder in folders.items()}
         else:
-            records, found = read_folders(
+            ids, found = read_folders(
                 folders,
                 source,
                 classes_file=classes,
@@ -454,49 +428,40 @@ def write_folders(
             found["train"] = keep_listed(found["train"], subset)
         if val_fraction:
             found = split_off(found["train"], val_fraction, seed)
-        ids = {record.name: record.id for record in records}
         made = []
         for name, contents in found.items():
-            for path, used in contents.inputs.items():
+            for path, used in contents.sources.items():
                 if used is not None:
-                    inputs.add_folder(path, used)
+                    out.inputs.add_folder(path, used)
             made.append(
                 NewPartition(
                     name=name,
                     source_split=name,
                     images=contents.images(relative_to),
-                    labels=None if unlabelled else contents.labels(ids),
-                    keys=contents.keys() if generate_json else (),
-                    sources=[*contents.inputs, *([classes] if classes else [])],
+                    labels=contents.labels(ids),
+                    keys=contents.keys(),
+                    sources=[*contents.sources, *([classes] if classes else [])],
                     details={"dataset": source.absolute().name},
                     counts={"skipped": contents.skipped},
                     warnings=contents.warnings,
                 )
             )
-        return out.write(
-            made,
-            classes=records,
-            command="data folders",
-            parameters=given,
-            inputs=inputs,
-            root=relative_to,
-        )
+        records = [ClassRecord(name, id_) for name, id_ in ids.items()]
+        return out.write(made, classes=records, root=relative_to)
+
+
+_EXCLUDED = {
+    "list": ("val_labels", "classes", "subset", "unlabelled", "val_fraction"),
+    "unlabelled": ("val_labels", "classes", "val_fraction", "generate_json"),
+    "val_fraction": ("val_labels",),
+}
+"""Flags, and those that each of them excludes."""
 
 
 def _read_unlabelled(folder: Path) -> _Contents:
     """Read all images of a folder and the folders below it."""
     found = list_images(folder, recursive=True)
+    count = len(found.images)
     return _Contents(
-        groups={"": found.images},
-        root=folder,
-        inputs={folder: len(found.images)},
-        nested=False,
-        skipped=found.skipped,
+        groups={"": found.images}, root=folder, sources={folder: count}, skipped=found.skipped
     )
-
-
-def _check_choices(*pairs: Mapping[str, object]) -> None:
-    for pair in pairs:
-        if all(pair.values()):
-            first, second = pair
-            raise ParameterError(f"{first} and {second} exclude each other", expected="one of them")

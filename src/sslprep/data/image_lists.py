@@ -6,15 +6,13 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import read_text
-from sslprep.partition import ClassRecord
 
 _HEADERS = {"file", "filename", "file_name", "filepath", "path", "image", "image_name", "image_id"}
 _HEADERS |= {"imageid", "img", "id", "name"}
@@ -92,18 +90,9 @@ def partition_of(path: Path) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ListedImages:
-    """What one list says: images by class, each class sorted, and where the paths start."""
-
-    groups: dict[str, list[str]]
-    absolute: bool = False
-    below: str = ""
-
-
 def read_list(
-    path: Path, source: Path, known: Sequence[ClassRecord]
-) -> tuple[list[ClassRecord], ListedImages]:
+    path: Path, source: Path, known: Mapping[str, int]
+) -> tuple[dict[str, int], dict[str, list[str]], Path]:
     """Read a list of images; the classes follow from it, or are `known` from train's list.
 
     Numbers are class ids: a class is called as its folder is, or, where the paths have none,
@@ -111,7 +100,8 @@ def read_list(
     class is the folder, or what stands before the first `_` of a bare file name.
 
     Returns:
-        Classes in order of their ids, and their images.
+        Class -> id, in order of the ids; class -> images, sorted; and the folder that they are
+        in: the source, one of a split in it, or the one around all images of absolute paths.
     """
     images, labels = [], []
     same: dict[str | None, str | None] = {}  # a million labels are few different ones
@@ -134,42 +124,50 @@ def read_list(
     else:
         images = [image.strip("/") for image in images]
     with_folder = all("/" in image for image in images)
-    numbered = kinds[labels[0]]
-    if numbered and with_folder:
-        names = _folder_names(path, labels, images, absolute=absolute)
-        ids = dict(zip(names, map(int, filter(None, labels)), strict=True))
-    elif numbered:
-        called = {record.id: record.name for record in known}
-        names = [called.get(int(label or 0), str(int(label or 0))) for label in labels]
-        ids = dict(zip(names, map(int, filter(None, labels)), strict=True))
-    else:
-        names = []
-        for at, (name, label) in enumerate(zip(images, labels, strict=True)):
-            folder = name.rpartition("/")[0] if with_folder else name.partition("_")[0]
-            if label is None and (not is_image_name(name) or folder == name):
-                raise _bad_row(path, at)
-            names.append(label or folder)
-        ids = {r.name: r.id for r in known} or {n: at for at, n in enumerate(sorted({*names}))}
-    if not with_folder and labels[0] is None:
-        images = [f"{name}/{image}" for name, image in zip(names, images, strict=True)]
-    given = {record.name: record.id for record in known} or ids
-    odd = sorted(name for name in set(names) if name not in given or given[name] != ids.get(name))
-    if odd:
+    groups: dict[str, list[str]] = {}
+    ids: dict[str, int] = {}
+    name_of = {} if with_folder else {id_: name for name, id_ in known.items()}
+    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = image.rpartition("/")[0]
+        name = folder.rpartition("/")[2] if absolute else folder
+        if kinds[label]:
+            id_ = int(label or 0)
+            name = name if with_folder else name_of.get(id_, str(id_))
+            before, other = ids.setdefault(name, id_), name_of.setdefault(id_, name)
+            if before != id_ or other != name:
+                raise AnnotationError(
+                    f"{name} has the label {id_}, but "
+                    + (f"{name} had {before}" if before != id_ else f"{other} has it too"),
+                    where=f"{path}, line {next(islice(read_rows(path), row, None))[0]}",
+                    expected="one label for each folder",
+                )
+        elif label:
+            name = label
+        else:
+            name = name if with_folder else image.partition("_")[0]
+            if not is_image_name(image) or name == image:
+                raise _bad_row(path, row)
+            image = image if with_folder else f"{name}/{image}"
+        groups.setdefault(name, []).append(image)
+    ids = ids or {**known} or {name: at for at, name in enumerate(sorted(groups))}
+    given = known or ids
+    if odd := sorted(name for name in groups if given.get(name, -1) != ids.get(name)):
         raise DatasetError(
             f"gives {odd[0]} the label {ids.get(odd[0], odd[0])}, which train's list does not",
             where=path,
             expected="the classes and labels of train",
         )
-    groups: dict[str, list[str]] = {n: [] for n in sorted({*names}, key=lambda n: (given[n], n))}
-    for name, image in zip(names, images, strict=True):
-        groups[name].append(image)
     for own in groups.values():
         own.sort()
         if twice := next((a for a, b in pairwise(own) if a == b), None):
             raise AnnotationError(f"{twice} is listed twice", where=path)
-    below = "" if absolute else _below(source, images[0])
-    records = [ClassRecord(name, given[name]) for name in groups]
-    return records, ListedImages(groups=groups, absolute=absolute, below=below)
+    root = os.path.join(source, _below(source, next(iter(groups.values()))[0]))
+    if absolute:
+        root = os.path.dirname(os.path.commonprefix(images))  # noqa: RUF071 - cut as text below
+        start = len(os.path.join(root, ""))
+        groups = {name: [image[start:] for image in own] for name, own in groups.items()}
+    order = sorted(groups, key=lambda name: (given[name], name))
+    return {n: given[n] for n in order}, {n: groups[n] for n in order}, Path(root)
 
 
 def _bad_row(path: Path, row: int) -> AnnotationError:
@@ -193,27 +191,3 @@ def _below(source: Path, image: str) -> str:
     """Return the folder of the source that the paths start from: its own, or a split's."""
     places = ("", "train/", "val/", "test/")
     return next((p for p in places if os.path.exists(source / p / image)), "")
-
-
-def _folder_names(
-    path: Path, labels: Sequence[str | None], images: Sequence[str], *, absolute: bool
-) -> list[str]:
-    """Name the class of each image after its folder, which must be one to one with its number."""
-    same: dict[str, str] = {}
-    folders = []
-    for image in images:
-        folder = image.rpartition("/")[0]
-        folders.append(same.setdefault(folder, folder.rpartition("/")[2] if absolute else folder))
-    number_of: dict[str, int] = {}
-    folder_of: dict[int, str] = {}
-    for row, (label, folder) in enumerate(zip(labels, folders, strict=True)):
-        own = int(label or 0)
-        before, other = number_of.setdefault(folder, own), folder_of.setdefault(own, folder)
-        if before != own or other != folder:
-            raise AnnotationError(
-                f"{folder} has the label {own}, but "
-                + (f"{folder} had {before}" if before != own else f"{other} has it too"),
-                where=f"{path}, line {next(islice(read_rows(path), row, None))[0]}",
-                expected="one label for each folder",
-            )
-    return folders

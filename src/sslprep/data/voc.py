@@ -6,32 +6,25 @@ Where there are no class lists, the labels come from `Annotations/*.xml` (`voc_x
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep import manifest
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.image_files import is_image_name
-from sslprep.input_files import reading
+from sslprep.input_files import read_text
 from sslprep.parameters import command
 from sslprep.partition import ABSENT, IGNORE, PRESENT, ClassRecord
 from sslprep.partition.images import Images, stored_prefix
-from sslprep.partition.write import (
-    Format,
-    NewPartition,
-    PartitionSet,
-    PartitionsWritten,
-    check_names,
-)
+from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
 
 Split = Literal["train", "val", "trainval", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "trainval", "test")
 
-LABEL_OF_MARK = {b"1": PRESENT, b"-1": ABSENT, b"0": IGNORE}
+LABEL_OF_MARK = {"1": PRESENT, "-1": ABSENT, "0": IGNORE}
 """What the lists write -> what a partition holds. VOC's 0 is "difficult": it counts neither way."""
 
 _TARS = {
@@ -40,77 +33,44 @@ _TARS = {
 }
 
 
-def parse_list(data: bytes) -> dict[bytes, int]:
-    r"""Read one class list: image id -> label.
-
-    Args:
-        data: Lines of an image id and 1, -1 or 0, with any white space between.
-
-    Example:
-        >>> parse_list(b"000005 -1\r\n000007  1\r\n000009  0\r\n")
-        {b'000005': 0, b'000007': 1, b'000009': -1}
-    """
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    rows = [words for line in data.split(b"\n") if (words := line.split())]
-    try:
-        labels = {image: LABEL_OF_MARK[mark] for image, mark in rows}
-        ids = b"".join(labels).decode()
-    except (KeyError, ValueError):
-        return _parse_lines(data)
-    odd = len(labels) < len(rows) or "/" in ids or not ids.isprintable()
-    return _parse_lines(data) if odd else labels
-
-
-def _parse_lines(data: bytes) -> dict[bytes, int]:
-    """Read a list line by line, to find the one that is wrong."""
-    labels: dict[bytes, int] = {}
-    for number, line in enumerate(data.split(b"\n"), 1):
+def read_list(path: Path) -> dict[str, int]:
+    """Read one class list, lines of an image id and 1, -1 or 0: image id -> label."""
+    labels: dict[str, int] = {}
+    for number, line in enumerate(read_text(path, AnnotationError).split("\n"), 1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 2 or words[1] not in LABEL_OF_MARK or not _can_be_id(words[0]):
-            shown = line.strip()[:60].decode("utf-8", errors="backslashreplace")
+        label = LABEL_OF_MARK.get(words[1]) if len(words) == 2 else None
+        if label is None or "/" in words[0] or not words[0].isprintable():
             raise AnnotationError(
-                f'got "{shown}"', where=f"line {number}", expected='"<image id> <1, -1 or 0>"'
+                f'got "{line.strip()[:60]}"',
+                where=f"{path}, line {number}",
+                expected='"<image id> <1, -1 or 0>"',
             )
-        label = LABEL_OF_MARK[words[1]]
         if labels.setdefault(words[0], label) != label:
             raise AnnotationError(
-                f"image {words[0].decode()} occurs a second time, with another label",
-                where=f"line {number}",
+                f"image {words[0]} occurs a second time, with another label",
+                where=f"{path}, line {number}",
                 expected="each image once in a list",
             )
     return labels
 
 
-def _can_be_id(word: bytes) -> bool:
-    """Tell whether a word can be the name of an image within its folder."""
-    try:
-        return word.decode().isprintable() and b"/" not in word
-    except UnicodeDecodeError:
-        return False
-
-
-def combine(lists: Mapping[str, Mapping[bytes, int]]) -> tuple[list[str], NDArray[np.int32]]:
-    r"""Join class lists to rows.
-
-    Args:
-        lists: The list of each class, in column order.
+def combine(lists: Sequence[Mapping[str, int]]) -> tuple[list[str], NDArray[np.int32]]:
+    r"""Join class lists, in column order, to rows.
 
     Returns:
         Image ids, sorted, and labels `int32 (images, classes)`. An image that a list does not
         hold is ignored in that column (-1).
 
     Example:
-        >>> ids, labels = combine({"cat": parse_list(b"b 1\na -1"), "dog": parse_list(b"b -1")})
+        >>> ids, labels = combine([{"b": 1, "a": 0}, {"b": 0}])
         >>> ids, labels.tolist()
         (['a', 'b'], [[0, -1], [1, 0]])
     """
-    every = sorted(set().union(*lists.values()))  # UTF-8 sorts by code point
-    labels = np.empty((len(every), len(lists)), dtype=np.int32)
-    for column, found in enumerate(lists.values()):
-        labels[:, column] = [found.get(image, IGNORE) for image in every]
-    return [image.decode() for image in every], labels
+    every = sorted(set().union(*lists))
+    columns = [[found.get(image, IGNORE) for image in every] for found in lists]
+    return every, np.array(columns, np.int32).T
 
 
 def find_source(folder: Path) -> Path:
@@ -166,9 +126,9 @@ def choose_splits(
 def read_lists(
     folder: Path,
     files: Mapping[str, Mapping[str, Path]],
-    splits: Sequence[Split],
+    splits: Collection[str],
     wanted: Sequence[str] | None,
-) -> tuple[list[str], dict[str, dict[str, dict[bytes, int]]], list[str]]:
+) -> tuple[dict[str, dict[str, dict[str, int]]], list[str]]:
     """Read the class lists of the splits in use.
 
     A name in two parts is a class. One with more underscores is a class (`traffic_light`) where
@@ -176,10 +136,14 @@ def read_lists(
     `person_head_train.txt` and the like do not.
 
     Returns:
-        Classes in column order; split -> class -> labels; names that were left out.
+        Class, in column order -> split -> image id -> label; names that were left out.
     """
+
+    def read(name: str) -> dict[str, dict[str, int]]:
+        return {split: read_list(files[split][name]) for split in splits}
+
     named = sorted({name for split in splits for name in files[split]})
-    classes = list(wanted or [name for name in named if "_" not in name])
+    classes = wanted or [name for name in named if "_" not in name]
     absent = [f"{name}_{s}.txt" for s in splits for name in classes if name not in files[s]]
     if absent:
         raise DatasetError(
@@ -187,55 +151,39 @@ def read_lists(
             where=folder,
             expected=f"each class in every split in use ({', '.join(splits)})",
         )
-    lists: dict[str, dict[str, dict[bytes, int]]] = {
-        split: {name: _read_list(files[split][name]) for name in classes} for split in splits
-    }
+    lists = {name: read(name) for name in classes}
     left_out = []
-    for name in named if wanted is None else ():
-        if name in classes:
-            continue
+    for name in [] if wanted else [name for name in named if "_" in name]:
         try:
-            own = {split: _read_list(files[split][name]) for split in splits}
+            own = read(name)
         except (KeyError, AnnotationError):
-            left_out.append(name)
-            continue
-        first = {split: next(iter(lists[split].values()), own[split]) for split in splits}
-        if all(own[split] and own[split].keys() == first[split].keys() for split in splits):
-            for split in splits:
-                lists[split][name] = own[split]
+            own = {}
+        first = next(iter(lists.values()), own)
+        if own and all(own[split] and own[split].keys() == first[split].keys() for split in splits):
+            lists[name] = own
         else:
             left_out.append(name)
-    classes = list(wanted or sorted(lists[splits[0]]))
-    return classes, lists, left_out
-
-
-def _read_list(path: Path) -> dict[bytes, int]:
-    with reading(path, AnnotationError):
-        data = path.read_bytes()
-    try:
-        return parse_list(data)
-    except AnnotationError as error:
-        raise error.at(path) from error
-
-
-def _unpack_too(source: Path, split: str) -> str | None:
-    """Name the tar of the official download that holds a split."""
-    part = "test" if split == "test" else "trainval"
-    year = next((y for y in _TARS if y in source.absolute().name), "")
-    return f"Unpack {_TARS[year][part]} too." if part in _TARS.get(year, ()) else None
+    if not lists:
+        raise DatasetError(
+            f"has no class whose lists are a whole set: {', '.join(left_out)}", where=folder
+        )
+    return {name: lists[name] for name in wanted or sorted(lists)}, left_out
 
 
 def _check_splits(
     folder: Path, source: Path, available: Sequence[str], chosen: Sequence[str]
 ) -> None:
-    empty = [split for split in chosen if split not in available]
+    """Refuse splits that have no lists; name the tar of the official download that has them."""
+    empty = next((split for split in chosen if split not in available), None)
     if empty:
+        tars = next((own for year, own in _TARS.items() if year in source.absolute().name), {})
+        tar = tars.get("test" if empty == "test" else "trainval")
+        other = "Choose others with --partitions." if available else "Unpack the data set again."
         raise DatasetError(
-            f"has no class lists <class>_{empty[0]}.txt",
+            f"has no class lists <class>_{empty}.txt",
             where=folder,
             expected=f"lists of {', '.join(chosen)}; it has {', '.join(available) or 'none'}",
-            remedy=_unpack_too(source, empty[0])
-            or ("Choose others with --partitions." if available else "Unpack the data set again."),
+            remedy=f"Unpack {tar} too." if tar else other,
         )
 
 
@@ -271,7 +219,6 @@ def write_voc(
     format: tuple[Format, ...] = ("npy",),
     relative_to: Path | None = None,
     overwrite: bool = False,
-    hash_inputs: bool = False,
 ) -> PartitionsWritten:
     """Write image and label files of VOC2007 or VOC2012 from its class lists.
 
@@ -286,7 +233,6 @@ def write_voc(
         format: Further formats of the partitions beside npy.
         relative_to: Store image paths relative to this folder.
         overwrite: Replace existing output files.
-        hash_inputs: Record the SHA-256 of class lists above 1 GB too.
 
     Returns:
         What was written, with counts by partition.
@@ -297,17 +243,18 @@ def write_voc(
         OutputError: The output exists, or cannot be written.
     """
     given = dict(locals())
-    check_names(partitions)
     source = find_source(source)
     folder, images_folder = source / "ImageSets" / "Main", source / "JPEGImages"
+    annotations = source / "Annotations"
     files = class_files(folder)
-    xml = not any(files.values()) and (source / "Annotations").is_dir()
+    xml = not any(files.values()) and annotations.is_dir()
     if xml:
         whole = {split: {"": folder / f"{split}.txt"} for split in SPLITS}
         files = {s: own if own[""].is_file() else {} for s, own in whole.items()}
     available = [split for split in SPLITS if files[split]]
     chosen = choose_splits(available, partitions, separate=separate_partitions)
-    _check_splits(folder, source, available, list(chosen.values()))
+    splits = dict.fromkeys(chosen.values())
+    _check_splits(folder, source, available, [*splits])
     prefix = stored_prefix(images_folder, relative_to)
     warnings = []
     if chosen.get("test") == "val" and "2007" in source.absolute().name:
@@ -315,54 +262,39 @@ def write_voc(
             f"{folder} has no test lists, so test is val and train is train; for VOC2007's "
             "usual trainval and test unpack VOCtest_06-Nov-2007.tar as well"
         )
-    with PartitionSet(
-        output,
-        list(chosen),
-        format,
-        targets=generate_json,
-        multi_label=True,
-        overwrite=overwrite,
-    ) as out:
-        inputs = manifest.Inputs(hash_inputs=hash_inputs)
-        for split in dict.fromkeys(chosen.values()):
+    with PartitionSet("data voc", given, [*chosen], multi_label=True) as out:
+        for split in splits:
             for path in files[split].values():
-                inputs.add_file(path)
+                out.inputs.add_file(path)
         if xml:
-            warnings.append(f"{folder} has no class lists; labels are from Annotations/*.xml")
-            ids = {str(split): files[split][""] for split in chosen.values()}
             from sslprep.data.voc_xml import read_annotations  # with its parser: the rare way
 
-            names, rows = read_annotations(source / "Annotations", ids, classes)
-            inputs.add_folder(source / "Annotations", sum(len(own) for own, _ in rows.values()))
+            warnings.append(f"{folder} has no class lists; labels are from Annotations/*.xml")
+            ids: dict[str, Path] = {split: files[split][""] for split in splits}
+            names, rows = read_annotations(annotations, ids, classes)
+            out.inputs.add_folder(annotations, sum(len(own) for own, _ in rows.values()))
+            sources = {split: [path, annotations] for split, path in ids.items()}
         else:
-            names, lists, left_out = read_lists(folder, files, list(chosen.values()), classes)
-            rows = {s: combine({name: own[name] for name in names}) for s, own in lists.items()}
+            lists, left_out = read_lists(folder, files, splits, classes)
+            names = [*lists]
+            rows = {split: combine([own[split] for own in lists.values()]) for split in splits}
+            sources = {split: [files[split][name] for name in names] for split in splits}
             if left_out:
                 warnings.append(
                     f"{folder}: not taken as classes, since their lists are not a whole set or "
                     f"hold other images: {', '.join(left_out)}; --classes chooses"
                 )
-        made = []
-        for name, split in chosen.items():
-            own, labels = rows[split]
-            sources = [files[split][c] for c in ([""] if xml else names)]
-            made.append(
-                NewPartition(
-                    name=name,
-                    source_split=split,
-                    images=Images([(prefix, image_names(images_folder, own))]),
-                    labels=labels,
-                    keys=own,
-                    sources=[*sources, source / "Annotations"] if xml else sources,
-                    details={"dataset": source.absolute().name},
-                )
+        made = [
+            NewPartition(
+                name=name,
+                source_split=split,
+                images=Images([(prefix, image_names(images_folder, rows[split][0]))]),
+                labels=rows[split][1],
+                keys=rows[split][0],
+                sources=sources[split],
+                details={"dataset": source.absolute().name},
             )
-        return out.write(
-            made,
-            classes=[ClassRecord(name, column) for column, name in enumerate(names)],
-            command="data voc",
-            parameters=given,
-            inputs=inputs,
-            warnings=warnings,
-            root=relative_to,
-        )
+            for name, split in chosen.items()
+        ]
+        records = [ClassRecord(name, column) for column, name in enumerate(names)]
+        return out.write(made, classes=records, warnings=warnings, root=relative_to)

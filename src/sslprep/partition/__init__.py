@@ -7,6 +7,7 @@ asked for, `train_targets.json`; `classes.json` says what its columns or class i
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.errors import AnnotationError, DatasetError
-from sslprep.input_files import decode_json, read_json, read_text, reading
+from sslprep.input_files import read_json, read_text, reading
 from sslprep.npy import read_array
 
 Labels = NDArray[np.int32] | NDArray[np.int64]
@@ -148,11 +149,9 @@ def read_targets(path: Path) -> Targets:
     Raises:
         AnnotationError: Another JSON, a key twice, or other labels; names the image.
     """
-    with reading(path, AnnotationError):
-        data = path.read_bytes()
-    decode_json(data, msgspec.Raw, AnnotationError, path)  # says what is wrong with it
+    read_json(path, msgspec.Raw, AnnotationError)  # says what is wrong with it
     text = read_text(path, AnnotationError)
-    found = json.loads(text, object_pairs_hook=lambda p: _once(p, path))
+    found = json.loads(text, object_pairs_hook=lambda pairs: each_key_once(pairs, path))
     expected = "{image: {class name: 1, 0 or -1}} or {image: class id}"
     if not isinstance(found, dict) or not found:
         raise AnnotationError("is another JSON, or empty", where=path, expected=expected)
@@ -181,13 +180,13 @@ def read_targets(path: Path) -> Targets:
     return Targets(keys, np.array(matrix, np.int32), classes)
 
 
-def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
-    """Build an object, but refuse a key that stands twice: Python would take the last."""
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise AnnotationError(f"names {key!r} twice", where=path)
-        result[key] = value
+def each_key_once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """Build a JSON object, but refuse a key that stands twice: every parser takes the last."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        key = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
+        which = f" in the object with the id {result['id']!r:.40}" if "id" in result else ""
+        raise AnnotationError(f"names {key!r} twice{which}", where=path, expected="each key once")
     return result
 
 
@@ -203,12 +202,10 @@ def write_targets(
             `{key: {class name: label}}`.
         class_names: Names of the columns of `labels`.
     """
-    encode = msgspec.json.encode
-    before = b"{\n"
-    for names, values in batches(keys, labels):
-        rows = (
-            values if labels.ndim == 1 else [dict(zip(class_names, v, strict=True)) for v in values]
-        )
+    encode, before = msgspec.json.encode, b"{\n"
+    for names, rows in batches(keys, labels):
+        if labels.ndim == 2:
+            rows = [dict(zip(class_names, row, strict=True)) for row in rows]
         lines = [b"%s: %s" % (encode(k), encode(v)) for k, v in zip(names, rows, strict=True)]
         file.write(before + b",\n".join(lines))
         before = b",\n"

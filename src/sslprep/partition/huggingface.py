@@ -20,39 +20,34 @@ from sslprep.partition.images import Images
 CARD = "README.md"
 SUFFIX = ".metadata.jsonl"
 MARK = "# Written by sslprep; load_dataset() reads the splits and features below\n"
+_COLUMNS = {"labels": PRESENT, "ignored": IGNORE}
+"""With several labels: the classes of an image by column, and the label that they have."""
 
 
 def write_rows(
-    file: BinaryIO, images: Images, labels: Labels | None, ids: Sequence[int], root: Path
+    file: BinaryIO, images: Images, labels: Labels, ids: Sequence[int], root: Path
 ) -> None:
     """Write one JSON line an image: `image`, and `label`, or `labels` with `ignored`.
 
     Args:
         file: Where to.
         images: Paths as stored.
-        labels: As in the partition; `None` writes images alone.
+        labels: As in the partition.
         ids: Ids of the classes. `datasets` numbers classes from 0: by their place in this list.
         root: Where relative paths start; the rows hold absolute ones.
     """
-    known = np.asarray(ids, np.int64)
-    if labels is None:
-        labels = np.empty((len(images), 0), np.int32)
-        name = None
-    elif labels.ndim == 1:
-        labels, name = np.searchsorted(known, labels), "label"
-    else:
-        name = "labels"
+    if labels.ndim == 1:
+        labels = np.searchsorted(np.asarray(ids, np.int64), labels)
     for paths, values in batches(images, labels):
-        rows: list[dict[str, Any]] = [{"image": str(root / path)} for path in paths]
-        for row, value in zip(rows, values if name else (), strict=bool(name)):
-            row[name or ""] = _columns(value, PRESENT) if name == "labels" else value
-            if name == "labels":
-                row["ignored"] = _columns(value, IGNORE)
+        rows = []
+        for path, value in zip(paths, values, strict=True):
+            row: dict[str, Any] = {"image": str(root / path)}
+            if labels.ndim == 1:
+                row["label"] = value
+            for column, label in _COLUMNS.items() if ids and labels.ndim == 2 else ():
+                row[column] = [at for at, own in enumerate(value) if own == label]
+            rows.append(row)
         file.write(msgspec.json.Encoder().encode_lines(rows))
-
-
-def _columns(row: Sequence[int], label: int) -> list[int]:
-    return [column for column, value in enumerate(row) if value == label]
 
 
 def card(partitions: Sequence[str], class_names: Sequence[str], *, single: bool) -> bytes:
@@ -63,14 +58,7 @@ def card(partitions: Sequence[str], class_names: Sequence[str], *, single: bool)
     for partition in partitions:
         lines += [f"  - split: {partition}", f"    path: {quote(partition + SUFFIX)}"]
     lines += ["dataset_info:", "  features:", "  - name: image", "    dtype: image"]
-    if class_names and single:
-        lines += ["  - name: label", "    dtype:", "      class_label:", "        names:", *names]
-    for column in ("labels", "ignored") if class_names and not single else ():
-        lines += [
-            f"  - name: {column}",
-            "    list:",
-            "      class_label:",
-            "        names:",
-            *names,
-        ]
+    for column in () if not class_names else ("label",) if single else _COLUMNS:
+        lines += [f"  - name: {column}", "    dtype:" if single else "    list:"]
+        lines += ["      class_label:", "        names:", *names]
     return "\n".join([*lines, "---", ""]).encode()

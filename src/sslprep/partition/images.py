@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from sslprep.errors import DatasetError
 
@@ -26,10 +29,9 @@ class Images:
 
     def __init__(self, groups: Iterable[tuple[str, Sequence[str]]]) -> None:
         self.groups = [(prefix, names) for prefix, names in groups if names]
-        self._count = sum(len(names) for _, names in self.groups)
 
     def __len__(self) -> int:
-        return self._count
+        return sum(len(names) for _, names in self.groups)
 
     def __iter__(self) -> Iterator[str]:
         paths = ([prefix + n for n in names] if prefix else names for prefix, names in self.groups)
@@ -49,6 +51,19 @@ class Images:
     def width(self) -> int:
         """Characters of the longest path."""
         return max((len(prefix) + max(map(len, names)) for prefix, names in self.groups), default=0)
+
+    def write(self, file: BinaryIO) -> None:
+        """Write a `<U…` `.npy` file without ever holding all paths, or one of them as a string."""
+        header = {"descr": f"<U{self.width}", "fortran_order": False, "shape": (len(self),)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for prefix, names in self.groups:
+            start, width = len(prefix), self.width - len(prefix)
+            for at in range(0, len(names), 4096):
+                part = np.array(names[at : at + 4096], f"<U{width}")
+                rows = np.empty((len(part), self.width), np.uint32)
+                rows[:, :start] = np.array([prefix], "<U").view(np.uint32)[:start]
+                rows[:, start:] = part.view(np.uint32).reshape(len(part), width)
+                file.write(rows.data)
 
 
 def stored_prefix(folder: Path, relative_to: Path | None) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sslprep import manifest
 from sslprep.errors import DatasetError
 from sslprep.parameters import command
 from sslprep.partition import IMAGES, LABELS, Labels, image_root, read_partition
@@ -45,65 +44,51 @@ def merge_partitions(
         OutputError: The output exists, or cannot be written.
     """
     given = dict(locals())
-    with PartitionSet(output, [name], format, overwrite=overwrite) as out:
-        inputs = manifest.Inputs(hash_inputs=True)
+    first = read_partition(parts[0].parent, parts[0].name)
+    roots = [image_root(part.parent, part.name) for part in parts]
+    multi_label = first.labels.ndim == 2
+    with PartitionSet("data merge", given, [name], multi_label=multi_label) as out:
         paths: list[list[str]] = []
         labels: list[Labels] = []
-        roots = [image_root(part.parent, part.name) for part in parts]
         sources = []
-        first = read_partition(parts[0].parent, parts[0].name)
         for part, root in zip(parts, roots, strict=True):
             record = read_unchanged(part.parent, part.name)
             own = read_partition(part.parent, part.name)
-            if {c.name for c in own.classes} != {c.name for c in first.classes} or (
-                own.labels.ndim != first.labels.ndim or not record.labels
-            ):
-                odd = sorted({c.name for c in own.classes} ^ {c.name for c in first.classes})
+            odd = sorted({c.name for c in own.classes} ^ {c.name for c in first.classes})
+            if odd or own.labels.ndim != first.labels.ndim or not record.labels:
                 raise DatasetError(
                     f"has {len(own.classes)} classes" + (f", {odd[0]} in only one" if odd else ""),
                     where=part,
                     expected=f"the {len(first.classes)} classes and the labels of {parts[0]}",
                 )
             place = {c.name: at for at, c in enumerate(own.classes)}
-            order = [place[c.name] for c in first.classes]
-            if own.labels.ndim == 2:
-                labels.append(own.labels[:, order])
+            if multi_label:
+                labels.append(own.labels[:, [place[c.name] for c in first.classes]])
             else:
-                ids = np.array([c.id for c in own.classes])[order]
-                back = np.argsort(ids)
-                firsts = np.array([c.id for c in first.classes])[back]
-                labels.append(firsts[np.searchsorted(ids[back], own.labels)])
+                id_of = {own.classes[place[c.name]].id: c.id for c in first.classes}
+                ids, row_of = np.unique(own.labels, return_inverse=True)
+                labels.append(np.array([id_of[id_] for id_ in ids.tolist()])[row_of])
             # One root for all, or none: a relative path would be read below the wrong one.
             whole = len(set(roots)) > 1
             paths.append([str(root / p) if whole else p for p in own.images.tolist()])
             for path in (part.parent / (part.name + end) for end in (IMAGES, LABELS)):
-                inputs.add_file(path)
+                out.inputs.add_file(path)
                 sources.append(path)
-        twice = [p for p, n in Counter(p for own in paths for p in own).items() if n > 1]
+        every = [path for own in paths for path in own]
+        twice = [path for path, count in Counter(every).items() if count > 1]
         if twice:
             raise DatasetError(
                 f"{len(twice)} images are in more than one part, such as {twice[0]}",
                 where=parts[-1],
                 expected="parts without common images",
             )
+        counted = zip(parts, paths, strict=True)
         partition = NewPartition(
             name=name,
             source_split="+".join(str(part) for part in parts),
-            images=Images([("", [path for own in paths for path in own])]),
+            images=Images([("", every)]),
             labels=np.concatenate(labels),  # type: ignore[arg-type]
             sources=sources,
-            details={
-                "parts": [
-                    {"partition": str(p), "images": len(o)}
-                    for p, o in zip(parts, paths, strict=True)
-                ]
-            },
+            details={"parts": [{"partition": str(p), "images": len(o)} for p, o in counted]},
         )
-        return out.write(
-            [partition],
-            classes=first.classes,
-            command="data merge",
-            parameters=given,
-            inputs=inputs,
-            root=roots[0],
-        )
+        return out.write([partition], classes=first.classes, root=roots[0])

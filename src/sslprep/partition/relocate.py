@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
 
@@ -21,9 +21,14 @@ from sslprep.partition import (
     read_partition,
     read_targets,
 )
-from sslprep.partition.huggingface import SUFFIX
 from sslprep.partition.images import Images
-from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
+from sslprep.partition.write import (
+    Format,
+    NewPartition,
+    PartitionSet,
+    PartitionsWritten,
+    file_of,
+)
 
 Prefix = Literal[""] | str
 """A folder, or nothing for relative paths."""
@@ -39,17 +44,6 @@ def as_prefix(folder: str) -> str:
     return f"{folder.rstrip('/')}/" if folder else ""
 
 
-def _made_by(record: manifest.Manifest) -> dict[str, Any]:
-    """Return how the partition was first made, through any number of relocations."""
-    if "made_by" in record.details:
-        return dict(record.details["made_by"])
-    return {
-        "command": record.command,
-        "parameters": record.parameters,
-        "inputs": msgspec.to_builtins(record.inputs),
-    }
-
-
 def read_unchanged(folder: Path, name: str) -> manifest.Manifest:
     """Read a partition's manifest; its files must be those that it describes."""
     path = folder / (name + MANIFEST_SUFFIX)
@@ -61,14 +55,6 @@ def read_unchanged(folder: Path, name: str) -> manifest.Manifest:
             remedy="Write the partition again.",
         )
     return record
-
-
-def _formats_of(record: manifest.Manifest, name: str) -> tuple[Format, ...]:
-    """Return the formats that a partition was written in, from the names of its files."""
-    written = {output.file for output in record.outputs}
-    suffixes = {"hf": SUFFIX, "wds": "-000000.tar"}
-    kinds: tuple[Format, ...] = get_args(Format)
-    return tuple(kind for kind in kinds if name + suffixes.get(kind, f".{kind}") in written)
 
 
 @command(renamed={"output_dir": "output"})
@@ -101,23 +87,24 @@ def relocate(
         DatasetError: No finished partition, or a path without the old prefix; nothing is written.
         OutputError: The output exists, or cannot be written.
     """
-    given = dict(locals())
+    given = dict(locals()) | {"output": output or folder}
     old, new = as_prefix(old_prefix), as_prefix(new_prefix)
     names = find_partitions(folder, partitions)
     records = {name: read_unchanged(folder, name) for name in names}
     first = records[names[0]]
-    targets = any(output.file == names[0] + TARGETS for output in first.outputs)
-    labelled = bool(first.labels)
+    files = {output.file for output in first.outputs}
+    kinds: tuple[Format, ...] = get_args(Format)
+    targets, labelled = names[0] + TARGETS in files, bool(first.labels)
     root = Path(os.path.abspath(old)) if old.startswith("/") and not new else None
     with PartitionSet(
-        output or folder,
+        "data relocate",
+        given,
         names,
-        _formats_of(first, names[0]),
-        targets=targets,
+        multi_label=first.details.get("multi_label", False),
         labelled=labelled,
-        overwrite=overwrite,
+        formats=[kind for kind in kinds if file_of(names[0], kind) in files],
+        targets=targets,
     ) as out:
-        inputs = manifest.Inputs(hash_inputs=True)
         made = []
         for name in names:
             images, labels, classes = read_partition(folder, name)
@@ -130,27 +117,25 @@ def relocate(
                 )
             sources = [folder / (name + end) for end in (IMAGES, LABELS)[: 1 + labelled]]
             for path in sources:
-                inputs.add_file(path)
+                out.inputs.add_file(path)
             record = records[name]
-            details = {k: v for k, v in record.details.items() if k != "root"}
+            kept = {key: value for key, value in record.details.items() if key != "root"}
+            made_by = {
+                "command": record.command,
+                "parameters": record.parameters,
+                "inputs": msgspec.to_builtins(record.inputs),
+            }
             made.append(
                 NewPartition(
                     name=name,
-                    source_split=details["source_split"],
+                    source_split=kept["source_split"],
                     images=Images([(new, [path[len(old) :] for path in paths])]),
-                    labels=labels if labelled else None,
+                    labels=labels,
                     keys=read_targets(folder / (name + TARGETS)).keys if targets else (),
                     sources=sources,
                     counts=record.counts,
-                    details={**details, "made_by": _made_by(record)},
+                    details={"made_by": made_by, **kept},  # the first, of many relocations
                     warnings=[w for w in record.warnings if not w.startswith(f"{name}: ")],
                 )
             )
-        return out.write(
-            made,
-            classes=classes,
-            command="data relocate",
-            parameters=given,
-            inputs=inputs,
-            root=root or image_root(folder, names[0]),
-        )
+        return out.write(made, classes=classes, root=root or image_root(folder, names[0]))

@@ -9,11 +9,9 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from itertools import repeat
 from typing import Any, BinaryIO
 
 import msgspec
-import numpy as np
 
 from sslprep.errors import DatasetError, MissingExtraError
 from sslprep.partition import Labels, batches
@@ -34,7 +32,7 @@ def write(
     file: BinaryIO,
     kind: str,
     images: Collection[str],
-    labels: Labels | None,
+    labels: Labels,
     split: str,
     class_names: Sequence[str],
 ) -> None:
@@ -44,38 +42,32 @@ def write(
         file: Where to.
         kind: `jsonl`, `csv`, `txt` or `parquet`.
         images: Paths, in row order.
-        labels: `(images,)` class ids, `(images, classes)` of 1, 0, -1, or `None`: there are none.
+        labels: `(images,)` class ids, or `(images, classes)` of 1, 0, -1.
         split: Name of the partition.
         class_names: Names of the columns of `labels`.
     """
-    unlabelled = labels is None
-    if labels is None:
-        labels = np.empty((len(images), 0), np.int32)
-    name = "label" if labels.ndim == 1 else "labels"
+    name = "label" if labels.ndim == 1 else "labels" if class_names else None
     if kind == "parquet":
-        _write_parquet(file, images, labels, split, None if unlabelled else name)
+        _write_parquet(file, images, labels, split, name)
         return
-    if kind == "csv":
+    if kind in ("csv", "txt"):
         columns = ["label"] if labels.ndim == 1 else list(class_names)
+        labels = labels.reshape(len(images), len(columns))
+    if kind == "csv":
         _check_columns(columns)
         file.write(_csv([("file_name", *columns, "split")], columns))
     for paths, values in batches(images, labels):
+        rows = zip(paths, values, strict=True)
         if kind == "csv":
-            cells = ((v,) for v in values) if labels.ndim == 1 else values
-            rows = ((p, *v, split) for p, v in zip(paths, cells, strict=True))
-            file.write(_csv(rows, paths))
-        elif kind == "jsonl":
-            objects = [
-                {"file_name": p, "split": split}
-                if unlabelled
-                else {"file_name": p, name: v, "split": split}
-                for p, v in zip(paths, values, strict=True)
-            ]
-            file.write(msgspec.json.Encoder().encode_lines(objects))
+            file.write(_csv(((path, *cells, split) for path, cells in rows), paths))
+        elif kind == "txt":
+            file.write("".join(" ".join([p, *map(str, v)]) + "\n" for p, v in rows).encode())
         else:
-            labelled = zip(paths, values, strict=True)
-            lines = [f"{p}\n" for p in paths] if unlabelled else [f"{p} {v}\n" for p, v in labelled]
-            file.write("".join(lines).encode())
+            records = (
+                {"file_name": path, **({name: value} if name else {}), "split": split}
+                for path, value in rows
+            )
+            file.write(msgspec.json.Encoder().encode_lines(records))
 
 
 def _csv(rows: Iterable[Sequence[object]], strings: Iterable[str]) -> bytes:
@@ -90,11 +82,10 @@ def _csv(rows: Iterable[Sequence[object]], strings: Iterable[str]) -> bytes:
 
 
 def _check_columns(columns: Sequence[str]) -> None:
-    counts = Counter(["file_name", *columns, "split"])
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
+    name, count = Counter(["file_name", *columns, "split"]).most_common(1)[0]
+    if count > 1:
         raise DatasetError(
-            f"a class is called {twice[0]!r}, like another column of the csv file",
+            f"a class is called {name!r}, like another column of the csv file",
             remedy="Choose --format jsonl or parquet.",
         )
 
@@ -104,13 +95,9 @@ def _write_parquet(
 ) -> None:
     pa = import_pyarrow()
     kind = pa.int64() if labels.ndim == 1 else pa.list_(pa.int32())
-    fields = [("file_name", pa.string()), ("split", pa.string())]
-    if name:
-        fields.insert(1, (name, kind))
+    fields = {"file_name": pa.string(), **({name: kind} if name else {}), "split": pa.string()}
     schema = pa.schema(fields)
     with pa.parquet.ParquetWriter(pa.PythonFile(file, mode="w"), schema) as writer:
         for paths, values in batches(images, labels):
-            columns = [paths, list(repeat(split, len(paths)))]
-            if name:
-                columns.insert(1, pa.array(values, kind))
-            writer.write_table(pa.table(columns, schema=schema))
+            row = {"file_name": paths, name: values, "split": [split] * len(paths)}
+            writer.write_table(pa.table({field: row[field] for field in fields}, schema=schema))

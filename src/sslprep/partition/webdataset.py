@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -24,7 +26,7 @@ def write_shards(
     out: OutputSet,
     name: str,
     images: Images,
-    labels: Labels | None,
+    labels: Labels,
     class_names: Sequence[str],
     root: Path,
 ) -> list[str]:
@@ -39,42 +41,28 @@ def write_shards(
     Raises:
         DatasetError: An image cannot be read.
     """
-    rows = _rows(images, labels, class_names)
+    rows = enumerate(row for batch in batches(images, labels) for row in zip(*batch, strict=True))
     shards = [f"{name}-{at:06d}.tar" for at in range(-(-len(images) // SHARD))]
     out.announce(shards)
     with console.progress(len(images), "images") as advance:
-        for at, shard in enumerate(shards):
+        for shard in shards:
             with (
                 out.create(shard) as file,
                 tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
             ):
-                for row in range(at * SHARD, min((at + 1) * SHARD, len(images))):
-                    path, label, record = next(rows)
+                for row, (path, label) in islice(rows, SHARD):
                     with reading(root / path, DatasetError):
                         content = (root / path).read_bytes()
-                    suffix = Path(path).suffix.lower() or ".jpg"
-                    _add(tar, f"{row:09d}{suffix}", content)
-                    if label is not None:
+                    _add(tar, f"{row:09d}{Path(path).suffix.lower() or '.jpg'}", content)
+                    record: dict[str, Any] = {"file_name": path}
+                    if labels.ndim == 1:
                         _add(tar, f"{row:09d}.cls", str(label).encode())
-                    _add(tar, f"{row:09d}.json", record)
+                        record["label"] = label
+                    elif class_names:
+                        record["labels"] = dict(zip(class_names, label, strict=True))
+                    _add(tar, f"{row:09d}.json", msgspec.json.encode(record))
                     advance(1)
     return shards
-
-
-def _rows(
-    images: Images, labels: Labels | None, class_names: Sequence[str]
-) -> Iterator[tuple[str, int | None, bytes]]:
-    encode = msgspec.json.encode
-    if labels is None:
-        yield from ((path, None, encode({"file_name": path})) for path in images)
-        return
-    for paths, values in batches(images, labels):
-        for path, value in zip(paths, values, strict=True):
-            if labels.ndim == 1:
-                yield path, value, encode({"file_name": path, "label": value})
-            else:
-                by_class = dict(zip(class_names, value, strict=True))
-                yield path, None, encode({"file_name": path, "labels": by_class})
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
