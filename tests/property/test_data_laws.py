@@ -269,6 +269,18 @@ class TestImages:
         assert [found[row] for row in range(len(found))] == expected
         assert found.width == max(map(len, expected), default=0)
 
+    @given(
+        st.lists(
+            st.tuples(st.text("aü/", max_size=9), st.lists(paths, min_size=1, max_size=4)),
+            min_size=1,
+        )
+    )
+    def test_the_file_is_numpys(self, groups: list[tuple[str, list[str]]]) -> None:
+        ours, theirs = io.BytesIO(), io.BytesIO()
+        Images(groups).write(ours)
+        np.save(theirs, np.array([prefix + name for prefix, names in groups for name in names]))
+        assert ours.getvalue() == theirs.getvalue()
+
     @pytest.mark.parametrize("root", ["/", "/a", "/a/b", "/a/b/"])
     def test_root_and_stored_path_make_the_path(self, root: str) -> None:
         assert Path(root) / stored_prefix(Path("/a/b"), Path(root)) == Path("/a/b")

@@ -287,11 +287,10 @@ def _positions(
 ) -> NDArray[np.intp]:
     """Return the place in `ids` of the image or category that each annotation names."""
     wanted = np.fromiter(map(attrgetter(field), annotations), np.int64, len(annotations))
-    listed = np.array(ids, np.int64)
-    order = np.argsort(listed)
-    found = np.searchsorted(listed, wanted, sorter=order)
-    known = found < len(ids)
-    known[known] = listed[order[found[known]]] == wanted[known]
+    order = np.argsort(np.array(ids, np.int64))
+    listed = np.array([*ids, 0], np.int64)[np.append(order, -1)]  # one more: it may be beyond all
+    found = np.searchsorted(listed[:-1], wanted)
+    known = (listed[found] == wanted) & (found < len(ids))
     if not known.all():
         first = int(np.argmin(known))
         raise AnnotationError(
