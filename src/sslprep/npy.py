@@ -11,7 +11,6 @@ import os
 import sys
 import tokenize
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,27 +43,6 @@ def write_array(file: BinaryIO, array: NDArray[Any]) -> None:
     np.lib.format.write_array_header_1_0(file, header)
     if contiguous.nbytes:  # not `tofile`, whose error on a full disk has no reason
         file.write(contiguous.reshape(-1).view(np.uint8).data)
-
-
-def write_strings(
-    file: BinaryIO, strings: Iterable[str], *, count: int, width: int, chunk: int = 65536
-) -> None:
-    """Write `count` strings as a `<U{width}` `.npy` file without holding the array.
-
-    Args:
-        file: Where to write.
-        strings: The strings, in order.
-        count: How many there are.
-        width: Characters of the longest (at least 1 is stored, as NumPy does).
-        chunk: Strings turned into an array at a time.
-    """
-    dtype = np.dtype(f"<U{max(1, width)}")
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (count,)}
-    np.lib.format.write_array_header_1_0(file, header)
-    iterator = iter(strings)
-    for start in range(0, count, chunk):
-        part = np.fromiter(iterator, dtype=dtype, count=min(chunk, count - start))
-        file.write(part.view(np.uint8).data)
 
 
 def parse_array_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

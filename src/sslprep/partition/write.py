@@ -258,7 +258,7 @@ class PartitionSet:
             self._save_card([p.name for p in partitions], classes)
         self._out.commit()
         return PartitionsWritten(
-            written=tuple(self.folder / file.name for file in self._out.written),
+            written=tuple(self.folder / record.file for record in self._out.written),
             images={p.name: len(p.images) for p in partitions},
             classes=len(classes),
             positives={name: int(present.sum()) for name, (present, _) in tallies.items()},
