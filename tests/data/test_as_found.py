@@ -420,6 +420,11 @@ class TestFolders:
         (tmp_path / "1percent.txt").write_text(text)
         write_folders(source, tmp_path / "out", subset=tmp_path / "1percent.txt")
         assert by_name(tmp_path / "out") == {"n1_0.JPEG": 0, "n1_3.JPEG": 0, "n2_2.JPEG": 1}
+        tree("train/n2/n1_0.JPEG")  # the name of an image of another class
+        (tmp_path / "1percent.txt").write_text("n1/n1_0.JPEG\nn2/n1_0.JPEG\n")
+        result = write_folders(source, tmp_path / "both", subset=tmp_path / "1percent.txt")
+        assert result.images["train"] == 2
+        (source / "train" / "n2" / "n1_0.JPEG").unlink()
         for extra, message in (("n1_9.JPEG\n", r"1 images .* n1_9\.JPEG"), (text, "listed twice")):
             (tmp_path / "1percent.txt").write_text(text + extra)
             with pytest.raises(AnnotationError, match=message):
