@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -122,6 +121,8 @@ def nearest(path: Path) -> str | None:
             names = [entry.name for entry in islice(entries, 20_000)]
     except OSError:
         return None
+    import difflib  # only for a file that is missing
+
     close = difflib.get_close_matches(absent.name, names, 1, cutoff=0.5)
     alike = f"the nearest name there is {close[0]}" if close else ""
     if absent == path:
