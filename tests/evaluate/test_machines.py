@@ -6,12 +6,11 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.svm import LinearSVC
 
-from sslprep.evaluate import products, sample_machines
 from sslprep.evaluate.average_precision import TestLabels, class_ap
 from sslprep.evaluate.bootstrap import draw_counts, interval
 from sslprep.evaluate.folds import stratified_folds
 from sslprep.evaluate.products import Products
-from sslprep.evaluate.sample_machines import TrainingRows, score_test, try_costs
+from sslprep.evaluate.sample_machines import TrainingRows, score_test, threads, try_costs
 from sslprep.evaluate.svm import normalise
 
 COSTS = (0.01, 1.0, 100.0)
@@ -51,10 +50,16 @@ def machine(cost):
     )
 
 
+def measure(x, y, rows, truth, definition, keep=True):
+    with threads() as pool:
+        made = Products(x, y, pool, keep=keep)
+        return try_costs(pool, made, rows, TestLabels(truth), COSTS, definition, validate=True)
+
+
 def test_each_class_trains_on_its_own_rows(data):
     x, labels, y, truth = data
-    rows = TrainingRows(k=9, sample=1, rows=np.arange(100), labels=labels)
-    found = try_costs(Products(x, y), rows, TestLabels(truth), COSTS, "envelope", validate=True)
+    rows = TrainingRows(k=9, rows=np.arange(100), labels=labels)
+    found = measure(x, y, rows, truth, "envelope")
     for n in range(3):
         used = labels[:, n] != -1
         signs = np.where(labels[used, n] == 1, 1, -1)
@@ -68,13 +73,12 @@ def test_each_class_trains_on_its_own_rows(data):
             assert found.inside[place, n] == pytest.approx(100 * inside.mean(), abs=1e-6)
 
 
-def test_classes_that_share_their_rows_give_the_same(data, monkeypatch):
+def test_classes_that_share_their_rows_give_the_same(data):
     x, _, y, truth = data
     single = np.eye(3, dtype=np.int8)[np.arange(100) % 3]
-    rows = TrainingRows(k=30, sample=1, rows=np.arange(100), labels=single)
-    for kept in (8192, 0):  # all products kept; by way of the weights
-        monkeypatch.setattr(products, "_KEPT_ROWS", kept)
-        found = try_costs(Products(x, y), rows, TestLabels(truth), COSTS, "step", validate=True)
+    rows = TrainingRows(k=30, rows=np.arange(100), labels=single)
+    for keep in (True, False):  # all products kept; by way of the weights
+        found = measure(x, y, rows, truth, "step", keep=keep)
         assert found.inside.shape == (3, 3)
         for n in range(3):
             signs = np.where(single[:, n] == 1, 1, -1)
@@ -84,30 +88,27 @@ def test_classes_that_share_their_rows_give_the_same(data, monkeypatch):
                 assert found.test[place, n] == pytest.approx(expected)
 
 
-def test_few_rows_of_many_dims_are_crossed_with_the_test_rows(data, monkeypatch):
-    x, _, y, _ = data
-    rows = TrainingRows(
-        k=5, sample=1, rows=np.arange(15), labels=np.eye(3, dtype=np.int8)[[0, 1, 2] * 5]
-    )
-    test = TestLabels(data[3])
+def test_few_rows_of_many_dims_are_crossed_with_the_test_rows(data):
+    x, _, y, truth = data
+    rows = TrainingRows(k=5, rows=np.arange(15), labels=np.eye(3, dtype=np.int8)[[0, 1, 2] * 5])
 
-    def scores():
-        made = Products(x, y)
-        return score_test(made, try_costs(made, rows, test, COSTS, "step", validate=False), 1)
+    def scores(keep):
+        with threads() as pool:
+            made = Products(x, y, pool, keep=keep)
+            test = TestLabels(truth)
+            return score_test(
+                made, try_costs(pool, made, rows, test, COSTS, "step", validate=False), 1
+            )
 
-    straight = scores()
-    monkeypatch.setattr(products, "_KEPT_ROWS", 0)
-    assert np.allclose(scores(), straight, rtol=1e-9)
+    assert np.allclose(scores(True), scores(False), rtol=1e-9)
 
 
 def test_a_sample_of_one_positive_is_not_cross_validated(data):
     x, _, y, truth = data
     labels = np.full((100, 3), -1, np.int8)
     labels[:3] = np.eye(3)
-    rows = TrainingRows(k=1, sample=1, rows=np.arange(3), labels=labels[:3])
-    found = try_costs(Products(x, y), rows, TestLabels(truth), COSTS, "envelope", validate=True)
-    assert found.inside is None
-    assert sample_machines.fold_count(2) == 2
+    rows = TrainingRows(k=1, rows=np.arange(3), labels=labels[:3])
+    assert measure(x, y, rows, truth, "envelope").inside is None
 
 
 def test_the_interval_is_that_of_resampled_test_sets(data):
@@ -117,7 +118,7 @@ def test_the_interval_is_that_of_resampled_test_sets(data):
     truth = truth.copy()
     truth[:5, 1] = -1
     counts = draw_counts(60, seed=3)
-    low, high = interval(scores, TestLabels(truth), counts, "envelope")
+    low, high = interval([s.T for s in scores], TestLabels(truth), counts, "envelope")
     means = []
     for drawn in counts.T.astype(int):
         images = np.repeat(np.arange(60), drawn)

@@ -29,15 +29,14 @@ def ranks_of_positives(scores: NDArray[Any], positive: NDArray[np.bool_]) -> Flo
         >>> ranks_of_positives(np.array([0.5, 0.9, 0.5]), np.array([True, False, True]))
         array([2., 3.])
     """
-    # Sorting values is many times faster than sorting places, and mostly enough.
+    # Sorting values is many times faster than sorting places, and enough where none are equal.
     ascending = np.sort(scores)
-    ours = scores[positive]
-    above = len(scores) - np.searchsorted(ascending, ours, "right")
-    equal_or_above = len(scores) - np.searchsorted(ascending, ours, "left")
-    if (equal_or_above - above > 1).any():
+    ours = np.sort(scores[positive])
+    upto = np.searchsorted(ascending, ours, "right")
+    if (ascending[upto - 2] == ours)[upto > 1].any():
         order = np.argsort(-scores, kind="stable")
         return (np.flatnonzero(positive[order]) + 1).astype(np.float64)
-    return np.sort(above + 1.0)
+    return (len(scores) + 1 - upto[::-1]).astype(np.float64)
 
 
 def envelope(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
@@ -150,12 +149,10 @@ class TestLabels:
     __test__ = False  # not what pytest takes it for
 
     def __init__(self, labels: NDArray[Any], *, ignored_is_negative: bool = False) -> None:
-        self.kept: list[slice | NDArray[np.intp]] = []
+        self.kept: list[NDArray[np.intp]] = []
         self.positive: list[NDArray[np.bool_]] = []
         for column in labels.T:
-            ignored = column == -1
-            whole = ignored_is_negative or not ignored.any()
-            self.kept.append(slice(None) if whole else np.flatnonzero(~ignored))
+            self.kept.append(np.flatnonzero((column != -1) | ignored_is_negative))
             self.positive.append((column == 1)[self.kept[-1]])
 
     def ap(self, scores: NDArray[Any], place: int, definition: Definition) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from sslprep.evaluate.average_precision import Definition, TestLabels
 from sslprep.evaluate.svm import Floats
@@ -45,17 +46,17 @@ def interval(
     A class of which a drawn set holds no positive takes no part in its mean.
 
     Args:
-        samples: Scores of the test images for each sample (images, classes).
+        samples: Scores of the test images for each sample (classes, images).
         test: Their labels.
         counts: From `draw_counts`.
         definition: Of average precision.
     """
     means, figures = [], []
     for scores in samples:
-        figures += [test.ap(column, n, definition) for n, column in enumerate(scores.T)]
+        figures += [test.ap(row, n, definition) for n, row in enumerate(scores)]
         of_class = [
-            _weighted_ap(column[test.kept[n]], test.positive[n], counts[test.kept[n]], definition)
-            for n, column in enumerate(scores.T)
+            _weighted_ap(row, test.kept[n], test.positive[n], counts, definition)
+            for n, row in enumerate(scores)
         ]
         means.append(np.nanmean(of_class, axis=0))
     drawn = 100 * np.mean(means, axis=0)
@@ -65,6 +66,7 @@ def interval(
 
 def _weighted_ap(
     scores: NDArray[np.float64],
+    kept: NDArray[np.intp],
     positive: NDArray[np.bool_],
     counts: NDArray[np.float32],
     definition: Definition,
@@ -74,18 +76,19 @@ def _weighted_ap(
     Copies of an image rank side by side. A positive that was not drawn has no weight, and its
     precision is below that of the drawn one before it, so it bears on nothing.
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores[kept], kind="stable")
     places = np.flatnonzero(positive[order])
+    ranked = kept[order[: places[-1] + 1]]
     # Sums of counts from one positive to the next: the first ends with the first positive.
-    starts = np.concatenate([[0], places[:-1] + 1])
-    drawn = counts[order[: places[-1] + 1]]
-    shown = np.add.reduceat(drawn, starts, axis=0).cumsum(axis=0, dtype=np.float64)
-    found = drawn[places].astype(np.float64)
-    precision = found.cumsum(axis=0) / np.maximum(shown, 1)
+    ends = np.concatenate([[0], places + 1])
+    between = csr_array(
+        (np.ones(len(ranked), np.float32), ranked, ends), (len(places), len(counts))
+    )
+    found = counts[kept[order[places]]]
+    shown = np.cumsum(between @ counts, axis=0)
+    precision = np.cumsum(found, axis=0) / np.maximum(shown, 1)
     if definition == "envelope":
         precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-    total = found.sum(axis=0)
-    result: NDArray[np.float64] = np.where(
-        total > 0, (found * precision).sum(axis=0) / np.maximum(total, 1), np.nan
-    )
-    return result
+    total = found.sum(axis=0, dtype=np.float64)
+    gained = np.einsum("pr,pr->r", found, precision)
+    return np.where(total > 0, gained / np.maximum(total, 1), np.nan)

@@ -7,21 +7,19 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from sslprep import console, manifest
 from sslprep.atomic import OutputSet
 from sslprep.errors import ArrayError, ManifestError
 from sslprep.evaluate import bootstrap
-from sslprep.evaluate.average_precision import TestLabels, step
+from sslprep.evaluate.average_precision import TestLabels
 from sslprep.evaluate.feature_file import check_pair, open_features
 from sslprep.evaluate.folds import stratified_folds
 from sslprep.evaluate.labels import Columns, Labels, read_targets, read_test_targets
-from sslprep.evaluate.products import Products, RowProducts
+from sslprep.evaluate.products import Products
 from sslprep.evaluate.protocols import FOLDS, PROTOCOLS, Name, Protocol
-from sslprep.evaluate.svm import Floats, Trainer
-from sslprep.executors import cores
+from sslprep.evaluate.sample_machines import groups, threads, train_classes
+from sslprep.evaluate.svm import Floats
 from sslprep.input_files import read_json
 from sslprep.parameters import NotNegative, command
 from sslprep.results import result, table
@@ -32,8 +30,6 @@ FILE, SCORES_FILE, MANIFEST = "full_ap.json", "full_scores.npy", "full_ap.manife
 _MOST_ROWS = 30_000
 _TOGETHER = 5
 """Classes of one thread, trained side by side, with three folds each."""
-_THREADS = 4
-"""At most: each holds a copy of the products in float32."""
 
 
 class FullMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,62 +109,36 @@ class FullResult:
         return "\n".join(lines)
 
 
-def _train_all(
-    products: RowProducts, labels: Labels, protocol: Protocol
+def _train(
+    pool: ThreadPoolExecutor, gram: Floats, labels: Labels, protocol: Protocol
 ) -> tuple[Floats, list[float]]:
-    """Train all classes, some to a thread, with BLAS in that thread alone."""
-    parts = np.split(labels, range(_TOGETHER, labels.shape[1], _TOGETHER), axis=1)
-    found = []
-    with (
-        console.progress(labels.shape[1], "classes") as advance,
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(min(cores(), _THREADS)) as pool,
-    ):
-        for part in pool.map(lambda part: train_classes(products, part, protocol), parts):
-            found.append(part)
-            advance(len(part[1]))
-    return np.hstack([c for c, _ in found]), [cost for _, costs in found for cost in costs]
-
-
-def train_classes(
-    products: RowProducts, labels: Labels, protocol: Protocol
-) -> tuple[Floats, list[float]]:
-    """Train classes on all rows, each at the cost that cross-validation chooses for it.
+    """Train each class on all rows at the cost that cross-validation chooses for it.
 
     Args:
-        products: Of all training rows.
+        pool: Where to compute.
+        gram: Products of all training rows.
         labels: (rows, classes); what is not 1 is a negative.
         protocol: Its costs; a single one is given and nothing is chosen.
 
     Returns:
-        Coefficients (rows, classes), and the cost of each class.
+        Coefficients (classes, rows), and the cost of each class.
     """
-    classes = labels.shape[1]
-    signs = np.where(labels == 1, 1.0, -1.0)
-    if len(protocol.costs) == 1:
-        (only,) = Trainer(products.gram, signs).train(protocol.costs)
-        return only.coefficients, [protocol.costs[0]] * classes
-    held = np.stack([stratified_folds(column, FOLDS) for column in signs.T], axis=1)
-    masked = [np.where(held == fold, 0.0, signs) for fold in range(FOLDS)]
-    trained = Trainer(products.gram, np.hstack([signs, *masked])).train(protocol.costs)
-    inside = np.array(
-        [
-            [_validated(t.scores[:, classes:], signs, held, n) for n in range(classes)]
-            for t in trained
-        ]
-    )
-    best = inside.argmax(axis=0)  # the first maximum
-    coefficients = np.stack([trained[place].coefficients[:, n] for n, place in enumerate(best)], 1)
-    return coefficients, [protocol.costs[place] for place in best]
 
+    def work(of: range) -> list[tuple[Floats, float]]:
+        part = labels[:, of.start : of.stop] == 1
+        held = None
+        if len(protocol.costs) > 1:
+            held = np.stack([stratified_folds(column, FOLDS) for column in part.T])
+        coefficients, inside = train_classes(gram, part.astype(np.int8), protocol.costs, held)
+        best = np.zeros(len(of), int) if inside is None else inside.argmax(axis=0)  # the first
+        return [(coefficients[at][n], protocol.costs[at]) for n, at in enumerate(best)]
 
-def _validated(scores: Floats, signs: Floats, held: NDArray[np.int64], n: int) -> float:
-    """Return the step-wise AP of a class on held-out rows, mean over the folds."""
-    classes = signs.shape[1]
-    out = [held[:, n] == fold for fold in range(FOLDS)]
-    return float(
-        np.mean([step(scores[o, f * classes + n], signs[o, n] > 0) for f, o in enumerate(out)])
-    )
+    found: list[tuple[Floats, float]] = []
+    with console.progress(labels.shape[1], "classes") as advance:
+        for part in pool.map(work, groups(labels.shape[1], _TOGETHER)):
+            found += part
+            advance(len(part))
+    return np.stack([c for c, _ in found]), [cost for _, cost in found]
 
 
 @command()
@@ -225,11 +195,13 @@ def evaluate_full(
         )
         truth = read_test_targets(test_targets, test_features, len(test.rows), columns)
         check_pair(train, test)
-        products = Products(train.rows, test.rows).of(np.arange(len(train.rows)))
-        coefficients, costs = _train_all(products, given.labels, rules)
-        found = products.test_scores(coefficients)
+        rows = np.arange(len(train.rows))
+        with threads() as pool:
+            products = Products(train.rows, test.rows, pool, keep=False)
+            coefficients, costs = _train(pool, products.gram(rows), given.labels, rules)
+            found = products.scorer(rows)(coefficients)
         of_test = TestLabels(truth.labels, ignored_is_negative=rules.ignored_in_test == "negative")
-        ap = [of_test.ap(column, n, rules.definition) for n, column in enumerate(found.T)]
+        ap = [of_test.ap(column, n, rules.definition) for n, column in enumerate(found)]
         right = truth.labels.argmax(axis=1)
         counts = bootstrap.draw_counts(len(test.rows), seed)
         made = FullMap(
@@ -241,11 +213,11 @@ def evaluate_full(
             ap=ap,
             mean_ap=float(np.mean(ap)),
             interval=bootstrap.interval([found], of_test, counts, rules.definition),
-            top1=100 * float((found.argmax(axis=1) == right).mean()) if truth.single else None,
+            top1=100 * float((found.argmax(axis=0) == right).mean()) if truth.single else None,
         )
         out.save_json(FILE, made)
         if scores:
-            out.save_array(SCORES_FILE, found)
+            out.save_array(SCORES_FILE, found.T)
         manifest.write(
             out,
             MANIFEST,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ from sslprep.evaluate.feature_file import Features, check_pair, open_features
 from sslprep.evaluate.labels import Targets, read_targets, read_test_targets
 from sslprep.evaluate.products import Products
 from sslprep.evaluate.protocols import FIXED_COST, FOLDS, PROTOCOLS, Name, Protocol
-from sslprep.evaluate.sample_machines import SampleAP, TrainingRows, score_test, try_costs
+from sslprep.evaluate.sample_machines import (
+    SampleAP,
+    TrainingRows,
+    score_test,
+    threads,
+    try_costs,
+)
 from sslprep.evaluate.sample_rows import SampleSet, read_samples
 from sslprep.evaluate.svm import Floats
 from sslprep.parameters import NotNegative, command
@@ -74,18 +81,21 @@ class _Run:
         truth: Targets,
         protocol: Protocol,
         seed: int,
+        pool: ThreadPoolExecutor,
     ) -> None:
+        self.pool = pool
         self.samples, self.truth, self.protocol = samples, truth, protocol
         self.test = TestLabels(
             truth.labels, ignored_is_negative=protocol.ignored_in_test == "negative"
         )
-        self.products = Products(train.rows, test.rows)
+        self.products = Products(train.rows, test.rows, pool, keep=not truth.single)
         self.counts = bootstrap.draw_counts(len(test.rows), seed)
 
     def try_costs(self, rows: TrainingRows) -> SampleAP:
         """Measure a sample at every cost."""
         given = len(self.protocol.costs) == 1
         return try_costs(
+            self.pool,
             self.products,
             rows,
             self.test,
@@ -105,7 +115,7 @@ class _Run:
             costs: One for all samples, or one for each.
 
         Returns:
-            The point, and test scores (samples, images, classes).
+            The point, and test scores (samples, classes, images).
         """
         places = [self.protocol.costs.index(cost) for cost in costs]
         of_each = places if len(places) == len(found) else places * len(found)
@@ -117,7 +127,7 @@ class _Run:
         top1 = None
         if self.truth.single:
             right = self.truth.labels.argmax(axis=1)
-            top1 = [100 * float((s.argmax(axis=1) == right).mean()) for s in scores]
+            top1 = [100 * float((s.argmax(axis=0) == right).mean()) for s in scores]
         interval = bootstrap.interval(scores, self.test, self.counts, self.protocol.definition)
         return curve.make_point(k, np.array(ap), costs, interval, top1), np.stack(scores)
 
@@ -211,13 +221,14 @@ def evaluate_lowshot(
         truth = read_test_targets(test_targets, test_features, len(test.rows), found.columns)
         used = np.unique(np.concatenate([rows.rows for rows in found.rows.values()]))
         check_pair(train, test, used)
-        run = _Run(train, test, found, truth, rules, seed)
-        made, published_scores = _measure(run, protocol, title or train.title)
+        with threads() as pool:
+            run = _Run(train, test, found, truth, rules, seed, pool)
+            made, published_scores = _measure(run, protocol, title or train.title)
         out.save_json(curve.FILE, made)
         out.save_bytes(CSV_FILE, curve.as_csv(made))
         out.save_array(AP_FILE, np.array(made.ap))
         if scores:
-            out.save_array(SCORES_FILE, np.stack(published_scores, axis=1))
+            out.save_array(SCORES_FILE, np.stack(published_scores, axis=1).swapaxes(2, 3))
         manifest.write(
             out,
             MANIFEST,

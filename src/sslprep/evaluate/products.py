@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sslprep.evaluate.svm import Floats, gram_matrix, normalise
 
 _KEPT_ROWS = 8192
 """Training rows of which all products are kept: 0.5 GB of them (VOC2007's trainval has 5,011)."""
-_BLOCK = 1024
+_BLOCK = 512
 
 
 class Products:
@@ -21,78 +22,50 @@ class Products:
     Args:
         train: Features of the training images (images, dims), as they are in the file.
         test: Features of the test images.
+        pool: Where to compute what is kept.
+        keep: Whether each class trains on rows of its own, so that products are used often.
     """
 
-    def __init__(self, train: NDArray[Any], test: NDArray[Any]) -> None:
-        self._train = train
-        self._all: tuple[Floats, Floats] | None = None
-        if len(train) <= _KEPT_ROWS:
+    def __init__(
+        self, train: NDArray[Any], test: NDArray[Any], pool: ThreadPoolExecutor, *, keep: bool
+    ) -> None:
+        self._train, self._test = train, normalise(test)
+        self._kept: tuple[Floats, Floats] | None = None
+        if keep and len(train) <= _KEPT_ROWS:
             rows = normalise(train)
-            crossed = np.empty((len(test), len(train)))
-            for start in range(0, len(test), _BLOCK):
-                part = normalise(test[start : start + _BLOCK])
-                crossed[start : start + len(part)] = gram_matrix(part, rows)
-            self._all = gram_matrix(rows, rows), crossed
-        self._test = normalise(test[:0] if self._all else test)
+            self._kept = _cross(rows, rows, pool.map), _cross(rows, self._test, pool.map)
+            self._test = self._test[:0]
 
-    def of(self, rows: NDArray[np.intp]) -> RowProducts:
-        """Return the products of some training rows."""
-        if self._all is not None:
-            gram, crossed = self._all
-            return RowProducts(gram[np.ix_(rows, rows)], crossed[:, rows], None)
+    def gram(self, rows: NDArray[np.intp]) -> Floats:
+        """Return the products of some training rows with each other (rows, rows)."""
+        if self._kept is not None:
+            return self._kept[0][np.ix_(rows, rows)]
         chosen = normalise(self._train[rows])
-        gram = gram_matrix(chosen, chosen)
-        # With many rows it is cheaper to go by way of the weights than to cross all rows.
-        if 2 * len(rows) > chosen.shape[1]:
-            return RowProducts(gram, self._test, chosen)
-        return RowProducts(gram, gram_matrix(self._test, chosen), None)
+        return _cross(chosen, chosen)
 
-    def test_scores(self, rows: NDArray[np.intp], coefficients: Floats) -> Floats:
-        """Return scores of the test images by machines on some training rows.
-
-        Args:
-            rows: The training rows (rows,).
-            coefficients: Of the machines (rows, machines).
-
-        Returns:
-            (images, machines).
-        """
-        if self._all is None:
-            chosen = normalise(self._train[rows])
-            return RowProducts(np.empty((0, 0)), self._test, chosen).test_scores(coefficients)
-        crossed = self._all[1]
-        whole = np.zeros((crossed.shape[1], coefficients.shape[1]))
-        whole[rows] = coefficients
-        return _product(crossed, whole)
+    def scorer(self, rows: NDArray[np.intp]) -> Callable[[Floats], Floats]:
+        """Return what turns coefficients (machines, rows) into test scores (machines, images)."""
+        if self._kept is not None:
+            crossed = self._kept[1][rows]
+            return lambda coefficients: coefficients @ crossed
+        chosen = normalise(self._train[rows])
+        if 2 * len(rows) <= chosen.shape[1]:
+            crossed = _cross(chosen, self._test)
+            return lambda coefficients: coefficients @ crossed
+        # With many rows it is cheaper to go by way of the weights; the bias is their sum.
+        return lambda beta: (beta @ chosen) @ self._test.T + beta.sum(axis=1, keepdims=True)
 
 
-@dataclass(frozen=True, eq=False)
-class RowProducts:
-    """Products of the rows that some machines train on.
+def _cross(rows: Floats, others: Floats, do: Callable[..., Any] = map) -> Floats:
+    """Return `gram_matrix` in blocks, whose sums do not depend on the number of threads."""
+    products = np.empty((len(rows), len(others)))
 
-    Attributes:
-        gram: With each other (rows, rows).
-        test: Products of the test rows with them (images, rows); or the test rows themselves.
-        rows: Then also these rows (rows, dims).
-    """
+    def compute(start: int) -> None:
+        part = slice(start, start + _BLOCK)
+        first = start if others is rows else 0
+        products[part, first:] = gram_matrix(rows[part], others[first:])
+        if others is rows:
+            products[first:, part] = products[part, first:].T
 
-    gram: Floats
-    test: Floats
-    rows: Floats | None
-
-    def test_scores(self, coefficients: Floats) -> Floats:
-        """Return scores of the test images (images, machines).
-
-        Args:
-            coefficients: Of the machines (rows, machines).
-        """
-        if self.rows is None:
-            return _product(self.test, coefficients)
-        scores = _product(self.test, _product(self.rows.T, coefficients))
-        scores += coefficients.sum(axis=0)  # the bias
-        return scores
-
-
-def _product(one: Floats, other: Floats) -> Floats:
-    product: Floats = one @ other
-    return product
+    list(do(compute, range(0, len(rows), _BLOCK)))
+    return products

@@ -1,9 +1,10 @@
-"""Train and test the machines of one low-shot sample, and cross-validate inside it."""
+"""Train and test the machines of one sample, and cross-validate inside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,15 +15,26 @@ from threadpoolctl import threadpool_limits
 from sslprep.evaluate.average_precision import Definition, TestLabels, step
 from sslprep.evaluate.folds import stratified_folds
 from sslprep.evaluate.labels import Labels
-from sslprep.evaluate.products import Products, RowProducts
+from sslprep.evaluate.products import Products
 from sslprep.evaluate.protocols import FOLDS
-from sslprep.evaluate.svm import Floats, Trained, Trainer
+from sslprep.evaluate.svm import Floats, Trainer
 from sslprep.executors import cores
 
 _THREADS = 4
 """At most: each holds its own part of the products, some 200 MB for VOC2007 at k = 96."""
-_SHARING = 32
+_TOGETHER = 128
 """Classes of one thread, where all train on the same rows."""
+
+
+@contextmanager
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """Open threads to compute in, each with a BLAS of one thread.
+
+    BLAS's own threads cost more than they save on matrices of some hundred rows, and the order of
+    their sums would depend on their number.
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(cores(), _THREADS)) as pool:
+        yield pool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,13 +43,11 @@ class TrainingRows:
 
     Attributes:
         k: Positives drawn of each class.
-        sample: Number of the sample.
         rows: Rows of the features (rows,), ascending.
         labels: (rows, classes) int8; 1 positive, 0 negative, -1 takes no part for this class.
     """
 
     k: int
-    sample: int
     rows: NDArray[np.intp]
     labels: Labels
 
@@ -45,6 +55,14 @@ class TrainingRows:
     def shared(self) -> bool:
         """Whether all classes train on the same rows."""
         return not (self.labels == -1).any()
+
+
+class Machines(NamedTuple):
+    """The machines of some classes: their columns, their rows, and coefficients at each cost."""
+
+    classes: range
+    rows: NDArray[np.intp]
+    coefficients: list[Floats]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,20 +81,59 @@ class SampleAP:
     machines: list[Machines]
 
 
-class Machines(NamedTuple):
-    """The machines of some classes: their columns, their rows, and coefficients at each cost."""
+def train_classes(
+    gram: Floats, labels: Labels, costs: Sequence[float], held: NDArray[np.int64] | None
+) -> tuple[list[Floats], Floats | None]:
+    """Train classes on the same rows at every cost, and cross-validate.
 
-    classes: list[int]
-    rows: NDArray[np.intp]
-    coefficients: list[Floats]
+    Args:
+        gram: Products of the rows.
+        labels: (rows, classes); what is not 1 is a negative.
+        costs: The costs.
+        held: The fold in which a row is held out (rows,), or also for each class (classes, rows);
+            `None` for no cross-validation.
 
-
-def fold_count(k: int) -> int:
-    """Return how many folds a sample with k positives of each class is cut into; 0 for none."""
-    return min(FOLDS, k) if k > 1 else 0
+    Returns:
+        At each cost coefficients (classes, rows); and the step-wise AP on the rows held out,
+        mean over the folds, in percent (costs, classes).
+    """
+    signs = np.where(labels == 1, 1.0, -1.0).T
+    count = len(signs)
+    if held is None:
+        return [t.coefficients for t in Trainer(gram, signs).train(costs)], None
+    out = [held == fold for fold in range(held.max() + 1)]
+    of_fold: list[list[Floats]]
+    if held.ndim == 2:
+        # Side by side they cost little more than one: the time goes into reading the matrix.
+        masked = [np.where(o, 0.0, signs) for o in out]
+        trained = Trainer(gram, np.vstack([signs, *masked])).train(costs)
+        whole = [t.coefficients[:count] for t in trained]
+        of_fold = [list(np.split(t.scores[count:], len(out))) for t in trained]
+    else:
+        whole = [t.coefficients for t in Trainer(gram, signs).train(costs)]
+        of_fold = [[np.empty_like(signs) for _ in out] for _ in costs]
+        for fold, o in enumerate(out):
+            across = gram[np.ix_(~o, o)]
+            trained = Trainer(gram[np.ix_(~o, ~o)], signs[:, ~o]).train(costs)
+            for of_cost, t in zip(of_fold, trained, strict=True):
+                of_cost[fold][:, o] = t.coefficients @ across
+        out = [np.broadcast_to(o, signs.shape) for o in out]
+    inside = np.array(
+        [
+            [
+                np.mean(
+                    [step(s[n, o[n]], signs[n, o[n]] > 0) for s, o in zip(of, out, strict=True)]
+                )
+                for n in range(count)
+            ]
+            for of in of_fold
+        ]
+    )
+    return whole, 100 * inside
 
 
 def try_costs(
+    pool: ThreadPoolExecutor,
     products: Products,
     train: TrainingRows,
     test: TestLabels,
@@ -88,135 +145,57 @@ def try_costs(
     """Train a sample at every cost; measure it on the test set and by cross-validation.
 
     Args:
+        pool: Where to compute.
         products: Of all rows.
         train: The sample.
         test: Labels of the test set.
         costs: The costs.
         definition: Of average precision on the test set.
-        validate: Whether to cross-validate.
+        validate: Whether to cross-validate: by `FOLDS` folds, or k where that is smaller. One
+            positive a class cannot be.
     """
     classes = train.labels.shape[1]
-    folds = fold_count(train.k) if validate else 0
-    tested = np.empty((len(costs), classes))
-    inside = np.empty((len(costs), classes))
-    machines = []
+    folds = min(FOLDS, train.k) if validate and train.k > 1 else 0
+    tested, inside = (np.empty((len(costs), classes)) for _ in range(2))
+    whole = (products.gram(train.rows), products.scorer(train.rows)) if train.shared else None
 
-    def work(group: _Group) -> None:
-        whole = _train(group, costs, folds, inside) if folds else group.train(costs)
+    def work(of: range) -> Machines:
+        labels, rows = train.labels[:, of.start : of.stop], train.rows
+        if whole is not None:
+            gram, score = whole
+            held = stratified_folds(train.labels.argmax(axis=1), folds) if folds else None
+        else:
+            used = labels[:, 0] != -1
+            labels, rows = labels[used], rows[used]
+            gram, score = products.gram(rows), products.scorer(rows)
+            held = stratified_folds(labels[:, 0], folds)[None] if folds else None
+        coefficients, validated = train_classes(gram, labels, costs, held)
+        if validated is not None:
+            inside[:, of.start : of.stop] = validated
         # One class at all costs in one product, or all classes at one cost after the other.
-        count = len(group.classes)
-        together = range(0, len(costs), len(costs) if count == 1 else 1)
-        coefficients = [t.coefficients for t in whole]
-        machines.append(Machines(group.classes, group.rows, coefficients))
-        for first in together:
-            some = np.hstack(coefficients[first : first + together.step])
-            for at, scores in enumerate(group.products.test_scores(some).T):
-                place, n = first + at // count, group.classes[at % count]
-                tested[place, n] = test.ap(scores, n, definition)
+        together = len(costs) if len(of) == 1 else 1
+        for first in range(0, len(costs), together):
+            scores = score(np.vstack(coefficients[first : first + together]))
+            for at, row in enumerate(scores):
+                place, n = first + at // len(of), of[at % len(of)]
+                tested[place, n] = test.ap(row, n, definition)
+        return Machines(of, rows, coefficients)
 
-    _for_each_group(products, train, work)
+    machines = list(pool.map(work, groups(classes, _TOGETHER if train.shared else 1)))
     return SampleAP(test=tested, inside=inside if folds else None, machines=machines)
 
 
+def groups(count: int, most: int) -> list[range]:
+    """Cut classes into as few groups as need be, of about the same size."""
+    parts = -(-count // most)
+    return [range(count * n // parts, count * (n + 1) // parts) for n in range(parts)]
+
+
 def score_test(products: Products, sample: SampleAP, place: int) -> Floats:
-    """Return a sample's scores of the test images at one of its costs (images, classes)."""
+    """Return a sample's scores of the test images at one of its costs (classes, images)."""
     rows = np.unique(np.concatenate([machines.rows for machines in sample.machines]))
-    coefficients = np.zeros((len(rows), sample.test.shape[1]))
+    coefficients = np.zeros((sample.test.shape[1], len(rows)))
     for machines in sample.machines:
         places = np.searchsorted(rows, machines.rows)
-        coefficients[places[:, None], machines.classes] = machines.coefficients[place]
-    return products.test_scores(rows, coefficients)
-
-
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """Classes that train on the same rows.
-
-    Attributes:
-        classes: Their columns.
-        rows: Their rows of the features (rows,).
-        products: Of these.
-        labels: (rows, classes); 1 positive, 0 negative.
-        kinds: What the folds are stratified by (rows,).
-    """
-
-    classes: list[int]
-    rows: NDArray[np.intp]
-    products: RowProducts
-    labels: Labels
-    kinds: NDArray[np.int64]
-
-    @property
-    def signs(self) -> Floats:
-        """1 for positives, -1 for negatives (rows, classes)."""
-        return np.where(self.labels == 1, 1.0, -1.0)
-
-    def train(self, costs: Sequence[float]) -> list[Trained]:
-        """Train on all rows."""
-        return Trainer(self.products.gram, self.signs).train(costs)
-
-
-def _for_each_group(
-    products: Products, train: TrainingRows, work: Callable[[_Group], None]
-) -> None:
-    """Do some work for all classes, in threads of a class or some classes that share their rows.
-
-    BLAS stays in the thread that calls it: its own threads cost more than they save on matrices
-    of some hundred rows, and the order of their sums would depend on their number.
-    """
-    classes = train.labels.shape[1]
-    shared = products.of(train.rows) if train.shared else None
-    step = _SHARING if train.shared else 1
-
-    def work_from(first: int) -> None:
-        of_group = list(range(first, min(first + step, classes)))
-        if shared is not None:
-            kinds = train.labels.argmax(axis=1)
-            labels = train.labels[:, of_group]
-            work(_Group(of_group, train.rows, shared, labels, kinds))
-            return
-        used = np.flatnonzero(train.labels[:, first] != -1)
-        labels, rows = train.labels[used, first : first + 1], train.rows[used]
-        kinds = labels[:, 0].astype(np.int64)
-        work(_Group(of_group, rows, products.of(rows), labels, kinds))
-
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(cores(), _THREADS)) as pool:
-        for _ in pool.map(work_from, range(0, classes, step)):
-            pass  # what a thread raises is raised here
-
-
-def _train(group: _Group, costs: Sequence[float], folds: int, inside: Floats) -> list[Trained]:
-    """Train on all rows and on all but each fold.
-
-    Args:
-        group: The classes.
-        costs: The costs.
-        folds: Number of folds.
-        inside: Where the step-wise AP on the rows held out is put, mean over the folds
-            (costs, classes).
-
-    Returns:
-        The machines of all rows at each cost.
-    """
-    gram, signs, count = group.products.gram, group.signs, len(group.classes)
-    held = stratified_folds(group.kinds, folds)
-    out = [held == fold for fold in range(folds)]
-    if count == 1:
-        # Side by side they cost little more than one: the time goes into reading the matrix.
-        masked = [np.where(o[:, None], 0.0, signs) for o in out]
-        trained = Trainer(gram, np.hstack([signs, *masked])).train(costs)
-        whole = [Trained(t.coefficients[:, :1], t.scores[:, :1]) for t in trained]
-        of_fold = [[t.scores[o, 1 + f : 2 + f] for t in trained] for f, o in enumerate(out)]
-    else:
-        whole = group.train(costs)
-        of_fold = []
-        for o in out:
-            left = Trainer(gram[np.ix_(~o, ~o)], signs[~o]).train(costs)
-            across = gram[np.ix_(o, ~o)]
-            of_fold.append([across @ t.coefficients for t in left])
-    for at, n in enumerate(group.classes):
-        positive = [group.labels[o, at] == 1 for o in out]
-        for place in range(len(costs)):
-            ap = [step(of_fold[f][place][:, at], p) for f, p in enumerate(positive)]
-            inside[place, n] = 100 * np.mean(ap)
-    return whole
+        coefficients[np.array(machines.classes)[:, None], places] = machines.coefficients[place]
+    return products.scorer(rows)(coefficients)

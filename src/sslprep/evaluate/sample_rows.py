@@ -117,7 +117,7 @@ def _from_matrix(sample: SampleFiles, features: Features) -> TrainingRows:
             expected="features of the images that the samples were drawn from, in their order",
         )
     rows = np.flatnonzero((labels != -1).any(axis=1))
-    return TrainingRows(k=sample.size.k, sample=sample.sample, rows=rows, labels=labels[rows])
+    return TrainingRows(k=sample.size.k, rows=rows, labels=labels[rows])
 
 
 def _pooled(own: TrainingRows, full: Targets | None) -> TrainingRows:
@@ -129,7 +129,7 @@ def _pooled(own: TrainingRows, full: Targets | None) -> TrainingRows:
         )
     rows = own.rows[(own.labels == 1).any(axis=1)]
     labels = (full.labels[rows] == 1).astype(np.int8)
-    return TrainingRows(k=own.k, sample=own.sample, rows=rows, labels=labels)
+    return TrainingRows(k=own.k, rows=rows, labels=labels)
 
 
 def _from_list(sample: SampleFiles, features: Features, ids: Sequence[int]) -> TrainingRows:
@@ -141,7 +141,7 @@ def _from_list(sample: SampleFiles, features: Features, ids: Sequence[int]) -> T
     labels = one_hot(np.array([label for _, label in drawn]), ids)
     if index.rows != len(features.rows):
         rows = _rows_by_name(sample, features, index.rows)
-    return TrainingRows(k=sample.size.k, sample=sample.sample, rows=rows, labels=labels)
+    return TrainingRows(k=sample.size.k, rows=rows, labels=labels)
 
 
 def _rows_by_name(sample: SampleFiles, features: Features, full: int) -> NDArray[np.intp]:

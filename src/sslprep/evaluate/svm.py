@@ -1,4 +1,4 @@
-"""Linear SVMs with the squared hinge loss, solved exactly, many classes at once.
+"""Linear SVMs with the squared hinge loss, solved exactly, many at once.
 
 For rows x, labels y in {1, -1} and a cost c, with cᵢ = 2c for positives and c for others, minimise
 
@@ -11,35 +11,40 @@ inside the margin, `(K[S, S] + diag(1 / 2cᵢ)) β = y[S]` gives the scores `f =
 becomes the rows where `yᵢfᵢ < 1`, until it stays. There is one optimum, so neither chance nor the
 start matters.
 
-Large systems of all classes are solved side by side by conjugate gradients, so that nearly all
-the work is products of matrices. They run in float32 and are put right in float64: each step
-starts from the exact remainder, and the last one is exact to `_EXACT`.
+At low costs all rows are in S, and the systems of all costs differ by a multiple of the identity
+alone: one Krylov space, from a few products with K, solves them all. From there each cost starts
+where the one below it ended. Its small systems are eliminated one by one; large ones of all
+machines go side by side through conjugate gradients, so that nearly all the work is products of
+matrices. These run in float32 and are put right in float64: each step starts from the exact
+remainder, and the last one is exact to `_EXACT`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 Floats = NDArray[np.float64]
 
 POSITIVE_WEIGHT = 2.0
 """A positive's loss counts twice (the benchmark's class_weight)."""
-_EXACT = 1e-11
+_EXACT = 1e-9
 """Largest remainder of the optimum's equations, in units of the margin."""
-_DIRECT = 300
+_KRYLOV = 16
+"""Products with K for all the costs at which every row lies inside the margin."""
+_DIRECT = 600
 """Systems of at most so many rows are solved one by one, by elimination."""
-_SIDE_BY_SIDE = 32
-"""Machines of one product of matrices, where there are so many costs and classes."""
+_MAIN = 64
+"""Directions of K that conjugate gradients are relieved of."""
+_SETTLED = 1e-2
+"""With a remainder below this, S is nearly the optimum's, and steps are worth to be exact."""
 _ROUGH_STEPS = 25
 """After so many steps (a few are usual) all systems are solved by elimination."""
 _MOST_STEPS = 200
-_FAILED = 0.03
-_ROUGHLY = 1e-3
-"""How far conjugate gradients reduce a remainder before it is computed anew."""
 
 
 def normalise(features: NDArray[Any]) -> Floats:
@@ -69,10 +74,10 @@ def gram_matrix(rows: Floats, others: Floats) -> Floats:
 
 
 class Trained(NamedTuple):
-    """Machines at one cost, both (rows, machines).
+    """Machines at one cost, both (machines, rows).
 
     Attributes:
-        coefficients: `gram_matrix(test, train) @ coefficients` are scores of test rows.
+        coefficients: `coefficients @ gram_matrix(train, test)` are scores of test rows.
         scores: Scores of the rows of the Gram matrix, those that took no part too.
     """
 
@@ -86,132 +91,196 @@ class Trainer:
     Args:
         gram: `gram_matrix` of the training rows with themselves (rows, rows).
         signs: For each machine 1 (positive), -1 (negative) or 0 (a row that takes no part):
-            (rows, machines).
+            (machines, rows).
 
     Example:
         >>> rows = np.array([[1.0], [-1.0]])
         >>> gram = gram_matrix(rows, rows)
-        >>> (trained,) = Trainer(gram, np.array([[1], [-1]])).train([1.0])
+        >>> (trained,) = Trainer(gram, np.array([[1, -1]])).train([1.0])
         >>> trained.scores.ravel().round(4).tolist()
         [0.8889, -0.8]
     """
 
     def __init__(self, gram: Floats, signs: NDArray[Any]) -> None:
-        self._gram = gram
-        self._rough = gram.astype(np.float32)
+        self._kernel = _Kernel(gram)
         self._signs = signs.astype(np.float64)
         self._weights = np.where(signs > 0, POSITIVE_WEIGHT, 1.0)
 
     def train(self, costs: Sequence[float]) -> list[Trained]:
         """Train at every cost, from the smallest up; each starts where a smaller one ended."""
         result: dict[float, Trained] = {}
-        last = Trained(np.zeros_like(self._signs), np.zeros_like(self._signs))
-        machines = self._signs.shape[1]
-        together = max(1, _SIDE_BY_SIDE // machines)
-        ascending = sorted(set(costs))
-        for start in range(0, len(ascending), together):
-            group = ascending[start : start + together]
-            weights = np.hstack([2 * cost * self._weights for cost in group])
-            signs, beta, scores = (np.tile(array, len(group)) for array in (self._signs, *last))
-            whole = self._minimise(signs, weights, beta, scores)
-            for place, cost in enumerate(group):
-                part = slice(place * machines, (place + 1) * machines)
-                last = result[cost] = Trained(whole.coefficients[:, part], whole.scores[:, part])
+        of_all_rows = self._all_rows_inside()
+        last = of_all_rows(min(costs))
+        for cost in sorted(set(costs)):
+            start = of_all_rows(cost)
+            inside = (self._signs * start.scores < 1).all(axis=1, keepdims=True)
+            beta, scores = (np.where(inside, a, b) for a, b in zip(start, last, strict=True))
+            last = result[cost] = self._minimise(2 * cost * self._weights, beta, scores)
         return [result[cost] for cost in costs]
 
-    def _minimise(
-        self, all_signs: Floats, all_weights: Floats, beta: Floats, scores: Floats
-    ) -> Trained:
+    def _all_rows_inside(self) -> Callable[[float], Trained]:
+        """Return what gives the solution for a cost with all rows in S, or nearly.
+
+        With D the weights, (√D K √D + 1/2c) D^-½ β = √D y has one Krylov space for all c.
+        """
+        root = np.sqrt(self._weights) * (self._signs != 0)
+        start = root * self._signs
+        machines, rows = start.shape
+        space = np.zeros((machines, min(_KRYLOV, rows), rows))
+        images = np.zeros_like(space)
+        rest = start
+        for n in range(space.shape[1]):
+            length = np.sqrt(np.einsum("mr,mr->m", rest, rest))
+            space[:, n] = rest / np.where(length > 1e-12, length, np.inf)[:, None]
+            images[:, n] = (root * space[:, n]) @ self._kernel.gram
+            rest = root * images[:, n]
+            for _ in range(2):  # once leaves what rounding made of it
+                known = space[:, : n + 1] @ rest[:, :, None]
+                rest = rest - (known.swapaxes(1, 2) @ space[:, : n + 1])[:, 0]
+        values, vectors = np.linalg.eigh(space @ (root[:, None] * images).swapaxes(1, 2))
+        goal = vectors.swapaxes(1, 2) @ (space @ start[:, :, None])
+
+        def solution(cost: float) -> Trained:
+            found = vectors @ (goal / (values + 0.5 / cost)[:, :, None])
+            beta, scores = ((found.swapaxes(1, 2) @ of)[:, 0] for of in (space, images))
+            return Trained(root * beta, scores)
+
+        return solution
+
+    def _minimise(self, all_weights: Floats, beta: Floats, scores: Floats) -> Trained:
         """Go to the optimum from the coefficients and scores of a start."""
-        left = np.arange(beta.shape[1])  # the machines that are not there yet
+        left = np.arange(len(beta))  # the machines that are not there yet
         for count in range(_MOST_STEPS):
-            signs, weights = all_signs[:, left], all_weights[:, left]
-            b, f = beta[:, left], scores[:, left]
-            inside = (signs != 0) & (signs * f < 1)
+            signs, weights, b, f = (a[left] for a in (self._signs, all_weights, beta, scores))
             # At the optimum β is weight · (y - f) inside the margin and 0 elsewhere.
-            remainder = np.abs(np.where(inside, signs - f, 0.0) - b / weights).max(axis=0)
-            more = remainder > _EXACT + 1e-15 * np.abs(b).sum(axis=0)  # what rounding allows
+            inside = (signs != 0) & (signs * f < 1)
+            rest = np.where(inside, signs - f, 0.0) - b / weights
+            size = np.abs(rest).max(axis=1)
+            more = size > _EXACT + 1e-15 * np.abs(b).sum(axis=1)  # what rounding allows
             if not more.any():
                 return Trained(beta, scores)
-            left, inside = left[more], inside[:, more]
-            signs, weights, b, f = (array[:, more] for array in (signs, weights, b, f))
-            step, aim = self._newton_step(inside, signs, weights, b, rough=count < _ROUGH_STEPS)
-            beta[:, left], scores[:, left] = _descend(signs, weights, (b, f), (step, aim))
+            left = left[more]
+            system = _Systems(self._kernel, inside, signs, weights).of(more)
+            at = b[more], f[more]
+            to = system.newton_step(*at, rest[more], rough=count < _ROUGH_STEPS)
+            beta[left], scores[left] = _descend(system.signs, system.weights, at, to)
         raise ArithmeticError(f"SVMs did not converge in {_MOST_STEPS} steps")
 
-    def _newton_step(
-        self,
-        inside: NDArray[np.bool_],
-        signs: Floats,
-        weights: Floats,
-        beta: Floats,
-        *,
-        rough: bool,
+
+class _Systems(NamedTuple):
+    """Newton systems (K[S, S] + diag(1 / weights)) β = y[S] of some machines, S the rows inside.
+
+    Attributes:
+        kernel: K.
+        inside: Whether a row is in S (machines, rows), as all that follow.
+        signs: y.
+        weights: 2cᵢ.
+    """
+
+    kernel: _Kernel
+    inside: NDArray[np.bool_]
+    signs: Floats
+    weights: Floats
+
+    def of(self, some: NDArray[Any]) -> _Systems:
+        """Return those of some machines."""
+        return _Systems(self.kernel, self.inside[some], self.signs[some], self.weights[some])
+
+    def newton_step(
+        self, beta: Floats, scores: Floats, rest: Floats, *, rough: bool
     ) -> tuple[Floats, Floats]:
-        """Return coefficients that solve the Newton systems, or nearly, and their scores."""
-        step = np.zeros_like(beta)
-        small = (inside.sum(axis=0) <= _DIRECT) | (not rough)
-        self._eliminate(np.flatnonzero(small), inside, signs, weights, step)
-        large = np.flatnonzero(~small)
+        """Return coefficients that solve the systems, or nearly, and their scores.
+
+        Args:
+            beta: Coefficients to start from.
+            scores: Their scores.
+            rest: The remainders.
+            rough: Whether conjugate gradients may be used.
+        """
+        step, aim = np.zeros_like(beta), np.empty_like(scores)
+        large = np.flatnonzero((self.inside.sum(axis=1) > _DIRECT) & rough)
         if large.size:
-            columns = inside[:, large], signs[:, large], weights[:, large]
-            before, step[:, large] = self._improve(*columns, beta[:, large])
-            aim = self._gram @ step
-            rest = np.where(inside, signs - aim - step / weights, 0.0)[:, large]
+            some = self.of(large)
+            step[large], size = some.improve(beta[large], rest[large])
+            aim[large] = step[large] @ self.kernel.gram
+            after = np.where(some.inside, some.signs - aim[large], 0.0) - step[large] / some.weights
             # Where float32 is not enough (large costs, rows that are nearly alike), eliminate.
-            failed = large[np.abs(rest).max(axis=0) > _FAILED * before]
-            self._eliminate(failed, inside, signs, weights, step)
-            aim[:, failed] = self._gram @ step[:, failed]
-            return step, aim
-        return step, self._gram @ step
+            large = large[np.abs(after).max(axis=1) < size]
+        small = np.setdiff1d(np.arange(len(beta)), large)
+        for n in small:
+            rows = np.flatnonzero(self.inside[n])
+            system = self.kernel.gram[np.ix_(rows, rows)]
+            system[np.diag_indices(len(rows))] += 1 / self.weights[n, rows]
+            step[n] = 0
+            if rows.size:
+                step[n, rows] = lapack.dposv(system.T, self.signs[n, rows], overwrite_a=True)[1]
+        if small.size:
+            aim[small] = step[small] @ self.kernel.gram
+        return step, aim
 
-    def _eliminate(
-        self,
-        columns: NDArray[np.intp],
-        inside: NDArray[np.bool_],
-        signs: Floats,
-        weights: Floats,
-        step: Floats,
-    ) -> None:
-        """Put exact solutions of the Newton systems into columns of `step`."""
-        for column in columns:
-            rows = np.flatnonzero(inside[:, column])
-            system = self._gram[np.ix_(rows, rows)]
-            system[np.diag_indices(len(rows))] += 1 / weights[rows, column]
-            step[:, column] = 0
-            step[rows, column] = np.linalg.solve(system, signs[rows, column])
-
-    def _improve(
-        self, inside: NDArray[np.bool_], signs: Floats, weights: Floats, beta: Floats
-    ) -> tuple[Floats, Floats]:
-        """Bring β nearer to the solution of the Newton systems, by conjugate gradients.
+    def improve(self, beta: Floats, rest: Floats) -> tuple[Floats, Floats]:
+        """Come nearer to the solutions by conjugate gradients in float32.
 
         Returns:
-            How far it was from the solution, and the new β.
+            Coefficients, and how far off the start was.
         """
-        start = np.where(inside, beta, 0.0)
-        exact = np.where(inside, signs - self._gram @ start - start / weights, 0.0)
-        scale = np.maximum(np.abs(exact).max(axis=0), 1e-300)
-        rest = (exact / scale).astype(np.float32)
-        ridge = (1 / weights).astype(np.float32)
-        easy = np.where(inside, 1 / (self._rough.diagonal()[:, None] + ridge), np.float32(0))
-        x = np.zeros_like(rest)
-        toward = easy * rest
-        product = np.einsum("ij,ij->j", rest, toward)
-        goal = product * _ROUGHLY**2
-        for _ in range(200):
-            image = np.where(inside, self._rough @ toward + ridge * toward, np.float32(0))
-            curve = np.einsum("ij,ij->j", toward, image)
-            size = np.where(product > goal, product / np.maximum(curve, 1e-30), 0)
-            x += size * toward
-            rest -= size * image
-            better = easy * rest
-            new = np.einsum("ij,ij->j", rest, better)
+        start = np.where(self.inside, beta, 0.0)
+        left = (beta - start).astype(np.float32)
+        rest = np.where(self.inside, rest + (left @ self.kernel.rough if left.any() else 0), 0.0)
+        size = np.maximum(np.abs(rest).max(axis=1), 1e-300)
+        remainder = (rest / size[:, None]).astype(np.float32)
+        ridge = (1 / self.weights).astype(np.float32)
+        inverse = self.kernel.near_inverse(self.inside, ridge)
+        found = np.zeros_like(remainder)
+        toward = better = inverse(remainder)
+        product = np.einsum("mr,mr->m", remainder, better)
+        goal = product * np.where(size > _SETTLED, 1e-4, 1e-10).astype(np.float32)
+        for _ in range(_MOST_STEPS):
+            image = toward @ self.kernel.rough + ridge * toward
+            image[~self.inside] = 0
+            curve = np.einsum("mr,mr->m", toward, image)
+            length = np.where(product > goal, product / np.maximum(curve, 1e-30), 0)[:, None]
+            found += length * toward
+            remainder -= length * image
+            better = inverse(remainder)
+            new = np.einsum("mr,mr->m", remainder, better)
             if (new <= goal).all():
                 break
-            toward = better + new / np.maximum(product, 1e-30) * toward
+            toward = better + (new / np.maximum(product, 1e-30))[:, None] * toward
             product = new
-        return scale, start + scale * x
+        return start + size[:, None] * found, size
+
+
+class _Kernel:
+    """A Gram matrix, in float32 too, and its main directions."""
+
+    def __init__(self, gram: Floats) -> None:
+        self.gram = gram
+        self.rough = gram.astype(np.float32)
+        rows = len(gram)
+        basis = np.random.default_rng(0).standard_normal((rows, min(_MAIN, rows)), np.float32)
+        for _ in range(3):
+            basis = np.linalg.qr(self.rough @ basis)[0]
+        values, turn = np.linalg.eigh(basis.T @ self.rough @ basis)
+        self._values = np.maximum(values, 1e-6)
+        self._vectors = np.ascontiguousarray((basis @ turn).T)
+        self._left = np.maximum(self.rough.diagonal() - self._values @ self._vectors**2, 1e-6)
+
+    def near_inverse(
+        self, inside: NDArray[np.bool_], ridge: NDArray[np.float32]
+    ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """Return what multiplies with the inverse of the main directions + diagonal."""
+        weights = np.where(inside, 1 / (ridge + self._left), np.float32(0))
+        middle = np.stack([(self._vectors * of) @ self._vectors.T for of in weights])
+        middle = np.linalg.inv(middle + np.diag(1 / self._values))
+
+        def inverse(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+            weighted: NDArray[np.float32] = weights * rows
+            turned = (weighted @ self._vectors.T)[:, None] @ middle
+            weighted -= weights * (turned[:, 0] @ self._vectors)
+            return weighted
+
+        return inverse
 
 
 def _descend(
@@ -219,7 +288,7 @@ def _descend(
 ) -> tuple[Floats, Floats]:
     """Go from coefficients and their scores to others, or part of the way if that is lower."""
     before = _objective(signs, weights, *at)
-    length = np.ones(signs.shape[1])
+    length = np.ones((len(signs), 1))
     for _ in range(40):
         beta, scores = (
             np.where(length == 1, b, a + length * (b - a)) for a, b in zip(at, to, strict=True)
@@ -233,5 +302,5 @@ def _descend(
 
 def _objective(signs: Floats, weights: Floats, beta: Floats, scores: Floats) -> Floats:
     slack = np.where(signs != 0, np.maximum(0, 1 - signs * scores), 0)
-    value: Floats = (beta * scores + weights * slack * slack).sum(axis=0) / 2
+    value: Floats = (beta * scores + weights * slack * slack).sum(axis=1) / 2
     return value
