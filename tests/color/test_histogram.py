@@ -27,6 +27,7 @@ from sslprep.errors import (
     ParameterError,
     SslprepError,
 )
+from sslprep.input_files import sha256_of
 
 Pair = tuple[np.ndarray, np.ndarray]
 TABLE = "ab_histogram_train_imagenet.npy"
@@ -160,12 +161,11 @@ class TestSources:
         (tmp_path / "list.txt").write_text("\n".join(names))
         assert self._table(tmp_path / "list.txt", tmp_path) == expected
 
-    def test_a_pattern_of_shards(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", ["shard-{000..002}.tar", "*.tar"])
+    def test_a_pattern_says_what_to_do(self, photos: list[str], tmp_path: Path, name: str) -> None:
         _as_shards(photos, tmp_path / "shards", "", ".tar")
-        assert self._table(tmp_path / "shards" / "shard-{000..002}.tar", tmp_path) == expected
-        shutil.rmtree(tmp_path / "out")
-        assert self._table(tmp_path / "shards" / "*.tar", tmp_path) == expected
-        assert manifest.read(tmp_path / "out" / MANIFEST).inputs[0].files_used == 3
+        with pytest.raises(ImagesError, match="A pattern is not read; let the shell list: printf"):
+            self._table(tmp_path / "shards" / name, tmp_path)
 
     def test_a_tar_of_tars_says_what_to_do(self, photos: list[str], tmp_path: Path) -> None:
         _as_shards(photos, tmp_path / "shards", "", ".tar")
@@ -525,7 +525,7 @@ class TestGenerate:
         self, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = generate_color_bins(data_file=str(photo_list), output_path=tmp_path, jobs=1)
-        assert not first.reused
+        assert first.resumed_after == 0
 
         def never(*arguments: object) -> None:
             raise AssertionError("counted again")
@@ -535,11 +535,11 @@ class TestGenerate:
             again = generate_color_bins(
                 data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1
             )
-            assert again.reused
-            assert again.images == first.images
-        assert not generate_color_bins(
+            assert again.resumed_after == again.images == first.images
+        anew = generate_color_bins(
             data_file=str(photo_list), output_path=tmp_path, recount=True, overwrite=True, jobs=1
-        ).reused
+        )
+        assert anew.resumed_after == 0
 
     def test_counts_anew_when_the_list_or_the_table_differs(
         self, photos: list[str], photo_list: Path, tmp_path: Path
@@ -556,7 +556,7 @@ class TestGenerate:
         result = generate_color_bins(
             data_file=str(photo_list), output_path=tmp_path, overwrite=True, jobs=1
         )
-        assert not result.reused
+        assert result.resumed_after == 0
         assert result.images == 50
 
     def test_existing_bins_are_an_error_before_any_work(
@@ -601,6 +601,18 @@ class TestOutputsOfOurOwn:
         assert result.unreadable == 0
         assert result.written[0].name == "ab_histogram_train_places-205.npy"
 
+    @pytest.mark.parametrize("name", ["train.csv", "train.jsonl", "train.parquet"])
+    def test_a_table_that_was_changed_since_is_refused(
+        self, tree: Path, tmp_path: Path, name: str
+    ) -> None:
+        lists = tmp_path / "lists"
+        formats = ("npy", "csv", "jsonl", "parquet")
+        write_folders(data_source_dir=tree, output_dir=lists, format=formats)
+        with open(lists / name, "ab") as file:
+            file.write(b"\n")
+        with pytest.raises(ImagesError, match="is a table that no finished partition"):
+            color_histogram(lists / name, tmp_path / "out", jobs=1)
+
     def test_another_root_and_other_names_may_be_given(self, tree: Path, tmp_path: Path) -> None:
         lists = tmp_path / "lists"
         write_folders(data_source_dir=tree, output_dir=lists, relative_to=tree)
@@ -626,7 +638,9 @@ class TestOutputsOfOurOwn:
             "command": "data voc",
             "parameters": {},
             "inputs": [],
-            "outputs": [{"file": "test.txt", "bytes": 1, "sha256": ""}],
+            "outputs": [
+                {"file": "test.txt", "bytes": 1, "sha256": sha256_of(tmp_path / "test.txt")}
+            ],
             "details": {"dataset": "VOC2007"},
         }
         (tmp_path / "test.manifest.json").write_text(json.dumps(manifest_))

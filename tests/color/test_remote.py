@@ -71,7 +71,7 @@ class NoCredentialsError(Exception):
     """An error of a store's own, such as botocore's, that is no OSError."""
 
 
-@pytest.mark.parametrize("call", ["info", "ls", "glob"])
+@pytest.mark.parametrize("call", ["info", "ls"])
 def test_a_stores_own_error_is_one_line(
     memory: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: str
 ) -> None:
@@ -79,17 +79,44 @@ def test_a_stores_own_error_is_one_line(
         raise NoCredentialsError("Unable to locate credentials\nmore")
 
     monkeypatch.setattr(type(memory), call, refuse)
-    source = "memory://set/*.jpg" if call == "glob" else "memory://set"
     with pytest.raises(ImagesError, match="cannot read: Unable to locate credentials") as caught:
-        color_histogram(source, tmp_path / "out", jobs=1)
+        color_histogram("memory://set", tmp_path / "out", jobs=1)
     assert "more" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_is_walked_in_order_and_none_is_left_out_in_silence(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b/2.jpg", "a/10.jpg", "a/9.jpg", "a/deep/0.jpg"):
+        memory.pipe(f"/set/{name}", b"x")
+    below = [f"memory:///set/{x}" for x in ("a/10.jpg", "a/9.jpg", "a/deep/0.jpg", "b/2.jpg")]
+    assert list(remote.walk("memory://set")) == [u.replace("//set", "///set") for u in URLS] + below
+    real = type(memory).ls
+
+    def flaky(self: Any, path: str, **options: Any) -> Any:
+        if path == "/set/a/deep":
+            raise OSError(5, "Slow Down")
+        return real(self, path, **options)
+
+    monkeypatch.setattr(type(memory), "ls", flaky)
+    with pytest.raises(ImagesError, match="memory://set: cannot read: Slow Down"):
+        list(remote.walk("memory://set"))
+
+
 def test_marks_of_many_come_in_order_and_a_missing_one_is_named(memory: Any) -> None:
-    assert [mark[:2] for mark in remote.marks(URLS)] == [(url, 1) for url in URLS]
+    first = remote.marks(URLS)
+    memory.pipe("/set/3.jpg", b"another")
+    second = remote.marks(URLS)
+    assert [a == b for a, b in zip(first, second, strict=True)] == [True] * 3 + [False, True]
     with pytest.raises(ImagesError, match=r"set/none\.tar: no such file"):
         remote.marks([*URLS, "memory://set/none.tar"])
+
+
+def test_an_unknown_store_in_a_list_costs_its_images_alone(memory: Any, tmp_path: Path) -> None:
+    found = remote.read_many([URLS[0], "nowhere://a.jpg"])
+    assert found[URLS[0]] == b"0"
+    assert "nowhere" in str(found["nowhere://a.jpg"])
 
 
 def test_an_unknown_store_and_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:

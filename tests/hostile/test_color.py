@@ -39,7 +39,7 @@ def good(tmp_path: Path) -> str:
 def reasons(paths: list[str], **options: object) -> list[str]:
     chunk = Chunk(number=0, names=tuple(paths))
     found = count_chunk(Settings(global_resize_img=8, **options), chunk)  # type: ignore[arg-type]
-    return [reason for _, _, reason, _ in found.listed]
+    return [entry.reason for entry in found.listed]
 
 
 def test_a_pickled_list_is_never_loaded(tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_a_member_that_claims_an_exabyte(tmp_path: Path, good: str) -> None:
         Settings(global_resize_img=8),
         Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None)),
     )
-    assert found.listed[0][2] == "larger than 1 GiB"
-    assert found.listed[1][2] == "cannot read (Invalid argument)"  # what seek says to it
+    assert found.listed[0].reason == "larger than 1 GiB"
+    assert found.listed[1].reason == "cannot read (Invalid argument)"  # what seek says to it
 
 
 def test_a_member_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:
@@ -169,8 +169,8 @@ def test_a_member_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:
         Settings(global_resize_img=8),
         Chunk(number=0, names=(str(tmp_path / "s.tar"),), span=(0, None)),
     )
-    assert found.listed[0][2] == "larger than 1 GiB"
-    assert found.listed[1][2].startswith("damaged shard")
+    assert found.listed[0].reason == "larger than 1 GiB"
+    assert found.listed[1].reason.startswith("damaged shard")
 
 
 def test_a_negative_size_does_not_walk_backwards() -> None:

@@ -19,7 +19,6 @@ from sslprep.color.histogram import check_names, read_table
 from sslprep.color.priors import (
     LAMBDA,
     Points,
-    check_points,
     fair_bins,
     rebalancing_weights,
     standard_errors,
@@ -39,136 +38,6 @@ Size = Annotated[int, Meta(ge=1, le=255)]
 Width = Annotated[float, Meta(ge=0)]
 
 
-def read_points(path: Path) -> Points:
-    """Read a set of bins, [Q, 2].
-
-    Raises:
-        ArrayError: It is none, or stands under the name of priors.
-    """
-    found = read_array(path, kinds="iuf")
-    if ("prior" in path.name and found.ndim == 2) or ("pts" in path.name and found.ndim == 1):
-        raise _swapped(path, found)
-    return check_points(found, path)
-
-
-def read_priors(path: Path, bins: int) -> NDArray[np.float64]:
-    """Read the priors of `bins` bins: float64 [Q], not negative, sum 1.
-
-    Raises:
-        ArrayError: They are none, or do not fit.
-    """
-    found = read_array(path, kinds="iuf")
-    if found.ndim == 2 and found.shape[1] == 2:
-        raise _swapped(path, found)
-    if found.shape != (bins,):
-        raise ArrayError(f"got shape {found.shape}", where=path, expected=f"({bins},), as points")
-    if not (np.isfinite(found) & (found >= 0)).all() or abs(float(found.sum()) - 1) > 1e-3:
-        raise ArrayError("holds no priors", where=path, expected="shares of 0 or more, sum 1")
-    return found.astype(np.float64)
-
-
-def _swapped(path: Path, found: NDArray[Any]) -> ArrayError:
-    names = ("points", "priors") if found.ndim == 2 else ("priors", "points")
-    return ArrayError(
-        f"holds {names[0]} of shape {found.shape} under the name of {names[1]}",
-        where=path,
-        expected="points [Q, 2] in a pts_in_hull file, priors [Q] in a priors file",
-        remedy="The list published in 2019 has the two swapped; rename both.",
-    )
-
-
-def check_choices(bin_size: Sequence[int], grid: Grid, points: Path | None) -> Points | None:
-    """Read `--points`, where given.
-
-    Raises:
-        ParameterError: It is given with what excludes it.
-    """
-    if points is None:
-        return None
-    if grid == "fair":
-        raise ParameterError(
-            "--points gives centres, --grid fair makes its own bins",
-            remedy="Leave one of the two out.",
-        )
-    if len(set(bin_size)) > 1:
-        raise ParameterError(
-            f"--points is one set of bins, --bin-size gives {len(set(bin_size))} sizes",
-            expected="one size, for the file names",
-        )
-    return read_points(points)
-
-
-def open_outputs(
-    folder: Path,
-    end: str,
-    bin_size: Sequence[int],
-    *,
-    weights: bool,
-    sample: float | None,
-    overwrite: bool,
-) -> OutputSet:
-    """Announce the files of all sizes; files of an earlier run that would not fit go.
-
-    Args:
-        folder: Where they go.
-        end: `{type}_{dataset}`.
-        bin_size: The sizes.
-        weights: Whether there will be weights.
-        sample: Share of the images that was counted, if not all: there will be standard errors.
-        overwrite: Replace existing files.
-    """
-    extra = {"rebalance_weights": weights, "standard_errors": sample is not None}
-    wanted = ["pts_in_hull", "priors", *(what for what, is_wanted in extra.items() if is_wanted)]
-    ends = [f"{end}_bin{size}" for size in bin_size]
-    return OutputSet(
-        folder,
-        [f"{what}_{e}.npy" for what in wanted for e in ends],
-        manifests=[f"pts_in_hull_{e}{MANIFEST_SUFFIX}" for e in ends],
-        overwrite=overwrite,
-        also_replaces=[f"{what}_{e}.npy" for what in extra.keys() - wanted for e in ends],
-    )
-
-
-def _parameters(path: Path) -> dict[str, Any]:
-    """Return what a histogram's manifest or else its name says of how it was made."""
-    try:
-        return manifest.read(path.with_suffix(MANIFEST_SUFFIX)).parameters
-    except ManifestError:
-        match = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
-        return match.groupdict() if match else {}
-
-
-def _differences(made: dict[Path, dict[str, Any]]) -> list[str]:
-    """Say in which ways histograms that are to be added were made differently."""
-    warnings = []
-    for name in ("global_resize_img", "fast_decode", "strict_decode", "sample"):
-        values = {str(said.get(name)): path for path, said in made.items()}
-        if len(values) > 1:
-            said_ = ", ".join(f"{value} in {path}" for value, path in values.items())
-            warnings.append(f"the histograms were made differently: {name} is {said_}")
-            logger.warning("%s", warnings[-1])
-    return warnings
-
-
-def _read_tables(paths: Sequence[Path], sample: float | None) -> NDArray[np.int64]:
-    """Return the sum of histograms, [1, 256, 256], or [groups, 256, 256] of samples."""
-    total = np.zeros((1 if sample is None else GROUPS, 256, 256), np.int64)
-    seen: dict[str, Path] = {}
-    for path in paths:
-        table = read_table(path)
-        if sample is not None:  # all were dealt alike
-            table = read_table(path.with_name(f"{path.stem}_groups.npy"), GROUPS)
-        total += table
-        first = seen.setdefault(digest := sha256_of(path), path)
-        if first is not path:
-            raise ParameterError(
-                f"{path} has the same content as {first} (SHA-256 {digest[:12]}…)",
-                expected="each histogram once",
-                remedy="Its images would be counted twice; leave one out.",
-            )
-    return total
-
-
 @result
 class BinsResult:
     """What was made.
@@ -184,15 +53,6 @@ class BinsResult:
     pixels: int
     warnings: tuple[str, ...] = ()
     written: tuple[Path, ...]
-
-    def text(self) -> str:
-        """Say it in a few lines."""
-        return "\n".join([*lines_of(self.bins), *(f"wrote {path}" for path in self.written)])
-
-
-def lines_of(bins: dict[int, int]) -> list[str]:
-    """Say how many bins there are of each size."""
-    return [f"bin size {size}: {number:,} bins" for size, number in bins.items()]
 
 
 @command(renamed={"output_path": "output"})
@@ -240,43 +100,51 @@ def color_bins(
         ParameterError: A parameter out of range.
         OutputError: A file exists, or another run writes here.
     """
-    made = {path: _parameters(path) for path in histogram}
+    return bins_of(dict(locals()))
+
+
+def bins_of(given: dict[str, Any]) -> BinsResult:
+    """Make bins as `color bins` does, from its arguments by name; others do not matter."""
+    histogram: tuple[Path, ...] = given["histogram"]
+    made: dict[Path, dict[str, Any]] = {}
+    for path in histogram:
+        named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
+        own = manifest_of(path)
+        made[path] = own.parameters if own else named.groupdict() if named else {}
     first = made[histogram[0]]
-    kind, dataset = type or first.get("type"), dataset or first.get("dataset")
+    kind, dataset = given["type"] or first.get("type"), given["dataset"] or first.get("dataset")
     if not isinstance(kind, str) or not isinstance(dataset, str):
         raise ParameterError(
             "neither name nor manifest says what it is of",
             where=histogram[0],
             remedy="Pass --type and --dataset.",
         )
-    check_names(kind, dataset)
     samples = {said.get("sample") for said in made.values()}
     sample = first.get("sample") if len(samples) == 1 else None
-    sizes = tuple(dict.fromkeys(bin_size))
-    folder = output or histogram[0].parent
-    end = f"{kind}_{dataset}"
-    found: dict[int, int] = {}
-    with open_outputs(
-        folder, end, sizes, weights=weights, sample=sample, overwrite=overwrite
-    ) as out:
+    folder = given["output"] or histogram[0].parent
+    given |= {"type": kind, "dataset": dataset, "output": folder, "sample": sample}
+    smooth, weights, points = given["smooth"], given["weights"], given["points"]
+    end = "_".join(check_names(kind, dataset))
+    bins: dict[int, int] = {}
+    with open_outputs(given) as out:
         warnings = _differences(made)
-        inputs = manifest.Inputs(hash_inputs=hash_inputs)
-        for path in (*histogram, *([] if points is None else [points])):
+        inputs = manifest.Inputs(hash_inputs=given["hash_inputs"])
+        for path in (*histogram, *([points] if points else [])):
             inputs.add_file(path)
-        centres = check_choices(sizes, grid, points)
+        centres = check_points(given)
         tables = _read_tables(histogram, sample)
         table, records = tables.sum(0), inputs.records()
         for record in records:
             if Path(record.path).parent == folder:
                 record.path = Path(record.path).name  # where it was made says nothing
-        for size in sizes:
-            fair = size if grid == "fair" else None
-            bins = fair_bins(table, size) if fair else zhang_bins(table, size, smooth, centres)
-            arrays: dict[str, NDArray[Any]] = {"pts_in_hull": bins.points, "priors": bins.priors}
+        for size in dict.fromkeys(given["bin_size"]):
+            fair = size if given["grid"] == "fair" else None
+            found = fair_bins(table, size) if fair else zhang_bins(table, size, smooth, centres)
+            arrays: dict[str, NDArray[Any]] = {"pts_in_hull": found.points, "priors": found.priors}
             if weights:
-                arrays["rebalance_weights"] = rebalancing_weights(bins.priors)
+                arrays["rebalance_weights"] = rebalancing_weights(found.priors)
             if sample is not None:
-                errors = standard_errors(tables, bins, sample, fair_size=fair, sigma=smooth)
+                errors = standard_errors(tables, found, sample, fair_size=fair, sigma=smooth)
                 arrays["standard_errors"] = errors
             names = {what: f"{what}_{end}_bin{size}.npy" for what in arrays}
             for what, values in arrays.items():
@@ -290,18 +158,18 @@ def color_bins(
                     "type": kind,
                     "dataset": dataset,
                     "bin_size": size,
-                    "grid": grid,
+                    "grid": given["grid"],
                     "smooth": None if fair else smooth,
                     "points": points,
                     "weights": weights,
                 },
                 inputs=records,
-                outputs=list(names.values()),
+                outputs=names.values(),
                 counts={
-                    "bins": len(bins.points),
-                    "empty_bins": bins.empty,
-                    "pixels": int(table.sum()) - bins.outside,
-                    "pixels_outside": bins.outside,
+                    "bins": len(found.points),
+                    "empty_bins": int((found.counts == 0).sum()),
+                    "pixels": int(table.sum()) - found.outside,
+                    "pixels_outside": found.outside,
                 },
                 warnings=warnings,
                 details={
@@ -309,16 +177,125 @@ def color_bins(
                     "points_from": "the pixels" if fair else points or "the hull of the gamut",
                     "ties": None if fair else "shared by the centres that are equally near",
                     "weights_lambda": LAMBDA if weights else None,
-                    "smallest_prior": float(bins.priors.min()),
-                    "largest_prior": float(bins.priors.max()),
+                    "smallest_prior": float(found.priors.min()),
+                    "largest_prior": float(found.priors.max()),
                     **{f"{what}_file": name for what, name in names.items()},
                 },
             )
-            found[size] = len(bins.points)
+            bins[size] = len(found.points)
         out.commit()
-    return BinsResult(
-        bins=found,
-        pixels=int(table.sum()),
-        warnings=tuple(warnings),
-        written=tuple(folder / record.file for record in out.written),
+    written = tuple(folder / record.file for record in out.written)
+    return BinsResult(bins=bins, pixels=int(table.sum()), warnings=tuple(warnings), written=written)
+
+
+def open_outputs(given: dict[str, Any]) -> OutputSet:
+    """Announce the files of all sizes; files of an earlier run that would not fit go.
+
+    `given` are arguments as of `color bins`, and `sample`, the share of the images counted if any.
+    """
+    optional = {"rebalance_weights": given["weights"], "standard_errors": given["sample"]}
+    kinds = ["pts_in_hull", "priors", *(what for what, wanted in optional.items() if wanted)]
+    ends = [f"{given['type']}_{given['dataset']}_bin{n}" for n in dict.fromkeys(given["bin_size"])]
+    return OutputSet(
+        given["output"],
+        [f"{what}_{end}.npy" for what in kinds for end in ends],
+        manifests=[f"pts_in_hull_{end}{MANIFEST_SUFFIX}" for end in ends],
+        overwrite=given["overwrite"],
+        also_replaces=[f"{what}_{end}.npy" for what in optional for end in ends],
     )
+
+
+def check_points(given: dict[str, Any]) -> Points | None:
+    """Read `--points`, where given, or refuse it together with what excludes it."""
+    sizes = len(set(given["bin_size"]))
+    if given["points"] is None:
+        return None
+    if given["grid"] == "fair":
+        raise ParameterError(
+            "--points gives centres, --grid fair makes its own bins",
+            remedy="Leave one of the two out.",
+        )
+    if sizes > 1:
+        raise ParameterError(
+            f"--points is one set of bins, --bin-size gives {sizes} sizes",
+            expected="one size, for the file names",
+        )
+    return read_points(given["points"])
+
+
+def read_points(path: Path) -> Points:
+    """Read a set of bins: [Q, 2], within -128…128, no bin twice."""
+    found = _read(path)
+    if found.ndim != 2 or found.shape[1] != 2 or not len(found):
+        raise ArrayError(f"got shape {found.shape}", where=path, expected="(Q, 2): a and b")
+    if not (np.isfinite(found) & (np.abs(found.astype(np.float64)) <= 128)).all():
+        raise ArrayError("holds values outside -128…128", where=path, expected="a and b")
+    if len(np.unique(found, axis=0)) != len(found):
+        raise ArrayError("holds a bin twice", where=path, expected="each bin once")
+    return found.astype(np.int64 if found.dtype.kind in "iu" else np.float64)
+
+
+def read_priors(path: Path, bins: int) -> NDArray[np.float64]:
+    """Read the priors of `bins` bins: float64 [Q], not negative, sum 1."""
+    found = _read(path)
+    if found.shape != (bins,):
+        raise ArrayError(f"got shape {found.shape}", where=path, expected=f"({bins},), as points")
+    if not (np.isfinite(found) & (found >= 0)).all() or abs(float(found.sum()) - 1) > 1e-3:
+        raise ArrayError("holds no priors", where=path, expected="shares of 0 or more, sum 1")
+    return found.astype(np.float64)
+
+
+def _read(path: Path) -> NDArray[Any]:
+    """Read an array, but not one that stands under the name of another kind."""
+    found = read_array(path, kinds="iuf")
+    what, name, part = ("points", "priors", "prior") if found.ndim == 2 else _OTHERWISE
+    if part in path.name:
+        raise ArrayError(
+            f"holds {what} of shape {found.shape} under the name of {name}",
+            where=path,
+            expected="points [Q, 2] in a pts_in_hull file, priors [Q] in a priors file",
+            remedy="The list published in 2019 has the two swapped; rename both.",
+        )
+    return found
+
+
+_OTHERWISE = ("priors", "points", "pts")
+
+
+def manifest_of(path: Path) -> manifest.Manifest | None:
+    """Return the manifest of a histogram or of bins, if there is one."""
+    try:
+        return manifest.read(path.with_suffix(MANIFEST_SUFFIX))
+    except ManifestError:
+        return None
+
+
+def _differences(made: dict[Path, dict[str, Any]]) -> list[str]:
+    """Say in which ways histograms that are to be added were made differently."""
+    warnings = []
+    for name in ("global_resize_img", "fast_decode", "strict_decode", "sample"):
+        values = {str(said.get(name)): path for path, said in made.items()}
+        if len(values) > 1:
+            said_ = ", ".join(f"{value} in {path}" for value, path in values.items())
+            warnings.append(f"the histograms were made differently: {name} is {said_}")
+            logger.warning("%s", warnings[-1])
+    return warnings
+
+
+def _read_tables(paths: Sequence[Path], sample: float | None) -> NDArray[np.int64]:
+    """Return the sum of histograms, [1, 256, 256], or [groups, 256, 256] of samples."""
+    total = np.zeros((1 if sample is None else GROUPS, 256, 256), np.int64)
+    seen: dict[str, Path] = {}
+    for path in paths:
+        first = seen.setdefault(digest := sha256_of(path), path)
+        if first is not path:
+            raise ParameterError(
+                f"{path} has the same content as {first} (SHA-256 {digest[:12]}…)",
+                expected="each histogram once",
+                remedy="Its images would be counted twice; leave one out.",
+            )
+        table = read_table(path)
+        if sample is not None:  # all were dealt alike
+            table = read_table(path.with_name(f"{path.stem}_groups.npy"), GROUPS)
+        total += table
+    return total

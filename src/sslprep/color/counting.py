@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import lzma
@@ -16,7 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,15 +55,24 @@ class Settings:
         return 1 if self.sample is None else GROUPS
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
+class Listed(msgspec.Struct, order=True):
+    """An image to be listed: its chunk, place there, name, why, and whether it was counted."""
+
+    chunk: int
+    place: int
+    path: str
+    reason: str
+    counted: bool = False
+
+
+class Counts(NamedTuple):
     """Counts of one chunk, sparse, and who counted them with what.
 
     Attributes:
         cells: Places in the flat [groups, 256, 256] tables.
         pixels: Pixels at each of them.
         images: Images of the chunk; with a sample those drawn.
-        listed: Images to be listed: place in the chunk, name, why, whether it was counted.
+        listed: Those of them to be listed.
         versions: Of what bears on the result.
         worker: Host and process.
     """
@@ -70,7 +80,7 @@ class Counts:
     cells: NDArray[np.uint32]
     pixels: NDArray[np.int64]
     images: int
-    listed: tuple[tuple[int, str, str, bool], ...]
+    listed: list[Listed]
     versions: dict[str, str]
     worker: str
 
@@ -106,7 +116,7 @@ def count_chunk(
     small = np.empty((side, side, 3), np.uint8)
     batch = max(1, _BATCH_PIXELS // side**2) if settings.sample is None else 1
     lab = np.empty((batch, side, side, 3), np.uint8)
-    listed: list[tuple[int, str, str, bool]] = []
+    listed: list[Listed] = []
 
     def count(pictures: NDArray[np.uint8], group: int = 0) -> None:
         if len(pictures):
@@ -114,30 +124,28 @@ def count_chunk(
             counts = cv2.calcHist([rows], [1, 2], None, [256, 256], [0, 256, 0, 256])
             tables[group] += counts.astype(np.int64)
 
-    shrink_to = side if settings.fast_decode else None
+    groups = _groups(settings, chunk)
+    if chunk.span is None:
+        # A lost worker's files are fetched one by one, to find the one that ended it.
+        entries = _files(chunk, groups, note, _TOGETHER if notes is None else 1)
+    else:
+        entries = _members(chunk, groups, note)
+    strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
     images = waiting = 0
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
-        groups = _groups(settings, chunk)
-        if chunk.span is None:
-            # A lost worker's files are fetched one by one, to find the one that ended it.
-            entries = _files(chunk, groups, note, _TOGETHER if notes is None else 1)
-        else:
-            entries = _members(chunk, groups, note)
-        for group, name, content in entries:
-            images += 1
+        for images, (group, name, content) in enumerate(entries, 1):
+            path = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             try:
                 if isinstance(content, str):
                     raise UnreadableError(content)
-                picture, whole = decode_image(
-                    content, strict=settings.strict_decode, shrink_to=shrink_to
-                )
+                picture, whole = decode_image(content, strict=strict, shrink_to=shrink_to)
             except UnreadableError as error:
-                listed.append((images - 1, name, str(error), False))
+                listed.append(Listed(chunk.number, images - 1, path, str(error)))
                 continue
             if not whole:
-                listed.append((images - 1, name, TRUNCATED, True))
+                listed.append(Listed(chunk.number, images - 1, path, TRUNCATED, counted=True))
             cv2.resize(picture, (side, side), dst=small)
             cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab[waiting])
             waiting += 1
@@ -148,28 +156,19 @@ def count_chunk(
     finally:
         cv2.setNumThreads(threads)
     cells = np.flatnonzero(tables)
-    return Counts(
-        cells=cells.astype(np.uint32),
-        pixels=tables.reshape(-1)[cells],
-        images=images,
-        listed=tuple(listed),
-        versions=versions(),
-        worker=f"{socket.gethostname()}, process {os.getpid()}",
-    )
+    pixels, worker = tables.reshape(-1)[cells], f"{socket.gethostname()}, process {os.getpid()}"
+    return Counts(cells.astype(np.uint32), pixels, images, listed, versions(), worker)
 
 
-def count_watched(settings: Settings, timeout: float, chunk: Chunk) -> Counts:
-    """Count a chunk whose worker was lost, in a process of its own that notes where it is.
+def count_watched(settings: Settings, timeout: float, process: Processes, chunk: Chunk) -> Counts:
+    """Count a chunk whose worker was lost, in one `process` that notes where it is.
 
     An image that ends this process twice is listed and left out. Nothing else can be told of it:
     where memory ran out, the process was killed.
     """
     deaths: Counter[int] = Counter()
     deadly: dict[int, str] = {}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.closing(Processes(1)) as process,
-    ):
+    with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder, "place")
         while True:
             notes.write_text("-1")
@@ -217,23 +216,16 @@ def _files(chunk: Chunk, groups: Iterator[int | None], note: _Note, together: in
 
 def read_file(path: str) -> bytes | str:
     """Read a whole regular file, or say why not; pipes and devices might never end."""
-    handle = None
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        status = os.fstat(handle)
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return "not a file"
         if status.st_size > MAX_FILE_BYTES:
             return _TOO_LARGE
-        data = b""
-        while part := os.read(handle, max(status.st_size - len(data), 0) + 1):
-            data += part  # mostly all at once
-        return data
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
     except (OSError, ValueError) as error:
         return _reason(error)
-    finally:
-        if handle is not None:
-            os.close(handle)
 
 
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"

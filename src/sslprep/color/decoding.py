@@ -73,8 +73,8 @@ def decode_image(
         whole = is_complete(data)
         if strict and not whole:
             raise UnreadableError(TRUNCATED)
-        if shrink_to is not None:
-            flag = getattr(cv2, _REDUCED[reduction(jpeg_size(data), shrink_to)])
+        if shrink_to and (factor := reduction(jpeg_size(data), shrink_to)) > 1:
+            flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
         if not data.endswith(_END_OF_IMAGE):
             data += _ENDLESS
     try:
@@ -86,14 +86,6 @@ def decode_image(
         known = what_it_is(data[:64])
         raise UnreadableError(f"not an image ({known[0]})" if known else "decode failed")
     return picture, whole
-
-
-_REDUCED = {
-    1: "IMREAD_COLOR",
-    2: "IMREAD_REDUCED_COLOR_2",
-    4: "IMREAD_REDUCED_COLOR_4",
-    8: "IMREAD_REDUCED_COLOR_8",
-}
 
 
 def reduction(size: tuple[int, int], side: int) -> int:

@@ -40,8 +40,7 @@ def encode(
         >>> encode([4.0, 0.0], [[0, 0], [10, 0], [0, 90]], neighbors=2).round(2)
         array([0.6, 0.4, 0. ])
     """
-    bins = _points(points)
-    colours = np.asarray(ab, np.float64)
+    bins, colours = _points(points), np.asarray(ab, np.float64)
     if colours.ndim == 0 or colours.shape[-1] != 2:
         raise ArrayError(f"ab has shape {colours.shape}", expected="(..., 2)")
     if not np.isfinite(colours).all():
@@ -88,8 +87,7 @@ def decode(
         >>> decode([0.5, 0.5, 0.0], [[0, 0], [10, 0], [0, 90]])
         array([5., 0.])
     """
-    bins = _points(points)
-    z = np.asarray(probabilities, np.float64)
+    bins, z = _points(points), np.asarray(probabilities, np.float64)
     if z.ndim == 0 or z.shape[-1] != len(bins):
         raise ArrayError(
             f"probabilities have shape {z.shape}",
@@ -103,8 +101,7 @@ def decode(
     if not (highest > 0).all():
         raise ArrayError("a row of probabilities is all 0", expected="a distribution")
     annealed = (z / highest) ** (1 / temperature)
-    annealed /= annealed.sum(-1, keepdims=True)
-    colours: NDArray[np.float64] = annealed @ bins
+    colours: NDArray[np.float64] = annealed / annealed.sum(-1, keepdims=True) @ bins
     return colours
 
 

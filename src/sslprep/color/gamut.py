@@ -12,24 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # IEC 61966-2-1 (sRGB): linear RGB to XYZ; rows X, Y, Z.
-_TO_XYZ = np.array(
-    [
-        [0.4124, 0.3576, 0.1805],
-        [0.2126, 0.7152, 0.0722],
-        [0.0193, 0.1192, 0.9505],
-    ]
-)
-
-
-def _linear(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Undo the sRGB curve; 0…1 to 0…1."""
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
-def _f(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The curve of CIE Lab (CIE 15:2004, 8.2.1.1)."""
-    delta = 6 / 29
-    return np.where(t > delta**3, np.cbrt(t), t / (3 * delta**2) + 4 / 29)
+_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 
 
 def ab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -46,11 +29,14 @@ def ab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
         array([[ 0. ,  0. ],
                [80.1, 67.2]])
     """
-    levels = _linear(np.arange(256) / 255)
+    value = np.arange(256) / 255
+    levels = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     white = _TO_XYZ.sum(1)  # that of R = G = B = 1, which is D65
+    delta = 6 / 29  # CIE 15:2004, 8.2.1.1
     x, y, z = (
-        _f(sum(levels[rgb[..., i]] * row[i] for i in range(3)) / n)
+        np.where(t > delta**3, np.cbrt(t), t / (3 * delta**2) + 4 / 29)
         for row, n in zip(_TO_XYZ, white, strict=True)
+        for t in [sum(levels[rgb[..., i]] * row[i] for i in range(3)) / n]
     )
     return np.stack([500 * (x - y), 200 * (y - z)], -1)
 
@@ -92,16 +78,13 @@ def grid_points(size: int) -> NDArray[np.int64]:
         313
     """
     hull = gamut_hull() / size  # in cells, anticlockwise
-    hull = np.roll(hull, -int(hull[:, 0].argmin()), axis=0)
-    right = int(hull[:, 0].argmax())
-    lower, upper = hull[: right + 1], np.vstack([hull[right:], hull[:1]])[::-1]
-    cells = []
-    for column in range(int(np.floor(hull[0, 0])), int(np.ceil(hull[right, 0]))):
-        # Between the column's sides the outline turns only at the hull's corners.
-        turns = hull[(column < hull[:, 0]) & (hull[:, 0] < column + 1), 0]
-        a = np.clip([column, column + 1, *turns], hull[0, 0], hull[right, 0])
-        low, high = np.interp(a, *lower.T).min(), np.interp(a, *upper.T).max()
-        cells += [(column, row) for row in range(int(np.floor(low)), int(np.ceil(high)))]
-    corners = np.array(cells)[:, None] + [[0, 0], [0, 1], [1, 0], [1, 1]]
-    points: NDArray[np.int64] = np.unique(corners.reshape(-1, 2), axis=0) * size
+    low, high = np.floor(hull.min(0)), np.ceil(hull.max(0))
+    cells = np.stack(np.meshgrid(*map(np.arange, low, high)), -1).reshape(-1, 1, 2)
+    corners = cells + np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    # A cell misses a convex figure if all its corners lie to the right of one edge.
+    meets = np.full(len(cells), True)
+    for edge, (a, b) in zip(np.roll(hull, -1, axis=0) - hull, hull, strict=True):
+        right = edge[0] * (corners[..., 1] - b) < edge[1] * (corners[..., 0] - a)
+        meets &= ~right.all(1)
+    points: NDArray[np.int64] = np.unique(corners[meets].reshape(-1, 2), axis=0).astype(int) * size
     return points

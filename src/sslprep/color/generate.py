@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from sslprep.color.bins import Grid, Size, Width, check_choices, color_bins, lines_of, open_outputs
-from sslprep.color.histogram import Part, Seconds, Share, Side, histogram_of, names_of
+from sslprep.color.bins import Grid, Size, Width, bins_of, check_points, open_outputs
+from sslprep.color.histogram import (
+    HistogramResult,
+    Part,
+    Seconds,
+    Share,
+    Side,
+    histogram_of,
+    names_of,
+)
 from sslprep.parameters import NotNegative, Positive, command
-from sslprep.results import result
-
-
-@result
-class GenerateResult:
-    """What was made.
-
-    Attributes:
-        images: Images in the list, or drawn from it.
-        unreadable: Those that could not be read.
-        truncated: Those whose end is missing, counted.
-        pixels: Pixels counted.
-        bins: Number of bins by size.
-        reused: Whether the histogram was there already.
-        warnings: What else to know.
-        written: The files.
-    """
-
-    images: int
-    unreadable: int
-    truncated: int
-    pixels: int
-    bins: dict[int, int]
-    reused: bool
-    warnings: tuple[str, ...] = ()
-    written: tuple[Path, ...]
-
-    def text(self) -> str:
-        """Say it in a few lines."""
-        counts = f"images: {self.images:,}, unreadable: {self.unreadable:,}, "
-        counts += f"truncated: {self.truncated:,}, pixels: {self.pixels:,}"
-        written = (f"wrote {path}" for path in self.written)
-        return "\n".join([counts, *lines_of(self.bins), *written])
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
@@ -67,7 +43,7 @@ def generate_color_bins(
     worker_timeout: Seconds = 600.0,
     overwrite: bool = False,
     hash_inputs: bool = False,
-) -> GenerateResult:
+) -> HistogramResult:
     """Count the colours of all images and make bins and priors of every size, in one run.
 
     Writes what `color histogram` and `color bins` write. A histogram of the same list and
@@ -117,30 +93,9 @@ def generate_color_bins(
     """
     given = dict(locals())
     given["type"], given["dataset"] = names_of(str(images), type, dataset)
-    check_choices(bin_size, grid, points)
-    # That bins exist is said before hours of counting.
-    end = "{type}_{dataset}".format(**given)
-    open_outputs(output, end, bin_size, weights=weights, sample=sample, overwrite=overwrite).close()
+    check_points(given)
+    open_outputs(given).close()  # that bins exist is said before hours of counting
     counted = histogram_of(given, reuse=not recount)
-    made = color_bins(
-        (output / f"ab_histogram_{end}.npy",),
-        type=given["type"],
-        dataset=given["dataset"],
-        bin_size=bin_size,
-        grid=grid,
-        smooth=smooth,
-        points=points,
-        weights=weights,
-        overwrite=overwrite,
-        hash_inputs=hash_inputs,
-    )
-    return GenerateResult(
-        images=counted.images,
-        unreadable=counted.unreadable,
-        truncated=counted.truncated,
-        pixels=counted.pixels,
-        bins=made.bins,
-        reused=not counted.written,
-        warnings=counted.warnings,
-        written=(*counted.written, *made.written),
-    )
+    table = output / "ab_histogram_{type}_{dataset}.npy".format(**given)
+    made = bins_of(given | {"histogram": (table,)})
+    return dataclasses.replace(counted, bins=made.bins, written=counted.written + made.written)

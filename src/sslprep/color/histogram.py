@@ -7,6 +7,7 @@ any order: the state of a pass is its table and the set of finished chunks.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -35,7 +36,6 @@ from sslprep.results import result
 
 logger = logging.getLogger(__name__)
 
-KIND = "color-histogram"
 SAVE_EVERY = 30.0
 """Seconds between two saves of an unfinished pass."""
 
@@ -47,16 +47,17 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 @result
 class HistogramResult:
-    """What the pass found.
+    """What the pass found; of `color generate` also its bins.
 
     Attributes:
         images: Images in the list, or drawn from it.
         unreadable: Those that could not be read; they are in `…_unreadable.json`.
         truncated: Those whose end is missing; counted, and listed there too.
         pixels: Pixels counted.
-        resumed_after: Images that an earlier, unfinished run had counted.
+        resumed_after: Images that an earlier run had counted; all, if it had finished.
+        bins: Number of bins by size.
         warnings: What else to know.
-        written: The files; none where a finished histogram was used again.
+        written: The files.
     """
 
     images: int
@@ -64,6 +65,7 @@ class HistogramResult:
     truncated: int
     pixels: int
     resumed_after: int
+    bins: dict[int, int] | None = None
     warnings: tuple[str, ...] = ()
     written: tuple[Path, ...]
 
@@ -177,61 +179,78 @@ def check_names(kind: str, dataset: str) -> tuple[str, str]:
 
 
 def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResult:
-    """Count as `color histogram` does.
+    """Count as `color histogram` does, from its arguments by name; others do not matter.
 
-    Args:
-        given: Its arguments by name; others do not matter.
-        reuse: Take the histogram of the same images and parameters that is there already.
+    With `reuse` the histogram of the same images and parameters is taken that is there already.
     """
     opencv()
     output, sample, images = given["output"], given["sample"], str(given["images"])
     kind, dataset = names_of(images, given["type"], given["dataset"])
     stem = f"ab_histogram_{kind}_{dataset}"
-    table, groups, unreadable = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
+    table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
+    own = stem + MANIFEST_SUFFIX
     settings = Settings(**{field.name: given[field.name] for field in dataclasses.fields(Settings)})
-    source = functools.partial(open_images, images, given["root"])
-    if reuse and (found := _find_finished(output / stem, source, settings, given)):
-        return found
+    if reuse and (output / own).is_file():
+        source = open_images(images, given["root"], manifest.Inputs())
+        record = manifest.read(output / own)
+        same = record.details.get("identity") == _identity(source, settings)
+        if same and not manifest.changed_outputs(output / own, record):
+            _check_readable(record.counts, given, output / listed)
+            logger.info("using %s, made from the same images; --recount counts them again", table)
+            Pass(output, stem).remove()  # of a run that was stopped when it had finished
+            return _result(record.counts, record.warnings, record.counts["images"], ())
     with OutputSet(
         output,
-        [table, unreadable, *([groups] if sample else [])],
-        manifests=[stem + MANIFEST_SUFFIX],
+        [table, listed, *([groups] if sample else [])],
+        manifests=[own],
         overwrite=given["overwrite"],
         also_replaces=[groups],
     ) as out:
-        opened = source(manifest.Inputs(hash_inputs=given["hash_inputs"]))
-        identity = _identity(opened, settings)
+        source = open_images(
+            images, given["root"], manifest.Inputs(hash_inputs=given["hash_inputs"])
+        )
+        identity = _identity(source, settings)
         state = Pass(output, stem, settings.groups, identity)
         if given["recount"]:
             state.remove()
         else:
             state.load(give_up=given["overwrite"])
         resumed_after = state.total
-        _count(opened, state, settings, given)
-        _check_readable(state, images, given["max_unreadable"])
-        warnings = _warnings(state, settings)
+        _count(source, state, settings, given)
+        total, truncated = state.total, sum(entry.counted for entry in state.listed)
+        unreadable = len(state.listed) - truncated
+        counts = {
+            "images": total,
+            "readable": total - unreadable,
+            "unreadable": unreadable,
+            "truncated": truncated,
+            "pixels": int(state.tables.sum()),
+            "pixels_per_image": settings.global_resize_img**2,
+        }
+        if unreadable == total:
+            state.remove()
+            first = "; ".join(f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3])
+            raise ImagesError(
+                f"none of {total:,} images can be read ({first or 'there is none'})",
+                where=images,
+                remedy="Check the paths: relative ones start from the current folder or --root.",
+            )
+        _check_readable(counts, given, state.file)
+        warnings = _warnings(counts, settings)
         out.save_array(table, state.tables.sum(0))
         if sample:
             out.save_array(groups, state.tables)
         lines = [b"\n  " + msgspec.json.encode(entry) for entry in state.entries()]
-        out.save_bytes(unreadable, b"[" + b",".join(lines) + (b"\n]\n" if lines else b"]\n"))
-        counts = {
-            "images": state.total,
-            "readable": state.total - state.unreadable,
-            "unreadable": state.unreadable,
-            "truncated": state.truncated,
-            "pixels": int(state.tables.sum()),
-            "pixels_per_image": settings.global_resize_img**2,
-        }
+        out.save_bytes(listed, b"[" + b",".join(lines) + (b"\n]\n" if lines else b"]\n"))
         bearing = ("root", "global_resize_img", "fast_decode", "strict_decode", "sample")
         manifest.write(
             out,
-            stem + MANIFEST_SUFFIX,
-            kind=KIND,
+            own,
+            kind="color-histogram",
             command="color histogram",
             parameters={"type": kind, "dataset": dataset, "images": images}
             | {name: given[name] for name in bearing},
-            inputs=opened.records(),
+            inputs=source.records(),
             seed=settings.seed if sample else None,
             generator="numpy PCG64 of (seed, chunk)" if sample else None,
             counts=counts,
@@ -248,51 +267,28 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
     return _result(counts, warnings, resumed_after, written)
 
 
-def _result(
-    counts: dict[str, int], warnings: Iterable[str], resumed_after: int, written: tuple[Path, ...]
-) -> HistogramResult:
-    known = {name: counts[name] for name in ("images", "unreadable", "truncated", "pixels")}
-    return HistogramResult(
-        **known, resumed_after=resumed_after, warnings=tuple(warnings), written=written
-    )
-
-
 def _identity(source: Images, settings: Settings) -> str:
     """Return a hash of what bears on the counts; equal ones give equal tables."""
     bearing = (source.identity, settings, versions()["opencv"])
     return hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
 
 
-def _find_finished(
-    stem: Path,
-    source: Callable[[manifest.Inputs], Images],
-    settings: Settings,
-    given: dict[str, Any],
-) -> HistogramResult | None:
-    path = stem.with_name(stem.name + MANIFEST_SUFFIX)
-    if not path.is_file():
-        return None
-    record = manifest.read(path)
-    if record.details.get("identity") != _identity(source(manifest.Inputs()), settings):
-        return None
-    if manifest.changed_outputs(path, record):
-        return None
-    counts = record.counts
-    table = stem.with_name(f"{stem.name}.npy")
-    _check_share(
-        counts["unreadable"],
-        counts["images"],
-        given["max_unreadable"],
-        where=table,
-        remedy="Raise --max-unreadable, or repair the images and pass --recount.",
+def _result(
+    counts: dict[str, int], warnings: list[str], resumed_after: int, written: tuple[Path, ...]
+) -> HistogramResult:
+    return HistogramResult(
+        images=counts["images"],
+        unreadable=counts["unreadable"],
+        truncated=counts["truncated"],
+        pixels=counts["pixels"],
+        resumed_after=resumed_after,
+        warnings=tuple(warnings),
+        written=written,
     )
-    logger.info("using %s, made from the same images; --recount counts them again", table)
-    Pass(stem.parent, stem.name).remove()  # of a run that was stopped when it had finished
-    return _result(counts, record.warnings, 0, ())
 
 
 def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any]) -> None:
-    """Count all chunks that are not finished, saving as it goes.
+    """Count all chunks that are not finished.
 
     Raises:
         ImagesError: The workers were lost.
@@ -302,16 +298,17 @@ def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any
     total = None if source.total is None else round(source.total * (settings.sample or 1))
     timeout = given["worker_timeout"]
     work = functools.partial(count_chunk, settings)
-    again = functools.partial(count_watched, settings, timeout)
     try:
         with (
             executors.open_executor(given["jobs"], given["scheduler"]) as executor,
+            contextlib.closing(executors.Processes(1)) as process,
             console.progress(total, "images", done=state.total) as advance,
         ):
             found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
             _take(found, state, advance)
-            # One after the other, here, each in a process of its own.
-            _take(executors.completed(again, [chunk for chunk, _ in lost], None), state, advance)
+            # One after the other, here.
+            again = functools.partial(count_watched, settings, timeout, process)
+            _take(((chunk, again(chunk)) for chunk, _ in lost), state, advance)
     except WorkersLostError as error:
         raise ImagesError(
             f"the workers were lost after {state.total:,} images ({error})",
@@ -322,58 +319,39 @@ def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any
 def _take(
     found: Iterable[tuple[Chunk, Counts]], state: Pass, advance: Callable[[int], None]
 ) -> None:
-    saved, unsaved = time.monotonic(), False
+    """Take counts as they come, saving now and then."""
+    saved = time.monotonic()
     try:
         for chunk, counts in found:
             state.add(chunk.number, counts)
-            unsaved = True
             advance(counts.images)
             if time.monotonic() - saved >= SAVE_EVERY:
                 state.save()
-                saved, unsaved = time.monotonic(), False
+                saved = time.monotonic()
     finally:
-        if unsaved:  # also on Ctrl-C or lost workers: what is counted is not counted again
+        if state.images:  # also on Ctrl-C or lost workers: what is counted is not counted again
             state.save()
 
 
-def _check_readable(state: Pass, images: str, max_unreadable: float) -> None:
-    if state.unreadable == state.total:
-        examples = "; ".join(f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3])
-        state.remove()
-        raise ImagesError(
-            f"none of {state.total:,} images can be read ({examples or 'there is none'})",
-            where=images,
-            remedy="Check the paths: relative ones start from the current folder or --root.",
-        )
-    _check_share(
-        state.unreadable,
-        state.total,
-        max_unreadable,
-        where=images,
-        remedy=f"They are listed in {state.file}, and the table is kept: raise "
-        "--max-unreadable to accept it without a new pass, or repair the images and pass "
-        "--recount.",
-    )
-
-
-def _check_share(
-    unreadable: int, total: int, most: float, *, where: str | Path, remedy: str
-) -> None:
+def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path) -> None:
+    unreadable, total, most = counts["unreadable"], counts["images"], given["max_unreadable"]
     if unreadable > most * total:
         raise ImagesError(
             f"{unreadable:,} of {total:,} images cannot be read ({100 * unreadable / total:.2g} %)",
-            where=where,
+            where=given["images"],
             expected=f"at most {100 * most:.4g} %",
-            remedy=remedy,
+            remedy=f"They are listed in {listed}, and the table is kept: raise --max-unreadable to "
+            "accept it without a new pass, or repair the images and pass --recount.",
         )
 
 
-def _warnings(state: Pass, settings: Settings) -> list[str]:
+def _warnings(counts: dict[str, int], settings: Settings) -> list[str]:
+    total, unreadable, truncated = counts["images"], counts["unreadable"], counts["truncated"]
     said = {
-        f"{state.unreadable:,} of {state.total:,} images were unreadable": state.unreadable,
-        f"{state.truncated:,} images are truncated and were counted": state.truncated,
+        f"{unreadable:,} of {total:,} images were unreadable": unreadable,
+        f"{truncated:,} images are truncated and were counted": truncated,
         "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
-        f"--sample: {state.total:,} images were drawn": settings.sample,
+        f"--sample: {total:,} images were drawn": settings.sample,
     }
     warnings = [text for text, holds in said.items() if holds]
     for warning in warnings:

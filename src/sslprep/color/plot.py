@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.bins import KIND, read_points, read_priors
+from sslprep.color.bins import manifest_of, read_points, read_priors
 from sslprep.drawing.gamut import bin_size, gamut, prior
 from sslprep.drawing.svg import document
-from sslprep.errors import ManifestError, ParameterError
+from sslprep.errors import ParameterError
 from sslprep.parameters import command
 from sslprep.results import result
 
@@ -59,7 +59,7 @@ def plot_color_bins(
                 "--priors is not given", remedy="Give it, or bins named pts_in_hull_….npy."
             )
         priors = points.with_name(points.name.replace("pts_in_hull", "priors"))
-    target = points.with_suffix(".svg") if output is None else output
+    target = output or points.with_suffix(".svg")
     if target.suffix != ".svg":
         raise ParameterError(f"--output is {target}", expected="a name ending in .svg")
     own = f"{target.name}{MANIFEST_SUFFIX}"
@@ -69,18 +69,12 @@ def plot_color_bins(
         inputs.add_file(priors)
         bins = read_points(points)
         shares = read_priors(priors, len(bins))
-        record = _record_of(points)
-        size = float(record.parameters["bin_size"]) if record else bin_size(bins)
+        record = manifest_of(points)
+        size = bin_size(bins) if record is None else record.parameters["bin_size"]
         corners = record is not None and record.details.get("points_are") == "left edges"
-        picture = document(
-            [
-                gamut(bins, size, corners=corners),
-                prior(bins, size, shares, corners=corners),
-            ],
-            title=points.stem,
-            description=f"{len(bins):,} colour bins and how often each occurs",
-        )
-        out.save_bytes(target.name, picture.encode())
+        parts = [gamut(bins, size, corners=corners), prior(bins, size, shares, corners=corners)]
+        says = f"{len(bins):,} colour bins and how often each occurs"
+        out.save_bytes(target.name, document(parts, title=points.stem, description=says).encode())
         manifest.write(
             out,
             own,
@@ -92,12 +86,3 @@ def plot_color_bins(
         )
         out.commit()
     return PlotResult(written=(target, target.with_name(own)), bins=len(bins))
-
-
-def _record_of(points: Path) -> manifest.Manifest | None:
-    """Return the bins' manifest, if they are bins of ours."""
-    try:
-        record = manifest.read(points.with_suffix(MANIFEST_SUFFIX))
-    except ManifestError:
-        return None
-    return record if record.kind == KIND else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sslprep.color.gamut import grid_points
-from sslprep.errors import ArrayError, ImagesError
+from sslprep.errors import ImagesError
 
 Table = NDArray[np.int64]
 """Counts, [256, 256]: `table[a + 128, b + 128]` pixels have that a and b of 8-bit CIE Lab."""
@@ -21,8 +20,7 @@ LAMBDA = 0.5
 _BLOCK = 1 << 22  # distances held at a time
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bins:
+class Bins(NamedTuple):
     """Bins with their priors.
 
     Attributes:
@@ -30,14 +28,12 @@ class Bins:
         priors: float64 [Q], sum 1.
         counts: Pixels in each bin, [Q]; fractions where bins share pixels.
         outside: Pixels that no bin holds.
-        empty: Bins without a pixel.
     """
 
     points: Points
     priors: NDArray[np.float64]
     counts: NDArray[Any]
-    outside: int
-    empty: int
+    outside: int = 0
 
 
 def fair_bins(table: Table, size: int) -> Bins:
@@ -46,10 +42,6 @@ def fair_bins(table: Table, size: int) -> Bins:
     A value belongs to the largest edge not above it. The last edge only closes the last bin:
     a value equal to it is in that bin, one above it in none. Points are left edges, bins without
     a pixel are left out, and priors are counts over all counted pixels.
-
-    Args:
-        table: Counts, int64 [256, 256].
-        size: Side of a bin, 1 to 255.
 
     Raises:
         ImagesError: No pixel lies in any bin.
@@ -68,26 +60,31 @@ def fair_bins(table: Table, size: int) -> Bins:
             f"no pixel has a and b within [-128, {127 - 255 % size}], the bins of size {size}",
             remedy="Choose a smaller --bin-size.",
         )
-    rows, columns = np.nonzero(counts)
-    kept: NDArray[np.int64] = counts[rows, columns]
-    return Bins(
-        points=np.stack([rows, columns], -1).astype(np.int64) * size - 128,
-        priors=kept / total,
-        counts=kept,
-        outside=int(table.sum()) - total,
-        empty=0,
-    )
+    cells, kept = np.argwhere(counts), counts[counts > 0]
+    return Bins(cells * size - 128, kept / total, kept, int(table.sum()) - total)
 
 
 def _fair_counts(table: Table, size: int) -> NDArray[np.int64]:
     """Count the pixels of every bin of the fair grid, [bins, bins]."""
     edges = np.arange(0, 256, size)
-    inside = table[: edges[-1] + 1, : edges[-1] + 1]
-    # Sum the rows, then the columns, of each bin; the last sum runs to the end, edge included.
-    counts: NDArray[np.int64] = np.add.reduceat(
-        np.add.reduceat(inside, edges[:-1], axis=0), edges[:-1], axis=1
-    )
+    counts = table[: edges[-1] + 1, : edges[-1] + 1]
+    for axis in (0, 1):  # the last sum runs to the end, edge included
+        counts = np.add.reduceat(counts, edges[:-1], axis=axis)
     return counts
+
+
+def zhang_bins(table: Table, size: int, sigma: float, points: Points | None = None) -> Bins:
+    """Bin on centres, after Zhang et al. (2016): nearest centre, smoothed, nothing dropped.
+
+    Args:
+        table: Counts.
+        size: Distance of the centres; not used with `points`.
+        sigma: Width of the smoothing, in ab units.
+        points: Centres to use, [Q, 2]; by default `gamut.grid_points(size)`.
+    """
+    centres = grid_points(size) if points is None else points
+    counts = nearest_counts(table, centres)
+    return Bins(centres, smooth_priors(counts, centres, sigma), counts)
 
 
 def nearest_counts(table: Table, points: ArrayLike) -> NDArray[np.float64]:
@@ -95,10 +92,6 @@ def nearest_counts(table: Table, points: ArrayLike) -> NDArray[np.float64]:
 
     a and b are integers, so on a grid of even size every fifth pixel or so lies half-way; giving
     those to one side would shift all priors.
-
-    Args:
-        table: Counts, int64 [256, 256].
-        points: [Q, 2], a and b.
 
     Returns:
         float64 [Q]; nothing is dropped.
@@ -110,20 +103,17 @@ def nearest_counts(table: Table, points: ArrayLike) -> NDArray[np.float64]:
         [1.5, 1.5, 0.0]
     """
     bins = np.asarray(points, np.float64)
-    a, b = np.nonzero(table)
-    values = np.stack([a - 128.0, b - 128.0], -1)
-    pixels = table[a, b]
+    cells, pixels = np.argwhere(table) - 128.0, table[table != 0]
     sums = np.zeros(len(bins))
     half_squares = (bins**2).sum(1) / 2
     rows = max(1, _BLOCK // len(bins))
-    for start in range(0, len(values), rows):
+    for start in range(0, len(cells), rows):
         # |v - p|² / 2 without |v|² / 2; exact for integer points, so ties are ties.
         part = slice(start, start + rows)
-        distance = half_squares - values[part] @ bins.T
+        distance = half_squares - cells[part] @ bins.T
         nearest = distance == distance.min(1, keepdims=True)
         value, point = np.nonzero(nearest)
-        shares = pixels[part] / nearest.sum(1)
-        sums += np.bincount(point, shares[value], len(bins))
+        sums += np.bincount(point, (pixels[part] / nearest.sum(1))[value], len(bins))
     return sums
 
 
@@ -165,32 +155,11 @@ def _spread(shares: NDArray[np.float64], points: ArrayLike, sigma: float) -> NDA
     columns = max(1, _BLOCK // len(bins))
     for start in range(0, len(held), columns):
         part = held[start : start + columns]
-        squared = np.subtract.outer(bins[:, 0], bins[part, 0]) ** 2
-        squared += np.subtract.outer(bins[:, 1], bins[part, 1]) ** 2
+        squared = ((bins[:, None] - bins[part]) ** 2).sum(-1)
         with np.errstate(under="ignore", over="ignore"):
             kernel = np.exp(-squared / (2 * sigma**2))
         spread += (kernel / kernel.sum(0)) @ shares[part]
     return spread
-
-
-def zhang_bins(table: Table, size: int, sigma: float, points: Points | None = None) -> Bins:
-    """Bin on centres, after Zhang et al. (2016): nearest centre, smoothed, nothing dropped.
-
-    Args:
-        table: Counts, int64 [256, 256].
-        size: Distance of the centres; not used with `points`.
-        sigma: Width of the smoothing, in ab units.
-        points: Centres to use, [Q, 2]; by default `gamut.grid_points(size)`.
-    """
-    centres = grid_points(size) if points is None else points
-    counts = nearest_counts(table, centres)
-    return Bins(
-        points=centres,
-        priors=smooth_priors(counts, centres, sigma),
-        counts=counts,
-        outside=0,
-        empty=int((counts == 0).sum()),
-    )
 
 
 def standard_errors(
@@ -227,37 +196,16 @@ def standard_errors(
     return errors
 
 
-def rebalancing_weights(priors: ArrayLike, *, uniform: float = LAMBDA) -> NDArray[np.float64]:
+def rebalancing_weights(priors: ArrayLike) -> NDArray[np.float64]:
     """Return weights that favour rare colours: `w ∝ 1 / ((1 - λ) p + λ / Q)`, `Σ p w = 1`.
 
-    arXiv 1603.08511, equation 4.
-
-    Args:
-        priors: float64 [Q], sum 1.
-        uniform: λ, 0…1; 1 gives equal weights.
+    arXiv 1603.08511, equation 4; λ is `LAMBDA`.
 
     Example:
         >>> rebalancing_weights([0.9, 0.1]).round(3).tolist()
         [0.882, 2.059]
     """
     p = np.asarray(priors, np.float64)
-    weights = 1 / ((1 - uniform) * p + uniform / len(p))
+    weights = 1 / ((1 - LAMBDA) * p + LAMBDA / len(p))
     scaled: NDArray[np.float64] = weights / (p * weights).sum()
     return scaled
-
-
-def check_points(array: NDArray[Any], where: object) -> Points:
-    """Check a given set of bins: [Q, 2], within -128…128, no bin twice.
-
-    Raises:
-        ArrayError: It is not one.
-    """
-    if array.ndim != 2 or array.shape[1] != 2 or not len(array):
-        raise ArrayError(
-            f"got shape {array.shape}", where=str(where), expected="(Q, 2): a and b of each bin"
-        )
-    if not (np.isfinite(array) & (np.abs(array.astype(np.float64)) <= 128)).all():
-        raise ArrayError("holds values outside -128…128", where=str(where), expected="a and b")
-    if len(np.unique(array, axis=0)) != len(array):
-        raise ArrayError("holds a bin twice", where=str(where), expected="each bin once")
-    return array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)

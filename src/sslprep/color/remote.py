@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import re
 import stat
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from sslprep.errors import ImagesError, MissingExtraError, SslprepError
 
 RETRIES = (1.0, 5.0, 20.0)
 """Seconds to wait before a file that could not be had is asked for again."""
+_LIST = "A pattern is not read; let the shell list: printf '%s\\n' set-{000..146}.tar > list.txt."
 _FOR_GOOD = (FileNotFoundError, IsADirectoryError, PermissionError)
 
 
@@ -37,7 +38,10 @@ def _asking(path: str) -> Iterator[None]:
     except SslprepError:
         raise
     except FileNotFoundError as error:
-        raise ImagesError("no such file", where=path, remedy="Check the path.") from error
+        wild = re.search(r"[*?\[{]", path)
+        raise ImagesError(
+            "no such file", where=path, remedy=_LIST if wild else "Check the path."
+        ) from error
     except ImportError as error:  # fsspec itself, or what reads this kind of URL
         raise MissingExtraError(
             f"{path} cannot be opened: {error}",
@@ -76,30 +80,27 @@ def is_folder(path: str) -> bool:
         return bool(system.info(name)["type"] == "directory")
 
 
-def _mark(path: str) -> tuple[str, int | None, str]:
+def _mark(path: str) -> str:
     with _asking(path):
         if not is_url(path):
             status = os.stat(path)
-            return path, status.st_size, str(status.st_mtime_ns)
+            return f"{status.st_size}, {status.st_mtime_ns}"
         system, name = _file_system(path)
-        info = system.info(name)
-        keys = ("ETag", "etag", "mtime", "LastModified", "updated", "created")
-        return path, info.get("size"), next((str(info[key]) for key in keys if info.get(key)), "")
+        return str(system.info(name))
 
 
-def marks(paths: Sequence[str]) -> list[tuple[str, int | None, str]]:
-    """Return name, size and a text that changes when the file does, of each path or URL."""
+def marks(paths: Iterable[str]) -> list[str]:
+    """Return a text for each path or URL that changes when the file does."""
     with ThreadPoolExecutor(32) as threads:  # a store answers in 50 ms, but to many at once
         return list(threads.map(_mark, paths))
 
 
-def copy_here(url: str) -> IO[bytes]:
-    """Copy a file to a temporary one of this machine, which goes when it is closed."""
-    copy = tempfile.NamedTemporaryFile(suffix=os.path.basename(url))  # noqa: SIM115
-    with _asking(url), open_file(url) as file:
-        shutil.copyfileobj(file, copy)
-    copy.flush()
-    return copy
+def copy_here(url: str) -> Path:
+    """Copy a file to this machine, for as long as this process runs."""
+    with _asking(url):
+        import fsspec
+
+        return Path(fsspec.open_local(f"simplecache::{url}", simplecache={"same_names": True}))
 
 
 def walk(url: str) -> Iterator[str]:
@@ -120,13 +121,6 @@ def walk(url: str) -> Iterator[str]:
             names = sorted(found.keys() - {place})
             yield from (system.unstrip_protocol(n) for n in names if found[n] != "directory")
             folders += [name for name in reversed(names) if found[name] == "directory"]
-
-
-def matching(url: str) -> Iterator[str]:
-    """Yield the URLs that fit a pattern, sorted."""
-    system, path = _file_system(url)
-    with _asking(url):
-        yield from map(system.unstrip_protocol, sorted(system.glob(path)))
 
 
 def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:

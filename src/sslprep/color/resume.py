@@ -12,20 +12,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.color.counting import Counts, versions
+from sslprep.color.counting import Counts, Listed, versions
 from sslprep.errors import OutputError, ParameterError
 
 logger = logging.getLogger(__name__)
-
-
-class Listed(msgspec.Struct, order=True):
-    """An image to be listed: its chunk, place there, name, why, and whether it was counted."""
-
-    chunk: int
-    place: int
-    path: str
-    reason: str
-    counted: bool
 
 
 class _Saved(msgspec.Struct):
@@ -57,16 +47,6 @@ class Pass:
         """Images of all finished chunks."""
         return sum(self.images.values())
 
-    @property
-    def truncated(self) -> int:
-        """Listed images that were counted all the same."""
-        return sum(entry.counted for entry in self.listed)
-
-    @property
-    def unreadable(self) -> int:
-        """Listed images that were not counted."""
-        return len(self.listed) - self.truncated
-
     def load(self, *, give_up: bool) -> None:
         """Go on from what is on disk; `give_up` takes away what another input has left.
 
@@ -86,7 +66,7 @@ class Pass:
         except (OSError, ValueError, zlib.error, msgspec.DecodeError):
             what = "is damaged"
         else:
-            what = "was of another input or other parameters"
+            what = "is of another input or other parameters"
             if not give_up:
                 raise OutputError(
                     f"an unfinished pass ({sum(saved.images.values()):,} images) of another input "
@@ -113,17 +93,15 @@ class Pass:
                 )
         self.tables.reshape(-1)[counts.cells] += counts.pixels
         self.images[chunk] = counts.images
-        for place, name, reason, counted in counts.listed:
-            path = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            self.listed.append(Listed(chunk, place, path, reason, counted))
+        self.listed += counts.listed
 
     def save(self) -> None:
         """Write the state to disk, whole or not at all."""
         tables = zlib.compress(self.tables.tobytes(), 1)
+        saved = _Saved(self.identity, self.images, self.listed, tables)
         part = self.file.with_name(f"{self.file.name}.part")
         try:
             with open(part, "wb") as file:
-                saved = _Saved(self.identity, self.images, self.listed, tables)
                 file.write(msgspec.json.encode(saved))
                 file.flush()
                 os.fsync(file.fileno())
@@ -143,7 +121,7 @@ class Pass:
         before = itertools.accumulate((self.images[chunk] for chunk in chunks), initial=0)
         first = dict(zip(chunks, before, strict=False))
         return [
-            {"index": first[e.chunk] + e.place, "path": e.path, "reason": e.reason}
-            | {"counted": e.counted}
-            for e in sorted(self.listed)
+            {"index": first[x.chunk] + x.place, "path": x.path, "reason": x.reason}
+            | {"counted": x.counted}
+            for x in sorted(self.listed)
         ]
