@@ -150,7 +150,8 @@ def from_text(text: str, hint: Any) -> Any:
     arms = [_bare(arm) for arm in _arms(hint)]
     if type(None) in arms and text.lower() == "none":
         return None
-    kinds = {*arms, *(_bare(item) for arm in arms for item in typing.get_args(arm))}
+    items = [item for arm in arms for item in typing.get_args(arm)]
+    kinds = {*arms, *(_bare(arm) for item in items for arm in _arms(item))}
     for kind in (int, float) if kinds & {int, float} else ():
         with contextlib.suppress(ValueError):
             return kind(text)
