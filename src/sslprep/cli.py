@@ -8,6 +8,7 @@ from Python.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib
 import inspect
@@ -107,6 +108,8 @@ def canonical(tokens: Sequence[str], function: Function) -> list[str]:
     while left:
         token = left.pop(0)
         if not token.strip():
+            if not token:
+                raise ArgumentError("an argument is empty", remedy="Is a shell variable empty?")
             raise ArgumentError(
                 "an argument is blank",
                 remedy="A blank behind the backslash at a line's end ends the command there: "
@@ -312,7 +315,6 @@ def run(
     if not quiet:
         answers = command in _ANSWERS and not to_json
         print(text_of(result, full=verbose), file=sys.stdout if answers else sys.stderr, flush=True)
-    sys.stdout.flush()
     return 0 if getattr(result, "ok", True) else 1
 
 
@@ -325,19 +327,25 @@ def exit_with(call: Callable[[], int], *, as_json: bool = False) -> NoReturn:
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(call())
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = call()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone; there is nobody left to tell
+        code = 0
     except (SslprepError, MemoryError, OSError, KeyboardInterrupt) as error:
         code, text = _told(error)
-        print(f"sslprep: {text}", file=sys.stderr)
-        if as_json:
-            parts = {n: getattr(error, n, None) for n in ("problem", "where", "expected", "remedy")}
-            said = {"error": text.removeprefix("error: "), "kind": type(error).__name__}
-            sys.stdout.buffer.write(encode_json({**said, **parts, "exit_code": code}) + b"\n")
-        sys.exit(code)
+        with contextlib.suppress(OSError):
+            print(f"sslprep: {text}", file=sys.stderr)
+            if as_json:
+                names = ("problem", "where", "expected", "remedy")
+                parts = {name: getattr(error, name, None) for name in names}
+                parts |= {"error": text.removeprefix("error: "), "kind": type(error).__name__}
+                sys.stdout.buffer.write(encode_json({**parts, "exit_code": code}) + b"\n")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # Python would try again at its end, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 def _told(error: BaseException) -> tuple[int, str]:

@@ -198,10 +198,10 @@ _WORDS = {
 _LONGEST_NAME = 255
 """Bytes of a file's name, on every file system there is."""
 _LIMITS = {
-    "ge": "{:g} or more",
-    "gt": "more than {:g}",
-    "le": "at most {:g}",
-    "lt": "less than {:g}",
+    "ge": "{:,} or more",
+    "gt": "more than {:,}",
+    "le": "at most {:,}",
+    "lt": "less than {:,}",
 }
 
 

@@ -88,6 +88,11 @@ def test_a_wrong_command_line_is_one_line(given: str, problem: str) -> None:
     assert str(refused.value) == problem
 
 
+def test_an_empty_argument_is_no_blank_one(run: Run) -> None:
+    done = run("verify", "")
+    assert done.stderr == "sslprep: error: an argument is empty. Is a shell variable empty?\n"
+
+
 def test_a_blank_behind_a_backslash_is_said(run_script: Run) -> None:
     done = run_script("create_voc_low_shot_samples.py", "--targets_data_file", "t.npy", " ")
     assert done.returncode == 2
@@ -316,6 +321,20 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         )
         assert closed.returncode == (1 if "verify" in words else 0)
         assert "Traceback" not in (tmp_path / "err").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+@pytest.mark.parametrize("words", ["version", "verify . --json", "verify nowhere --json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_an_output_is_no_traceback(
+    tmp_path: Path, words: str, unbuffered: str
+) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    for full in (">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full"):
+        ask = f"{sys.executable} -m sslprep {words} {full}"
+        done = subprocess.run(["sh", "-c", ask], cwd=tmp_path, capture_output=True, env=environment)
+        assert done.returncode == (0 if (words, full) == ("version", "2>/dev/full") else 1)
+        assert done.stderr.count(b"\n") <= 1
 
 
 def test_the_version_is_the_packages(run: Run) -> None:
