@@ -1,6 +1,17 @@
-"""`python -m sslprep`."""
+"""`sslprep`, and `python -m sslprep`."""
 
-from sslprep.cli import main
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line; Ctrl-C while it is being loaded is no traceback either."""
+    try:
+        from sslprep import cli
+    except KeyboardInterrupt:
+        sys.exit(130)
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

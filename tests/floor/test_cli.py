@@ -365,6 +365,18 @@ def test_what_the_machine_does_is_one_line_too(
     assert said.count("\n") == 1
 
 
+def test_ctrl_c_while_the_program_loads_is_no_traceback() -> None:
+    code = (
+        "import sys; from sslprep.__main__ import main\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'sslprep.cli': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Impatient()); main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_ctrl_c_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted() -> int:
         raise KeyboardInterrupt("what was counted is kept")
