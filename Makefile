@@ -34,7 +34,7 @@ demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))  ## Walk through every command
 	$(BIN)/sslprep demo demo-output --overwrite
 
 test: $(STAMP)  ## Run the whole test suite
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile $(OPTIONS)
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 check: $(STAMP)  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -16,8 +16,19 @@ settings.register_profile("sslprep", derandomize=True, deadline=None, database=N
 settings.load_profile("sslprep")
 
 ROOT = Path(__file__).parents[1]
+SLOWEST = (
+    *("color/test_dask.py", "test_quickstart.py", "checkpoints/test_networks.py"),
+    *("hostile/test_checkpoints.py", "jigsaw/test_codes.py", "color/test_resume.py"),
+    *("checkpoints/test_full_size.py", "faults/test_faults.py"),
+)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left alone with one."""
+    place = {ROOT / "tests" / name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.path, len(SLOWEST)))
 
 
 @pytest.fixture
