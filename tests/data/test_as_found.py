@@ -155,6 +155,37 @@ class TestCoco:
 
 
 class TestVoc:
+    @pytest.mark.parametrize(
+        ("cat", "dog", "message"),
+        [
+            ("1 1\n2 0\n", "1 0\n2 1\n", "hold 1 and 0, and no -1"),
+            ("1 1\n2 -1\n", "1 1\n", "dog_train.txt lacks 1 images of other classes"),
+            ("1 1\n2 -1\n", "", "dog_train.txt lacks 2 images"),
+        ],
+    )
+    def test_what_becomes_ignored_is_said(
+        self, voc: Voc, tmp_path: Path, cat: str, dog: str, message: str
+    ) -> None:
+        source = voc({"cat_train": cat, "dog_train": dog})
+        warnings = write_voc(source, tmp_path / "out", partitions=("train",)).warnings
+        assert any(message in warning for warning in warnings)
+
+    def test_classes_that_differ_in_case_are_said(self, voc: Voc, tmp_path: Path) -> None:
+        source = voc({"Cat_train": "1 1\n", "cat_train": "1 -1\n"})
+        warnings = write_voc(source, tmp_path / "out", partitions=("train",)).warnings
+        assert "the classes Cat and cat differ in case alone" in warnings
+
+    def test_annotations_without_objects_are_an_error(self, voc: Voc, tmp_path: Path) -> None:
+        source = voc({})
+        (source / "Annotations").mkdir()
+        (source / "Annotations" / "1.xml").write_text("<annotation></annotation>")
+        (source / "ImageSets" / "Main" / "train.txt").write_text("1\n")
+        with pytest.raises(DatasetError, match="no object"):
+            write_voc(source, tmp_path / "out", partitions=("train",))
+        (source / "ImageSets" / "Main" / "a_b_train.txt").write_text("1 yes\n")
+        with pytest.raises(DatasetError, match="whole set: a_b"):
+            write_voc(source, tmp_path / "out", partitions=("train",))
+
     def test_classes_with_an_underscore(self, voc: Voc, tmp_path: Path) -> None:
         text = "1 1\n2 -1\n"
         lists = {f"{c}_{s}": text for c in ("cat", "traffic_light") for s in ("trainval", "test")}
@@ -334,6 +365,31 @@ class TestClassOrder:
 
 
 class TestFolders:
+    @pytest.mark.parametrize(
+        ("file", "message"),
+        [
+            ("train/2.jpg", "1 images outside of class folders were left out"),
+            ("train/a/2.heic", "1 files ending in .heic were left out"),
+            ("train/a/README", "1 files without suffix were left out"),
+            ("train/a/Thumbs.db", None),
+            ("train/a/.2.jpg", None),
+        ],
+    )
+    def test_what_somebody_may_miss_is_said(
+        self, tree: Tree, tmp_path: Path, file: str, message: str | None
+    ) -> None:
+        source = tree("train/a/1.jpg", file)
+        result = write_folders(source, tmp_path / "out", partitions=("train",))
+        assert result.warnings == ((f"{source}/train: {message}",) if message else ())
+        assert manifest.read(tmp_path / "out" / "train.manifest.json").counts["skipped"] == 1
+
+    def test_broken_links_are_said(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.jpg")
+        (source / "train" / "a" / "2.jpg").symlink_to("nowhere.jpg")
+        (source / "train" / "a" / "3.jpg").symlink_to("3.jpg")
+        [warning] = write_folders(source, tmp_path / "out", partitions=("train",)).warnings
+        assert "2 images that are no files, such as broken links, were left out" in warning
+
     def test_images_in_sub_folders_are_said(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/a/1.jpg", "train/a/x/2.jpg", "train/a/x/y/3.jpg", "train/a/x-/4.jpg")
         options: dict[str, Any] = {"partitions": ("train",)}
@@ -456,6 +512,57 @@ class TestLists:
         out = self.write(tmp_path, text)
         assert by_name(out) == {"1.jpg": 0, "2.jpg": 1}
         assert names_of(out) == [("a/b, c", 0), ("d", 1)]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "file_name,label,split\na/1.jpg,0,train\nb, c/2.jpg;x.jpg,1,train\n".replace(
+                "b, c/2.jpg;x.jpg", '"b, c/2.jpg"'
+            ),
+            ',path,label\n0,a/1.jpg,0\n1,"b, c/2.jpg",1\n',
+            "label\tpath\n0\ta/1.jpg\n1\tb, c/2.jpg\n",
+            "age;class;image\n9;0;a/1.jpg\n9;1;b, c/2.jpg\n",
+            "# image and class\na/1.jpg 0\nb, c/2.jpg 1\n",
+            "a/1.jpg 0.0\nb, c/2.jpg 1.0\n",
+            "./a/1.jpg 0\nb, c//2.jpg 1\n",
+        ],
+        ids=["our csv", "pandas", "label first", "more columns", "comment", "1.0", "./ and //"],
+    )
+    def test_columns_and_numbers(self, tmp_path: Path, text: str) -> None:
+        out = self.write(tmp_path, text)
+        assert by_name(out) == {"1.jpg": 0, "2.jpg": 1}
+        assert names_of(out) == [("a", 0), ("b, c", 1)]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "a/1.jpg 0 1\nb/2.jpg 1 0\n",
+            "a/1.jpg,0,train\n",
+            "0,a/1.jpg\n1,b/2.jpg\n",
+            "0,a/1.jpg,3\n",
+            '{"file_name": "a/1.jpg", "label": 0}\n',
+            "https://x.org/a/1.jpg 0\n",
+            "a\\1.jpg 0\nb\\2.jpg 1\n",
+            "a/1.jpg 0.5\nb/2.jpg 1.5\n",
+            "file_name,cat,dog,split\na/1.jpg,1,0,train\n",
+            "image,label,x\na/1.jpg,0\n",
+        ],
+        ids=[
+            *("two labels", "three cells", "label first", "number first", "JSON lines", "URL"),
+            *("Windows", "fractions", "a column a class", "cells missing"),
+        ],
+    )
+    def test_lines_that_nobody_can_tell(self, tmp_path: Path, text: str) -> None:
+        with pytest.raises(AnnotationError, match=r"train_x\.csv, line [12]: got"):
+            self.write(tmp_path, text)
+        assert not (tmp_path / "out").exists()
+
+    def test_a_list_can_be_split(self, tmp_path: Path) -> None:
+        text = "".join(f"{c}/{c}{n}.jpg {at}\n" for at, c in enumerate("ab") for n in range(4))
+        out = self.write(tmp_path, text, val_fraction=0.25)
+        assert len(by_name(out)) == 6
+        with pytest.raises(ParameterError, match="--val-fraction makes val of train"):
+            self.write(tmp_path, text, text, val_fraction=0.25)
 
     def test_absolute_paths_stay(self, tree: Tree, tmp_path: Path) -> None:
         place = tree("photo/dog/1.jpg", "photo/cat/2.jpg")

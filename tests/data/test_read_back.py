@@ -14,7 +14,7 @@ from PIL import Image
 from sslprep import check_images, manifest, read_partition
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
-from sslprep.errors import DatasetError, OutputError
+from sslprep.errors import DatasetError, OutputError, ParameterError
 from sslprep.partition.link_tree import link_tree
 from sslprep.partition.merge import merge_partitions
 from sslprep.partition.relocate import relocate
@@ -82,6 +82,12 @@ class TestHuggingFace:
         rows = load_dataset(tmp_path / "out", monkeypatch, tmp_path / "cache")["train"]
         assert rows.column_names == ["image"]
         assert len(rows) == 2
+
+    def test_a_name_that_is_no_split_is_refused(self, source: Path, tmp_path: Path) -> None:
+        options: dict[str, Any] = {"format": ("hf",), "partitions": ("val-2=val",)}
+        with pytest.raises(ParameterError, match="no split called val-2"):
+            write_folders(source, tmp_path / "out", **options)
+        assert not (tmp_path / "out").exists()
 
     def test_the_users_readme_is_kept(self, source: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
@@ -249,6 +255,16 @@ class TestLinkTree:
         with pytest.raises(OutputError, match=r"notes\.txt: is no link"):
             link_tree(tmp_path / "out" / "train", tmp_path / "tree", remove=True)
         assert len(list((tmp_path / "tree").rglob("*.*"))) == 3
+
+    def test_a_class_within_a_class(self, tmp_path: Path) -> None:
+        for name in ("cat/1.jpg", "cat/tabby/2.jpg"):
+            picture(tmp_path / name, 1)
+        (tmp_path / "train.txt").write_text("cat/1.jpg 0\ncat/tabby/2.jpg 1\n")
+        write_folders(tmp_path, tmp_path / "out", list=(tmp_path / "train.txt",))
+        assert link_tree(tmp_path / "out" / "train", tmp_path / "tree").classes == 2
+        link_tree(tmp_path / "out" / "train", tmp_path / "tree", remove=True)
+        with pytest.raises(OutputError, match="no such folder"):
+            link_tree(tmp_path / "out" / "train", tmp_path / "tree", remove=True)
 
     def test_several_labels_have_no_folder(self, voc07: Path, tmp_path: Path) -> None:
         write_voc(voc07, tmp_path / "out", partitions=("train",))

@@ -44,7 +44,7 @@ COCO = {
     "no images": ('{"annotations": [], "categories": []}', 'has no "images"'),
     "no annotations": ('{"images": [], "categories": []}', 'has no "annotations"'),
     "no categories": ('{"images": [], "annotations": []}', 'has no "categories"'),
-    "no image at all": (coco_text(images="", annotations=""), "has no image"),
+    "no annotation at all": (coco_text(annotations=""), "$.annotations: is empty"),
     "no category at all": (coco_text(annotations="", categories=""), "$.categories: is empty"),
     "three numbers": (
         with_bbox("[1, 1, 5]"),

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +17,12 @@ from sslprep.image_files import is_image_name
 from sslprep.input_files import read_text
 
 JUNK = frozenset(
-    ["__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information", "__pycache__"]
+    [
+        *("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"),
+        *("__pycache__", "Thumbs.db", "desktop.ini"),
+    ]
 )
-"""Folders that archivers, storage boxes and file systems leave behind; hidden ones are junk too."""
+"""What archivers, storage boxes and systems leave behind; hidden files and folders are junk too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +30,14 @@ class Found:
     """What a folder holds.
 
     Attributes:
-        images: Names of the images, sorted by code point; of sub-folders with their path.
+        names: Names of the images (of sub-folders with their path) or folders, by code point.
         skipped: How many other entries: hidden, sub-folders, other kinds of files.
-        left_out: How many images are in sub-folders that were not asked for.
+        left_out: What among them somebody may miss, in words, and how many.
     """
 
-    images: list[str]
+    names: list[str]
     skipped: int
-    left_out: int = 0
+    left_out: Counter[str]
 
 
 def list_images(path: Path, *, recursive: bool = False) -> Found:
@@ -45,9 +49,9 @@ def list_images(path: Path, *, recursive: bool = False) -> Found:
         path: The folder.
         recursive: Take those of sub-folders too, in the order of torchvision's `ImageFolder`.
     """
-    images, folders, entries = _scan(path)
+    images, folders, entries, left_out = _scan(path)
     if not folders:
-        return Found(images=images, skipped=entries - len(images))
+        return Found(names=images, skipped=entries - len(images), left_out=left_out)
     places = {"": images}
     pending = [(name, {os.path.realpath(path)}) for name in folders]
     while pending:
@@ -55,18 +59,23 @@ def list_images(path: Path, *, recursive: bool = False) -> Found:
         real = os.path.realpath(path / place)
         if real in above:  # a link that leads back up
             continue
-        places[place], inner, more = _scan(path / place)
-        entries += more if recursive else 0
+        places[place], inner, more, odd = _scan(path / place)
+        if recursive:
+            entries, left_out = entries + more, left_out + odd
         pending += [(f"{place}/{name}", above | {real}) for name in inner]
     if not recursive:
-        count = sum(map(len, places.values()))
-        return Found(images=images, skipped=entries - len(images), left_out=count - len(images))
+        left_out[_BELOW] = sum(map(len, places.values())) - len(images)
+        return Found(names=images, skipped=entries - len(images), left_out=left_out)
     every = [f"{place}/{n}" if place else n for place in sorted(places) for n in places[place]]
-    return Found(images=every, skipped=entries - len(every) - len(places) + 1)
+    return Found(names=every, skipped=entries - len(every) - len(places) + 1, left_out=left_out)
 
 
-def _scan(path: Path) -> tuple[list[str], list[str], int]:
-    """Return the images and the folders directly in a folder, and how many entries it has."""
+_LEFT = " were left out"
+_BELOW = f"images in sub-folders of class folders{_LEFT}; --recursive takes them"
+
+
+def _scan(path: Path) -> tuple[list[str], list[str], int, Counter[str]]:
+    """Return a folder's images and folders, how many entries it has, and what is left out."""
     with _naming_the_folder(path):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -76,9 +85,9 @@ def _scan(path: Path) -> tuple[list[str], list[str], int]:
                 files = [entry.name for entry in entries if entry.is_file()]
             except OSError:  # a link that leads to itself
                 files = [entry.name for entry in entries if _is(entry.is_file)]
-            folders = []
+            others = []
             if len(files) < len(entries):
-                folders = [e.name for e in entries if _is(e.is_dir) and not _is_junk(e.name)]
+                others = [(e.name, _is(e.is_dir)) for e in entries if not _is(e.is_file)]
         finally:
             os.close(handle)
     files.sort()
@@ -87,26 +96,32 @@ def _scan(path: Path) -> tuple[list[str], list[str], int]:
     end = os.path.splitext(files[0])[1] if files else ""
     alike = "/".join([*files, ""]).count(f"{end}/") == len(files)
     ends = {end} if alike else {name[-5:] for name in files}
+    left_out: Counter[str] = Counter()
     if hidden or not all(_is_image_end(f"a{end}") for end in ends):
+        for name in files:
+            if not is_image_name(name) and not _is_junk(name):
+                end = os.path.splitext(name)[1]
+                left_out[f"files {f'ending in {end}' if end else 'without suffix'}{_LEFT}"] += 1
         files = [name for name in files if is_image_name(name)]
+    gone = sum(is_image_name(name) for name, folder in others if not folder)
+    left_out[f"images that are no files, such as broken links,{_LEFT}"] = gone
     _check_names(path, files)
-    return files, folders, len(entries)
+    folders = [name for name, folder in others if folder and not _is_junk(name)]
+    return files, folders, len(entries), +left_out
 
 
 _is_image_end = lru_cache(4096)(is_image_name)
 
 
-def list_folders(path: Path) -> tuple[list[str], int]:
-    """List the folders directly in a folder, hidden ones and `JUNK` left out.
-
-    Returns:
-        Their names, sorted by code point, and how many other entries there are.
-    """
+def list_folders(path: Path) -> Found:
+    """List the folders directly in a folder, hidden ones and `JUNK` left out."""
     with _naming_the_folder(path), os.scandir(path) as entries:
         every = [(e.name, _is(e.is_dir) and not _is_junk(e.name)) for e in entries]
     folders = sorted(name for name, wanted in every if wanted)
     _check_names(path, folders)
-    return folders, len(every) - len(folders)
+    loose = sum(is_image_name(name) for name, wanted in every if not wanted)
+    left_out = +Counter({f"images outside of class folders{_LEFT}": loose})
+    return Found(names=folders, skipped=len(every) - len(folders), left_out=left_out)
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:

@@ -141,7 +141,9 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
         found = presence(instances)
     except AnnotationError as error:
         raise error.at(path) from error
-    if found.annotations and found.annotations == sum(found.uncounted.values()):
+    if not found.annotations:
+        raise AnnotationError("is empty", where=f"{path}, $.annotations", expected="annotations")
+    if found.annotations == sum(found.uncounted.values()):
         raise AnnotationError(
             found.warning() or "",
             where=path,

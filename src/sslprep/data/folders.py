@@ -75,6 +75,10 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
 
 
+def _say(folder: Path, left_out: Counter[str]) -> list[str]:
+    return [f"{folder}: {count:,} {what}" for what, count in left_out.most_common(5)]
+
+
 def _compare(
     where: Path, own: Collection[str], known: Collection[str], classes: Collection[str]
 ) -> list[str]:
@@ -94,16 +98,16 @@ def read_tree(
     folder: Path, classes: Sequence[str], known: Sequence[str], *, recursive: bool
 ) -> _Contents:
     """Read `<folder>/<class>/<images>` of `classes`; `known` are all class folders of train."""
-    own, skipped = list_folders(folder)
-    warnings = _compare(folder, own, known, classes)
-    there = set(own)
+    own = list_folders(folder)
+    warnings = _compare(folder, own.names, known, classes)
+    there = set(own.names)
     groups: dict[str, list[str]] = {}
-    left_out = 0
-    with console.progress(len(own), "folders") as advance:
+    skipped, left_out = own.skipped, own.left_out
+    with console.progress(len(there), "folders") as advance:
         for name in classes:
             if name in there:
                 found = list_images(folder / name, recursive=recursive)
-                groups[name] = found.images
+                groups[name] = found.names
                 skipped += found.skipped
                 left_out += found.left_out
                 advance(1)
@@ -119,18 +123,13 @@ def read_tree(
         )
     if empty:
         warnings.append(f"{folder}: {len(empty)} class folders hold no image: {_some(empty)}")
-    if left_out:
-        warnings.append(
-            f"{folder}: {left_out:,} images in sub-folders of class folders were left out; "
-            "--recursive takes them"
-        )
     return _Contents(
         groups=groups,
         root=folder,
         sources={folder: sum(map(len, groups.values()))},
         nested=True,
         skipped=skipped,
-        warnings=warnings,
+        warnings=[*warnings, *_say(folder, left_out)],
     )
 
 
@@ -139,15 +138,15 @@ def read_flat(
 ) -> tuple[dict[str, int], _Contents]:
     """Read images directly in a folder, with their classes from a ground-truth file."""
     found = list_images(folder)
-    if not found.images:
+    if not found.names:
         raise DatasetError(
             "has no image directly in it",
             where=folder,
             expected="a flat folder, as --val-labels is given",
             remedy="Leave --val-labels out where val has class folders.",
         )
-    labels, numbers = read_val_labels(ground_truth, found.images, classes)
-    of_image = {n: labels.get(n) or labels.get(n.rpartition(".")[0]) for n in found.images}
+    labels, numbers = read_val_labels(ground_truth, found.names, classes)
+    of_image = {n: labels.get(n) or labels.get(n.rpartition(".")[0]) for n in found.names}
     unlabelled = [name for name, label in of_image.items() if label is None]
     if unlabelled:
         raise DatasetError(
@@ -156,9 +155,9 @@ def read_flat(
         )
     names = sorted({name for name in of_image.values() if name}, key=natural if numbers else None)
     warnings = _compare(ground_truth, names, classes or names, classes)
-    if len(labels) > len(found.images):
+    if len(labels) > len(found.names):
         warnings.append(
-            f"{ground_truth} names {len(labels):,} images, {folder} has {len(found.images):,}"
+            f"{ground_truth} names {len(labels):,} images, {folder} has {len(found.names):,}"
         )
     groups: dict[str, list[str]] = {name: [] for name in classes or names}
     for image, label in of_image.items():
@@ -166,9 +165,9 @@ def read_flat(
     contents = _Contents(
         groups=groups,
         root=folder,
-        sources={folder: len(found.images), ground_truth: None},
+        sources={folder: len(found.names), ground_truth: None},
         skipped=found.skipped,
-        warnings=warnings,
+        warnings=[*warnings, *_say(folder, found.left_out)],
     )
     return {n: int(n) if numbers else at for at, n in enumerate(groups)}, contents
 
@@ -239,7 +238,7 @@ def read_folders(
     flat = "val" if val_labels else None
     trees = [folder for name, folder in folders.items() if name != flat]
     leading = train if train.is_dir() else next(iter(trees), None)
-    known = list_folders(leading)[0] if leading else []
+    known = list_folders(leading).names if leading else []
     warnings: list[str] = []
     if leading != train:
         whose = "val's" if "val" in folders else "their"
@@ -398,7 +397,7 @@ def write_folders(
     folders = name_folders(source, partitions)
     if val_labels and "val" not in folders:
         raise ParameterError("--val-labels is given, and --partitions leaves val out")
-    if val_fraction and folders.keys() != {"train"}:
+    if val_fraction and (lists or folders).keys() != {"train"}:
         raise ParameterError(
             "--val-fraction makes val of train, and --partitions names others",
             expected="--partitions train or train=FOLDER",
@@ -451,7 +450,7 @@ def write_folders(
 
 
 _EXCLUDED = {
-    "list": ("val_labels", "classes", "subset", "unlabelled", "val_fraction"),
+    "list": ("val_labels", "classes", "subset", "unlabelled"),
     "unlabelled": ("val_labels", "classes", "val_fraction", "generate_json"),
     "val_fraction": ("val_labels",),
 }
@@ -461,7 +460,10 @@ _EXCLUDED = {
 def _read_unlabelled(folder: Path) -> _Contents:
     """Read all images of a folder and the folders below it."""
     found = list_images(folder, recursive=True)
-    count = len(found.images)
     return _Contents(
-        groups={"": found.images}, root=folder, sources={folder: count}, skipped=found.skipped
+        groups={"": found.names},
+        root=folder,
+        sources={folder: len(found.names)},
+        skipped=found.skipped,
+        warnings=_say(folder, found.left_out),
     )

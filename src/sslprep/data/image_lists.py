@@ -6,40 +6,86 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
-from sslprep.image_files import is_image_name
+from sslprep.image_files import IMAGE_FORMATS, is_image_name
 from sslprep.input_files import read_text
 
-_HEADERS = {"file", "filename", "file_name", "filepath", "path", "image", "image_name", "image_id"}
-_HEADERS |= {"imageid", "img", "id", "name"}
+_IMAGE_COLUMNS = (
+    *("file_name", "filename", "filepath", "file_path", "path", "file", "image_path", "img_path"),
+    *("image", "image_name", "imageid", "image_id", "img", "name", "id"),
+)
+_LABEL_COLUMNS = ("label", "class", "class_id", "class_name", "category", "target", "synset")
+_PLAIN = re.compile(r"([A-Za-z0-9_/.+-]+) ([0-9]+)")
+"""Most lines of most lists; they are read faster."""
+_ENDS = "|".join(map(re.escape, IMAGE_FORMATS))
+_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;]|^\d+[,;\t]|://|^[^/]*\\", re.IGNORECASE)
+"""What no image is called: more cells behind it or before it, a URL, a path of Windows."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
     """Yield line number, image and label (`None`: there is none) of every line of a list.
 
-    White space, tab, comma or semicolon may stand between; cells may be quoted as in csv files;
-    a header line is passed over.
+    White space, tab, comma or semicolon may stand between; cells may be quoted as in csv files.
+    A header says which columns are meant; lines that begin with `# ` are passed over.
     """
     lines = io.StringIO(read_text(path, AnnotationError), newline="\n")  # no list of a million
+    split = None
     for number, text in enumerate(lines, 1):
         line = text.strip()
-        if not line:
+        if not line or line.startswith("# "):
             continue
-        image, label = split_line(line)
-        if number == 1 and image.lower().strip() in _HEADERS:
-            continue
+        if split is None:
+            split = _by_header(path, number, line)
+            if split:
+                continue
+            split = split_line
+        plain = _PLAIN.fullmatch(line) if split is split_line else None
+        image, label = plain.groups() if plain else split(line)
+        checked = plain or split is not split_line or '"' in line
         if (
-            (".." in image and ".." in image.split("/"))
+            not image
+            or (not checked and _ODD.search(image))
+            or line.startswith('{"')
             or "\0" in line
-            or not image
             or image.endswith("/")
+            or (".." in image and ".." in image.split("/"))
         ):
             raise bad_line(path, number, line)
+        if "//" in image or "./" in image:
+            image = os.path.normpath(image.replace("//", "/"))
+        if label and label.endswith(".0") and label[:-2].isdecimal():  # as pandas writes numbers
+            label = label[:-2]
         yield number, image, label
+
+
+def _by_header(
+    path: Path, number: int, line: str
+) -> Callable[[str], tuple[str, str | None]] | None:
+    """Return what splits lines under a header; `None`: the line is none."""
+    delimiter = next((d for d in "\t;," if d in line), " ")
+    names = [cell.strip().strip('"').lower() for cell in line.split(delimiter)]
+    image = next((names.index(name) for name in _IMAGE_COLUMNS if name in names), None)
+    if image is None:
+        return None
+    others = [name for name in names if name not in (*_IMAGE_COLUMNS, "split", "")]
+    known = [name for name in _LABEL_COLUMNS if name in names] or others
+    if len(known) > 1 and known is others:
+        raise bad_line(path, number, line, "a column called label, and its number or word")
+    label = names.index(known[0]) if known else None
+    if len(names) == 1 or (image, label, len(names)) == (0, 1, 2):
+        return split_line
+
+    def split(row: str) -> tuple[str, str | None]:
+        cells = next(csv.reader([row], delimiter=delimiter, skipinitialspace=True), [])
+        if len(cells) != len(names):
+            return "", None
+        return cells[image].strip(), None if label is None else cells[label].strip() or None
+
+    return split
 
 
 def split_line(line: str) -> tuple[str, str | None]:
@@ -55,21 +101,20 @@ def split_line(line: str) -> tuple[str, str | None]:
             if len(cells) == 2 and cells[0] and (is_image_name(cells[0]) or '"' not in cells[0]):
                 return cells[0].strip(), cells[1].strip()
     head, _, label = line.rpartition(" ")
-    if label.isdecimal() and head:
+    if label.removesuffix(".0").isdecimal() and head:
         challenge = "," in head and re.match(r"([^,\s]+),(\S+)(?: -?\d+){4}", line)
         if challenge:
             return challenge[1], challenge[2]
         if head.rstrip()[-1] not in ",;":
             return head.strip(), label
     for delimiter in "\t;,":
-        for head, _, tail in (line.partition(delimiter), line.rpartition(delimiter)):
-            if tail.strip() and is_image_name(head.strip()):
-                return head.strip(), tail.strip()
+        head, _, tail = line.rpartition(delimiter)
+        if tail.strip() and is_image_name(head.strip()):
+            return head.strip(), tail.strip()
     if is_image_name(line):
         return line.strip('"'), None
-    head, _, tail = re.sub(r"[\t;,]", ",", line).partition(",")
-    if tail.strip() and head.strip() and not re.search(r"\s", head.strip()):
-        return head.strip(), tail.strip()
+    if two := re.fullmatch(r"([^\s,;]+)\s*[,;\t]\s*([^,;\t]+)", line):
+        return two[1], two[2]
     words = line.rsplit(None, 1)
     return (words[0].rstrip(",; \t"), words[1]) if len(words) == 2 else (line, None)
 
@@ -114,7 +159,7 @@ def read_list(
     odd_labels = {
         label
         for label, kind in kinds.items()
-        if kind != kinds[labels[0]] or (not kind and (label or "x").lstrip("-").isdecimal())
+        if kind != kinds[labels[0]] or re.fullmatch(r"-\d+|-?\d*\.\d+|\d{10,}", label or "")
     }
     if odd_labels:
         raise _bad_row(path, next(at for at, label in enumerate(labels) if label in odd_labels))

@@ -136,7 +136,7 @@ def read_lists(
     `person_head_train.txt` and the like do not.
 
     Returns:
-        Class, in column order -> split -> image id -> label; names that were left out.
+        Class, in column order -> split -> image id -> label; and warnings.
     """
 
     def read(name: str) -> dict[str, dict[str, int]]:
@@ -167,7 +167,26 @@ def read_lists(
         raise DatasetError(
             f"has no class whose lists are a whole set: {', '.join(left_out)}", where=folder
         )
-    return {name: lists[name] for name in wanted or sorted(lists)}, left_out
+    warnings = []
+    if left_out:
+        warnings.append(
+            f"{folder}: not taken as classes, since their lists are not a whole set or "
+            f"hold other images: {', '.join(left_out)}; --classes chooses"
+        )
+    for split in splits:
+        images = set().union(*(own[split] for own in lists.values()))
+        for name, own in lists.items():
+            if lacking := len(images) - len(own[split]):
+                warnings.append(
+                    f"{name}_{split}.txt lacks {lacking:,} images of other classes: ignored (-1)"
+                )
+        marks = {label for own in lists.values() for label in own[split].values()}
+        if marks == {PRESENT, IGNORE}:
+            warnings.append(
+                f"{folder}: the lists of {split} hold 1 and 0, and no -1. VOC's 0 is 'difficult', "
+                "which is ignored; what is absent has -1"
+            )
+    return {name: lists[name] for name in wanted or sorted(lists)}, warnings
 
 
 def _check_splits(
@@ -275,15 +294,11 @@ def write_voc(
             out.inputs.add_folder(annotations, sum(len(own) for own, _ in rows.values()))
             sources = {split: [path, annotations] for split, path in ids.items()}
         else:
-            lists, left_out = read_lists(folder, files, splits, classes)
+            lists, notes = read_lists(folder, files, splits, classes)
+            warnings += notes
             names = [*lists]
             rows = {split: combine([own[split] for own in lists.values()]) for split in splits}
             sources = {split: [files[split][name] for name in names] for split in splits}
-            if left_out:
-                warnings.append(
-                    f"{folder}: not taken as classes, since their lists are not a whole set or "
-                    f"hold other images: {', '.join(left_out)}; --classes chooses"
-                )
         made = [
             NewPartition(
                 name=name,

@@ -60,6 +60,8 @@ def read_annotations(
             if image not in labels:
                 labels[image] = _read(folder / f"{image}.xml")
     found = sorted({name for own in labels.values() for name in own})
+    if not found:
+        raise DatasetError("has no object in it", where=folder, expected="VOC annotations")
     classes = list(wanted or found)
     if unknown := [name for name in classes if name not in found]:
         raise DatasetError(

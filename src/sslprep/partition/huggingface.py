@@ -56,7 +56,7 @@ def card(partitions: Sequence[str], class_names: Sequence[str], *, single: bool)
     names = [f"          {quote(str(n))}: {quote(name)}" for n, name in enumerate(class_names)]
     lines = ["---", MARK.rstrip(), "configs:", "- config_name: default", "  data_files:"]
     for partition in partitions:
-        lines += [f"  - split: {partition}", f"    path: {quote(partition + SUFFIX)}"]
+        lines += [f"  - split: {quote(partition)}", f"    path: {quote(partition + SUFFIX)}"]
     lines += ["dataset_info:", "  features:", "  - name: image", "    dtype: image"]
     for column in () if not class_names else ("label",) if single else _COLUMNS:
         lines += [f"  - name: {column}", "    dtype:" if single else "    list:"]

@@ -69,7 +69,7 @@ def _make(tree: Path, links: dict[Path, Path], *, link: Callable[[Path, Path], N
     shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
     try:
         for folder in {place.parent for place in links}:
-            (part / folder).mkdir(parents=True)
+            (part / folder).mkdir(parents=True, exist_ok=True)
         for place, image in links.items():
             link(image, part / place)
         with interrupts.held():
@@ -99,6 +99,8 @@ def _links(partition: Path) -> Iterator[tuple[Path, Path]]:
 
 def _remove(tree: Path, links: dict[Path, Path]) -> None:
     """Remove links to the images and folders left empty; nothing if there is anything else."""
+    if not tree.is_dir():
+        raise OutputError("no such folder", where=tree, remedy="Check the path.")
     for place, folders, names in os.walk(tree):
         for name in (*names, *(n for n in folders if os.path.islink(os.path.join(place, n)))):
             path = Path(place, name)

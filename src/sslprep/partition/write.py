@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,6 +147,12 @@ class PartitionSet:
                 "--format txt holds one label for each image, and this set has several",
                 expected="npy, jsonl, csv or parquet",
             )
+        odd = [name for name in names if not re.fullmatch(r"\w+(\.\w+)*", name)]
+        if odd and "hf" in self.formats:
+            raise ParameterError(
+                f"--format hf: load_dataset has no split called {odd[0]}",
+                expected="partitions named by letters, digits, _ and single dots",
+            )
         if "parquet" in self.formats:
             row_formats.import_pyarrow()
         self._shared = [CLASSES_FILE] * labelled
@@ -207,6 +214,10 @@ class PartitionSet:
             DatasetError: A path that cannot be stored, or an image that cannot be packed.
         """
         root = Path(os.path.abspath(root or ""))
+        alike: dict[str, str] = {}
+        for name in (c.name for c in classes):
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                warnings = [*warnings, f"the classes {other} and {name} differ in case alone"]
         notes = {}
         for partition in partitions:
             self._check(partition)
