@@ -1,20 +1,18 @@
 """The command line: what is the same for all commands.
 
 A command is a typed function, imported only when it is called. Its signature says what may be
-given; argparse splits the words, and `parameters.command` judges the values, as it does for a call
-from Python.
+given, and `parameters.command` judges the values, as it does for a call from Python.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import functools
 import importlib
 import inspect
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -64,11 +62,6 @@ def first_line(command: str) -> str:
     return found[1].removesuffix('"""') if found else ""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ArgumentError(message.removeprefix("argument "))
-
-
 def common_flags(tokens: Sequence[str]) -> tuple[dict[str, bool], list[str]]:
     """Take out the flags that every command has, wherever they stand.
 
@@ -88,89 +81,37 @@ def common_flags(tokens: Sequence[str]) -> tuple[dict[str, bool], list[str]]:
     return options, rest
 
 
-def canonical(tokens: Sequence[str], function: Function) -> list[str]:
-    """Bring the ways in which people write flags to one form.
+def help_text(prog: str, function: Function) -> str:
+    """Lay out the help of a command from its signature and docstring, as wide as the terminal."""
+    import shutil
+    import textwrap
 
-    Flags become lower case with hyphens and today's names; a switch followed by a truth word
-    takes that word.
-
-    Example:
-        >>> from sslprep.parameters import command
-        >>> @command(renamed={"out_dir": "output"})
-        ... def f(output: str, *, nested: bool = False): ...
-        >>> canonical(["--Out_Dir=X", "--nested", "False"], f)
-        ['--output=X', '--no-nested']
-    """
-    switches = {p.flag for p in parameters_of(function) if p.form == "switch"}
-    renamed = getattr(function, "renamed", {})
-    result: list[str] = []
-    left = list(tokens)
-    while left:
-        token = left.pop(0)
-        if not token.strip():
-            if not token:
-                raise ArgumentError("an argument is empty", remedy="Is a shell variable empty?")
-            raise ArgumentError(
-                "an argument is blank",
-                remedy="A blank behind the backslash at a line's end ends the command there: "
-                "remove it, and what follows is read too.",
-            )
-        name, equals, value = token.partition("=")
-        if not name.startswith("--") or name == "--":
-            result.append(token)
-            continue
-        name = name[2:].lower().replace("-", "_")
-        name = f"--{renamed.get(name, name).replace('_', '-')}"
-        if name in switches:
-            if not equals and left and left[0].lower() in _TRUE | _FALSE:
-                value = left.pop(0)
-            if value and value.lower() not in _TRUE | _FALSE:
-                raise ArgumentError(f"{name} is {value!r}", expected="True or False")
-            result.append(f"--no-{name[2:]}" if value.lower() in _FALSE else name)
-        else:
-            result.append(f"{name}{equals}{value}")
-    return result
-
-
-def build_parser(
-    prog: str, function: Function, width: int | None = None
-) -> argparse.ArgumentParser:
-    """Build the parser of one command from its signature and docstring.
-
-    Its help is as wide as the terminal unless a `width` is given: asking takes a third of the time.
-    """
+    width = shutil.get_terminal_size().columns - 2
     about, explained = _docstring(function)
-    parameters = parameters_of(function)
-    needed = [
-        p.name.upper() if p.positional else f"{p.flag} {_metavar(p)}"
-        for p in parameters
-        if p.required
-    ]
-    parser = _Parser(
-        prog,
-        usage=" ".join([prog, *needed, "[options]"]),
-        description=about,
-        epilog=_EPILOGUE,
-        add_help=False,
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-        formatter_class=functools.partial(argparse.HelpFormatter, width=width),
-    )
-    for p in parameters:
+    lines = [f"usage: {_usage(prog, function)} [options]"]
+    for paragraph in [*about.split("\n\n"), "options:"]:
+        lines += ["", textwrap.fill(paragraph, width)]
+    for p in parameters_of(function):
         notes = [wanted(p.hint)] if p.form != "switch" else []
         if not p.required and p.default not in (None, False):
             value = ",".join(map(str, p.default)) if p.form == "list" else p.default
             notes.append(f"default: {value}")
-        text = explained.get(p.name, "")
-        more: dict[str, Any] = {"help": f"{text} [{'; '.join(notes)}]" if notes else text}
+        text = explained.get(p.name, "") + (f" [{'; '.join(notes)}]" if notes else "")
+        named = f"{p.flag} {_metavar(p)}{' …' * (p.form in ('list', 'pairs'))}"
         if p.form == "switch":
-            more["action"] = argparse.BooleanOptionalAction
-        else:
-            more["metavar"] = _metavar(p)
-        if p.form in ("list", "pairs"):
-            more |= {"nargs": "+", "action": "extend"}
-        parser.add_argument(p.flag, **{**more, "help": more["help"].replace("%", "%%")})
-    return parser
+            named = f"{p.flag}, --no-{p.flag[2:]}"
+        if len(named) > 20:
+            lines.append(f"  {named}")
+            named = ""
+        start = f"  {named:<22}"
+        lines.append(textwrap.fill(text, width, initial_indent=start, subsequent_indent=" " * 24))
+    return "\n".join([*lines, "", textwrap.fill(_EPILOGUE, width)])
+
+
+def _usage(prog: str, function: Function) -> str:
+    needed = (p for p in parameters_of(function) if p.required)
+    words = (p.name.upper() if p.positional else f"{p.flag} {_metavar(p)}" for p in needed)
+    return " ".join([prog, *words])
 
 
 def _docstring(function: Function) -> tuple[str, dict[str, str]]:
@@ -195,34 +136,77 @@ def _metavar(parameter: Parameter) -> str:
 def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any]:
     """Turn the words behind a command into the arguments of its function.
 
+    Flags may be written in any case, with underscores, by former names, with `=`, before and behind
+    what is given by its place; a switch may be followed by a truth word.
+
     Raises:
-        ArgumentError: An unknown flag, a missing value, or arguments that are missing.
+        ArgumentError: A blank word, an unknown flag, a missing value, or missing arguments.
+
+    Example:
+        >>> from sslprep.parameters import command
+        >>> @command(renamed={"out_dir": "output"})
+        ... def f(output: str, k: tuple[int, ...] = (), *, nested: bool = False): ...
+        >>> parse("f", f, ["--nested", "False", "--k", "1,2", "4", "--Out_Dir=X"])
+        {'output': 'X', 'k': (1, 2, 4), 'nested': False}
     """
-    parameters = parameters_of(function)
-    parser = build_parser(prog, function, width=80)
-    spaces, extras = parser.parse_known_args(canonical(tokens, function))
-    given: dict[str, Any] = vars(spaces)
-    loose = []
-    for word in extras:
-        if word == "-" or not word.startswith("-"):
+    parameters = {p.name: p for p in parameters_of(function)}
+    given: dict[str, Any] = {}
+    loose: list[str] = []
+    words = deque(map(_not_blank, tokens))
+    while words:
+        word = words.popleft()
+        if not _is_flag(word):
             loose.append(word)
-        elif word != "--":
+            continue
+        flag, equals, value = word.partition("=")
+        name = flag[2:].lower().replace("-", "_") if flag.startswith("--") else ""
+        name = getattr(function, "renamed", {}).get(name, name)
+        on = name in parameters or name[:3] != "no_"
+        p = parameters.get(name if on else name[3:])
+        if p is None or (p.form != "switch" and not on):
+            known = [p.flag for p in parameters.values()]
+            raise ArgumentError(f"unknown option {word}", remedy=_meant(word, known))
+        if p.form == "switch":
+            if not equals and words and words[0].lower() in _TRUE | _FALSE:
+                value = words.popleft()
+            if value and value.lower() not in _TRUE | _FALSE:
+                raise ArgumentError(f"{p.flag} is {value!r}", expected="True or False")
+            given[p.name] = on is not (value.lower() in _FALSE)
+            continue
+        values = [value] if equals else []
+        while words and not _is_flag(words[0]) and (p.form != "value" or not values):
+            values.append(words.popleft())
+        if not values:
             raise ArgumentError(
-                f"unknown option {word}", remedy=_meant(word, [p.flag for p in parameters])
+                f"{p.flag}: expected {'one' if p.form == 'value' else 'an'} argument"
             )
-    for p in parameters:
+        given[p.name] = values[0] if p.form == "value" else [*given.get(p.name, []), *values]
+    for p in parameters.values():
         if p.positional and p.name not in given and loose:
             given[p.name], loose = (loose, []) if p.form == "list" else (loose[0], loose[1:])
     if loose:
         raise ArgumentError(f"{loose[0]!r} is one argument too many", remedy=f"See {prog} --help.")
-    missing = [p for p in parameters if p.required and p.name not in given]
-    if missing:
-        names = [p.flag for p in missing]
+    if missing := [p.flag for p in parameters.values() if p.required and p.name not in given]:
         raise ArgumentError(
-            f"missing {' and '.join(names)}",
-            remedy=f"For example: {parser.usage}.".replace(" [options]", ""),
+            f"missing {' and '.join(missing)}", remedy=f"For example: {_usage(prog, function)}."
         )
-    return {p.name: _value(given[p.name], p) for p in parameters if p.name in given}
+    return {name: _value(given[name], p) for name, p in parameters.items() if name in given}
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and not re.fullmatch(r"-(\d[\d.,e+-]*|\.\d.*)?", word)
+
+
+def _not_blank(word: str) -> str:
+    if not word:
+        raise ArgumentError("an argument is empty", remedy="Is a shell variable empty?")
+    if not word.strip():
+        raise ArgumentError(
+            "an argument is blank",
+            remedy="A blank behind the backslash at a line's end ends the command there: "
+            "remove it, and what follows is read too.",
+        )
+    return word
 
 
 def _value(word: Any, parameter: Parameter) -> Any:
@@ -307,7 +291,7 @@ def run(
     console.configure(quiet=quiet, verbose=verbose)
     function = load(command)
     if options.get("help"):
-        build_parser(prog, function).print_help()
+        print(help_text(prog, function))
         return 0
     result = function(**{**defaults, **parse(prog, function, tokens)})
     if to_json:
