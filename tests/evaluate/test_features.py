@@ -10,7 +10,7 @@ from sslprep.checkpoints.forward_numpy import forward
 from sslprep.checkpoints.networks import resnet
 from sslprep.checkpoints.preprocessing import CAFFENET, IMAGENET_BGR, IMAGENET_RGB, LIGHTNESS
 from sslprep.errors import SslprepError
-from sslprep.evaluate import features, finished_rows
+from sslprep.evaluate import features
 from sslprep.evaluate.extractor import EPS, Extractor, choose_layers
 from sslprep.evaluate.features import write_features
 from sslprep.evaluate.picture_input import make_input
@@ -167,7 +167,6 @@ def test_processes_and_this_process_give_the_same_bytes(run, tmp_path):
 @pytest.mark.parametrize("batches", [0, 1, 3])
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(run, tmp_path, monkeypatch, batches):
     run("whole")
-    monkeypatch.setattr(finished_rows, "BLOCK", 2)
     whole, count = Extractor.__call__, 0
 
     def killed(self, inputs):
@@ -191,7 +190,6 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(run, tmp_path, monkeypatc
 
 
 def test_another_run_does_not_go_on_with_these_rows(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(finished_rows, "BLOCK", 2)
     monkeypatch.setattr(features, "_write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run()

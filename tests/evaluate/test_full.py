@@ -9,7 +9,8 @@ from sklearn.model_selection import cross_val_score
 
 from sslprep.errors import SslprepError
 from sslprep.evaluate.average_precision import class_ap
-from sslprep.evaluate.full import evaluate_full, read
+from sslprep.evaluate.curve import FullMap, read
+from sslprep.evaluate.full import evaluate_full
 from sslprep.evaluate.protocols import PROTOCOLS
 from sslprep.evaluate.svm import normalise
 from sslprep.manifest import verify
@@ -61,7 +62,7 @@ def test_equals_the_protocol_in_scikit_learn(voc_like, linear_svc, tmp_path, pro
 
 def test_writes_what_it_found(voc_like, tmp_path):
     result = run(voc_like, tmp_path / "out", protocol="virtex", scores=True, title="mine")
-    assert read(tmp_path / "out" / "full_ap.json") == result.map
+    assert read(tmp_path / "out" / "full_ap.json", FullMap) == result.map
     assert np.load(tmp_path / "out" / "full_scores.npy").shape == (80, 4)
     assert verify(tmp_path / "out").ok
     assert "mine, protocol virtex" in result.text()
@@ -112,6 +113,13 @@ def refuse_nan(folder, tmp_path):
     return {"train_features": tmp_path / "nan.npy"}
 
 
+def refuse_huge(folder, tmp_path):
+    rows = np.load(folder / "train_features.npy").astype(np.float64)
+    rows[7] *= 1e200
+    np.save(tmp_path / "huge.npy", rows)
+    return {"train_features": tmp_path / "huge.npy"}
+
+
 def refuse_zeros(folder, tmp_path):
     rows = np.load(folder / "test_features.npy")
     rows[11] = 0
@@ -151,7 +159,8 @@ def refuse_other_classes(folder, tmp_path):
         (refuse_same_features, "140 of 140 test rows are training rows too"),
         (refuse_shared_rows, "1 of 80 test rows are training rows too"),
         (refuse_other_rows, "has 139 rows, and .* labels of 140 images"),
-        (refuse_nan, "2 of 140 rows hold NaN or infinity, the first is row 4"),
+        (refuse_nan, "2 of 140 rows hold NaN or infinity, or .*, the first is row 4"),
+        (refuse_huge, "1 of 140 rows hold .* numbers whose squares are, the first is row 7"),
         (refuse_zeros, "1 of 80 rows hold nothing but zeros, the first is row 11"),
         (refuse_dims, "has 49 dims; expected the 50 of"),
         (refuse_no_positive, "has no positive of 1 of 4 classes: dog"),

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -45,7 +49,7 @@ def test_equals_the_protocol_in_scikit_learn(voc_like, samples, linear_svc, tmp_
     full, truth = (np.load(voc_like / f"{n}_labels.npy") for n in ("train", "test"))
     targets = {"train_targets": voc_like / "train_labels.npy"}
     run(voc_like, samples, tmp_path / "out", protocol=protocol, **targets)
-    made = curve.read(tmp_path / "out" / curve.FILE)
+    made = curve.read(tmp_path / "out" / curve.FILE, curve.Curve)
     costs = PROTOCOLS[protocol].costs
     ap = np.array(made.ap)
     assert ap.shape == (2, 3, len(costs), 4)
@@ -112,7 +116,7 @@ def test_writes_the_curve_as_json_csv_and_array(voc_like, samples, tmp_path):
     assert [int(row["k"]) for row in rows] == K
     assert [float(row["mean"]) for row in rows] == [point.mean for point in result.published]
     assert np.load(tmp_path / "a" / "lowshot_scores.npy").shape == (2, 3, 80, 4)
-    made = curve.read(tmp_path / "a" / curve.FILE)
+    made = curve.read(tmp_path / "a" / curve.FILE, curve.Curve)
     assert made.classes == ["cat", "dog", "emu", "owl"]
     text = result.text()
     assert "chooses the cost of each k by the mAP on the TEST set" in text
@@ -145,7 +149,7 @@ def places(tmp_path_factory):
 
 def test_single_label_samples_are_one_against_the_rest(places, linear_svc, tmp_path):
     run(places, places / "samples", tmp_path / "out", protocol="vissl", scores=True)
-    made = curve.read(tmp_path / "out" / curve.FILE)
+    made = curve.read(tmp_path / "out" / curve.FILE, curve.Curve)
     scores = np.load(tmp_path / "out" / "lowshot_scores.npy")
     x, y = (normalise(np.load(places / f"{n}_features.npy")) for n in ("train", "test"))
     names = np.load(places / "train_images.npy").tolist()
@@ -247,6 +251,47 @@ def no_samples(folder, tmp_path):
     return {"samples": tmp_path / "empty"}
 
 
+def copied(drawn, tmp_path):
+    (tmp_path / "own").mkdir()
+    for path in drawn.glob("*_k*.npy"):
+        (tmp_path / "own" / path.name).write_bytes(path.read_bytes())
+    return tmp_path / "own"
+
+
+def no_positive(folder, tmp_path, drawn):
+    place = copied(drawn, tmp_path)
+    labels = np.load(place / "train_labels_sample2_k3.npy")
+    labels[:, 1] = np.minimum(labels[:, 1], 0)
+    np.save(place / "train_labels_sample2_k3.npy", labels)
+    return {"samples": place}
+
+
+def fewer_classes(folder, tmp_path, drawn):
+    place = copied(drawn, tmp_path)
+    labels = np.load(place / "train_labels_sample2_k3.npy")
+    np.save(place / "train_labels_sample2_k3.npy", labels[:, :3])
+    return {"samples": place}
+
+
+def lost_sample(folder, tmp_path, drawn):
+    place = copied(drawn, tmp_path)
+    (place / "train_labels_sample2_k3.npy").unlink()
+    return {"samples": place}
+
+
+def fractions(folder, tmp_path):
+    np.save(tmp_path / "images.npy", [f"{n}.jpg" for n in range(140)])
+    np.save(tmp_path / "ids.npy", np.arange(140) % 4)
+    lists = (tmp_path / "images.npy", tmp_path / "ids.npy")
+    draw_singlelabel_samples(*lists, tmp_path / "shares", fraction=(0.5,), num_samples=1)
+    return {"samples": tmp_path / "shares"}
+
+
+def other_full_labels(folder, tmp_path):
+    np.save(tmp_path / "full.npy", np.load(folder / "train_labels.npy")[:9])
+    return {"protocol": "pcl", "train_targets": tmp_path / "full.npy"}
+
+
 def no_curve(folder, tmp_path):
     return {"protocol": "virtex"}
 
@@ -263,7 +308,12 @@ def class_ids(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (other_rows, "has 139 rows, and .*train_labels_sample1_k1.npy 140; expected features of"),
+        (other_rows, r"has 139 rows, and .*_sample1_k1.npy shape \(140, 4\); expected features of"),
+        (no_positive, "holds 0 positives and 12 negatives of class 1; expected 3 positives"),
+        (fewer_classes, r"_sample2_k3.npy shape \(140, 3\); .* the same 4 classes"),
+        (lost_sample, "lacks sample 2 of k = 3; expected samples 1, 2 of every k"),
+        (fractions, "holds samples by fractions alone; .* measured by `evaluate full`"),
+        (other_full_labels, "has 140 rows, and .* labels of 9 images"),
         (same_set, "test rows are training rows too"),
         (no_samples, "holds no low-shot samples"),
         (no_curve, "protocol virtex has no low-shot curve; expected goyal2019 or"),
@@ -273,8 +323,9 @@ def class_ids(folder, tmp_path):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_what_gives_no_curve_is_refused(voc_like, samples, tmp_path, change, said):
+    needed = (samples,) * (len(signature(change).parameters) == 3)
     with pytest.raises(SslprepError, match=said):
-        run(voc_like, samples, tmp_path / "out", **change(voc_like, tmp_path))
+        run(voc_like, samples, tmp_path / "out", **change(voc_like, tmp_path, *needed))
     assert not (tmp_path / "out").exists()
 
 
@@ -287,3 +338,44 @@ def test_features_of_one_list_are_refused_by_their_manifests(voc_like, samples, 
     features = {f"{n}_features": tmp_path / f"{n}_features.npy" for n in ("train", "test")}
     with pytest.raises(SslprepError, match="both are features of the same list of images"):
         run(voc_like, samples, tmp_path / "out", **features)
+
+
+def test_the_number_of_threads_changes_no_byte(tmp_path):
+    """Of BLAS's threads and of ours."""
+    random = np.random.default_rng(0)
+    ids = np.arange(1100) % 5
+    rows = random.normal(size=(1100, 300)) + 2 * random.normal(size=(5, 300))[ids]
+    for name, part in {"train": slice(0, 700), "test": slice(700, 1100)}.items():
+        np.save(tmp_path / f"{name}_images.npy", [f"{n}.jpg" for n in range(1100)[part]])
+        np.save(tmp_path / f"{name}_features.npy", rows[part].astype(np.float32))
+        np.save(tmp_path / f"{name}_single.npy", ids[part])
+        np.save(tmp_path / f"{name}_multi.npy", np.eye(5, dtype=np.int32)[ids[part]])
+    for kind, draw in (("single", draw_singlelabel_samples), ("multi", draw_multilabel_samples)):
+        targets = {"images": tmp_path / "train_images.npy"} if kind == "single" else {}
+        draw(
+            **targets,
+            targets=tmp_path / f"train_{kind}.npy",
+            output=tmp_path / kind,
+            k_values=(2, 130),
+            num_samples=1,
+        )
+        outputs = []
+        for threads in "12":
+            out = tmp_path / f"{kind}{threads}"
+            files = {
+                "samples": tmp_path / kind,
+                "train_features": tmp_path / "train_features.npy",
+                "test_features": tmp_path / "test_features.npy",
+                "test_targets": tmp_path / f"test_{kind}.npy",
+                "output": out,
+            }
+            words = [word for n, v in files.items() for word in (f"--{n}", str(v))]
+            argv = [sys.executable, "-m", "sslprep", "evaluate", "lowshot", *words]
+            environment = {
+                **os.environ,
+                "OMP_NUM_THREADS": threads,
+                "OPENBLAS_NUM_THREADS": threads,
+            }
+            subprocess.run([*argv, "--protocol", "vissl"], env=environment, check=True)
+            outputs.append({p.name: p.read_bytes() for p in out.iterdir()})
+        assert outputs[0] == outputs[1]

@@ -58,7 +58,7 @@ def measure(x, y, rows, truth, definition, keep=True):
 
 def test_each_class_trains_on_its_own_rows(data):
     x, labels, y, truth = data
-    rows = TrainingRows(k=9, rows=np.arange(100), labels=labels)
+    rows = TrainingRows(9, np.arange(100), labels)
     found = measure(x, y, rows, truth, "envelope")
     for n in range(3):
         used = labels[:, n] != -1

@@ -45,7 +45,7 @@ def test_scores_are_those_of_liblinear_at_all_costs(k):
     )
     signs = np.repeat([1.0, -1.0], [k, 3 * k])
     gram = svm.gram_matrix(train[chosen], train[chosen])
-    ours = svm.Trainer(gram, signs[None]).train(COSTS)
+    ours = svm.train(gram, signs[None], COSTS)
     products = svm.gram_matrix(test, train[chosen])
     truth = labels[800:, 2].astype(int)
     for cost, trained in zip(COSTS, ours, strict=True):
@@ -61,9 +61,9 @@ def test_large_systems_are_as_exact_as_small_ones(monkeypatch):
     gram = svm.gram_matrix(rows, rows)
     signs = np.where(labels, 1, -1).T
     signs[1, random_rows(700, 100)] = 0  # rows that take no part
-    iterated = svm.Trainer(gram, signs).train((1e-4, 1.0, 100.0))
+    iterated = svm.train(gram, signs, (1e-4, 1.0, 100.0))
     monkeypatch.setattr(svm, "_DIRECT", 10_000)
-    eliminated = svm.Trainer(gram, signs).train((1e-4, 1.0, 100.0))
+    eliminated = svm.train(gram, signs, (1e-4, 1.0, 100.0))
     for one, other in zip(iterated, eliminated, strict=True):
         largest = np.abs(other.scores).max()
         assert np.abs(one.scores - other.scores).max() <= 1e-8 * largest
@@ -77,8 +77,8 @@ def random_rows(count, wanted):
 def test_the_order_of_costs_does_not_matter():
     x, labels = features(60, 20)
     rows = svm.normalise(x)
-    trainer = svm.Trainer(svm.gram_matrix(rows, rows), np.where(labels, 1, -1).T)
-    up, down = trainer.train((0.01, 1.0)), trainer.train((1.0, 0.01))
+    gram, signs = svm.gram_matrix(rows, rows), np.where(labels, 1, -1).T
+    up, down = (svm.train(gram, signs, costs) for costs in ((0.01, 1.0), (1.0, 0.01)))
     assert np.array_equal(up[0].scores, down[1].scores)
     assert np.array_equal(up[1].scores, down[0].scores)
 
@@ -86,7 +86,7 @@ def test_the_order_of_costs_does_not_matter():
 def test_rows_that_are_equal_are_no_trouble():
     rows = np.ones((40, 3))
     signs = np.where(np.arange(40) < 10, 1, -1)[None]
-    trained = svm.Trainer(svm.gram_matrix(rows, rows), signs).train((1e-7, 1.0, 1000.0))
+    trained = svm.train(svm.gram_matrix(rows, rows), signs, (1e-7, 1.0, 1000.0))
     for cost, machine in zip((1.0, 1000.0), trained[1:], strict=True):
         assert machine.scores[0, 0] == pytest.approx(
             sklearn_scores(rows, signs[0], rows[:1], cost)[0], rel=1e-4

@@ -4,6 +4,9 @@ Images are ranked by score, highest first; among equal scores the image that sta
 file ranks first. (`step` alone takes equal scores together, as scikit-learn does.) Precision and
 recall change for the better only at a positive, so the ranks of the positives say everything:
 the j-th of P positives at rank r has precision j/r and recall j/P.
+
+All definitions take the scores of a class (images,), and whether each image is of it (images,); at
+least one is.
 """
 
 from __future__ import annotations
@@ -20,10 +23,6 @@ Definition = Literal["envelope", "eleven", "step"]
 
 def ranks_of_positives(scores: NDArray[Any], positive: NDArray[np.bool_]) -> Floats:
     """Return the ranks of the positives, ascending; the best score has rank 1.
-
-    Args:
-        scores: Score of each image (images,).
-        positive: Whether it is of the class (images,).
 
     Example:
         >>> ranks_of_positives(np.array([0.5, 0.9, 0.5]), np.array([True, False, True]))
@@ -45,10 +44,6 @@ def envelope(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
     VOC2010 and later (Everingham et al. 2010, section 4.2), and what the benchmark's own tools
     compute: precision at a recall is the best precision at that recall or any higher one.
 
-    Args:
-        scores: Score of each image (images,).
-        positive: Whether it is of the class (images,); at least one is.
-
     Example:
         >>> envelope(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
         0.8333333333333333
@@ -61,10 +56,6 @@ def eleven(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
 
     VOC2007's own definition. A recall that is exactly a tenth counts as reached: it is compared
     in whole numbers, not in rounded ones.
-
-    Args:
-        scores: Score of each image (images,).
-        positive: Whether it is of the class (images,); at least one is.
 
     Example:
         >>> round(eleven(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])), 4)
@@ -80,10 +71,6 @@ def step(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
     """Return the sum of precision times the step in recall, without an envelope.
 
     scikit-learn's `average_precision_score`: images of equal score pass the threshold together.
-
-    Args:
-        scores: Score of each image (images,).
-        positive: Whether it is of the class (images,); at least one is.
 
     Example:
         >>> step(np.array([0.9, 0.8, 0.8]), np.array([True, False, True]))
@@ -119,11 +106,7 @@ def class_ap(
 ) -> float:
     """Return the average precision of one class in percent; `nan` where it has no positive.
 
-    Args:
-        scores: (images,).
-        labels: (images,); 1 present, 0 absent, -1 ignore.
-        definition: Which of the definitions.
-        ignored_is_negative: Count ignored images as absent, not leave them out.
+    Labels are 1 present, 0 absent, -1 ignore; ignored images are left out, or counted as absent.
 
     Example:
         >>> class_ap(np.array([0.9, 0.8, 0.7]), np.array([1, -1, 1]), "envelope")
@@ -156,12 +139,6 @@ class TestLabels:
             self.positive.append((column == 1)[self.kept[-1]])
 
     def ap(self, scores: NDArray[Any], place: int, definition: Definition) -> float:
-        """Return the average precision of one class in percent.
-
-        Args:
-            scores: (images,).
-            place: Column of the class.
-            definition: Which of the definitions.
-        """
+        """Return the average precision of the class in column `place`, in percent."""
         kept = scores[self.kept[place]]
         return 100 * DEFINITIONS[definition](kept, self.positive[place])

@@ -45,11 +45,8 @@ def interval(
     precision of a set with copies in it is higher, which shows where a class has few positives.
     A class of which a drawn set holds no positive takes no part in its mean.
 
-    Args:
-        samples: Scores of the test images for each sample (classes, images).
-        test: Their labels.
-        counts: From `draw_counts`.
-        definition: Of average precision.
+    `samples` are the scores of the test images for each sample (classes, images), `counts` are from
+    `draw_counts`.
     """
     means, figures = [], []
     for scores in samples:

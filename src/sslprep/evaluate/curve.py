@@ -1,4 +1,4 @@
-"""The low-shot curve as a record: what stands in `lowshot_curve.json`, and how it is shown."""
+"""What stands in `lowshot_curve.json` and `full_ap.json`, and how the curve is shown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -15,87 +16,73 @@ from sslprep.evaluate.svm import Floats
 from sslprep.input_files import read_json
 from sslprep.results import table
 
-KIND = "lowshot-curve"
+KIND, FULL_KIND = "lowshot-curve", "full-map"
 SCHEMA = 1
-FILE = "lowshot_curve.json"
+FILE, FULL_FILE = "lowshot_curve.json", "full_ap.json"
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One k of one curve; average precision in percent.
+    """One k of one curve; average precision in percent."""
 
-    Attributes:
-        k: Positives of each class.
-        mean: mAP, mean over samples.
-        std: Its standard deviation over samples (ddof 0).
-        min: The lowest of a sample.
-        max: The highest of a sample.
-        interval: 95 % bootstrap interval of `mean` over test images.
-        samples: mAP of each sample.
-        costs: The cost of all samples, or one for each.
-        ap: AP of each class, mean over samples.
-        top1: Top-1 accuracy (percent), mean over samples, where every image is of one class.
-    """
-
-    k: int
-    mean: float
-    std: float
+    k: int  #: positives of each class
+    mean: float  #: mAP, mean over samples
+    std: float  #: its standard deviation over samples (ddof 0)
     min: float
     max: float
-    interval: tuple[float, float]
-    samples: list[float]
-    costs: list[float]
-    ap: list[float]
-    top1: float | None = None
+    interval: tuple[float, float]  #: 95 % bootstrap interval of `mean` over test images
+    samples: list[float]  #: mAP of each sample
+    costs: list[float]  #: the cost of all samples, or one for each
+    ap: list[float]  #: AP of each class, mean over samples
+    top1: float | None = None  #: accuracy, where every image is of one class
 
 
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """A low-shot curve: as the protocol publishes it, and beside it without a look at the test set.
+class Curve(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=KIND):
+    """A low-shot curve, as the protocol publishes it and without a look at the test set."""
 
-    Attributes:
-        title: What a chart calls it.
-        protocol: Name of the protocol.
-        average_precision: Definition of average precision.
-        classes: Names of the classes.
-        costs: Costs tried.
-        k_values: The k, ascending.
-        samples: Numbers of the samples.
-        published: A point for each k, its cost chosen by the mAP on the test set.
-        honest: A point for each k, each sample's cost chosen inside it.
-        cost_map: [k][cost] mAP, mean over samples.
-        notes: Sentences to be read with the figures.
-        ap: [sample][k][cost][class].
-    """
-
-    kind: str = KIND
     schema: int = SCHEMA
-    title: str
+    title: str  #: what a chart calls it
     protocol: str
-    average_precision: str
+    average_precision: str  #: its definition
     classes: list[str]
-    costs: list[float]
-    k_values: list[int]
-    samples: list[int]
-    published: list[Point]
-    honest: list[Point]
-    cost_map: list[list[float]]
-    notes: list[str]
-    ap: list[list[list[list[float]]]]
+    costs: list[float]  #: all that were tried
+    k_values: list[int]  #: ascending
+    samples: list[int]  #: their numbers
+    published: list[Point]  #: a point for each k, its cost chosen by the mAP on the test set
+    honest: list[Point]  #: a point for each k, each sample's cost chosen inside it
+    cost_map: list[list[float]]  #: [k][cost] mAP, mean over samples
+    notes: list[str]  #: sentences to be read with the figures
+    ap: list[list[list[list[float]]]]  #: [sample][k][cost][class]
 
 
-def read(path: Path) -> Curve:
-    """Read a `lowshot_curve.json`.
+class FullMap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=FULL_KIND):
+    """Average precision on the whole training set, in percent: what stands in `full_ap.json`."""
 
-    Raises:
-        ManifestError: It is none, or one of a newer version.
+    schema: int = SCHEMA
+    title: str  #: what a chart calls it
+    protocol: str
+    average_precision: str  #: its definition
+    classes: list[str]
+    costs: list[float]  #: of each class
+    ap: list[float]  #: of each class
+    mean_ap: float
+    interval: tuple[float, float]  #: 95 % bootstrap interval of the mean over test images
+    top1: float | None = None  #: accuracy, where every image is of one class
+
+
+Record = TypeVar("Record", Curve, FullMap)
+
+
+def read(path: Path, of: type[Record]) -> Record:
+    """Read a `lowshot_curve.json` (`Curve`) or `full_ap.json` (`FullMap`).
+
+    Another file, or one of a newer version, is a ManifestError.
     """
-    curve: Curve = read_json(path, Curve, ManifestError)
-    if curve.kind != KIND or curve.schema > SCHEMA:
+    found = read_json(path, of, ManifestError)
+    if found.schema > SCHEMA:
         raise ManifestError(
-            f"is {curve.kind!r}, schema {curve.schema}",
-            where=path,
-            expected=f"a {KIND} of schema {SCHEMA}",
+            f"is of schema {found.schema}", where=path, expected=f"one of schema {SCHEMA}"
         )
-    return curve
+    return found
 
 
 def make_point(
@@ -103,17 +90,9 @@ def make_point(
     ap: Floats,
     costs: Sequence[float],
     interval: tuple[float, float],
-    top1: Sequence[float] | None,
+    top1: Sequence[float | None],
 ) -> Point:
-    """Sum up the samples of one k.
-
-    Args:
-        k: The k.
-        ap: AP of each sample and class (samples, classes), percent.
-        costs: The cost of all samples, or one for each.
-        interval: Bootstrap interval.
-        top1: Accuracy of each sample, percent.
-    """
+    """Sum up the samples of one k: AP (samples, classes) and accuracy of each, in percent."""
     of_sample = ap.mean(axis=1)
     return Point(
         k=k,
@@ -125,7 +104,7 @@ def make_point(
         samples=of_sample.tolist(),
         costs=list(costs),
         ap=ap.mean(axis=0).tolist(),
-        top1=None if top1 is None else float(np.mean(top1)),
+        top1=None if None in top1 else float(np.mean(np.array(top1, float))),
     )
 
 

@@ -19,58 +19,46 @@ _SHARED = 0.01
 """Share of test images that may also be training images, by accident."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Features:
-    """A file of features.
-
-    Attributes:
-        path: The file.
-        rows: (images, dims) float, mapped from disk.
-        record: The manifest of the run that wrote it, where there is one.
-    """
+    """A file of features."""
 
     path: Path
-    rows: NDArray[Any]
-    record: manifest.Manifest | None
+    rows: NDArray[Any]  #: (images, dims) float, mapped from disk
+    record: manifest.Manifest | None  #: of the run that wrote it, where there is one
 
     @property
     def title(self) -> str:
         """What a chart calls it: the checkpoint and layer, where the manifest tells them."""
-        layer = self.details.get("layer")
-        checkpoint = self.details.get("checkpoint")
-        return f"{checkpoint} {layer}" if checkpoint and layer else self.path.stem
+        files = self.record.details.get("files") if self.record else None
+        of_file = files.get(self.path.name) if isinstance(files, dict) else None
+        if isinstance(of_file, dict) and {"checkpoint", "layer"} <= of_file.keys():
+            return f"{of_file['checkpoint']} {of_file['layer']}"
+        return self.path.stem
 
     @property
-    def details(self) -> dict[str, Any]:
-        """What the manifest says of this file."""
-        if self.record is None:
-            return {}
-        of_file: dict[str, Any] = self.record.details.get("files", {}).get(self.path.name, {})
-        return of_file
+    def listed(self) -> manifest.InputRecord | None:
+        """The list of images, as the manifest names it."""
+        return self.record.inputs[0] if self.record and self.record.inputs else None
 
-    @property
-    def image_list(self) -> Path | None:
-        """The list of images, if the manifest names it and it is still what it was."""
-        if self.record is None or not self.record.inputs:
+    def image_names(self) -> list[str] | None:
+        """Return the names of the images, if the list is still what it was."""
+        if self.listed is None:
             return None
-        listed = self.record.inputs[0]
-        path = Path(listed.path)
-        if not path.is_file() or path.stat().st_size != listed.bytes:
+        path = Path(self.listed.path)
+        if not path.is_file() or path.stat().st_size != self.listed.bytes:
             return None
-        return path
+        names: list[str] = read_array(path, ndim=1, kinds="U").tolist()
+        return names
 
 
 def open_features(path: Path, inputs: manifest.Inputs) -> Features:
-    """Open features, and find the manifest of the run that wrote them.
-
-    Raises:
-        ArrayError: Not an array (images, dims) of floats.
-    """
+    """Open features, (images, dims) of floats, and find the manifest of the run that wrote them."""
     inputs.add_file(path)
     rows = read_array(path, ndim=2, kinds="f", mmap=True)
     if not rows.size:
         raise ArrayError(f"is empty, shape {rows.shape}", where=path, expected="(images, dims)")
-    return Features(path=path, rows=rows, record=_record(path))
+    return Features(path, rows, _record(path))
 
 
 def _record(path: Path) -> manifest.Manifest | None:
@@ -85,19 +73,20 @@ def _record(path: Path) -> manifest.Manifest | None:
 
 
 def _check_rows(features: Features, used: NDArray[np.intp] | None) -> None:
-    """Refuse rows that are no features: NaN, infinite, or nothing but zeros."""
+    """Refuse rows that are no features: NaN, infinite or nearly, or nothing but zeros."""
     rows = np.arange(len(features.rows)) if used is None else used
-    broken: list[int] = []
-    empty: list[int] = []
-    for start in range(0, len(rows), 4096):
-        part = rows[start : start + 4096]
-        values = features.rows[part]
-        broken += part[~np.isfinite(values).all(axis=1)].tolist()
-        empty += part[~values.any(axis=1)].tolist()
-    for found, what in ((broken, "hold NaN or infinity"), (empty, "hold nothing but zeros")):
-        if found:
+    squares = np.empty(len(rows))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(rows), 1024):
+            part = features.rows[rows[start : start + 1024]].astype(np.float64)
+            squares[start : start + 1024] = np.einsum("ij,ij->i", part, part)
+    for bad, what in (
+        (~np.isfinite(squares), "hold NaN or infinity, or numbers whose squares are"),
+        (squares == 0, "hold nothing but zeros"),
+    ):
+        if bad.any():
             raise ArrayError(
-                f"{len(found):,} of {len(rows):,} rows {what}, the first is row {found[0]}",
+                f"{bad.sum():,} of {len(rows):,} rows {what}, the first is row {rows[bad][0]}",
                 where=features.path,
                 expected="features of an image in every row",
                 remedy="Extract the features again.",
@@ -107,14 +96,8 @@ def _check_rows(features: Features, used: NDArray[np.intp] | None) -> None:
 def check_pair(train: Features, test: Features, used: NDArray[np.intp] | None = None) -> None:
     """Refuse features to train on and to test on that no figure can be made of.
 
-    Args:
-        train: Features of the training images.
-        test: Features of the test images.
-        used: The training rows that count; by default all.
-
-    Raises:
-        ArrayError: They differ in dims, or have rows that are no features.
-        ParameterError: The two are one list, or share images.
+    Other dims, and rows that are no features, are an ArrayError; one list of images, or shared
+    images, a ParameterError. `used` are the training rows that count, by default all.
     """
     dims = train.rows.shape[1]
     if test.rows.shape[1] != dims:
@@ -125,28 +108,7 @@ def check_pair(train: Features, test: Features, used: NDArray[np.intp] | None = 
         )
     _check_rows(train, used)
     _check_rows(test, None)
-    _refuse_same_images(train, test, used)
-
-
-def _refuse_same_images(train: Features, test: Features, used: NDArray[np.intp] | None) -> None:
-    """Refuse to test on images that were trained on.
-
-    Compared are the hashes and the paths of the two lists of images, where manifests name them,
-    and the rows themselves.
-    """
-    problem = None
-    if _list_hash(train) is not None and _list_hash(train) == _list_hash(test):
-        problem = "both are features of the same list of images"
-    elif train.image_list and test.image_list:
-        ours = set(read_array(train.image_list, ndim=1, kinds="U").tolist())
-        theirs = read_array(test.image_list, ndim=1, kinds="U").tolist()
-        problem = _too_many(sum(path in ours for path in theirs), len(theirs), "images")
-    if problem is None:
-        rows = range(len(train.rows)) if used is None else used.tolist()
-        known = {hash(train.rows[row].tobytes()) for row in rows}
-        common = sum(hash(row.tobytes()) in known for row in test.rows)
-        problem = _too_many(common, len(test.rows), "rows")
-    if problem:
+    if problem := _common_images(train, test, used):
         raise ParameterError(
             f"{train.path} and {test.path}: {problem}",
             expected="a test set that was not trained on",
@@ -154,11 +116,24 @@ def _refuse_same_images(train: Features, test: Features, used: NDArray[np.intp] 
         )
 
 
-def _list_hash(features: Features) -> str | None:
-    return features.record.inputs[0].sha256 if features.record else None
+def _common_images(train: Features, test: Features, used: NDArray[np.intp] | None) -> str | None:
+    """Say if images are trained on and tested on.
+
+    Compared are the hashes and the paths of the two lists of images, where manifests name them,
+    and the rows themselves.
+    """
+    if train.listed and test.listed and train.listed.sha256 == test.listed.sha256 is not None:
+        return "both are features of the same list of images"
+    ours, theirs = train.image_names(), test.image_names()
+    if ours and theirs and (problem := _too_many(set(ours), theirs, "images")):
+        return problem
+    rows = train.rows if used is None else (train.rows[row] for row in used)
+    known = {hash(row.tobytes()) for row in rows}
+    return _too_many(known, [hash(row.tobytes()) for row in test.rows], "rows")
 
 
-def _too_many(common: int, of: int, what: str) -> str | None:
-    if common >= max(1, _SHARED * of):
-        return f"{common:,} of {of:,} test {what} are training {what} too"
+def _too_many(known: set[Any], tested: list[Any], what: str) -> str | None:
+    common = sum(one in known for one in tested)
+    if common >= max(1, _SHARED * len(tested)):
+        return f"{common:,} of {len(tested):,} test {what} are training {what} too"
     return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from sslprep import console, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.source import open_model
 from sslprep.errors import (
     ArrayError,
@@ -43,23 +42,14 @@ _NAMED = 10
 
 @result
 class FeaturesWritten:
-    """What `evaluate features` wrote.
+    """What `evaluate features` wrote."""
 
-    Attributes:
-        written: The features, one file a layer.
-        manifest: The manifest.
-        images: Number of rows.
-        dims: Numbers of each row, by layer.
-        network: The network, in a word.
-        warnings: What may be wrong with the checkpoint.
-    """
-
-    written: tuple[Path, ...]
+    written: tuple[Path, ...]  #: the features, one file a layer
     manifest: Path
-    images: int
-    dims: dict[str, int]
-    network: str
-    warnings: tuple[str, ...] = ()
+    images: int  #: number of rows
+    dims: dict[str, int]  #: numbers of each row, by layer
+    network: str  #: in a word
+    warnings: tuple[str, ...] = ()  #: what may be wrong with the checkpoint
 
 
 @command(renamed={"data_file": "images"})
@@ -139,7 +129,7 @@ def write_features(
             "input": model.preprocessing.record(),
             "sizes": [SHORTER_SIDE, network.size],
         }
-        identity = {
+        identity: dict[str, object] = {
             **arguments,
             **prepared,
             "images": sha256_of(images),
@@ -147,14 +137,18 @@ def write_features(
             "root": str(root),
             "device": _device(device),
         }
-        finished = FinishedRows(output, stem, identity, chosen, len(names), batch_size)
-        extractor = Extractor(network, model.weights(), chosen, pooling, _device(device))
         paths = [os.path.join(root or "", name) for name in names.tolist()]
-        _compute(
-            *(finished, extractor, paths, model.preprocessing, network.size, batch_size),
-            jobs=jobs,
-            timeout=worker_timeout,
-        )
+        finished = FinishedRows(output, stem, identity, range(0, len(paths), batch_size))
+        chunks = [
+            Chunk(
+                first, tuple(paths[first : first + batch_size]), model.preprocessing, network.size
+            )
+            for first in finished.unfinished(chosen)
+        ]
+        extractor = Extractor(network, model.weights(), chosen, pooling, _device(device))
+        with open_executor(jobs) as executor:
+            read = completed(read_chunk, chunks, executor, timeout=worker_timeout)
+            _compute(finished, extractor, chunks, read, len(paths))
         dims = {
             layer: _write(out, files[layer], finished.read(layer), len(paths)) for layer in chosen
         }
@@ -214,61 +208,28 @@ def _device(asked: str) -> str:
 def _compute(
     finished: FinishedRows,
     extractor: Extractor,
-    paths: Sequence[str],
-    taken: Preprocessing,
-    size: int,
-    batch_size: int,
-    *,
-    jobs: int | None,
-    timeout: float,
+    todo: Sequence[Chunk],
+    read: Iterable[tuple[Chunk, tuple[NDArray[np.float32], list[str]]]],
+    total: int,
 ) -> None:
-    """Compute all blocks that are not finished.
+    """Compute and keep all batches that are not finished; others are kept if some cannot be.
 
     Batches have the same pictures whatever was finished before, so that a run that was killed
     gives the same bytes as one that was not.
-
-    Raises:
-        ImagesError: Images cannot be read; those that stand in other blocks are kept.
     """
-    todo = finished.unfinished()
-    waiting = {first: len(range(0, len(finished.rows_of(first)), batch_size)) for first in todo}
-    values: dict[int, dict[str, NDArray[Any]]] = {}
     problems: list[str] = []
-
-    def chunks() -> Iterator[Chunk]:
-        for block in todo:
-            rows = finished.rows_of(block)
-            for first in rows[::batch_size]:
-                part = tuple(paths[first : min(first + batch_size, rows.stop)])
-                yield Chunk(first=first, paths=part, taken=taken, size=size)
-
-    done = len(paths) - sum(len(finished.rows_of(first)) for first in todo)
-    with (
-        console.progress(len(paths), "images", done=done) as advance,
-        open_executor(jobs) as executor,
-    ):
-        for chunk, (inputs, unreadable) in completed(
-            read_chunk, chunks(), executor, timeout=timeout
-        ):
+    done = total - sum(len(chunk.paths) for chunk in todo)
+    with console.progress(total, "images", done=done) as advance:
+        for chunk, (inputs, unreadable) in read:
             advance(len(chunk.paths))
             problems += unreadable
-            if problems:
-                continue  # the rest is read all the same, to name every image at once
-            block = chunk.first - chunk.first % finished.block
-            rows = finished.rows_of(block)
-            for layer, part in extractor(inputs).items():
-                of_block = values.setdefault(block, {})
-                if layer not in of_block:
-                    of_block[layer] = np.empty((len(rows), part.shape[1]), np.float32)
-                of_block[layer][chunk.first - block : chunk.first - block + len(part)] = part
-            waiting[block] -= 1
-            if not waiting[block]:
-                finished.save(block, values.pop(block))
+            if not problems:  # else the rest is read all the same, to name every image at once
+                finished.save(chunk.first, extractor(inputs))
     if problems:
         problems.sort(key=lambda text: int(text.split(",")[0].removeprefix("row ")))
         more = f"; and {len(problems) - _NAMED:,} more" if len(problems) > _NAMED else ""
         raise ImagesError(
-            f"{len(problems):,} of {len(paths):,} images cannot be read: "
+            f"{len(problems):,} of {total:,} images cannot be read: "
             f"{'; '.join(problems[:_NAMED])}{more}",
             expected="every image, as each has a row of features",
             remedy="Mend them and run the command again: finished rows are kept.",

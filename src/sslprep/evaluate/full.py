@@ -2,91 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from sslprep import console, manifest
 from sslprep.atomic import OutputSet
-from sslprep.errors import ArrayError, ManifestError
+from sslprep.errors import ArrayError
 from sslprep.evaluate import bootstrap
 from sslprep.evaluate.average_precision import TestLabels
-from sslprep.evaluate.feature_file import check_pair, open_features
+from sslprep.evaluate.curve import FULL_FILE, FULL_KIND, FullMap
+from sslprep.evaluate.feature_file import Features, check_pair, open_features
 from sslprep.evaluate.folds import stratified_folds
-from sslprep.evaluate.labels import Columns, Labels, read_targets, read_test_targets
+from sslprep.evaluate.labels import (
+    Labels,
+    Targets,
+    read_targets,
+    read_test_targets,
+    refuse_other_rows,
+    top1_accuracy,
+)
 from sslprep.evaluate.products import Products
-from sslprep.evaluate.protocols import FOLDS, PROTOCOLS, Name, Protocol
+from sslprep.evaluate.protocols import FOLDS, PROTOCOLS, Name
 from sslprep.evaluate.sample_machines import groups, threads, train_classes
 from sslprep.evaluate.svm import Floats
-from sslprep.input_files import read_json
 from sslprep.parameters import NotNegative, command
 from sslprep.results import result, table
 
-KIND = "full-map"
-SCHEMA = 1
-FILE, SCORES_FILE, MANIFEST = "full_ap.json", "full_scores.npy", "full_ap.manifest.json"
+SCORES_FILE, MANIFEST = "full_scores.npy", "full_ap.manifest.json"
 _MOST_ROWS = 30_000
 _TOGETHER = 5
 """Classes of one thread, trained side by side, with three folds each."""
 
 
-class FullMap(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in `full_ap.json`; average precision in percent.
-
-    Attributes:
-        title: What a chart calls it.
-        protocol: Name of the protocol.
-        average_precision: Definition of average precision.
-        classes: Names of the classes.
-        costs: Cost of each class.
-        ap: AP of each class.
-        mean_ap: Their mean.
-        interval: 95 % bootstrap interval of the mean over test images.
-        top1: Top-1 accuracy (percent) where every image is of one class.
-    """
-
-    kind: str = KIND
-    schema: int = SCHEMA
-    title: str
-    protocol: str
-    average_precision: str
-    classes: list[str]
-    costs: list[float]
-    ap: list[float]
-    mean_ap: float
-    interval: tuple[float, float]
-    top1: float | None = None
-
-
-def read(path: Path) -> FullMap:
-    """Read a `full_ap.json`.
-
-    Raises:
-        ManifestError: It is none, or one of a newer version.
-    """
-    found: FullMap = read_json(path, FullMap, ManifestError)
-    if found.kind != KIND or found.schema > SCHEMA:
-        raise ManifestError(
-            f"is {found.kind!r}, schema {found.schema}",
-            where=path,
-            expected=f"a {KIND} of schema {SCHEMA}",
-        )
-    return found
-
-
 @result
 class FullResult:
-    """Average precision on the whole training set, and where it was written.
+    """Average precision on the whole training set, and where it was written."""
 
-    Attributes:
-        map: The figures.
-        written: All files.
-    """
-
-    map: FullMap
-    written: tuple[Path, ...]
+    map: FullMap  #: the figures
+    written: tuple[Path, ...]  #: all files
 
     def text(self) -> str:
         """Show a row for each class, and their mean."""
@@ -110,28 +66,22 @@ class FullResult:
 
 
 def _train(
-    pool: ThreadPoolExecutor, gram: Floats, labels: Labels, protocol: Protocol
+    pool: ThreadPoolExecutor, gram: Floats, labels: Labels, costs: Sequence[float]
 ) -> tuple[Floats, list[float]]:
     """Train each class on all rows at the cost that cross-validation chooses for it.
 
-    Args:
-        pool: Where to compute.
-        gram: Products of all training rows.
-        labels: (rows, classes); what is not 1 is a negative.
-        protocol: Its costs; a single one is given and nothing is chosen.
-
-    Returns:
-        Coefficients (classes, rows), and the cost of each class.
+    Returns coefficients (classes, rows), and the cost of each class. Of `labels` (rows, classes)
+    what is not 1 is a negative; a single cost is given and nothing is chosen.
     """
 
     def work(of: range) -> list[tuple[Floats, float]]:
         part = labels[:, of.start : of.stop] == 1
         held = None
-        if len(protocol.costs) > 1:
+        if len(costs) > 1:
             held = np.stack([stratified_folds(column, FOLDS) for column in part.T])
-        coefficients, inside = train_classes(gram, part.astype(np.int8), protocol.costs, held)
+        coefficients, inside = train_classes(gram, part.astype(np.int8), costs, held)
         best = np.zeros(len(of), int) if inside is None else inside.argmax(axis=0)  # the first
-        return [(coefficients[at][n], protocol.costs[at]) for n, at in enumerate(best)]
+        return [(coefficients[at][n], costs[at]) for n, at in enumerate(best)]
 
     found: list[tuple[Floats, float]] = []
     with console.progress(labels.shape[1], "classes") as advance:
@@ -180,59 +130,47 @@ def evaluate_full(
         ParameterError: Train and test are the same.
         OutputError: Figures are there already, or cannot be written.
     """
+    given = locals()
     rules = PROTOCOLS[protocol]
-    names = [FILE, *([SCORES_FILE] if scores else [])]
+    names = [FULL_FILE, *([SCORES_FILE] if scores else [])]
     with OutputSet(output, names, manifests=[MANIFEST], overwrite=overwrite) as out:
         inputs = manifest.Inputs()
         train = open_features(train_features, inputs)
         test = open_features(test_features, inputs)
         inputs.add_file(train_targets)
         inputs.add_file(test_targets)
-        given = read_targets(train_targets, in_order=True)
-        _check_training(given.labels, given.classes, train_targets, len(train.rows), train_features)
-        columns = Columns(
-            count=len(given.classes), names=given.classes if given.named else (), ids=given.ids
-        )
-        truth = read_test_targets(test_targets, test_features, len(test.rows), columns)
+        labels = read_targets(train_targets, in_order=True)
+        _check_training(labels, train_targets, train)
+        truth = read_test_targets(test_targets, test, labels.columns)
         check_pair(train, test)
         rows = np.arange(len(train.rows))
         with threads() as pool:
             products = Products(train.rows, test.rows, pool, keep=False)
-            coefficients, costs = _train(pool, products.gram(rows), given.labels, rules)
+            coefficients, costs = _train(pool, products.gram(rows), labels.labels, rules.costs)
             found = products.scorer(rows)(coefficients)
         of_test = TestLabels(truth.labels, ignored_is_negative=rules.ignored_in_test == "negative")
         ap = [of_test.ap(column, n, rules.definition) for n, column in enumerate(found)]
-        right = truth.labels.argmax(axis=1)
         counts = bootstrap.draw_counts(len(test.rows), seed)
         made = FullMap(
             title=title or train.title,
             protocol=protocol,
             average_precision=rules.definition,
-            classes=list(truth.classes),
+            classes=list(truth.columns.titles),
             costs=costs,
             ap=ap,
             mean_ap=float(np.mean(ap)),
             interval=bootstrap.interval([found], of_test, counts, rules.definition),
-            top1=100 * float((found.argmax(axis=0) == right).mean()) if truth.single else None,
+            top1=top1_accuracy(found, truth),
         )
-        out.save_json(FILE, made)
+        out.save_json(FULL_FILE, made)
         if scores:
             out.save_array(SCORES_FILE, found.T)
         manifest.write(
             out,
             MANIFEST,
-            kind=KIND,
+            kind=FULL_KIND,
             command="evaluate full",
-            parameters={
-                "train_features": train_features,
-                "train_targets": train_targets,
-                "test_features": test_features,
-                "test_targets": test_targets,
-                "protocol": protocol,
-                "title": title,
-                "scores": scores,
-                "seed": seed,
-            },
+            parameters={n: v for n, v in given.items() if n not in ("output", "overwrite")},
             inputs=inputs.records(),
             seed=seed,
             generator=bootstrap.GENERATOR,
@@ -243,24 +181,18 @@ def evaluate_full(
     return FullResult(map=made, written=tuple(output / record.file for record in out.written))
 
 
-def _check_training(
-    labels: Labels, classes: tuple[str, ...], path: Path, rows: int, features: Path
-) -> None:
+def _check_training(targets: Targets, path: Path, features: Features) -> None:
     """Refuse training labels that do not fit the features, or too few or too many of them."""
-    if len(labels) != rows:
-        raise ArrayError(
-            f"has {rows:,} rows, and {path} labels of {len(labels):,} images",
-            where=features,
-            expected="features and labels of the same images",
-        )
-    if rows > _MOST_ROWS:
+    refuse_other_rows(targets, path, features)
+    if (rows := len(features.rows)) > _MOST_ROWS:
         raise ArrayError(
             f"has {rows:,} rows, whose products take {12 * rows**2 / 1e9:,.0f} GB",
-            where=features,
+            where=features.path,
             expected=f"at most {_MOST_ROWS:,}",
             remedy="Draw samples of them (lowshot) and use evaluate lowshot.",
         )
-    few = [classes[n] for n in np.flatnonzero((labels == 1).sum(axis=0) < FOLDS)]
+    positives = (targets.labels == 1).sum(axis=0)
+    few = [targets.columns.titles[n] for n in np.flatnonzero(positives < FOLDS)]
     if few:
         raise ArrayError(
             f"has fewer than {FOLDS} positives of {len(few)} classes: {', '.join(few[:8])}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,16 @@ from sslprep.errors import ParameterError
 from sslprep.evaluate import bootstrap, curve
 from sslprep.evaluate.average_precision import TestLabels
 from sslprep.evaluate.feature_file import Features, check_pair, open_features
-from sslprep.evaluate.labels import Targets, read_targets, read_test_targets
+from sslprep.evaluate.labels import (
+    Targets,
+    read_targets,
+    read_test_targets,
+    refuse_other_rows,
+    top1_accuracy,
+)
 from sslprep.evaluate.products import Products
 from sslprep.evaluate.protocols import FIXED_COST, FOLDS, PROTOCOLS, Name, Protocol
-from sslprep.evaluate.sample_machines import (
-    SampleAP,
-    TrainingRows,
-    score_test,
-    threads,
-    try_costs,
-)
+from sslprep.evaluate.sample_machines import SampleAP, score_test, threads, try_costs
 from sslprep.evaluate.sample_rows import SampleSet, read_samples
 from sslprep.evaluate.svm import Floats
 from sslprep.parameters import NotNegative, command
@@ -38,23 +37,14 @@ MANIFEST = "lowshot_curve.manifest.json"
 
 @result
 class LowshotResult:
-    """The curve, and where it was written.
+    """The curve, and where it was written."""
 
-    Attributes:
-        title: What charts call it.
-        protocol: The protocol.
-        published: A point for each k, as the protocol publishes it.
-        honest: A point for each k, the cost chosen without a look at the test set.
-        notes: Sentences to be read with the figures.
-        written: All files.
-    """
-
-    title: str
+    title: str  #: what charts call it
     protocol: str
-    published: tuple[curve.Point, ...]
-    honest: tuple[curve.Point, ...]
-    notes: tuple[str, ...]
-    written: tuple[Path, ...]
+    published: tuple[curve.Point, ...]  #: a point for each k, as the protocol publishes it
+    honest: tuple[curve.Point, ...]  #: the same, costs chosen without a look at the test set
+    notes: tuple[str, ...]  #: sentences to be read with the figures
+    written: tuple[Path, ...]  #: all files
 
     def text(self) -> str:
         """Show the curve as a table."""
@@ -70,78 +60,16 @@ class LowshotResult:
         )
 
 
-class _Run:
-    """All that the points of a curve are made from."""
-
-    def __init__(
-        self,
-        train: Features,
-        test: Features,
-        samples: SampleSet,
-        truth: Targets,
-        protocol: Protocol,
-        seed: int,
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        self.pool = pool
-        self.samples, self.truth, self.protocol = samples, truth, protocol
-        self.test = TestLabels(
-            truth.labels, ignored_is_negative=protocol.ignored_in_test == "negative"
-        )
-        self.products = Products(train.rows, test.rows, pool, keep=not truth.single)
-        self.counts = bootstrap.draw_counts(len(test.rows), seed)
-
-    def try_costs(self, rows: TrainingRows) -> SampleAP:
-        """Measure a sample at every cost."""
-        given = len(self.protocol.costs) == 1
-        return try_costs(
-            self.pool,
-            self.products,
-            rows,
-            self.test,
-            self.protocol.costs,
-            self.protocol.definition,
-            validate=not given,
-        )
-
-    def point(
-        self, k: int, found: Sequence[SampleAP], costs: Sequence[float]
-    ) -> tuple[curve.Point, Floats]:
-        """Measure the samples of a k at chosen costs.
-
-        Args:
-            k: The k.
-            found: Its samples.
-            costs: One for all samples, or one for each.
-
-        Returns:
-            The point, and test scores (samples, classes, images).
-        """
-        places = [self.protocol.costs.index(cost) for cost in costs]
-        of_each = places if len(places) == len(found) else places * len(found)
-        scores = [
-            score_test(self.products, sample, place)
-            for sample, place in zip(found, of_each, strict=True)
-        ]
-        ap = [sample.test[place] for sample, place in zip(found, of_each, strict=True)]
-        top1 = None
-        if self.truth.single:
-            right = self.truth.labels.argmax(axis=1)
-            top1 = [100 * float((s.argmax(axis=0) == right).mean()) for s in scores]
-        interval = bootstrap.interval(scores, self.test, self.counts, self.protocol.definition)
-        return curve.make_point(k, np.array(ap), costs, interval, top1), np.stack(scores)
-
-
-def choose_published(found: Sequence[SampleAP], costs: Sequence[float]) -> float:
+def choose_published(found: Sequence[SampleAP]) -> int:
     """Choose the cost of a k as papers do: the best mean over samples of the **test** mAP."""
-    return costs[int(np.argmax(np.mean([ap.test.mean(axis=1) for ap in found], axis=0)))]
+    return int(np.argmax(np.mean([ap.test.mean(axis=1) for ap in found], axis=0)))
 
 
-def choose_honestly(found: SampleAP, costs: Sequence[float]) -> float:
+def choose_honestly(found: SampleAP, costs: Sequence[float]) -> int:
     """Choose the cost of a sample by cross-validation inside it, else the fixed one."""
     if found.inside is not None:
-        return costs[int(np.argmax(found.inside.mean(axis=1)))]
-    return costs[0] if len(costs) == 1 else FIXED_COST
+        return int(np.argmax(found.inside.mean(axis=1)))
+    return costs.index(FIXED_COST) if len(costs) > 1 else 0
 
 
 def _notes(protocol: Protocol, k_values: Sequence[int]) -> list[str]:
@@ -201,6 +129,7 @@ def evaluate_lowshot(
         ParameterError: Train and test are the same, or the protocol has no low-shot curve.
         OutputError: A curve is there already, or cannot be written.
     """
+    given = locals()
     rules = PROTOCOLS[protocol]
     if rules.lowshot is None:
         others = [name for name, other in PROTOCOLS.items() if other.lowshot is not None]
@@ -216,14 +145,15 @@ def evaluate_lowshot(
         full = None
         if train_targets is not None:
             inputs.add_file(train_targets)
-            full = read_targets(train_targets)
+            full = read_targets(train_targets, in_order=True)
+            refuse_other_rows(full, train_targets, train)
         found = read_samples(samples, train, inputs, training=rules.lowshot, full=full)
-        truth = read_test_targets(test_targets, test_features, len(test.rows), found.columns)
+        truth = read_test_targets(test_targets, test, found.columns)
         used = np.unique(np.concatenate([rows.rows for rows in found.rows.values()]))
         check_pair(train, test, used)
-        with threads() as pool:
-            run = _Run(train, test, found, truth, rules, seed, pool)
-            made, published_scores = _measure(run, protocol, title or train.title)
+        made, published_scores = _measure(
+            train, test, found, truth, protocol, title or train.title, seed
+        )
         out.save_json(curve.FILE, made)
         out.save_bytes(CSV_FILE, curve.as_csv(made))
         out.save_array(AP_FILE, np.array(made.ap))
@@ -234,17 +164,7 @@ def evaluate_lowshot(
             MANIFEST,
             kind=curve.KIND,
             command="evaluate lowshot",
-            parameters={
-                "train_features": train_features,
-                "samples": samples,
-                "test_features": test_features,
-                "test_targets": test_targets,
-                "train_targets": train_targets,
-                "protocol": protocol,
-                "title": title,
-                "scores": scores,
-                "seed": seed,
-            },
+            parameters={n: v for n, v in given.items() if n not in ("output", "overwrite")},
             inputs=inputs.records(),
             seed=seed,
             generator=bootstrap.GENERATOR,
@@ -270,42 +190,69 @@ def evaluate_lowshot(
         published=tuple(made.published),
         honest=tuple(made.honest),
         notes=tuple(made.notes),
-        written=tuple(output / record.file for record in out.written),
+        written=tuple(output / file.file for file in out.written),
     )
 
 
-def _measure(run: _Run, protocol: Name, title: str) -> tuple[curve.Curve, list[Floats]]:
+def _measure(
+    train: Features,
+    test: Features,
+    samples: SampleSet,
+    truth: Targets,
+    protocol: Name,
+    title: str,
+    seed: int,
+) -> tuple[curve.Curve, list[Floats]]:
     """Make all points of the curve; also return the test scores of the published ones."""
-    samples, costs = run.samples, run.protocol.costs
+    rules = PROTOCOLS[protocol]
+    costs, definition = rules.costs, rules.definition
+    labels = TestLabels(truth.labels, ignored_is_negative=rules.ignored_in_test == "negative")
+    counts = bootstrap.draw_counts(len(test.rows), seed)
     published, honest, scores, every = [], [], [], []
     steps = len(samples.k_values) * len(samples.numbers)
-    with console.progress(steps, "samples") as advance:
+    with console.progress(steps, "samples") as advance, threads() as pool:
+        products = Products(train.rows, test.rows, pool, keep=not truth.columns.ids)
+
+        def point(k: int, found: list[SampleAP], places: list[int]) -> tuple[curve.Point, Floats]:
+            pairs = list(zip(found, places, strict=True))
+            of_each = [score_test(products, sample, place) for sample, place in pairs]
+            made = curve.make_point(
+                k,
+                np.array([sample.test[place] for sample, place in pairs]),
+                [costs[place] for place in (places if len(set(places)) > 1 else places[:1])],
+                bootstrap.interval(of_each, labels, counts, definition),
+                [top1_accuracy(of_sample, truth) for of_sample in of_each],
+            )
+            return made, np.stack(of_each)
+
         for k in samples.k_values:
             found = []
             for number in samples.numbers:
-                found.append(run.try_costs(samples.rows[k, number]))
+                rows = samples.rows[k, number]
+                measured = (rows, labels, costs, definition)
+                found.append(try_costs(pool, products, *measured, validate=len(costs) > 1))
                 advance(1)
-            point, of_point = run.point(k, found, [choose_published(found, costs)])
-            published.append(point)
+            best = [choose_published(found)] * len(found)
+            made, of_point = point(k, found, best)
+            published.append(made)
             scores.append(of_point)
             chosen = [choose_honestly(ap, costs) for ap in found]
-            same = set(chosen) == set(point.costs)  # then so is everything else
-            other = replace(point, costs=chosen) if same else run.point(k, found, chosen)[0]
-            honest.append(other)
+            other = made if chosen == best else point(k, found, chosen)[0]
+            honest.append(replace(other, costs=[costs[place] for place in chosen]))
             every.append([ap.test for ap in found])
     ap = np.swapaxes(np.array(every), 0, 1)  # [sample][k][cost][class]
-    made = curve.Curve(
+    made_curve = curve.Curve(
         title=title,
         protocol=protocol,
-        average_precision=run.protocol.definition,
-        classes=list(run.truth.classes),
+        average_precision=definition,
+        classes=list(truth.columns.titles),
         costs=list(costs),
         k_values=samples.k_values,
         samples=samples.numbers,
         published=published,
         honest=honest,
         cost_map=ap.mean(axis=(0, 3)).tolist(),
-        notes=_notes(run.protocol, samples.k_values),
+        notes=_notes(rules, samples.k_values),
         ap=ap.tolist(),
     )
-    return made, scores
+    return made_curve, scores

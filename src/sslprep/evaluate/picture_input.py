@@ -60,21 +60,14 @@ def make_input(picture: NDArray[np.uint8], taken: Preprocessing, size: int) -> I
     return np.ascontiguousarray((planes - mean) / std)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Chunk:
-    """Pictures of one batch.
+    """Pictures of one batch."""
 
-    Attributes:
-        first: Row of the first.
-        paths: Where they are.
-        taken: What the network takes.
-        size: Side of the square.
-    """
-
-    first: int
-    paths: tuple[str, ...]
-    taken: Preprocessing
-    size: int
+    first: int  #: row of the first
+    paths: tuple[str, ...]  #: where they are
+    taken: Preprocessing  #: what the network takes
+    size: int  #: side of the square
 
 
 def read_chunk(chunk: Chunk) -> tuple[Input, list[str]]:

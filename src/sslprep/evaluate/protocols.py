@@ -20,20 +20,15 @@ _POWERS = tuple(0.5**n for n in range(4, 20))
 class Protocol:
     """One way from features to a figure.
 
-    Attributes:
-        costs: Costs tried, in the order in which the first maximum is looked for.
-        definition: Of average precision.
-        ignored_in_test: What a label of -1 (difficult) is in testing. In training on the whole
-            set it is a negative in all of them, in low-shot training it is left out.
-        lowshot: Which rows a class trains on in a low-shot sample: `own` (the rows drawn for
-            it), `pooled` (the positives drawn for all classes, with all their labels), or `None`
-            where the protocol has no low-shot curve.
-        source: Where it is from.
+    A label of -1 (difficult) is in training on the whole set a negative in all of them, in low-shot
+    training it is left out.
     """
 
-    costs: tuple[float, ...]
-    definition: Definition = "envelope"
-    ignored_in_test: Literal["left out", "negative"] = "left out"
+    costs: tuple[float, ...]  #: in the order in which the first maximum is looked for
+    definition: Definition = "envelope"  #: of average precision
+    ignored_in_test: Literal["left out", "negative"] = "left out"  #: a label of -1 in testing
+    #: The rows of a class in a low-shot sample: those drawn for it (`own`), or the positives drawn
+    #: for all classes, with all their labels (`pooled`); `None` without a low-shot curve.
     lowshot: Literal["own", "pooled"] | None = "own"
     source: str
 

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from sslprep.evaluate import svm
 from sslprep.evaluate.average_precision import Definition, TestLabels, step
 from sslprep.evaluate.folds import stratified_folds
 from sslprep.evaluate.labels import Labels
 from sslprep.evaluate.products import Products
 from sslprep.evaluate.protocols import FOLDS
-from sslprep.evaluate.svm import Floats, Trainer
+from sslprep.evaluate.svm import Floats
 from sslprep.executors import cores
 
 _THREADS = 4
@@ -37,19 +38,13 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """What one sample trains on.
+    """What one sample trains on."""
 
-    Attributes:
-        k: Positives drawn of each class.
-        rows: Rows of the features (rows,), ascending.
-        labels: (rows, classes) int8; 1 positive, 0 negative, -1 takes no part for this class.
-    """
-
-    k: int
-    rows: NDArray[np.intp]
-    labels: Labels
+    k: int  #: positives drawn of each class
+    rows: NDArray[np.intp]  #: of the features (rows,)
+    labels: Labels  #: (rows, classes); 1 positive, 0 negative, -1 takes no part for this class
 
     @property
     def shared(self) -> bool:
@@ -58,27 +53,19 @@ class TrainingRows:
 
 
 class Machines(NamedTuple):
-    """The machines of some classes: their columns, their rows, and coefficients at each cost."""
+    """The machines of some classes."""
 
-    classes: range
-    rows: NDArray[np.intp]
-    coefficients: list[Floats]
+    classes: range  #: their columns
+    rows: NDArray[np.intp]  #: what they train on
+    coefficients: list[Floats]  #: at each cost (classes, rows)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SampleAP:
-    """Average precision of one sample, in percent.
+class SampleAP(NamedTuple):
+    """Average precision of one sample, in percent."""
 
-    Attributes:
-        test: On the test set (costs, classes).
-        inside: Step-wise, by cross-validation inside the sample (costs, classes); `None` where
-            the sample is too small for it.
-        machines: The machines, to be used again at the chosen cost.
-    """
-
-    test: Floats
-    inside: Floats | None
-    machines: list[Machines]
+    test: Floats  #: on the test set (costs, classes)
+    inside: Floats | None  #: step-wise, by cross-validation (costs, classes), where it was made
+    machines: list[Machines]  #: to be used again at the chosen cost
 
 
 def train_classes(
@@ -100,21 +87,21 @@ def train_classes(
     signs = np.where(labels == 1, 1.0, -1.0).T
     count = len(signs)
     if held is None:
-        return [t.coefficients for t in Trainer(gram, signs).train(costs)], None
+        return [t.coefficients for t in svm.train(gram, signs, costs)], None
     out = [held == fold for fold in range(held.max() + 1)]
     of_fold: list[list[Floats]]
     if held.ndim == 2:
         # Side by side they cost little more than one: the time goes into reading the matrix.
         masked = [np.where(o, 0.0, signs) for o in out]
-        trained = Trainer(gram, np.vstack([signs, *masked])).train(costs)
+        trained = svm.train(gram, np.vstack([signs, *masked]), costs)
         whole = [t.coefficients[:count] for t in trained]
         of_fold = [list(np.split(t.scores[count:], len(out))) for t in trained]
     else:
-        whole = [t.coefficients for t in Trainer(gram, signs).train(costs)]
+        whole = [t.coefficients for t in svm.train(gram, signs, costs)]
         of_fold = [[np.empty_like(signs) for _ in out] for _ in costs]
         for fold, o in enumerate(out):
             across = gram[np.ix_(~o, o)]
-            trained = Trainer(gram[np.ix_(~o, ~o)], signs[:, ~o]).train(costs)
+            trained = svm.train(gram[np.ix_(~o, ~o)], signs[:, ~o], costs)
             for of_cost, t in zip(of_fold, trained, strict=True):
                 of_cost[fold][:, o] = t.coefficients @ across
         out = [np.broadcast_to(o, signs.shape) for o in out]
@@ -182,7 +169,7 @@ def try_costs(
         return Machines(of, rows, coefficients)
 
     machines = list(pool.map(work, groups(classes, _TOGETHER if train.shared else 1)))
-    return SampleAP(test=tested, inside=inside if folds else None, machines=machines)
+    return SampleAP(tested, inside if folds else None, machines)
 
 
 def groups(count: int, most: int) -> list[range]:

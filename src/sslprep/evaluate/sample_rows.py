@@ -22,19 +22,12 @@ from sslprep.npy import read_array
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampleSet:
-    """The samples of a folder.
+    """The samples of a folder."""
 
-    Attributes:
-        k_values: The k, ascending.
-        numbers: Numbers of the samples.
-        rows: What each trains on, by (k, number).
-        columns: The classes, as far as the files tell them.
-    """
-
-    k_values: list[int]
-    numbers: list[int]
-    rows: dict[tuple[int, int], TrainingRows]
-    columns: Columns
+    k_values: list[int]  #: ascending
+    numbers: list[int]  #: of the samples
+    rows: dict[tuple[int, int], TrainingRows]  #: what each trains on, by (k, number)
+    columns: Columns  #: the classes, as far as the files tell them
 
 
 def read_samples(
@@ -47,16 +40,15 @@ def read_samples(
 ) -> SampleSet:
     """Read all samples of a folder.
 
+    No samples, samples of two sets, or some that are missing are a DatasetError, samples that do
+    not fit the features an ArrayError.
+
     Args:
         folder: Where `lowshot` (or FAIR's scripts) wrote them.
         features: Features of the images that they were drawn from.
         inputs: Where their files are noted.
         training: The protocol's rows; see `protocols.Protocol.lowshot`.
         full: The full targets, which `pooled` needs.
-
-    Raises:
-        DatasetError: No samples, samples of two sets, or some that are missing.
-        ArrayError: They do not fit the features.
     """
     found = find_samples(folder)
     sets = [f"{place / stem}" for place, stem in sorted({(s.folder, s.stem) for s in found})]
@@ -67,57 +59,79 @@ def read_samples(
             where=folder,
             expected="the samples of one set, named like train_targets_sample1_k4.npy",
         )
-    whole = [sample for sample in found if sample.size.k]
-    if not whole:
-        raise DatasetError("holds samples by fractions", where=folder, expected="samples by k")
-    k_values = sorted({sample.size.k for sample in whole})
-    numbers = sorted({sample.sample for sample in whole})
-    by_place = {(sample.size.k, sample.sample): sample for sample in whole}
+    by_place = {(sample.size.k, sample.sample): sample for sample in found if sample.size.k}
+    if not by_place:
+        raise DatasetError(
+            "holds samples by fractions alone",
+            where=folder,
+            expected="samples by k, the images of each class",
+            remedy="Draw them with --k-values. A fraction is measured by `evaluate full` on the "
+            "features and labels of its images.",
+        )
+    k_values, numbers = (sorted(set(part)) for part in zip(*by_place, strict=True))
     if missing := [(k, n) for k in k_values for n in numbers if (k, n) not in by_place]:
         raise DatasetError(
             f"lacks sample {missing[0][1]} of k = {missing[0][0]}",
             where=folder,
             expected=f"samples {', '.join(map(str, numbers))} of every k",
         )
-    for sample in whole:
+    for sample in by_place.values():
         for name in sample.files.values():
             inputs.add_file(sample.folder / name)
-    columns = _columns(whole[0])
+    columns = _columns(next(iter(by_place.values())))
     rows = {}
     for place, sample in by_place.items():
-        if not sample.multi_label:
-            rows[place] = _from_list(sample, features, columns.ids)
-        elif training == "own":
-            rows[place] = _from_matrix(sample, features)
+        if sample.multi_label:
+            rows[place] = _from_matrix(sample, features, columns)
         else:
-            rows[place] = _pooled(_from_matrix(sample, features), full)
+            rows[place] = _from_list(sample, features, columns.ids)
+        _refuse_few(rows[place], sample, columns)
+        if sample.multi_label and training == "pooled":
+            rows[place] = _pooled(rows[place], full)
     return SampleSet(k_values=k_values, numbers=numbers, rows=rows, columns=columns)
 
 
 def _columns(sample: SampleFiles) -> Columns:
     """Return the classes, their names from the index file where there is one."""
-    listed = []
-    if "index" in sample.files:
-        listed = read_index(sample.folder / sample.files["index"]).classes
+    listed = read_index(sample.folder / sample.files["index"]).classes if _indexed(sample) else []
     names = tuple(c.name for c in listed if c.name is not None)
-    if not sample.multi_label:
-        ids = tuple(c.id for c in listed)
-        return Columns(count=len(ids), names=names if len(names) == len(ids) else (), ids=ids)
-    matrix = read_label_matrix(sample.main)
-    count = matrix.labels.shape[1]
-    return Columns(count=count, names=names if len(names) == count else matrix.classes)
+    if sample.multi_label:
+        matrix = read_label_matrix(sample.main)
+        count = matrix.labels.shape[1]
+        return Columns(count, names if len(names) == count else matrix.classes)
+    ids = tuple(c.id for c in listed)
+    return Columns(len(ids), names if len(names) == len(ids) else (), ids)
 
 
-def _from_matrix(sample: SampleFiles, features: Features) -> TrainingRows:
+def _indexed(sample: SampleFiles) -> bool:
+    if "index" not in sample.files and not sample.multi_label:
+        raise DatasetError("has no index file beside it", where=sample.main)
+    return "index" in sample.files
+
+
+def _from_matrix(sample: SampleFiles, features: Features, columns: Columns) -> TrainingRows:
     labels = read_label_matrix(sample.main).labels
-    if len(labels) != len(features.rows):
+    if labels.shape != (len(features.rows), columns.count):
         raise ArrayError(
-            f"has {len(features.rows):,} rows, and {sample.main} {len(labels):,}",
+            f"has {len(features.rows):,} rows, and {sample.main} shape {labels.shape}",
             where=features.path,
-            expected="features of the images that the samples were drawn from, in their order",
+            expected="features of the images that the samples were drawn from, in their order, "
+            f"and samples of the same {columns.count} classes",
         )
     rows = np.flatnonzero((labels != -1).any(axis=1))
-    return TrainingRows(k=sample.size.k, rows=rows, labels=labels[rows])
+    return TrainingRows(sample.size.k, rows, labels[rows])
+
+
+def _refuse_few(rows: TrainingRows, sample: SampleFiles, columns: Columns) -> None:
+    """Refuse a sample of which a class cannot be trained."""
+    positives, negatives = ((rows.labels == value).sum(axis=0) for value in (1, 0))
+    for n in np.flatnonzero((positives < rows.k) | (negatives == 0))[:1]:
+        raise DatasetError(
+            f"holds {positives[n]} positives and {negatives[n]} negatives of class "
+            f"{columns.titles[n]}",
+            where=sample.main,
+            expected=f"{rows.k} positives of every class, as its name says, and negatives",
+        )
 
 
 def _pooled(own: TrainingRows, full: Targets | None) -> TrainingRows:
@@ -128,36 +142,39 @@ def _pooled(own: TrainingRows, full: Targets | None) -> TrainingRows:
             expected="--train-targets, the full labels of the training set",
         )
     rows = own.rows[(own.labels == 1).any(axis=1)]
-    labels = (full.labels[rows] == 1).astype(np.int8)
-    return TrainingRows(k=own.k, rows=rows, labels=labels)
+    return TrainingRows(own.k, rows, (full.labels[rows] == 1).astype(np.int8))
 
 
 def _from_list(sample: SampleFiles, features: Features, ids: Sequence[int]) -> TrainingRows:
-    if "index" not in sample.files:
-        raise DatasetError("has no index file beside it", where=sample.main)
     index = read_index(sample.folder / sample.files["index"])
     drawn = [(row, c.id) for c in index.classes for row in c.positives]
+    if {c.id for c in index.classes} != set(ids):
+        raise DatasetError(
+            f"is of {len(index.classes)} classes",
+            where=sample.main,
+            expected=f"the {len(ids)} classes of the other samples",
+        )
     rows = np.array([row for row, _ in drawn], np.intp)
     labels = one_hot(np.array([label for _, label in drawn]), ids)
     if index.rows != len(features.rows):
         rows = _rows_by_name(sample, features, index.rows)
-    return TrainingRows(k=sample.size.k, rows=rows, labels=labels)
+    return TrainingRows(sample.size.k, rows, labels)
 
 
 def _rows_by_name(sample: SampleFiles, features: Features, full: int) -> NDArray[np.intp]:
     """Find the drawn images in the list that the features were made of, where that is a part."""
     problem = f"has {len(features.rows):,} rows, and {sample.main} was drawn from {full:,}"
-    if features.image_list is None or "images" not in sample.files:
+    listed = features.image_names()
+    if listed is None or "images" not in sample.files:
         raise ArrayError(
             problem, where=features.path, expected="features of the images it was drawn from"
         )
-    listed = read_array(features.image_list, ndim=1, kinds="U").tolist()
     place = {name: row for row, name in enumerate(listed)}
     drawn = read_array(sample.folder / sample.files["images"], ndim=1, kinds="U").tolist()
     if missing := [name for name in drawn if name not in place]:
         raise ArrayError(
             f"{problem}; {len(missing):,} of its images, such as {missing[0]!r}, are not among "
-            f"those of {features.image_list}",
+            "those of the list that it was made of",
             where=features.path,
         )
     return np.array([place[name] for name in drawn], np.intp)

@@ -30,15 +30,9 @@ COLUMNS: dict[Column, tuple[Definition, bool]] = {
 def read_predictions(path: Path, targets_path: Path, targets: Targets) -> NDArray[np.float64]:
     """Read predictions as (images, classes), rows and columns those of the targets.
 
-    Args:
-        path: JSON `{image: {class: score}}`, or `.npy` (images, classes).
-        targets_path: Where the targets are from, for errors.
-        targets: What the predictions are about. JSON is matched to them by name; an array
-            must have their rows and columns.
-
-    Raises:
-        ArrayError: Another shape, or scores that are no numbers.
-        AnnotationError: Images or classes that are not those of the targets.
+    They are JSON `{image: {class: score}}`, matched to the targets by name, or `.npy` (images,
+    classes). Another shape, or scores that are no numbers, are an ArrayError, images or classes
+    that are not those of the targets an AnnotationError.
     """
     if path.suffix.lower() == ".json":
         scores = _read_json(path, targets_path, targets)
@@ -56,7 +50,7 @@ def read_predictions(path: Path, targets_path: Path, targets: Targets) -> NDArra
         image = targets.images[row] if targets.images else f"row {row}"
         raise ArrayError(
             f"{np.count_nonzero(bad):,} scores are no numbers, the first of {image}, class "
-            f"{targets.classes[column]}: {scores[row, column]}",
+            f"{targets.columns.titles[column]}: {scores[row, column]}",
             where=path,
             expected="finite scores",
         )
@@ -74,11 +68,12 @@ def _read_json(path: Path, targets_path: Path, targets: Targets) -> NDArray[np.f
         path, dict[str, dict[str, float]], AnnotationError
     )
     _compare(path, "images", found.keys(), targets.images, targets_path)
+    classes = targets.columns.titles
     for image in targets.images:
-        if found[image].keys() != set(targets.classes):
+        if found[image].keys() != set(classes):
             place = f"{path}, image {image!r}"
-            _compare(place, "classes", found[image].keys(), targets.classes, targets_path)
-    return np.array([[found[i][c] for c in targets.classes] for i in targets.images], np.float64)
+            _compare(place, "classes", found[image].keys(), classes, targets_path)
+    return np.array([[found[i][c] for c in classes] for i in targets.images], np.float64)
 
 
 def _compare(
@@ -97,17 +92,11 @@ def _compare(
 
 @result
 class Scores:
-    """Average precision in percent, by every definition.
+    """Average precision in percent, by every definition."""
 
-    Attributes:
-        images: Number of images.
-        mean_ap: Mean over the classes, for each definition.
-        ap: For each definition, of each class.
-    """
-
-    images: int
-    mean_ap: dict[Column, float]
-    ap: dict[Column, dict[str, float]]
+    images: int  #: their number
+    mean_ap: dict[Column, float]  #: mean over the classes, for each definition
+    ap: dict[Column, dict[str, float]]  #: for each definition, of each class
 
     def text(self) -> str:
         """Lay out a row for each class, and their mean."""
@@ -154,7 +143,7 @@ def evaluate_scores(predictions: Path, targets: Path) -> Scores:
     ap: dict[Column, dict[str, float]] = {
         column: {
             name: class_ap(given[:, n], true.labels[:, n], definition, ignored_is_negative=ignored)
-            for n, name in enumerate(true.classes)
+            for n, name in enumerate(true.columns.titles)
         }
         for column, (definition, ignored) in COLUMNS.items()
     }

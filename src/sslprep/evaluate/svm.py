@@ -74,111 +74,97 @@ def gram_matrix(rows: Floats, others: Floats) -> Floats:
 
 
 class Trained(NamedTuple):
-    """Machines at one cost, both (machines, rows).
+    """Machines at one cost, both (machines, rows)."""
 
-    Attributes:
-        coefficients: `coefficients @ gram_matrix(train, test)` are scores of test rows.
-        scores: Scores of the rows of the Gram matrix, those that took no part too.
-    """
-
-    coefficients: Floats
-    scores: Floats
+    coefficients: Floats  #: `coefficients @ gram_matrix(train, test)` are scores of test rows
+    scores: Floats  #: of the rows of the Gram matrix, those that took no part too
 
 
-class Trainer:
-    """Trains machines that share a Gram matrix.
+def train(gram: Floats, signs: NDArray[Any], costs: Sequence[float]) -> list[Trained]:
+    """Train machines that share a Gram matrix at every cost.
+
+    From the smallest cost up, each starts where a smaller one ended.
 
     Args:
         gram: `gram_matrix` of the training rows with themselves (rows, rows).
         signs: For each machine 1 (positive), -1 (negative) or 0 (a row that takes no part):
             (machines, rows).
+        costs: The costs, in any order.
 
     Example:
         >>> rows = np.array([[1.0], [-1.0]])
-        >>> gram = gram_matrix(rows, rows)
-        >>> (trained,) = Trainer(gram, np.array([[1, -1]])).train([1.0])
+        >>> (trained,) = train(gram_matrix(rows, rows), np.array([[1, -1]]), [1.0])
         >>> trained.scores.ravel().round(4).tolist()
         [0.8889, -0.8]
     """
+    signs = signs.astype(np.float64)
+    weights = np.where(signs > 0, POSITIVE_WEIGHT, 1.0)
+    kernel, of_all_rows = _Kernel(gram), _all_rows_inside(gram, signs, weights)
+    last = of_all_rows(min(costs))
+    result: dict[float, Trained] = {}
+    for cost in sorted(set(costs)):
+        start = of_all_rows(cost)
+        inside = (signs * start.scores < 1).all(axis=1, keepdims=True)
+        beta, scores = (np.where(inside, a, b) for a, b in zip(start, last, strict=True))
+        last = result[cost] = _minimise(kernel, signs, 2 * cost * weights, beta, scores)
+    return [result[cost] for cost in costs]
 
-    def __init__(self, gram: Floats, signs: NDArray[Any]) -> None:
-        self._kernel = _Kernel(gram)
-        self._signs = signs.astype(np.float64)
-        self._weights = np.where(signs > 0, POSITIVE_WEIGHT, 1.0)
 
-    def train(self, costs: Sequence[float]) -> list[Trained]:
-        """Train at every cost, from the smallest up; each starts where a smaller one ended."""
-        result: dict[float, Trained] = {}
-        of_all_rows = self._all_rows_inside()
-        last = of_all_rows(min(costs))
-        for cost in sorted(set(costs)):
-            start = of_all_rows(cost)
-            inside = (self._signs * start.scores < 1).all(axis=1, keepdims=True)
-            beta, scores = (np.where(inside, a, b) for a, b in zip(start, last, strict=True))
-            last = result[cost] = self._minimise(2 * cost * self._weights, beta, scores)
-        return [result[cost] for cost in costs]
+def _all_rows_inside(gram: Floats, signs: Floats, weights: Floats) -> Callable[[float], Trained]:
+    """Return what gives the solution for a cost with all rows in S, or nearly.
 
-    def _all_rows_inside(self) -> Callable[[float], Trained]:
-        """Return what gives the solution for a cost with all rows in S, or nearly.
+    With D the weights, (√D K √D + 1/2c) D^-½ β = √D y has one Krylov space for all c.
+    """
+    root = np.sqrt(weights) * (signs != 0)
+    rest = start = root * signs
+    machines, rows = start.shape
+    space = np.zeros((machines, min(_KRYLOV, rows), rows))
+    images = np.zeros_like(space)
+    for n in range(space.shape[1]):
+        length = np.sqrt(np.einsum("mr,mr->m", rest, rest))
+        space[:, n] = rest / np.where(length > 1e-12, length, np.inf)[:, None]
+        images[:, n] = (root * space[:, n]) @ gram
+        rest = root * images[:, n]
+        for _ in range(2):  # once leaves what rounding made of it
+            known = space[:, : n + 1] @ rest[:, :, None]
+            rest = rest - (known.swapaxes(1, 2) @ space[:, : n + 1])[:, 0]
+    values, vectors = np.linalg.eigh(space @ (root[:, None] * images).swapaxes(1, 2))
+    goal = vectors.swapaxes(1, 2) @ (space @ start[:, :, None])
 
-        With D the weights, (√D K √D + 1/2c) D^-½ β = √D y has one Krylov space for all c.
-        """
-        root = np.sqrt(self._weights) * (self._signs != 0)
-        start = root * self._signs
-        machines, rows = start.shape
-        space = np.zeros((machines, min(_KRYLOV, rows), rows))
-        images = np.zeros_like(space)
-        rest = start
-        for n in range(space.shape[1]):
-            length = np.sqrt(np.einsum("mr,mr->m", rest, rest))
-            space[:, n] = rest / np.where(length > 1e-12, length, np.inf)[:, None]
-            images[:, n] = (root * space[:, n]) @ self._kernel.gram
-            rest = root * images[:, n]
-            for _ in range(2):  # once leaves what rounding made of it
-                known = space[:, : n + 1] @ rest[:, :, None]
-                rest = rest - (known.swapaxes(1, 2) @ space[:, : n + 1])[:, 0]
-        values, vectors = np.linalg.eigh(space @ (root[:, None] * images).swapaxes(1, 2))
-        goal = vectors.swapaxes(1, 2) @ (space @ start[:, :, None])
+    def solution(cost: float) -> Trained:
+        found = vectors @ (goal / (values + 0.5 / cost)[:, :, None])
+        beta, scores = ((found.swapaxes(1, 2) @ of)[:, 0] for of in (space, images))
+        return Trained(root * beta, scores)
 
-        def solution(cost: float) -> Trained:
-            found = vectors @ (goal / (values + 0.5 / cost)[:, :, None])
-            beta, scores = ((found.swapaxes(1, 2) @ of)[:, 0] for of in (space, images))
-            return Trained(root * beta, scores)
+    return solution
 
-        return solution
 
-    def _minimise(self, all_weights: Floats, beta: Floats, scores: Floats) -> Trained:
-        """Go to the optimum from the coefficients and scores of a start."""
-        left = np.arange(len(beta))  # the machines that are not there yet
-        for count in range(_MOST_STEPS):
-            signs, weights, b, f = (a[left] for a in (self._signs, all_weights, beta, scores))
-            # At the optimum β is weight · (y - f) inside the margin and 0 elsewhere.
-            inside = (signs != 0) & (signs * f < 1)
-            rest = np.where(inside, signs - f, 0.0) - b / weights
-            size = np.abs(rest).max(axis=1)
-            more = size > _EXACT + 1e-15 * np.abs(b).sum(axis=1)  # what rounding allows
-            if not more.any():
-                return Trained(beta, scores)
-            left = left[more]
-            system = _Systems(self._kernel, inside, signs, weights).of(more)
-            at = b[more], f[more]
-            to = system.newton_step(*at, rest[more], rough=count < _ROUGH_STEPS)
-            beta[left], scores[left] = _descend(system.signs, system.weights, at, to)
-        raise ArithmeticError(f"SVMs did not converge in {_MOST_STEPS} steps")
+def _minimise(
+    kernel: _Kernel, all_signs: Floats, all_weights: Floats, beta: Floats, scores: Floats
+) -> Trained:
+    """Go to the optimum from the coefficients and scores of a start."""
+    left = np.arange(len(beta))  # the machines that are not there yet
+    for count in range(_MOST_STEPS):
+        signs, weights, b, f = (a[left] for a in (all_signs, all_weights, beta, scores))
+        # At the optimum β is weight · (y - f) inside the margin and 0 elsewhere.
+        inside = (signs != 0) & (signs * f < 1)
+        rest = np.where(inside, signs - f, 0.0) - b / weights
+        more = np.abs(rest).max(axis=1) > _EXACT + 1e-15 * np.abs(b).sum(axis=1)  # rounding
+        if not more.any():
+            return Trained(beta, scores)
+        left = left[more]
+        systems = _Systems(kernel, inside, signs, weights).of(more)
+        at = b[more], f[more]
+        to = systems.newton_step(b[more], rest[more], rough=count < _ROUGH_STEPS)
+        beta[left], scores[left] = _descend(systems.signs, systems.weights, at, to)
+    raise ArithmeticError(f"SVMs did not converge in {_MOST_STEPS} steps")
 
 
 class _Systems(NamedTuple):
-    """Newton systems (K[S, S] + diag(1 / weights)) β = y[S] of some machines, S the rows inside.
-
-    Attributes:
-        kernel: K.
-        inside: Whether a row is in S (machines, rows), as all that follow.
-        signs: y.
-        weights: 2cᵢ.
-    """
+    """Newton systems (K[S, S] + diag(1 / weights)) β = y[S] of some machines, S the rows inside."""
 
     kernel: _Kernel
-    inside: NDArray[np.bool_]
+    inside: NDArray[np.bool_]  #: whether a row is in S (machines, rows), as those that follow
     signs: Floats
     weights: Floats
 
@@ -186,18 +172,12 @@ class _Systems(NamedTuple):
         """Return those of some machines."""
         return _Systems(self.kernel, self.inside[some], self.signs[some], self.weights[some])
 
-    def newton_step(
-        self, beta: Floats, scores: Floats, rest: Floats, *, rough: bool
-    ) -> tuple[Floats, Floats]:
+    def newton_step(self, beta: Floats, rest: Floats, *, rough: bool) -> tuple[Floats, Floats]:
         """Return coefficients that solve the systems, or nearly, and their scores.
 
-        Args:
-            beta: Coefficients to start from.
-            scores: Their scores.
-            rest: The remainders.
-            rough: Whether conjugate gradients may be used.
+        Large systems go from `beta`, with remainders `rest`, if the step may be `rough`.
         """
-        step, aim = np.zeros_like(beta), np.empty_like(scores)
+        step, aim = np.zeros_like(beta), np.zeros_like(beta)
         large = np.flatnonzero((self.inside.sum(axis=1) > _DIRECT) & rough)
         if large.size:
             some = self.of(large)
@@ -219,11 +199,7 @@ class _Systems(NamedTuple):
         return step, aim
 
     def improve(self, beta: Floats, rest: Floats) -> tuple[Floats, Floats]:
-        """Come nearer to the solutions by conjugate gradients in float32.
-
-        Returns:
-            Coefficients, and how far off the start was.
-        """
+        """Come nearer to the solutions from β, by conjugate gradients; also say how far it was."""
         start = np.where(self.inside, beta, 0.0)
         left = (beta - start).astype(np.float32)
         rest = np.where(self.inside, rest + (left @ self.kernel.rough if left.any() else 0), 0.0)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sslprep.drawing.charts import Series, curves
 from sslprep.errors import SslprepError
-from sslprep.evaluate import full, published
-from sslprep.evaluate.curve import Curve, Point, read
+from sslprep.evaluate import published
+from sslprep.evaluate.curve import Curve, FullMap, Point, read
 from sslprep.report.blocks import (
     Card,
     Cell,
@@ -61,7 +61,7 @@ def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
         card.note(f"Warning of the run: {warning}")
     try:
         name = next(iter(artefact.ending("curve.json")), "lowshot_curve.json")
-        curve = read(artefact.file(name, limit=LARGEST_JSON))
+        curve = read(artefact.file(name, limit=LARGEST_JSON), Curve)
     except SslprepError as error:
         card.note(f"The curve cannot be shown. {note(error, folder)}")
         return card, None
@@ -92,7 +92,7 @@ def _full_card(artefact: Artefact, folder: Path) -> Card:
     card = Card(anchor=artefact.anchor, title=artefact.title)
     try:
         name = next(iter(artefact.ending("full_ap.json")), "full_ap.json")
-        found = full.read(artefact.file(name, limit=LARGEST_JSON))
+        found = read(artefact.file(name, limit=LARGEST_JSON), FullMap)
     except SslprepError as error:
         card.note(f"The result cannot be shown. {note(error, folder)}")
         return card
