@@ -125,9 +125,85 @@ TORCH = {
                                          **numbered(other(s), "backbone_momentum.")}},
     "SimCLR v2 of TensorFlow": lambda s: {"resnet": hwio(s), "head": mlp("layers.")},
     "Hugging Face": hugging_face,
+    "SimCLR v2 of TensorFlow, converted": lambda s: {
+        "resnet": {**simclr_v2(s), **mlp("fc.")}, "head": mlp("layers.")},
+    "Detectron2 detector": lambda s: {"model": {
+        **prefixed(detectron2(s), "backbone.bottom_up."), **mlp("backbone.fpn_lateral2."),
+        **mlp("proposal_generator.rpn_head."), **mlp("roi_heads.box_head."),
+        "pixel_mean": torch.ones(3)}, "iteration": 90000},
+    "torchvision detector": lambda s: {
+        **prefixed(s, "backbone.body."), **mlp("backbone.fpn.inner_blocks."), **mlp("rpn.head.")},
     "torch.compile": lambda s: {"model": prefixed(s, "_orig_mod.")},
     "scope": lambda s: prefixed(s, "gpu_0/"),
 }  # fmt: skip
+
+
+def simclr_v2(state):
+    """The names of the PyTorch conversion: stem, then `blocks` of layers in a Sequential."""
+    made = {}
+    for name, tensor in state.items():
+        top, _, rest = name.partition(".")
+        if not top.startswith("layer"):
+            made[name.replace("conv1.", "net.0.0.").replace("bn1.", "net.0.1.0.")] = tensor
+            continue
+        block, layer, rest = rest.split(".", 2)
+        if layer == "downsample":
+            place, param = rest.split(".")
+            inside = ("projection.shortcut.", "projection.bn.0.")[int(place)] + param
+        else:
+            number = 2 * int(layer[-1]) - 2
+            inside = f"net.{number}.{rest}" if "conv" in layer else f"net.{number + 1}.0.{rest}"
+        made[f"net.{top[5:]}.blocks.{block}.{inside}"] = tensor
+    return made
+
+
+def detectron2(state):
+    return {parsed.detectron2(): tensor for name, tensor in state.items()
+            if (parsed := parse_torch(name)) is not None}  # fmt: skip
+
+
+# Ones that no row of the table describes: the encoder is found by its structure.
+OTHERS = {
+    "BYOL with two state dicts": lambda s: {
+        "online_network_state_dict": {**numbered(s, "encoder."), **mlp("projetion.net.")},
+        "target_network_state_dict": numbered(other(s), "encoder.")},
+    "BYOL with a target": lambda s: {
+        **prefixed(s, "online_encoder.net."), **mlp("online_encoder.projector."),
+        **prefixed(other(s), "target_encoder.net."), **mlp("online_predictor.")},
+    "PixPro": lambda s: {"model": {
+        **prefixed(s, "module.encoder."), **prefixed(other(s), "module.encoder_k."),
+        **mlp("module.projector_k."), **mlp("module.value_transform.")}},
+    "SupContrast": lambda s: {"model": {**prefixed(s, "encoder.module."), **mlp("head.")}},
+    "moving average of Lightning": lambda s: {
+        "state_dict": {**prefixed(s, "encoder."), **prefixed(other(s), "ema_encoder.")}},
+    "FSDP": lambda s: {"model": prefixed(s, "_fsdp_wrapped_module.")},
+    "DeepSpeed": lambda s: {"module": prefixed(s, "backbone."), "dp_world_size": 8},
+    "averaged": lambda s: {**prefixed(s, "module."), "n_averaged": torch.tensor(3)},
+    "Hugging Face without its prefix": lambda s: {
+        n.removeprefix("resnet."): t for n, t in hugging_face(s).items() if "class" not in n},
+    "shortcut": lambda s: {n.replace("downsample", "shortcut"): t for n, t in s.items()},
+    "mmselfsup BYOL": lambda s: {"state_dict": {
+        **prefixed(s, "backbone."), **prefixed(other(s), "target_net.module.0."),
+        "data_preprocessor.mean": torch.ones(3)}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("structure", OTHERS)
+def test_a_structure_that_is_no_row_converts(net, tmp_path, structure):
+    torch.save(OTHERS[structure](OrderedDict(net.state_dict())), tmp_path / "m.pth")
+    result = convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+    state = torch.load(tmp_path / "o")["state_dict"]
+    assert set(state) == {name for name in net.state_dict() if "batches" not in name}
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in state.items())
+    assert "unknown" not in result.blobs
+
+
+@pytest.mark.parametrize("first", ["l_to_ab.", "student_backbone."])
+def test_two_encoders_of_equal_rank_ask_which(net, tmp_path, first):
+    both = {**prefixed(net.state_dict(), first), **prefixed(net.state_dict(), "ab_to_l.")}
+    torch.save({"state_dict": both}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"2 networks .*--branch, --prefix or --under"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
 
 
 def save(path, layout, net):
@@ -207,7 +283,7 @@ def test_every_row_of_the_table_is_tried():
     for name, make in TORCH.items():
         state = {"conv1.weight": torch.ones(1), "layer1.0.conv1.weight": torch.ones(1)}
         paths[name] = find_encoder(arrays_of(make(state))).layout.name
-    tried = set(paths.values()) | {"Detectron2 detector", "SimCLR"}
+    tried = set(paths.values()) | {"SimCLR"}
     assert {layout.name for layout in LAYOUTS} <= tried
 
 

@@ -1153,6 +1153,20 @@ def safetensors_huge_header(canary: str) -> bytes:
     return struct.pack("<Q", 20 << 20) + b"{" + b" " * (20 << 20) + b"}"
 
 
+# Each of a name's parts may begin the network's own name.
+@attack(loads=True)
+def safetensors_name_of_many_parts(canary: str) -> bytes:
+    return safetensors({"params." * 10_000: entry()})
+
+
+@attack(loads=True)
+def safetensors_name_of_many_digits(canary: str) -> bytes:
+    wide = "blocks." + "9" * 5000 + ".x"
+    patch = {"dtype": "F32", "shape": [1, 1, 2, 2], "data_offsets": [0, 16]}
+    return safetensors({"patch_embed.proj.weight": patch, wide: entry(data_offsets=[16, 32])},
+                       bytes(32))  # fmt: skip
+
+
 @attack()
 def safetensors_huge_shape(canary: str) -> bytes:
     return safetensors({"a": entry(shape=[2**62, 4])})

@@ -13,7 +13,7 @@ import contextlib
 import math
 import mmap
 import os
-from collections.abc import Iterator
+import unicodedata  # noqa: F401  (a \\N{…} in a string would import it while a file is read)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -24,13 +24,15 @@ from numpy.typing import NDArray
 from sslprep.errors import CheckpointError, UnsafeFileError
 from sslprep.input_files import reading
 
-Encoding = Literal["raw", "utf-8", "escaped", "raw-unicode-escape"]
+Encoding = Literal["raw", "utf-8", "unicode-escape", "raw-unicode-escape"]
 
+_ENCODINGS: tuple[Encoding, ...] = ("utf-8", "unicode-escape", "raw-unicode-escape")
+_DECODERS = {name: codecs.getincrementaldecoder(name) for name in _ENCODINGS}
 _CHUNK = 1 << 18
 _MAX_TEXT = 1 << 20
 _MAX_AXES = 8
 _MAX_ELEMENTS = 1 << 40
-_LONGEST_ESCAPE = {"escaped": 4, "raw-unicode-escape": 10}
+_LONGEST_ESCAPE = {"unicode-escape": 4, "raw-unicode-escape": 10}
 
 _CODES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16")
 DTYPES = {code: np.dtype(code) for code in _CODES}
@@ -90,11 +92,7 @@ class Span:
         return nbytes <= length <= nbytes * _LONGEST_ESCAPE.get(self.encoding, 2)
 
     def data(self, nbytes: int) -> NDArray[np.uint8]:
-        """Return the `nbytes` bytes that the string stands for, decoded once however often asked.
-
-        Raises:
-            UnsafeFileError: The string stands for another number of bytes, or is malformed.
-        """
+        """Return the `nbytes` bytes that the string stands for, decoded once."""
         if self.encoding == "raw" and len(self) == nbytes:
             return np.frombuffer(self.file.bytes, np.uint8, nbytes, self.start)
         if self._decoded is None and self.can_hold(nbytes):
@@ -110,57 +108,26 @@ class Span:
         """Return the string as text (settings in YAML and the like); `None` above 1 MB."""
         if len(self) > _MAX_TEXT:
             return None
-        raw = self.file.bytes[self.start : self.stop]
-        if self.encoding == "escaped":
-            try:
-                raw = codecs.escape_decode(raw)[0]
-            except ValueError as error:
-                refuse(self.start, f"a string with a malformed escape ({error})")
-        latin1 = self.encoding in ("raw", "escaped")
-        return str(raw, "latin1" if latin1 else self.encoding, "replace")
+        encoding = "latin1" if self.encoding == "raw" else self.encoding
+        return str(self.file.bytes[self.start : self.stop], encoding, "replace")
 
     def _decode(self, nbytes: int) -> NDArray[np.uint8]:
+        """Decode piece by piece, so that a long string is never in memory twice."""
         out = np.empty(nbytes, np.uint8)
-        filled = 0
+        view, filled = memoryview(self.file.bytes), 0
+        decoder = _DECODERS[self.encoding]()
         try:
-            for part in self._parts():
+            for start in range(self.start, self.stop, _CHUNK):
+                stop = min(start + _CHUNK, self.stop)
+                part = decoder.decode(view[start:stop], stop == self.stop).encode("latin1")
                 if filled + len(part) > nbytes:
                     refuse(self.start, f"an array with more data than the {nbytes:,} bytes of it")
                 out[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
                 filled += len(part)
+                self.file.forget(start, stop)
         except ValueError as error:  # UnicodeError is one
             refuse(self.start, f"a string that is not {self.encoding} latin1 ({error})")
         return out[:filled]
-
-    def _parts(self) -> Iterator[bytes]:
-        """Decode piece by piece, so that a long string is never in memory twice."""
-        view = memoryview(self.file.bytes)
-        start = self.start
-        while start < self.stop:
-            stop = min(start + _CHUNK, self.stop)
-            if stop < self.stop:
-                stop = self._before_cut(start, stop)
-            if self.encoding == "escaped":
-                yield codecs.escape_decode(view[start:stop])[0]
-            else:
-                yield str(view[start:stop], self.encoding).encode("latin1")
-            self.file.forget(start, stop)
-            start = stop
-
-    def _before_cut(self, start: int, stop: int) -> int:
-        """Move `stop` before a character or an escape that it would cut in two."""
-        if self.encoding == "utf-8":
-            # A byte 10xxxxxx continues a character; more than three of them is not UTF-8.
-            return next(
-                (n for n in range(stop, stop - 4, -1) if self.file.bytes[n] >> 6 != 2), stop
-            )
-        piece = self.file.bytes[start:stop]  # begins between two escapes
-        last = piece.rfind(b"\\")
-        if last < 0 or len(piece) - last >= _LONGEST_ESCAPE[self.encoding]:
-            return stop
-        run = last + 1 - len(piece[: last + 1].rstrip(b"\\"))
-        # A backslash after an odd number of them is the second half of a pair.
-        return start + last if run % 2 else stop
 
 
 class StoredArray:

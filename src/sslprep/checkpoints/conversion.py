@@ -50,11 +50,7 @@ class Converted:
     other_heads: dict[str, None] = field(default_factory=dict)
 
     def put(self, text: str, name: str, array: Any) -> None:
-        """Keep a blob under the target's name.
-
-        Raises:
-            CheckpointError: Another one has it.
-        """
+        """Keep a blob under the target's name."""
         if name in self.arrays:
             raise CheckpointError(f"{text} and another blob would both become {name}")
         self.arrays[name] = array
@@ -176,11 +172,7 @@ def in_order(blobs: Arrays, takes: Preprocessing, order: str | None) -> Preproce
 
 
 def refuse_broken_norms(model: Model) -> None:
-    """Check that no norm lacks a part: it cannot be folded, whatever the user allows.
-
-    Raises:
-        CheckpointError: Names the missing blobs.
-    """
+    """Check that no norm lacks a part: it cannot be folded, whatever the user allows."""
     present = {name.module for name in model.names.values() if name.is_norm}
     broken = [text for text in model.missing if text.rpartition("_")[0] in present]
     raise_together(

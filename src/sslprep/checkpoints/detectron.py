@@ -35,11 +35,7 @@ AUTHOR = "sslprep"
 
 
 def refuse_second_time(model: Model, target: str, *, absorb_std: bool) -> None:
-    """Check that nothing is folded or absorbed twice.
-
-    Raises:
-        CheckpointError: It would be.
-    """
+    """Check that nothing is folded or absorbed twice."""
     if absorb_std and not model.preprocessing.divides:
         noted = "absorbed in conv1_w already (noted in the file by sslprep)"
         raise CheckpointError(
@@ -84,11 +80,7 @@ def to_affine(
 
 
 def to_detectron2(model: Model, blobs: Mapping[str, NDArray[Any]]) -> Converted:
-    """Return the trunk under Detectron2's names, and what became of every blob.
-
-    Raises:
-        CheckpointError: It is no ResNet, or a blob of the trunk has no place in Detectron2's.
-    """
+    """Return the trunk under Detectron2's names, and what became of every blob."""
     if model.network.kind != "ResNet":
         raise CheckpointError(
             f"is an {model.network.describe}", expected="a ResNet: Detectron2 has no AlexNet"

@@ -286,11 +286,7 @@ _NO_TRAINER = {*sys.stdlib_module_names, "__builtin__", "numpy"}
 
 
 def find_global(vocabulary: Vocabulary, module: str, name: str, position: int) -> Stub:
-    """Return the stub of a global.
-
-    Raises:
-        UnsafeFileError: It is on none of the lists.
-    """
+    """Return the stub of a global."""
     found = vocabulary.get((module, name))
     if found is None and (name in _INERT or (module, name) in _INERT_NAMES):
         found = InertClass(kind=f"{module}.{name}")

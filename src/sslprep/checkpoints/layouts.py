@@ -12,20 +12,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sslprep.checkpoints.account import Fate, dropped, unknown
-from sslprep.checkpoints.names import BlobName, parse_caffe2, parse_detectron2, parse_torch
+from sslprep.checkpoints.names import SPELLINGS, BlobName, parse_caffe2, parse_spelled, parse_torch
 from sslprep.checkpoints.preprocessing import IMAGENET_RGB, ZERO_TO_ONE, Preprocessing
 from sslprep.errors import CheckpointError
 
 HEAD = "projection head"
-QUEUE = "queue of keys"
 COPY = "a second encoder; --branch takes it"
-OPTIMIZER = "state of the optimizer"
 COUNTER = "counter of the batch norm"
-
-
+DETECTOR = "detector"
 _SEPARATOR = re.compile("[./]")
+_MOST_PARTS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,118 +33,94 @@ class Layout:
 
     Attributes:
         name: Who saves so.
-        encoder: Regular expression of what stands before the encoder's names, once `_WRAPPERS`
-            are taken off.
+        encoder: Regular expression of what stands before the encoder's names, without the parts
+            that are wrappers.
+        spelling: Which of `names.SPELLINGS` its names follow; torchvision's where it is not said.
         beside: Why arrays are left out whose path has a part of this name.
         preprocessing: What its networks take.
     """
 
     name: str
     encoder: str = ""
+    spelling: str | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
     preprocessing: Preprocessing = IMAGENET_RGB
 
 
-_WRAPPERS = re.compile(
-    r"(?:(?:blobs|state_dict|model|model_state_dict|model_state|module|network|net|trunk|base_model"
-    r"|classy_state_dict|weights|params|gpu_[0-9]+|_orig_mod)[./])*"
+_WRAPPER = re.compile(
+    r"(?<![^./])(?:blobs|state_dict|model|model_state_dict|model_state|module|network|net|trunk"
+    r"|base_model|classy_state_dict|weights|params|gpu_[0-9]+|_orig_mod|_fsdp_wrapped_module)[./]"
 )
-_EMA = dict.fromkeys(
-    ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "ema_model"),
-    "moving average of the weights; --branch takes it",
-)
+_COPY = r"(?:target|momentum|key)(?:_\w+)?|\w+_(?:momentum|target|k)"
+_EMA = r"(?:\w+_)?ema(?:_\w+)?"
+_SECOND = re.compile(f"{_COPY}|{_EMA}")
+_BESIDE = tuple((re.compile(pattern), reason) for pattern, reason in (
+    (r"optimizers?|optimizer_states|lr_schedulers|scheduler|(?:fp16_)?scaler|amp|momentum_buffer"
+     r"|exp_avg(?:_sq)?", "state of the optimizer"),
+    (r"(?:\w+_)?loss|criterion", "loss"),
+    (r"loops|callbacks|rng_state|hyper_parameters|n_averaged|meta", "state of the trainer"),
+    (r"data_preprocessor|pixel_mean|pixel_std", "normalisation of the pictures"),
+    (r"queue\w*", "queue of keys"),
+    (r"(?:\w+_)?predict\w*", "predictor"),
+    (r"(?:\w+_)?prototypes?\w*", "prototypes"),
+    (r"(?:\w+_)?classifier\w*|non_linear_evaluator", "classifier"),
+    (r"(?:\w+_)?(?:projec|projet|head|neck)\w*|value_transform|logit_scale|fc[0-9]*", HEAD),
+    (r"target_generator", "target of the pretext task"),
+    (_EMA, "moving average of the weights; --branch takes it"),
+    (_COPY, COPY),
+))  # fmt: skip
+"""Why a part of a path, in any layout, says that the array is left out; the first that fits."""
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout(name="torchvision names", beside=_EMA),
-    Layout(
-        name="MoCo v1/v2, DenseCL",
-        encoder=r"encoder_q\.",
-        beside={"encoder_k": COPY, "queue": QUEUE, "queue_ptr": QUEUE,
-                "queue2": QUEUE, "queue2_ptr": QUEUE, "fc": HEAD},
-    ),
-    Layout(
-        name="MoCo v3",
-        encoder=r"base_encoder\.",
-        beside={"momentum_encoder": COPY, "predictor": "predictor", "fc": HEAD, "head": HEAD},
-    ),
-    Layout(
-        name="SimSiam",
-        encoder=r"encoder\.",
-        beside={"predictor": "predictor", "projector": HEAD, "fc": HEAD},
-    ),
+    Layout(name="torchvision names"),
+    Layout(name="MoCo v1/v2, DenseCL", encoder=r"encoder_q\.", beside={"fc": HEAD}),
+    Layout(name="MoCo v3", encoder=r"base_encoder\.", beside={"fc": HEAD}),
+    Layout(name="SimSiam", encoder=r"encoder\.", beside={"fc": HEAD}),
     Layout(name="SwAV", beside={"projection_head": HEAD, "prototypes": "prototypes"}),
-    Layout(
-        name="DINO",
-        encoder=r"teacher\.(?:module\.)?backbone\.",
-        beside={"student": COPY, "head": HEAD, "dino_loss": "loss", "fp16_scaler": OPTIMIZER},
-    ),
-    Layout(
-        name="VISSL",
-        encoder=r"_feature_blocks\.",
-        beside={"heads": HEAD, "loss": "loss", "meta": "loss"},
-    ),
+    Layout(name="DINO", encoder=r"teacher\.backbone\.", beside={"student": COPY}),
+    Layout(name="VISSL", encoder=r"_feature_blocks\."),
     Layout(
         name="Barlow Twins, VICReg, Lightning, solo-learn, mmselfsup",
         encoder=r"backbone\.",
-        beside={"projector": HEAD, "predictor": "predictor", "classifier": "classifier",
-                "neck": HEAD, "head": HEAD, "projection_head": HEAD, "fc": HEAD,
-                "prediction_head": "predictor", "bn": HEAD, "momentum_backbone": COPY,
-                "backbone_momentum": COPY,
-                "momentum_projector": HEAD, "projection_head_momentum": HEAD, "queue": QUEUE,
-                "online_classifier": "classifier", "prototypes": "prototypes",
-                "target_generator": "target of the pretext task"},
+        beside={"fc": HEAD, "bn": HEAD},
     ),
     Layout(
-        name="OpenSelfSup, mmselfsup (contrastive)",
-        encoder=r"encoder_q\.0\.",
-        beside={"encoder_k": COPY, "queue": QUEUE, "queue_ptr": QUEUE,
-                "queue_idx": QUEUE, "neck": HEAD, "head": HEAD, "1": HEAD},
+        name="OpenSelfSup, mmselfsup (contrastive)", encoder=r"encoder_q\.0\.", beside={"1": HEAD}
     ),
-    Layout(
-        name="BYOL of mmselfsup",
-        encoder=r"online_net\.0\.",
-        beside={"target_net": COPY, "neck": HEAD, "head": HEAD, "1": HEAD},
-    ),
-    Layout(name="SimCLR", encoder=r"(?:convnet|f)\.", beside={"projector": HEAD, "g": HEAD}),
+    Layout(name="BYOL of mmselfsup", encoder=r"online_net\.0\.", beside={"1": HEAD}),
+    Layout(name="SimCLR", encoder=r"(?:convnet|f)\.", beside={"g": HEAD}),
     Layout(
         name="SimCLR of TensorFlow",
         encoder=r"resnet\.",
-        beside={"head": HEAD, "fc": "classifier"},
+        beside={"fc": "classifier"},
         preprocessing=ZERO_TO_ONE,
     ),
-    Layout(name="Hugging Face", encoder=r"resnet\.", beside={"classifier": "classifier"}),
+    Layout(
+        name="SimCLR v2 of TensorFlow",
+        encoder=r"(?:resnet\.)?",
+        spelling="simclr v2",
+        beside={"fc": "classifier"},
+        preprocessing=ZERO_TO_ONE,
+    ),
+    Layout(name="Hugging Face", encoder=r"(?:resnet\.)?", spelling="hugging face"),
     Layout(
         name="Detectron2 detector",
         encoder=r"backbone\.(?:bottom_up\.)?",
-        beside={"proposal_generator": "detector", "roi_heads": "detector", "backbone": "detector",
-                "pixel_mean": "detector", "pixel_std": "detector"},
+        spelling="detectron2",
+        beside=dict.fromkeys(("proposal_generator", "roi_heads", "backbone"), DETECTOR),
     ),
-)  # fmt: skip
-"""The table. Where two rows fit, the one of whose `beside` more is there; then the first."""
+    Layout(
+        name="torchvision detector",
+        encoder=r"backbone\.body\.",
+        beside=dict.fromkeys(("fpn", "rpn", "roi_heads"), DETECTOR),
+    ),
+)
+"""The table. Where two rows fit, one of the spelling; then the one of whose `beside` more is there;
+then the first."""
 
-_TRAINING = {
-    "optimizer": OPTIMIZER, "optimizers": OPTIMIZER, "optimizer_states": OPTIMIZER,
-    "lr_schedulers": OPTIMIZER, "scheduler": OPTIMIZER, "scaler": OPTIMIZER, "amp": OPTIMIZER,
-    "momentum_buffer": OPTIMIZER, "exp_avg": OPTIMIZER, "exp_avg_sq": OPTIMIZER,
-    "loss": "loss", "criterion": "loss", "loops": "state of the trainer",
-    "callbacks": "state of the trainer", "rng_state": "state of the trainer",
-    "hyper_parameters": "state of the trainer",
-}  # fmt: skip
-"""Parts of a path that name no part of any network."""
-
-
-Naming = Callable[[str], BlobName | None]
 
 _MSRA = {"gamma": "s", "beta": "b", "running_mean": "rm", "running_var": "riv"}
 _MSRA_NAME = re.compile(r"(.*?)_bn_(gamma|beta|running_mean|running_var)")
-_LIGHTLY = re.compile(r"(?P<place>[014567])\.(?P<rest>.+)")
-_LIGHTLY_PLACES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3",
-                   "7": "layer4"}  # fmt: skip
-_HUGGING_FACE = re.compile(
-    r"(?:embedder\.embedder|encoder\.stages\.(?P<stage>[0-3])\.layers\.(?P<block>[0-9]+)"
-    r"\.(?:(?P<shortcut>shortcut)|layer\.(?P<number>[0-2])))"
-    r"\.(?P<kind>convolution|normalization)\.(?P<param>\w+)"
-)
 
 
 def _msra(name: str) -> BlobName | None:
@@ -157,32 +132,10 @@ def _msra(name: str) -> BlobName | None:
     return parse_caffe2(f"{layer}_bn_{_MSRA[match[2]]}")
 
 
-def _lightly(name: str) -> BlobName | None:
-    match = _LIGHTLY.fullmatch(name)
-    return None if match is None else parse_torch(f"{_LIGHTLY_PLACES[match[1]]}.{match['rest']}")
-
-
-def _hugging_face(name: str) -> BlobName | None:
-    match = _HUGGING_FACE.fullmatch(name)
-    if match is None:
-        return None
-    norm = match["kind"] == "normalization"
-    if match["stage"] is None:
-        place = "bn1" if norm else "conv1"
-    else:
-        within = f"downsample.{int(norm)}"
-        if not match["shortcut"]:
-            within = f"{'bn' if norm else 'conv'}{int(match['number']) + 1}"
-        place = f"layer{int(match['stage']) + 1}.{match['block']}.{within}"
-    return parse_torch(f"{place}.{match['param']}")
-
-
-NAMINGS: Mapping[str, Naming] = {
-    "caffe2": _msra,
+NAMINGS: Mapping[str, Callable[[str], BlobName | None]] = {
+    **{spelling: partial(parse_spelled, spelling=spelling) for spelling in SPELLINGS},
     "torchvision": parse_torch,
-    "detectron2": parse_detectron2,
-    "lightly": _lightly,
-    "hugging face": _hugging_face,
+    "caffe2": _msra,
 }
 
 
@@ -219,7 +172,8 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
     """
     found: dict[tuple[str, str], dict[str, BlobName]] = {}
     for path in paths:
-        starts = [0, *(dot.end() for dot in _SEPARATOR.finditer(path))]
+        # No name has more parts, and a hostile one may have a million.
+        starts = [0, *(dot.end() for dot in _SEPARATOR.finditer(path))][-_MOST_PARTS:]
         for naming, parse in NAMINGS.items():
             for start in starts:
                 name = parse(path[start:])
@@ -231,10 +185,14 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
         for (prefix, naming), names in found.items()
         if any(n.unit is not None or n.layer == "conv2" for n in names.values())
     ]
-    # A head may hold a layer or two of a name that networks have; it is no network.
-    largest = max((len(encoder.names) for encoder in encoders), default=0)
-    encoders = [encoder for encoder in encoders if len(encoder.names) > largest / 10]
-    return sorted(encoders, key=lambda encoder: -len(encoder.names))
+    encoders.sort(key=lambda encoder: -len(encoder.names))
+    # A head may hold a layer or two of a name that networks have; it is no network. The same names
+    # in two spellings are one network; the larger reading counts.
+    largest: dict[str, Encoder] = {}
+    for encoder in encoders:
+        if len(encoder.names) > len(encoders[0].names) / 10:
+            largest.setdefault(encoder.prefix, encoder)
+    return list(largest.values())
 
 
 def find_encoder(
@@ -284,21 +242,28 @@ def find_encoder(
 
 def _row(encoder: Encoder, paths: Iterable[str]) -> Layout | None:
     """Return the row that fits a prefix: the one of whose `beside` most is there."""
-    place = encoder.prefix[_WRAPPERS.match(encoder.prefix).end() :]  # type: ignore[union-attr]
-    rows = [row for row in LAYOUTS if re.fullmatch(row.encoder, place)]
+    place = _WRAPPER.sub("", encoder.prefix)
+    rows = [
+        row
+        for row in LAYOUTS
+        if re.fullmatch(row.encoder, place) and row.spelling in (None, encoder.naming)
+    ]
     parts = {part for path in paths if path not in encoder.names for part in path.split(".")}
-    return max(rows, key=lambda row: len(parts & row.beside.keys()), default=None)
+    return max(
+        rows,
+        key=lambda row: (row.spelling is not None, len(parts & row.beside.keys())),
+        default=None,
+    )
 
 
 def _choose(encoders: list[Encoder]) -> Encoder | None:
     if len(encoders) == 1:
         return encoders[0]
-    known = [encoder for encoder in encoders if encoder.layout is not None]
-    second = {part for e in known for part in e.layout.beside} if known else set()  # type: ignore[union-attr]
-    first = [e for e in known if not second & set(e.prefix.split("."))]
-    # The same names in two spellings are one network; the larger reading comes first.
-    same = {e.prefix for e in first}
-    return first[0] if first and (len(first) == 1 or len(same) == 1) else None
+    second = {part for e in encoders if e.layout for part in e.layout.beside}
+    first = [e for e in encoders if not second & set(e.prefix.split("."))]
+    first = [e for e in first if not any(map(_SECOND.fullmatch, e.prefix.split(".")))] or first
+    known = [e for e in first if e.layout is not None] or first
+    return known[0] if len(known) == 1 else None
 
 
 def account_beside(paths: Iterable[str], encoder: Encoder) -> dict[str, Fate]:
@@ -315,9 +280,9 @@ def account_beside(paths: Iterable[str], encoder: Encoder) -> dict[str, Fate]:
             reason = COUNTER
         elif reason is None and any(path.startswith(other) for other in encoder.others if other):
             reason = COPY
-        reason = reason or next((_TRAINING[part] for part in parts if part in _TRAINING), None)
-        if reason is None and inside and parts[0] in ("fc", "head", "classifier"):
-            reason = HEAD
+        if reason is None and not (inside and encoder.naming == "caffe2"):
+            told = parts[:1] if inside else parts
+            reason = next((why for p, why in _BESIDE if any(map(p.fullmatch, told))), None)
         fates[path] = unknown(path) if reason is None else dropped(path, reason)
     return fates
 

@@ -1,8 +1,9 @@
 """Blob names: one anchored grammar, read and rendered in every direction.
 
-A `BlobName` is the parts of a name. `parse_caffe2`, `parse_torch` and `parse_detectron2` read the
+A `BlobName` is the parts of a name. `parse_caffe2`, `parse_torch` and `parse_spelled` read the
 parts from a spelling; `str(name)`, `name.torch()` and `name.detectron2()` render them. Nothing
-here replaces text inside a name, so no part is ever mistaken for another (`s2` in `res2_…`).
+here replaces text inside a name, so no part is ever mistaken for another (`s2` in `res2_…`). A
+ResNet's trunk is spelled by the table `SPELLINGS`, in both directions.
 
     res{stage}_{block}_branch{1|2a|2b|2c}[_bn][_s{tower}]_{w|b|s|rm|riv}[_momentum]
 
@@ -47,12 +48,9 @@ _CAFFE2 = re.compile(
     re.VERBOSE,
 )
 _UNIT = re.compile(r"res(?P<stage>[2-5])_(?P<block>[0-9]+)_branch(?P<branch>1|2[abc])")
-_TORCH = re.compile(
+_TORCH_HEAD = re.compile(
     r"""
-    (?: layer(?P<layer>[1-4])\.(?P<block>0|[1-9][0-9]?)\.
-        (?: (?P<kind>conv|bn)(?P<number>[1-3]) | (?:downsample|shortcut)\.(?P<down>[01]) )
-      | (?P<stem> bn1 )
-      | (?P<named> conv[1-9](?:_cls)? | fc[1-9][0-9]{0,3}(?:_1|_cls)? | fc\.[a-z]+[0-9]* | fc
+    (?: (?P<named> conv[1-9](?:_cls)? | fc[1-9][0-9]{0,3}(?:_1|_cls)? | fc\.[a-z]+[0-9]* | fc
                  | pool[1-9](?:_cls)? | pred )
         (?P<norm> _reshape_bn | _bn )?
       | (?P<probe> [a-z0-9_]+_resize )_bn
@@ -61,15 +59,32 @@ _TORCH = re.compile(
     """,
     re.VERBOSE,
 )
-_DETECTRON2 = re.compile(
-    r"""
-    (?: stem\.conv1 | res(?P<stage>[2-5])\.(?P<block>0|[1-9][0-9]?)\.
-        (?: conv(?P<number>[1-3]) | shortcut ) )
-    (?P<norm> \.norm )?
-    \.(?P<param> weight|bias|running_mean|running_var )
-    """,
-    re.VERBOSE,
-)
+_INSIDE = "downsample.0 downsample.1 conv1 bn1 conv2 bn2 conv3 bn3"
+SPELLINGS = {
+    "torchvision": ("conv1 bn1", 1, "layer{}.{}.", _INSIDE),
+    "torchvision with shortcut": (
+        "conv1 bn1", 1, "layer{}.{}.", _INSIDE.replace("downsample", "shortcut"),
+    ),
+    "detectron2": (
+        "stem.conv1 stem.conv1.norm", 2, "res{}.{}.",
+        "shortcut shortcut.norm conv1 conv1.norm conv2 conv2.norm conv3 conv3.norm",
+    ),
+    "lightly": ("0 1", 4, "{}.{}.", _INSIDE),
+    "hugging face": (
+        "embedder.embedder.convolution embedder.embedder.normalization",
+        0, "encoder.stages.{}.layers.{}.",
+        "shortcut.convolution shortcut.normalization layer.0.convolution layer.0.normalization "
+        "layer.1.convolution layer.1.normalization layer.2.convolution layer.2.normalization",
+    ),
+    "simclr v2": (
+        "net.0.0 net.0.1.0", 1, "net.{}.blocks.{}.",
+        "projection.shortcut projection.bn.0 net.0 net.1.0 net.2 net.3.0 net.4 net.5.0",
+    ),
+}  # fmt: skip
+"""How a ResNet's layers are called: the stem and its norm; the number of the first stage; what
+stands before a block's layers; the shortcut and its norm, then each convolution and its norm."""
+_BRANCHES = ("1", "1_bn", "2a", "2a_bn", "2b", "2b_bn", "2c", "2c_bn")
+_MOST_BLOCKS = 100
 _TORCH_NORM: dict[str, str] = {
     "s": "weight",
     "b": "bias",
@@ -79,8 +94,19 @@ _TORCH_NORM: dict[str, str] = {
 _TORCH_LINEAR = {"w": "weight", "b": "bias"}
 _CAFFE2_NORM = {torch: caffe2 for caffe2, torch in _TORCH_NORM.items()}
 _CAFFE2_LINEAR = {torch: caffe2 for caffe2, torch in _TORCH_LINEAR.items()}
-_NUMBER = {"2a": 1, "2b": 2, "2c": 3}
-_BRANCH: dict[str, Branch] = {"1": "2a", "2": "2b", "3": "2c"}
+
+
+@lru_cache
+def _modules(spelling: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return each layer's Caffe2 name by its name in a spelling, and the other way round."""
+    stem, first, before, inside = SPELLINGS[spelling]
+    found = dict(zip(stem.split(), (STEM_CONV, f"{STEM_NORM}_bn"), strict=True))
+    layers = list(zip(inside.split(), _BRANCHES, strict=True))
+    for stage in range(4):
+        for block in range(_MOST_BLOCKS):
+            there, here = before.format(stage + first, block), f"res{stage + 2}_{block}_branch"
+            found |= {f"{there}{layer}": f"{here}{branch}" for layer, branch in layers}
+    return found, {caffe2: layer for layer, caffe2 in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,20 +202,12 @@ class BlobName:
         """
         if self.momentum or self.affine or self.tower is not None:
             return None
+        if (self.unit or self.layer == STEM_NORM) and not self.probe:
+            return self.spelled("torchvision")
         param = (_TORCH_NORM if self.is_norm else _TORCH_LINEAR)[self.param]
-        unit = self.unit
-        if unit is not None:
-            if not self.norm and self.param != "w":
-                return None
-            block = f"layer{unit.stage - 1}.{unit.block}"
-            if unit.branch == "1":
-                return f"{block}.downsample.{int(bool(self.norm))}.{param}"
-            return f"{block}.{'bn' if self.norm else 'conv'}{_NUMBER[unit.branch]}.{param}"
         norm = "_bn" if self.norm in ("norm", "_norm") else self.norm
         if self.probe:
             return f"{self.layer}{norm}{self.probe}_bn.{param}"
-        if self.layer == STEM_NORM:
-            return f"bn1.{param}"
         if self.layer == classifier and not self.norm:
             return f"fc.{param}"
         layer = f"fc.{self.layer[3:]}" if self.layer.startswith("fc_") else self.layer
@@ -202,19 +220,16 @@ class BlobName:
             >>> parse_caffe2("res2_0_branch1_bn_s").detectron2()
             'res2.0.shortcut.norm.weight'
         """
-        if self.momentum or self.affine or self.tower is not None:
+        if self.momentum or self.affine or self.tower is not None or self.probe:
             return None
-        unit = self.unit
-        if unit is not None:
-            where = "shortcut" if unit.branch == "1" else f"conv{_NUMBER[unit.branch]}"
-            place = f"res{unit.stage}.{unit.block}.{where}"
-        elif self.layer in (STEM_CONV, STEM_NORM) and not self.probe:
-            place = "stem.conv1"
-        else:
+        return self.spelled("detectron2")
+
+    def spelled(self, spelling: str) -> str | None:
+        """Render the name of a ResNet's layer in one of `SPELLINGS`, `None` for anything else."""
+        layer = _modules(spelling)[1].get(self.module)
+        if layer is None or (self.unit and not self.norm and self.param != "w"):
             return None
-        if self.norm:
-            return f"{place}.norm.{_TORCH_NORM[self.param]}"
-        return f"{place}.{_TORCH_LINEAR[self.param]}"
+        return f"{layer}.{(_TORCH_NORM if self.norm else _TORCH_LINEAR)[self.param]}"
 
 
 @lru_cache(maxsize=1 << 13)
@@ -284,21 +299,15 @@ def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
         >>> str(parse_torch("fc.weight", classifier="fc1"))
         'fc1_w'
     """
-    match = _TORCH.fullmatch(name)
+    if (found := parse_spelled(name, "torchvision")) is not None:
+        return found
+    match = _TORCH_HEAD.fullmatch(name)
     if match is None:
         return None
-    norm, layer = match["norm"] or "", match["named"] or STEM_NORM
+    norm, layer = match["norm"] or "", match["named"]
     if match["probe"]:
         return parse_caffe2(f"{match['probe']}_bn_{_CAFFE2_NORM[match['param']]}")
-    if match["layer"]:
-        branch = "1" if match["down"] else _BRANCH[match["number"]]
-        layer = f"res{int(match['layer']) + 1}_{match['block']}_branch{branch}"
-        norm = "_bn" if match["kind"] == "bn" or match["down"] == "1" else ""
-        if not norm and match["param"] != "weight":
-            return None
-    elif match["stem"]:
-        norm = "_bn"
-    elif layer == "fc":
+    if layer == "fc":
         if norm:
             return None
         layer = classifier
@@ -308,24 +317,21 @@ def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
     return None if param is None else parse_caffe2(f"{layer.replace('.', '_')}{norm}_{param}")
 
 
-@lru_cache(maxsize=1 << 13)
-def parse_detectron2(name: str) -> BlobName | None:
-    """Read the name of a tensor of Detectron2's ResNet; `None` when it is none.
+def parse_spelled(name: str, spelling: str) -> BlobName | None:
+    """Read the name of a ResNet's tensor in one of `SPELLINGS`; `None` when it is none.
 
     Example:
-        >>> str(parse_detectron2("res2.0.shortcut.norm.weight"))
+        >>> str(parse_spelled("res2.0.shortcut.norm.weight", "detectron2"))
         'res2_0_branch1_bn_s'
     """
-    match = _DETECTRON2.fullmatch(name)
-    if match is None:
+    module, _, param = name.rpartition(".")
+    layer = _modules(spelling)[0].get(module)
+    if layer is None:
         return None
-    norm = "_bn" if match["norm"] else ""
-    param = (_CAFFE2_NORM if norm else _CAFFE2_LINEAR).get(match["param"])
-    layer = STEM_NORM if norm else STEM_CONV
-    if match["stage"]:
-        branch = _BRANCH[match["number"]] if match["number"] else "1"
-        layer = f"res{match['stage']}_{match['block']}_branch{branch}"
-    return None if param is None else parse_caffe2(f"{layer}{norm}_{param}")
+    params = _CAFFE2_NORM if layer.endswith("_bn") else _CAFFE2_LINEAR
+    if param not in params or (param == "bias" and "branch" in layer and params is _CAFFE2_LINEAR):
+        return None
+    return parse_caffe2(f"{layer}_{params[param]}")
 
 
 def respelled(names: Mapping[str, BlobName]) -> dict[str, BlobName]:

@@ -25,7 +25,7 @@ BLOCKS: dict[str, tuple[int, ...]] = {
 BASIC_BLOCKS: dict[str, tuple[int, ...]] = {"R-18": (2, 2, 2, 2), "R-34": (3, 4, 6, 3)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One step of the forward pass.
 
@@ -35,10 +35,11 @@ class Layer:
             over 5 channels, alpha 1e-4, beta 0.75, k 1), `fc` (fully connected, takes its input
             flattened channel first), `add`.
         name: What others take it by; of conv, norm and fc also what its blobs' names begin with.
-        takes: The layers that it takes; `data` is the picture.
         kernel: Side of the window.
         stride: Step of the window.
         pad: Zeros around the input.
+        takes: The layers that it takes, `data` is the picture; in the descriptions below, none
+            stands for the one before.
         grouped: Whether a conv may be split: 2 for AlexNet's two groups (or none), 1 for any
             number of groups (ResNeXt), 0 for none.
         bias: Whether a conv has a blob `…_b`; an fc always has.
@@ -48,10 +49,10 @@ class Layer:
 
     op: Op
     name: str
-    takes: tuple[str, ...] = ()
     kernel: int = 1
     stride: int = 1
     pad: int = 0
+    takes: tuple[str, ...] = ()
     grouped: int = 0
     bias: bool = False
     relu: bool = False
@@ -134,35 +135,10 @@ def needed(network: Network, stages: Collection[str]) -> list[Layer]:
     return chosen[::-1]
 
 
-# The short forms in which the networks below are written. `after` is the layer before it where
-# that is not the one in the line above.
-def _conv(
-    name: str, kernel: int, stride: int = 1, pad: int = 0, *, relu: bool = False,
-    bias: bool = True, grouped: int = 0, after: str = "",
-) -> Layer:  # fmt: skip
-    return Layer(
-        op="conv", name=name, takes=(after,), kernel=kernel, stride=stride, pad=pad,
-        grouped=grouped, bias=bias, relu=relu,
-    )  # fmt: skip
-
-
-def _norm(name: str, *, relu: bool = True, after: str = "") -> Layer:
-    return Layer(op="norm", name=name, takes=(after,), relu=relu)
-
-
-def _pool(op: Op, name: str, kernel: int = 3, stride: int = 2, pad: int = 0) -> Layer:
-    return Layer(op=op, name=name, takes=("",), kernel=kernel, stride=stride, pad=pad)
-
-
-def _fc(name: str, *, relu: bool = False) -> Layer:
-    return Layer(op="fc", name=name, takes=("",), relu=relu)
-
-
 def _linked(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    """Let each layer that names no input take the one before it."""
     before, linked = "data", []
     for layer in layers:
-        linked.append(replace(layer, takes=tuple(name or before for name in layer.takes)))
+        linked.append(layer if layer.takes else replace(layer, takes=(before,)))
         before = layer.name
     return tuple(linked)
 
@@ -178,18 +154,16 @@ class Probe:
     pad: int
     classifier: str
 
-    def layers(self) -> tuple[Layer, ...]:
-        """Return its layers."""
+    def layers(self) -> list[Layer]:
+        """Return its layers; without a kernel nothing is pooled."""
         window = (self.kernel, self.stride, self.pad)
-        pool = replace(_pool("average", self.pooled, *window), takes=(self.after,))
-        first = (pool,) if self.kernel else ()
-        norm = _norm(f"{self.pooled}_bn", relu=False, after=self.pooled)
-        head = replace(_fc(self.classifier), takes=(norm.name,))
-        return tuple(replace(layer, head=True) for layer in (*first, norm, head))
+        pool = Layer("average", self.pooled, *window, takes=(self.after,), head=True)
+        norm = Layer("norm", f"{self.pooled}_bn", takes=(self.pooled,), head=True)
+        return [*[pool][: self.kernel], norm, Layer("fc", self.classifier, head=True)]
 
 
-def _probe(after: str, stride: int, kernel: int, classifier: str) -> Probe:
-    return Probe(after, f"{after}_s{stride}k{kernel}_resize", kernel, stride, 0, classifier)
+def _probe(after: str, pooled: str, stride: int, kernel: int, classifier: str) -> Probe:
+    return Probe(after, f"{pooled}_s{stride}k{kernel}_resize", kernel, stride, 0, classifier)
 
 
 def resnet(
@@ -215,33 +189,27 @@ def resnet(
         ['conv1', 'res_conv1_bn', 'pool1', 'res2_0_branch2a', 'res2_0_branch2a_bn']
     """
     layers = [
-        _conv("conv1", 7, 2, 3, bias=False),
-        _norm("res_conv1_bn"),
-        _pool("max", "pool1", pad=1),
+        Layer("conv", "conv1", 7, 2, 3),
+        Layer("norm", "res_conv1_bn", relu=True),
+        Layer("max", "pool1", 3, 2, 1),
     ]
     stages = {"conv1": "res_conv1_bn", "pool1": "pool1"}
-    before = "pool1"
     for stage, count in enumerate(blocks, 2):
         for block in range(count):
             stride = 1 if block or stage == 2 or (stage == 5 and colorization) else 2
-            place = f"res{stage}_{block}"
             around = block == 0 and not (identity and stage == 2)
+            before, place = layers[-1].name, f"res{stage}_{block}"
             layers += _block(place, before, stride, around, basic, stride_in_1x1)
-            before = layers[-1].name
-        stages[f"res{stage}"] = before
-    layers.append(replace(_pool("mean", "pool5"), takes=(before,)))
+        stages[f"res{stage}"] = layers[-1].name
+    layers.append(Layer("mean", "pool5"))
     stages["pool5"] = "pool5"
-    heads: list[Layer] = []
     if probes:
-        heads += [layer for probe in _resnet_probes(stages, colorization)
-                  for layer in probe.layers()]  # fmt: skip
-    elif classifier is not None or pool5_bn:
-        if pool5_bn:
-            heads.append(_norm("pool5_bn", relu=False))
-        if classifier is not None:
-            heads.append(_fc(classifier))
-    layers += [replace(layer, head=True) for layer in heads]
-    stages |= {layer.name: layer.name for layer in heads if layer.op == "fc"}
+        for probe in _resnet_probes(stages, colorization):
+            layers += probe.layers()
+    else:
+        layers += [Layer("norm", "pool5_bn", head=True)] * pool5_bn
+        layers += [Layer("fc", classifier, head=True)] if classifier else []
+    stages |= {layer.name: layer.name for layer in layers if layer.op == "fc"}
     return Network(
         kind="ResNet", layers=_linked(layers), stages=stages, size=224, blocks=tuple(blocks),
         basic=basic, stride_in_1x1=stride_in_1x1, colorization=colorization,
@@ -253,37 +221,29 @@ def _block(
 ) -> Iterator[Layer]:
     kernels = {"2a": 3, "2b": 3} if basic else {"2a": 1, "2b": 3, "2c": 1}
     with_stride = "2a" if basic or stride_in_1x1 else "2b"
-    after, last = before, max(kernels)
     for branch, kernel in kernels.items():
         name = f"{place}_branch{branch}"
         step = stride if branch == with_stride else 1
         grouped = int(branch == "2b" and not basic)
-        yield _conv(name, kernel, step, kernel // 2, bias=False, grouped=grouped, after=after)
-        after = f"{name}_bn"
-        yield _norm(after, relu=branch != last)
+        yield Layer("conv", name, kernel, step, kernel // 2, grouped=grouped)
+        yield Layer("norm", f"{name}_bn", relu=branch != max(kernels))
     around = before
     if first:
-        yield _conv(f"{place}_branch1", 1, stride, bias=False, after=before)
+        yield Layer("conv", f"{place}_branch1", 1, stride, takes=(before,))
         around = f"{place}_branch1_bn"
-        yield _norm(around, relu=False)
-    yield Layer(op="add", name=place, takes=(after, around), relu=True)
+        yield Layer("norm", around)
+    yield Layer("add", place, takes=(f"{place}_branch{max(kernels)}_bn", around), relu=True)
 
 
 def _resnet_probes(stages: Mapping[str, str], colorization: bool) -> list[Probe]:
-    def after(stage: int, stride: int, kernel: int) -> Probe:
-        place = stages[f"res{stage}"]
-        probe = _probe(f"{place}_branch2c_bn", stride, kernel, f"conv{stage}_cls")
-        return replace(probe, after=place)
-
+    windows = ((8, 16), (5, 13), (3, 8), (2, 12) if colorization else (1, 6))
     return [
         Probe("res_conv1_bn", "res_conv1_bn_resize", 10, 10, 4, "conv1_cls"),
         Probe("pool1", "pool1_resize", 5, 5, 2, "pool1_cls"),
-        after(2, 8, 16),
-        after(3, 5, 13),
-        after(4, 3, 8),
-        after(5, 2, 12) if colorization else after(5, 1, 6),
+        *(_probe(stages[f"res{stage}"], f"{stages[f'res{stage}']}_branch2c_bn", stride, kernel,
+                 f"conv{stage}_cls") for stage, (stride, kernel) in enumerate(windows, 2)),
         Probe("pool5", "pool5", 0, 0, 0, "pool5_cls"),
-    ]
+    ]  # fmt: skip
 
 
 def alexnet(kind: Kind, *, probes: bool = False, classifier: str | None = None,
@@ -297,32 +257,33 @@ def alexnet(kind: Kind, *, probes: bool = False, classifier: str | None = None,
         classifier: The layer behind fc7.
         fc: How many of fc6 and fc7 are there.
     """
-    norms, order = _ALEXNETS[kind]
-    lrn = "" if kind == "AlexNet Jigsaw" and probes else order
+    norms, lrn = _ALEXNETS[kind]
+    strides = [stride for _, stride, _, _ in _CONVS]
+    if kind == "AlexNet Jigsaw" and probes:
+        lrn, strides[0] = "", 2
     layers: list[Layer] = []
     stages: dict[str, str] = {}
-    for i, (kernel, stride, pad, grouped) in enumerate(_CONVS, 1):
+    for i, (kernel, _, pad, grouped) in enumerate(_CONVS, 1):
         norm = norms.get(f"conv{i}", "")
-        step = 2 if i == 1 and kind == "AlexNet Jigsaw" and probes else stride
-        layers.append(_conv(f"conv{i}", kernel, step, pad, grouped=grouped, relu=not norm))
-        layers += [_norm(f"conv{i}{norm}")] if norm else []
+        layers.append(Layer("conv", f"conv{i}", kernel, strides[i - 1], pad, grouped=grouped,
+                            bias=True, relu=not norm))  # fmt: skip
+        layers += [Layer("norm", f"conv{i}{norm}", relu=True)] if norm else []
         stages[f"conv{i}"] = layers[-1].name
-        local = [Layer(op="lrn", name=f"norm{i}", takes=("",))] if i < 3 else []
-        layers += local if lrn == "before" else []
-        layers += [_pool("max", f"pool{i}")] if i in (1, 2, 5) else []
-        layers += local if lrn == "after" else []
+        local = Layer("lrn", f"norm{i}")
+        layers += [local] if i < 3 and lrn == "before" else []
+        layers += [Layer("max", f"pool{i}", 3, 2)] if i in (1, 2, 5) else []
+        layers += [local] if i < 3 and lrn == "after" else []
     stages["pool5"] = "pool5"
     for name, kernel in (("fc6", 6), ("fc7", 1))[:fc]:
         norm = norms.get(name, "")
         if kind == "AlexNet colorization":
-            layers.append(_conv(f"{name}_1", kernel))
+            layers.append(Layer("conv", f"{name}_1", kernel, bias=True))
         else:
-            layers.append(_fc(name, relu=not norm))
-        layers += [_norm(f"{layers[-1].name}{norm}")] if norm else []
+            layers.append(Layer("fc", name, relu=not norm))
+        layers += [Layer("norm", f"{layers[-1].name}{norm}", relu=True)] if norm else []
         stages[name] = layers[-1].name
     heads = [layer for probe in _alexnet_probes(kind) for layer in probe.layers()] if probes else []
-    if classifier is not None:
-        heads.append(replace(_fc(classifier), head=True))
+    heads += [Layer("fc", classifier, head=True)] if classifier else []
     stages |= {layer.name: layer.name for layer in heads if layer.op == "fc"}
     return Network(
         kind=kind, layers=_linked([*layers, *heads]), stages=stages, size=227,
@@ -351,14 +312,14 @@ def _alexnet_probes(kind: Kind) -> list[Probe]:
     """Return the linear classifiers; Jigsaw's maps are twice as large."""
     norms, _ = _ALEXNETS[kind]
     jigsaw = kind == "AlexNet Jigsaw"
-    large = ((9, 28), (6, 24), (3, 14), (3, 14), (2, 16))
+    windows = ((4, 19), (3, 12), (1, 9), (1, 9), (1, 8))
+    if jigsaw:
+        windows = ((9, 28), (6, 24), (3, 14), (3, 14), (2, 16))
     found = []
-    for i, (stride, kernel) in enumerate(
-        large if jigsaw else ((4, 19), (3, 12), (1, 9), (1, 9), (1, 8)), 1
-    ):
+    for i, (stride, kernel) in enumerate(windows, 1):
         after = f"conv{i}{norms.get(f'conv{i}', '')}"
-        relu = "_relu" if jigsaw and i > 2 else ""
-        found.append(replace(_probe(f"{after}{relu}", stride, kernel, f"fc_c{i}"), after=after))
+        pooled = f"{after}_relu" if jigsaw and i > 2 else after
+        found.append(_probe(after, pooled, stride, kernel, f"fc_c{i}"))
     if jigsaw:
         return [
             *found,

@@ -202,19 +202,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Contents:
-    """Read names, shapes and types of a checkpoint, and leave the arrays in the file.
-
-    Raises:
-        UnsafeFileError: See `read_checkpoint`.
-        CheckpointError: See `read_checkpoint`.
-    """
+    """Read names, shapes and types of a checkpoint, and leave the arrays in the file."""
     if path.is_dir():
         raise CheckpointError("is a folder", where=path, expected="a checkpoint file")
     file = MappedFile(path)
     try:
         container, tree = _read_tree(file)
-        leaves, unread = _Leaves(tree).found()
-        contents = Contents(path=path, container=container, leaves=leaves, unread=unread)
+        leaves = _Leaves(tree)
+        contents = Contents(
+            path=path, container=container, leaves=leaves.found, unread=leaves.unread
+        )
         held = sum(array.nbytes for array in contents.arrays.values())
         if held > 2 * file.size + _SPARE:
             problem = f"its arrays share their data so often that they make {held:,} bytes"
@@ -277,11 +274,7 @@ def _read_boxed(file: MappedFile) -> Any:
 
 
 def holds_objects(path: Path) -> bool:
-    """Whether a `.npy` file holds pickled objects rather than plain values.
-
-    Raises:
-        UnsafeFileError: Its header is damaged.
-    """
+    """Whether a `.npy` file holds pickled objects rather than plain values."""
     try:
         return _npy_header(MappedFile(path))[0].hasobject
     except UnsafeFileError as error:
@@ -309,64 +302,54 @@ class _Leaves:
     def __init__(self, tree: Any) -> None:
         if not isinstance(tree, dict):
             kind = {StoredArray: "bare array", Inert: "value of a class", Span: "text", str: "text"}
-            raise CheckpointError(
-                f"holds a {kind.get(type(tree), type(tree).__name__)}",
-                expected="a checkpoint: a dict of named arrays",
-            )
-        self._leaves: dict[Key, StoredArray | Value] = {}
-        self._unread: dict[Key, NotRead] = {}
+            raise _not_a_checkpoint(f"holds a {kind.get(type(tree), type(tree).__name__)}")
+        self.found: dict[Key, StoredArray | Value] = {}
+        self.unread: dict[Key, NotRead] = {}
         self._left, self._room = _MAX_LEAVES, _MAX_TEXTS
         self._texts: dict[Span, str | None] = {}
         for name, value in tree.items():
             self._below_top(value, (name,))
-
-    def found(self) -> tuple[dict[Key, StoredArray | Value], dict[Key, NotRead]]:
-        if not any(isinstance(leaf, StoredArray) for leaf in self._leaves.values()):
-            raise CheckpointError("holds no array", expected="a checkpoint: a dict of named arrays")
-        return self._leaves, self._unread
+        if not any(isinstance(leaf, StoredArray) for leaf in self.found.values()):
+            raise _not_a_checkpoint("holds no array")
 
     def _below_top(self, value: Any, key: Key) -> None:
         """Go through one value of the top level, or leave it whole if it has no end."""
-        leaves, unread, left = len(self._leaves), len(self._unread), self._left
+        found, unread, left = len(self.found), len(self.unread), self._left
         try:
             self._walk(value, key)
         except _EndlessError:
-            held = [self._leaves.popitem()[1] for _ in range(len(self._leaves) - leaves)]
-            endless = sum(note.kind == _ENDLESS for note in self._unread.values())
+            held = [self.found.popitem()[1] for _ in range(len(self.found) - found)]
+            endless = sum(note.kind == _ENDLESS for note in self.unread.values())
             if any(isinstance(leaf, StoredArray) for leaf in held) or endless >= _MAX_ENDLESS:
-                raise CheckpointError(
-                    f"holds more than {_MAX_LEAVES:,} values, or dicts deeper than {_MAX_DEPTH}",
-                    expected="a checkpoint: a dict of named arrays",
+                raise _not_a_checkpoint(
+                    f"holds more than {_MAX_LEAVES:,} values, or dicts deeper than {_MAX_DEPTH}"
                 ) from None
-            for _ in range(len(self._unread) - unread):
-                self._unread.popitem()
-            self._left = left
-            self._unread[key] = NotRead(kind=_ENDLESS)
+            for _ in range(len(self.unread) - unread):
+                self.unread.popitem()
+            self.unread[key], self._left = NotRead(kind=_ENDLESS), left
 
     def _walk(self, value: Any, key: Key) -> None:
         self._left -= 1
         if self._left < 0 or len(key) > _MAX_DEPTH:
             raise _EndlessError
         match value:
-            case dict():
-                for name, item in value.items():
-                    self._walk(item, (*key, name))
             case list() | tuple() if all(isinstance(item, _PLAIN) for item in value):
                 self._left -= len(value)
-                self._leaves[key] = list(value)
-            case list() | tuple():
-                for index, item in enumerate(value):
-                    self._walk(item, (*key, str(index)))
+                self.found[key] = list(value)
+            case dict() | list() | tuple():
+                items = value.items() if isinstance(value, dict) else enumerate(value)
+                for name, item in items:
+                    self._walk(item, (*key, str(name)))
             case Span():
                 self._text(value, key)
             case StoredArray() | None | bool() | int() | float() | str() | bytes():
-                self._leaves[key] = value
+                self.found[key] = value
             case Inert():
-                self._unread[key] = NotRead(kind=value.kind, arrays=value.arrays)
+                self.unread[key] = NotRead(kind=value.kind, arrays=value.arrays)
             case InertClass():
-                self._unread[key] = NotRead(kind=value.kind)
+                self.unread[key] = NotRead(kind=value.kind)
             case _:
-                self._unread[key] = NotRead(kind=_KINDS.get(type(value), "a class"))
+                self.unread[key] = NotRead(kind=_KINDS.get(type(value), "a class"))
 
     def _text(self, span: Span, key: Key) -> None:
         if span not in self._texts:
@@ -374,9 +357,13 @@ class _Leaves:
             self._texts[span] = span.text() if self._room >= 0 else None
         text = self._texts[span]
         if text is None:
-            self._unread[key] = NotRead(kind=f"a text of {len(span):,} bytes")
+            self.unread[key] = NotRead(kind=f"a text of {len(span):,} bytes")
         else:
-            self._leaves[key] = text
+            self.found[key] = text
+
+
+def _not_a_checkpoint(problem: str) -> CheckpointError:
+    return CheckpointError(problem, expected="a checkpoint: a dict of named arrays")
 
 
 _PLAIN = (type(None), bool, int, float, str, bytes)

@@ -118,11 +118,7 @@ def write_pickle(file: BinaryIO, value: Any) -> None:
 
 
 def save_pickle(out: OutputSet, name: str, value: dict[str, Any]) -> None:
-    """Write one file of an output set as a pickle.
-
-    Raises:
-        CheckpointError: See `write_pickle`; the file is named.
-    """
+    """Write one file of an output set as a pickle."""
     try:
         with out.create(name) as file:
             write_pickle(file, value)

@@ -11,12 +11,7 @@ from sslprep.errors import MissingExtraError, ParameterError
 
 
 def check_choice(*, check: bool, picture: Path | None) -> None:
-    """Check before any work that a proof can be made, if one is wanted.
-
-    Raises:
-        ParameterError: A picture without `--check`, or no such picture.
-        MissingExtraError: PyTorch or the default picture is not installed.
-    """
+    """Check before any work that a proof can be made, if one is wanted."""
     if not check:
         if picture is not None:
             raise ParameterError("--picture is given without --check", remedy="Add --check.")
@@ -37,11 +32,7 @@ def check_choice(*, check: bool, picture: Path | None) -> None:
 
 
 def read_picture(path: Path | None, size: int = 224) -> NDArray[np.uint8]:
-    """Read a picture and cut out its middle: (size, size, 3), RGB.
-
-    Raises:
-        ParameterError: The file is no picture.
-    """
+    """Read a picture and cut out its middle: (size, size, 3), RGB."""
     from PIL import Image
 
     if path is None:

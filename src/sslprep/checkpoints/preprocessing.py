@@ -134,9 +134,6 @@ def absorb_std(conv1_w: NDArray[Any], taken: Preprocessing) -> NDArray[np.float3
     Args:
         conv1_w: Weights (out, 3, height, width).
         taken: What the network takes.
-
-    Raises:
-        CheckpointError: conv1 has other than 3 input channels.
     """
     if conv1_w.ndim != 4 or conv1_w.shape[1] != 3:
         what = "lightness (a colorization model)" if taken.order == "L" else "unknown"

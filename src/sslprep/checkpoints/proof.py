@@ -19,7 +19,7 @@ from sslprep.checkpoints.account import Fate, names_text
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import EPS
 from sslprep.checkpoints.forward_numpy import forward
-from sslprep.checkpoints.names import parse_caffe2, parse_detectron2, parse_torch, respelled
+from sslprep.checkpoints.names import parse_caffe2, parse_spelled, parse_torch, respelled
 from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.open import open_checkpoint
 from sslprep.checkpoints.picture import read_picture
@@ -128,10 +128,12 @@ def read_written(path: Path, target: Target) -> dict[str, NDArray[Any]]:
         arrays = {n: b.load() for n, b in blobs.items() if isinstance(b, StoredArray)}
     parsed = {}
     for text in arrays:
-        if target.form in ("torch", "safetensors"):
-            name = parse_torch(text, classifier=target.classifier or "pred")
+        if target.form == "caffe2":
+            name = parse_caffe2(text)
+        elif target.form == "detectron2":
+            name = parse_spelled(text, "detectron2")
         else:
-            name = (parse_caffe2 if target.form == "caffe2" else parse_detectron2)(text)
+            name = parse_torch(text, classifier=target.classifier or "pred")
         if name is not None and not name.momentum:
             parsed[text] = name
     return {str(name): arrays[text] for text, name in respelled(parsed).items()}

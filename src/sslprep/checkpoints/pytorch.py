@@ -44,9 +44,6 @@ def to_state_dict(
     """Give the blobs of one tower, batch norms with their statistics, their PyTorch names.
 
     Without `pred` in a head's name, `keep_pretext` keeps it, as the script of 2019 did.
-
-    Raises:
-        CheckpointError: Two blobs have one name in PyTorch.
     """
     made = Converted(classifier=find_classifier(model.network) if keep_head else None)
     places = model.network.modules
@@ -76,11 +73,7 @@ def find_classifier(network: Network) -> str | None:
 
 
 def check_arch(arch: Arch | None, network: Network) -> None:
-    """Check the architecture that the user names against the blocks that are there.
-
-    Raises:
-        CheckpointError: They differ, or the blocks are those of no published ResNet.
-    """
+    """Check the architecture that the user names against the blocks that are there."""
     if network.arch is None and arch is None:
         choices = ", ".join(f"{name} ({_dashes(blocks)})" for name, blocks in BLOCKS.items())
         raise CheckpointError(
@@ -101,11 +94,7 @@ def _dashes(blocks: tuple[int, ...]) -> str:
 
 
 def check_jigsaw(jigsaw: bool | None, model: Model) -> None:
-    """Check what the user says about towers against what is there.
-
-    Raises:
-        CheckpointError: They differ.
-    """
+    """Check what the user says about towers against what is there."""
     if jigsaw is True and model.tower is None and "tower" not in model.mark:
         raise CheckpointError(
             "has no towers",

@@ -7,7 +7,7 @@ any width is checked as strictly as the published one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,8 @@ def _other_resnet(
         return "an R(2+1)D or other 3D ResNet (convolutions over time)"
     stem = shapes.get("conv1_w")
     if stem is not None and len(stem) == 4 and stem[2:] == (3, 3):
-        return "a ResNet with the 3×3 stem of CIFAR"
+        deep = "conv2_w" in shapes
+        return f"a ResNet with {'a deep stem' if deep else 'the 3×3 stem of CIFAR'}"
     norms = [n for n in names.values() if n.is_norm and n.unit is not None]
     if not norms and whole:
         return "a ResNet without batch norms"
@@ -145,80 +146,49 @@ def _other_resnet(
 def refuse_others(shapes: Shapes) -> None:
     """Name a network that is not converted, from the paths and shapes of its arrays.
 
-    Raises:
-        CheckpointError: It is one of those that are known.
-
     Example:
         >>> refuse_others({"patch_embed.proj.weight": (384, 3, 16, 16), "blocks.0.qkv": (2,)})
         Traceback (most recent call last):
         sslprep.errors.CheckpointError: is a ViT of width 384, depth 1, patch 16; expected a ...
     """
-    for name, test in _OTHERS:
-        if (found := test(shapes)) is not None:
-            raise CheckpointError(f"is {name}{found}", expected=SUPPORTED)
+    listing = "\n".join(f"{path} {shape}" for path, shape in shapes.items())
+    for name, pattern, count in _OTHERS:
+        found = list(re.finditer(pattern, listing, re.MULTILINE))
+        if len(found) >= count:
+            depth = len(set(_BLOCK.findall(listing)))
+            named = name.format(*found[0].groups(), depth=depth)
+            raise CheckpointError(f"is {named}", expected=SUPPORTED)
 
 
-def _some(pattern: str) -> Callable[[Shapes], str | None]:
-    found = re.compile(pattern)
-    return lambda shapes: "" if any(found.search(path) for path in shapes) else None
-
-
-def _vit(shapes: Shapes) -> str | None:
-    patch = re.compile(r"patch_embed(?:dings)?\.proj(?:ection)?\.weight$|conv_proj\.weight$")
-    shape = next((s for p, s in shapes.items() if patch.search(p) and len(s) == 4), None)
-    if shape is None:
-        return None
-    depth = re.compile(r"(?:blocks|layers?)\.(?:encoder_layer_)?([0-9]+)\.")
-    blocks = {int(m[1]) for path in shapes if (m := depth.search(path))}
-    return f" of width {shape[0]}, depth {len(blocks)}, patch {shape[2]}"
-
-
-def _shaped(**wanted: tuple[int | None, ...]) -> Callable[[Shapes], str | None]:
-    """Return a test for convolutions of some shapes, in which `None` stands for any length."""
-
-    def fits(shape: Shape, want: tuple[int | None, ...]) -> bool:
-        return len(shape) == len(want) and all(
-            w in (None, n) for n, w in zip(shape, want, strict=True)
-        )
-
-    def test(shapes: Shapes) -> str | None:
-        for layer, want in wanted.items():
-            tails = (f"{layer}_w", f"{layer}.weight")
-            if not any(p.endswith(tails) and fits(s, want) for p, s in shapes.items()):
-                return None
-        return ""
-
-    return test
-
-
-def _vgg(shapes: Shapes) -> str | None:
-    numbered = re.compile(r"features\.[0-9]+\.weight$")
-    convs = [s for path, s in shapes.items() if numbered.search(path) and len(s) == 4]
-    return "" if len(convs) >= 8 and all(s[2:] == (3, 3) for s in convs) else None
-
-
-_OTHERS: tuple[tuple[str, Callable[[Shapes], str | None]], ...] = (
-    ("a Swin transformer", _some(r"relative_position_bias_table$")),
-    ("a ViT", _vit),
-    ("an SE-ResNet (squeeze and excitation)", _some(r"layer1\.0\.se(?:_module|_layer)?\.")),
-    ("a ResNet with a deep stem (ResNet-C or -D)", _some(r"(?:conv1|stem)\.0\.weight$")),
-    ("torchvision's AlexNet", _shaped(**{"features.0": (64, 3, 11, 11)})),
-    ("a VGG", _vgg),
-    ("a DenseNet", _some(r"denseblock1\.denselayer1\.")),
-    ("a MobileNet or EfficientNet", _some(r"(?:features|blocks)\.1\.(?:0\.)?conv(?:_dw)?\.")),
-    ("LeNet", _shaped(conv1=(None, None, 5, 5), conv2=(None, None, 5, 5))),
-    ("MTCNN's P-Net", _shaped(conv1=(10, 3, 3, 3), conv2=(16, 10, 3, 3), conv3=(32, 16, 3, 3))),
-    ("a Haiku or Flax model", _some(r"/~/|(?:^|[./])params[./].*kernel$")),
+_BLOCK = re.compile(r"(?:blocks|layers?)\.(?:encoder_layer_)?([0-9]+)\.")
+_N = "[0-9]+"
+_OTHERS = (
+    ("a Swin transformer", "relative_position_bias_table ", 1),
+    (
+        "a ViT of width {}, depth {depth}, patch {}",
+        r"(?:patch_embed(?:dings)?\.proj(?:ection)?|conv_proj)\.weight "
+        rf"\(({_N}), {_N}, ({_N}), {_N}\)$", 1,
+    ),
+    ("an SE-ResNet (squeeze and excitation)", r"layer1\.0\.se(?:_module|_layer)?\.", 1),
+    ("a ResNet with selective kernels (SimCLR v2's sk1)", r"\.main_conv\.", 1),
+    ("a ResNet with a deep stem (ResNet-C or -D)", r"(?:conv1|stem)\.0\.weight ", 1),
+    ("torchvision's AlexNet", r"features\.0\.weight \(64, 3, 11, 11\)$", 1),
+    ("a VGG", rf"features\.{_N}\.weight \({_N}, {_N}, 3, 3\)$", 8),
+    ("a DenseNet", r"denseblock1\.denselayer1\.", 1),
+    ("a MobileNet or EfficientNet", r"(?:features|blocks)\.1\.(?:0\.)?conv(?:_dw)?\.", 1),
+    ("LeNet", rf"conv[12](?:_w|\.weight) \({_N}, {_N}, 5, 5\)$", 2),
+    (
+        "MTCNN's P-Net",
+        r"conv(?:1(?:_w|\.weight) \(10, 3|2(?:_w|\.weight) \(16, 10|3(?:_w|\.weight) \(32, 16)"
+        r", 3, 3\)$", 3,
+    ),
+    ("a Haiku or Flax model", r"/~/|^(?:[^./\n]{1,40}[./]){0,4}params[./].*kernel ", 1),
 )  # fmt: skip
-"""Networks that are named and not converted."""
+"""Networks that are named and not converted: a pattern of a name and shape, found so often."""
 
 
 def check_shapes(network: Network, shapes: Shapes, channels: int) -> None:
-    """Check that every layer takes what the ones before it give.
-
-    Raises:
-        CheckpointError: Names up to three blobs with the shape they have and should have.
-    """
+    """Check that every layer takes what the ones before it give."""
     problems: list[str] = []
     side = network.size
     given: dict[str, tuple[int | None, int]] = {"data": (channels, side)}
@@ -294,9 +264,6 @@ def check_values(blobs: Mapping[str, NDArray[Any]]) -> list[str]:
 
     Returns:
         Blobs with variances of exactly 0, which training gives a dead filter.
-
-    Raises:
-        CheckpointError: Names up to three blobs that are wrong, and why.
     """
     problems, dead = [], []
     for text, array in blobs.items():
@@ -322,11 +289,7 @@ def _all_finite(array: NDArray[Any]) -> bool:
 
 
 def raise_together(problems: list[str], *, remedy: str) -> None:
-    """Report problems of one kind together, the first three in full.
-
-    Raises:
-        CheckpointError: There is at least one.
-    """
+    """Report problems of one kind together, the first three in full."""
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise CheckpointError("; ".join(problems[:3]) + more, remedy=remedy)

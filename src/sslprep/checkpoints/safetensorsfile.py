@@ -58,11 +58,7 @@ def looks_like_safetensors(file: MappedFile) -> bool:
 
 
 def read_safetensors(file: MappedFile) -> tuple[dict[str, StoredArray], dict[str, str]]:
-    """Return the arrays by name, and the file's own metadata.
-
-    Raises:
-        UnsafeFileError: A header that is not one, or that does not fit the file.
-    """
+    """Return the arrays by name, and the file's own metadata."""
     length = struct.unpack_from("<Q", file.bytes)[0]
     if length > _MAX_HEADER:
         refuse(0, f"a header of {length:,} bytes; at most {_MAX_HEADER:,} are read")
@@ -103,11 +99,7 @@ def read_safetensors(file: MappedFile) -> tuple[dict[str, StoredArray], dict[str
 def save_safetensors(
     out: OutputSet, name: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file.
-
-    Raises:
-        CheckpointError: Numbers of a type that state dicts do not hold.
-    """
+    """Write a safetensors file."""
     arrays = {key: plain_array(key, array, _WRITTEN) for key, array in tensors.items()}
     # The widest type first, so that each begins at a multiple of its size.
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))

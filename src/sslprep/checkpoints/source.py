@@ -125,11 +125,7 @@ class Model:
         return {f.became: text for text, f in self.fates.items() if f.became is not None}
 
     def load(self, name: str) -> NDArray[Any]:
-        """Read one array by its Caffe2 name; most are views of the file.
-
-        Raises:
-            CheckpointError: It is a bare number, or of a type that no network is trained in.
-        """
+        """Read one array by its Caffe2 name; most are views of the file."""
         text = self.sources[name]
         array = self.value(text)
         if not isinstance(array, np.ndarray):
@@ -145,11 +141,7 @@ class Model:
             raise error.at(self.path) from error
 
     def weights(self, *, momentum: bool = False) -> Arrays:
-        """Read the blobs of the model as float32, and check their values.
-
-        Raises:
-            CheckpointError: Weights are no floats, not finite, or variances are negative.
-        """
+        """Read the blobs of the model as float32, and check their values."""
         sources = self.sources
         wanted = [text for text, name in self.names.items() if momentum or not name.momentum]
         arrays, other, problems = {}, [], []
@@ -271,11 +263,7 @@ def find_model(
     contents: Contents, *, tower: int | None = None, need_towers: bool = False,
     branch: str | None = None, prefix: str | None = None, under: str | None = None,
 ) -> Model:  # fmt: skip
-    """Find the network of an opened file, whole or not, and account for every array.
-
-    Raises:
-        CheckpointError: No network that is supported.
-    """
+    """Find the network of an opened file, whole or not, and account for every array."""
     stored: dict[str, Any] = {".".join(key): value for key, value in contents.arrays.items()}
     if len(stored) < len(contents.arrays):
         raise CheckpointError("has two arrays of one name in different dicts")

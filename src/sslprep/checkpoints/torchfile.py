@@ -169,11 +169,7 @@ class _Storages:
         )
 
     def place(self, places: Mapping[str, tuple[int, int]]) -> None:
-        """Say where the storages are: first byte and length of each by its key.
-
-        Raises:
-            UnsafeFileError: One is missing, or of another length than the pickle says.
-        """
+        """Say where the storages are: first byte and length of each by its key."""
         for span, storage, position in self._views:
             if storage.key not in places:
                 refuse(position, f"storage {shown(storage.key)!r}, which is not in the file")
@@ -235,12 +231,7 @@ def _parameter(args: tuple[Any, ...], position: int) -> StoredArray:
 
 
 def read_zip(file: MappedFile) -> Any:
-    """Read a checkpoint in PyTorch's zip container; tensors are `StoredArray`.
-
-    Raises:
-        UnsafeFileError: Damaged, or it names what a state dict does not need.
-        CheckpointError: It is TorchScript, or no archive of PyTorch's.
-    """
+    """Read a checkpoint in PyTorch's zip container; tensors are `StoredArray`."""
     records = zip_records(file)
     folder = next(name for name in records if _is_data(name)).split("/")[0]
     start, length = records.get(f"{folder}/byteorder", (0, 0))
@@ -338,11 +329,7 @@ _REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
 def save_torch(
     out: OutputSet, name: str, tensors: Tensors, *, container: Container = "zip"
 ) -> None:
-    """Write `{'state_dict': OrderedDict}` of arrays by name as `torch.save` would.
-
-    Raises:
-        CheckpointError: Numbers of a type that state dicts do not hold.
-    """
+    """Write `{'state_dict': OrderedDict}` of arrays by name as `torch.save` would."""
     arrays = OrderedDict((key, plain_array(key, a, _WRITTEN)) for key, a in tensors.items())
     with out.create(name) as file:
         if container == "zip":

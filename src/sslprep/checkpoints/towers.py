@@ -26,9 +26,6 @@ def towers_of(names: Iterable[BlobName]) -> tuple[int, ...]:
 def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fate]:
     """Return what becomes of every blob in the model of one tower, in the file's order.
 
-    Raises:
-        CheckpointError: No towers, or no such tower.
-
     Example:
         >>> from sslprep.checkpoints.names import parse_caffe2
         >>> texts = ["conv1_s0_w", "res_conv1_bn_s0_b", "res_conv1_bn_s1_b"]

@@ -7,7 +7,6 @@ of this package on checked arguments. Long strings stay in the file, so memory i
 
 from __future__ import annotations
 
-import codecs
 import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -137,8 +136,6 @@ class _Machine(_Unpickler):  # type: ignore[misc]
             raw = self.file.bytes[start : self.at]
             if as_bytes:
                 return self.append(raw)
-            if encoding == "escaped":
-                raw, encoding = codecs.escape_decode(raw)[0], "latin1"
             text = raw.decode("latin1" if encoding == "raw" else encoding)
             if is_latin1(text):  # wider characters take up to four times their place
                 return self.append(text)
@@ -295,7 +292,7 @@ _OWN = (
 _STEPS: dict[str, Callable[[_Machine], object]] = {
     "PROTO": _Machine._proto,
     "FRAME": _Machine._frame,
-    "STRING": lambda m: m._line_text("escaped", 1),
+    "STRING": lambda m: m._line_text("unicode-escape", 1),
     "UNICODE": lambda m: m._line_text("raw-unicode-escape", 0),
     "BINSTRING": lambda m: m._text(m._number(4, signed=True), "raw"),
     "SHORT_BINSTRING": lambda m: m._text(m._number(1), "raw"),

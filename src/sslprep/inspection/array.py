@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.jigsaw.distances import MAX_TILES, counts_table, mean_distance, measure
-from sslprep.partition import ClassRecord
 from sslprep.partition.write import images_per_class
 
 _BLOCK = 1 << 20
@@ -37,7 +36,7 @@ def describe_array(array: NDArray[Any]) -> tuple[str, dict[str, object]]:
     if array.dtype.kind in "iu":
         if array.ndim == 2 and (found := _permutations(array)) is not None:
             return "permutation set", found
-        low, high = _range(array)
+        low, high = int(array.min()), int(array.max())
         if array.ndim == 2 and low >= -1 and high <= 1:
             return "label matrix (1 present, 0 absent, -1 ignored)", _matrix(array)
         if array.shape == (256, 256) and low >= 0:
@@ -63,11 +62,6 @@ def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     step = max(1, _BLOCK // row)
     for start in range(0, array.shape[0], step):
         yield np.asarray(array[start : start + step])
-
-
-def _range(array: NDArray[Any]) -> tuple[int, int]:
-    pairs = [(block.min(), block.max()) for block in _blocks(array)]
-    return int(min(low for low, _ in pairs)), int(max(high for _, high in pairs))
 
 
 def _strings(array: NDArray[Any]) -> tuple[str, dict[str, object]]:
@@ -126,9 +120,7 @@ def _span(counts: NDArray[np.int64]) -> str:
 
 
 def _class_ids(array: NDArray[Any]) -> dict[str, object]:
-    ids = np.unique(array)
-    classes = [ClassRecord(str(number), int(number)) for number in ids]
-    counts, _ = images_per_class(np.asarray(array, np.int64), classes)
+    ids, counts = np.unique(array, return_counts=True)
     return {
         "images": array.size,
         "classes": len(ids),

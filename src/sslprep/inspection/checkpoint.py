@@ -6,8 +6,6 @@ import math
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from sslprep.checkpoints.account import names_text
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.names import BOOKKEEPING
@@ -76,7 +74,9 @@ def network_facts(contents: Contents) -> dict[str, object]:
             if fate.action == fate_action:
                 reasons.setdefault(fate.reason, []).append(fate.blob)
         if reasons and not (model.towers and fate_action == "dropped"):
-            facts[label] = "; ".join(f"{len(b)} {why} ({b[0]})" for why, b in reasons.items())
+            facts[label] = "; ".join(
+                f"{len(b)} {why} ({names_text(b[:1])})" for why, b in reasons.items()
+            )
     if missing := missing_blobs(model.network, model.names, folded=model.folded):
         facts["missing"] = names_text(missing)
     facts["channel order"] = channel_order(model)
@@ -123,15 +123,4 @@ def channel_order(model: Model) -> str:
         return f"{order} (says the file or its manifest)"
     if model.trainer:
         return f"{order} (as {model.trainer} trains)"
-    return f"{order} (a guess from the format){_energies(model)}"
-
-
-def _energies(model: Model) -> str:
-    """Return the share of each input channel in the energy of conv1, for those who can read it."""
-    if "conv1_w" not in model.names or model.stored[model.sources["conv1_w"]].dtype.kind != "f":
-        return ""
-    weights = np.asarray(model.load("conv1_w"), np.float64)
-    energy = np.square(weights).sum(axis=(0, 2, 3))
-    if not np.isfinite(energy).all() or not energy.sum() > 0:
-        return ""
-    return "; energy of conv1 by channel " + ", ".join(f"{e:.0%}" for e in energy / energy.sum())
+    return f"{order} (a guess from the format)"

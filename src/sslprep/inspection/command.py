@@ -126,8 +126,8 @@ def _manifest_facts(record: manifest.Manifest) -> dict[str, object]:
 def inspect(file: Path, *, all: bool = False) -> InspectResult:
     """Show what is in a checkpoint, a `.npy` file or a manifest, without running any of it.
 
-    A checkpoint's weights are not read, only their names, shapes and types (and conv1), whatever
-    the size of the file. PyTorch is not needed.
+    A checkpoint's weights are not read, only their names, shapes and types, whatever the size of
+    the file. PyTorch is not needed.
 
     Args:
         file: Checkpoint (`.pkl`, `.npy`, `.pth`, `.dat`, `.safetensors`), `.npy` array
