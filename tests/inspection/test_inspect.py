@@ -72,7 +72,7 @@ def test_does_not_read_the_weights(
     )
     blobs = models.small("supervised")
     inspect(file=models.write(tmp_path / "m.pkl", blobs))
-    assert loaded == [blobs["conv1_w"].shape]
+    assert loaded == []
 
 
 def test_shortens_the_table_unless_asked(models: ModuleType, tmp_path: Path) -> None:

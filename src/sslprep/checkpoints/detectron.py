@@ -36,19 +36,17 @@ AUTHOR = "sslprep"
 
 def refuse_second_time(model: Model, target: str, *, absorb_std: bool) -> None:
     """Check that nothing is folded or absorbed twice."""
+    problem = None
     if absorb_std and not model.preprocessing.divides:
-        noted = "absorbed in conv1_w already (noted in the file by sslprep)"
-        raise CheckpointError(
-            f"has the std {noted}" if model.mark.get("absorbed_std") else "divides by no std",
-            expected="a model whose conv1 takes (img / 255 - mean) / std",
-            remedy="Use it as it is, or start from the original checkpoint.",
-        )
-    if model.folded and target == "detectron":
-        raise CheckpointError(
-            "has folded batch norms already (no rm and riv beside s and b)",
-            expected="a model with running means and variances",
-            remedy="Use it as it is, or start from the original checkpoint.",
-        )
+        noted = "has the std absorbed in conv1_w already (noted in the file by sslprep)"
+        problem = noted if model.mark.get("absorbed_std") else "divides by no std"
+        expected = "a model whose conv1 takes (img / 255 - mean) / std"
+    elif model.folded and target == "detectron":
+        problem = "has folded batch norms already (no rm and riv beside s and b)"
+        expected = "a model with running means and variances"
+    if problem is not None:
+        remedy = "Use it as it is, or start from the original checkpoint."
+        raise CheckpointError(problem, expected=expected, remedy=remedy)
 
 
 def to_affine(

@@ -135,8 +135,8 @@ def _msra(name: str) -> BlobName | None:
 NAMINGS: Mapping[str, Callable[[str], BlobName | None]] = {
     **{spelling: partial(parse_spelled, spelling=spelling) for spelling in SPELLINGS},
     "torchvision": parse_torch,
-    "caffe2": _msra,
 }
+"""How names with dots are read; Caffe2's have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,12 +174,13 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
     for path in paths:
         # No name has more parts, and a hostile one may have a million.
         starts = [0, *(dot.end() for dot in _SEPARATOR.finditer(path))][-_MOST_PARTS:]
-        for naming, parse in NAMINGS.items():
-            for start in starts:
-                name = parse(path[start:])
-                if name is not None:
+        seen = set()
+        for start in starts:
+            text = path[start:]
+            for naming, parse in (NAMINGS if "." in text else {"caffe2": _msra}).items():
+                if naming not in seen and (name := parse(text)) is not None:
                     found.setdefault((path[:start], naming), {})[path] = name
-                    break
+                    seen.add(naming)
     encoders = [
         Encoder(prefix=prefix, naming=naming, names=names)
         for (prefix, naming), names in found.items()

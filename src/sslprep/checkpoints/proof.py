@@ -168,22 +168,24 @@ def compare(
     differences: dict[str, float] = {}
     for stage, values in expected.items():
         other = found.get(stage)
+        problem, wanted = None, f"{values.shape}, as the source computes it"
         if other is None or other.shape != values.shape:
-            shape = "nothing" if other is None else f"shape {other.shape}"
-            raise CheckpointError(
-                f"the converted model differs in {stage}: {shape}",
-                expected=f"{values.shape}, as the source computes it",
-                remedy="Nothing was written. Report this with the file's name.",
+            problem = (
+                f"differs in {stage}: {'nothing' if other is None else f'shape {other.shape}'}"
             )
-        with np.errstate(invalid="ignore"):
-            largest = float(np.abs(values).max())
-            apart = float(np.abs(values - other).max())
-        differences[stage] = apart / largest if largest else apart
-        # Not `>`: a NaN is a difference.
-        if not differences[stage] <= LIMIT:
+        else:
+            with np.errstate(invalid="ignore"):
+                largest = float(np.abs(values).max())
+                apart = float(np.abs(values - other).max())
+            differences[stage] = apart / largest if largest else apart
+            # Not `>`: a NaN is a difference.
+            if not differences[stage] <= LIMIT:
+                problem = f"differs by {differences[stage]:.1e} in {stage}"
+                wanted = f"at most {LIMIT:.0e}, as much as rounding does"
+        if problem is not None:
             raise CheckpointError(
-                f"the converted model differs by {differences[stage]:.1e} in {stage}",
-                expected=f"at most {LIMIT:.0e}, as much as rounding does",
+                f"the converted model {problem}",
+                expected=wanted,
                 remedy="Nothing was written. Report this with the file's name.",
             )
     return differences

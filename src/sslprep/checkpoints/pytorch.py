@@ -79,7 +79,7 @@ def check_arch(arch: Arch | None, network: Network) -> None:
         raise CheckpointError(
             f"has {_dashes(network.blocks)} blocks in res2 to res5", expected=f"one of {choices}"
         )
-    if arch is not None and network.arch != arch:
+    if arch not in (None, network.arch):
         found = network.arch or f"{_dashes(network.blocks)} blocks"
         wanted = f"{_dashes(BLOCKS[arch])} blocks in res2 to res5 for " if arch in BLOCKS else ""
         raise CheckpointError(
@@ -95,16 +95,12 @@ def _dashes(blocks: tuple[int, ...]) -> str:
 
 def check_jigsaw(jigsaw: bool | None, model: Model) -> None:
     """Check what the user says about towers against what is there."""
-    if jigsaw is True and model.tower is None and "tower" not in model.mark:
+    towers = len(model.towers)
+    if jigsaw is not None and jigsaw != bool(towers or (jigsaw and "tower" in model.mark)):
         raise CheckpointError(
-            "has no towers",
-            expected="a Jigsaw model for --jigsaw True",
-            remedy="Leave --jigsaw out: towers are found from the blobs.",
-        )
-    if jigsaw is False and model.towers:
-        raise CheckpointError(
-            f"has {len(model.towers)} towers",
-            expected="a model without towers for --jigsaw False",
+            f"has {towers or 'no'} towers",
+            expected=f"a {'Jigsaw model' if jigsaw else 'model without towers'} for "
+            f"--jigsaw {jigsaw}",
             remedy="Leave --jigsaw out: towers are found from the blobs.",
         )
 

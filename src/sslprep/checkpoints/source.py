@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -220,7 +220,10 @@ class Model:
                 "present": list(self.towers),
                 "norms_apart": self.distances,
             }
-        record["account"] = [asdict(fate) for fate in fates]
+        record["account"] = [
+            {"blob": f.blob, "became": f.became, "action": f.action, "reason": f.reason}
+            for f in fates
+        ]
         return record
 
 

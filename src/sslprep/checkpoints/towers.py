@@ -46,21 +46,20 @@ def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fat
             f"has no tower {tower}",
             expected=f"--tower from {', '.join(map(str, towers))}",
         )
-    owners = Counter(
-        single for single, number in {(n.without_tower(), n.tower) for n in names.values()}
-        if number is not None
-    )  # fmt: skip
+    singles = {text: name.without_tower() for text, name in names.items()}
+    pairs = {(singles[text], name.tower) for text, name in names.items()}
+    owners = Counter(single for single, number in pairs if number is not None)
     fates = {}
     for text, name in names.items():
         # What one tower alone has is shared by all of them; a trunk's norm never is, and where
         # the others lack a part of it the file is damaged.
         own = name.is_norm and not name.layer.startswith(("fc", "pool", "pred"))
-        shared = owners[name.without_tower()] == 1 and not (own and len(towers) > 1)
+        shared = owners[singles[text]] == 1 and not (own and len(towers) > 1)
         reason = "shared by the towers" if shared else f"tower {tower}"
         if name.tower is None:
             fates[text] = kept(text, text)
         elif shared or name.tower == tower:
-            fates[text] = kept(text, str(name.without_tower()), reason)
+            fates[text] = kept(text, str(singles[text]), reason)
         else:
             fates[text] = dropped(text, OTHER_TOWER)
     return fates
