@@ -219,3 +219,21 @@ def test_manifest_says_what_and_from_what(coco: Path) -> None:
     assert record.labels == {"1": "present", "0": "absent", "-1": "ignore"}
     assert record.details["source_split"] == "val2014"
     assert record.details["images_per_class"] == [0, 1]
+
+
+def test_a_named_file_that_is_missing_is_an_error(coco: Path) -> None:
+    for name in ("minival", "dev"):
+        with pytest.raises(DatasetError, match=r"does not hold missing\.json"):
+            write_coco(
+                coco / "annotations",
+                coco / "out",
+                annotations={name: Path("missing.json")},
+                val_imgs_path=coco / "val",
+            )
+
+
+def test_a_file_without_annotations_is_an_error(coco: Path) -> None:
+    edit(coco / "annotations" / "instances_val2014.json", lambda data: data["annotations"].clear())
+    with pytest.raises(AnnotationError, match=r"\$\.annotations: is empty"):
+        write(coco)
+    assert not (coco / "out").exists()

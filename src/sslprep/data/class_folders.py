@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.image_files import is_image_name
-from sslprep.input_files import read_text
+from sslprep.input_files import read_text, reading
 
 JUNK = frozenset(
     [
@@ -76,7 +75,7 @@ _BELOW = f"images in sub-folders of class folders{_LEFT}; --recursive takes them
 
 def _scan(path: Path) -> tuple[list[str], list[str], int, Counter[str]]:
     """Return a folder's images and folders, how many entries it has, and what is left out."""
-    with _naming_the_folder(path):
+    with reading(path, DatasetError):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with os.scandir(handle) as found:
@@ -115,7 +114,7 @@ _is_image_end = lru_cache(4096)(is_image_name)
 
 def list_folders(path: Path) -> Found:
     """List the folders directly in a folder, hidden ones and `JUNK` left out."""
-    with _naming_the_folder(path), os.scandir(path) as entries:
+    with reading(path, DatasetError), os.scandir(path) as entries:
         every = [(e.name, _is(e.is_dir) and not _is_junk(e.name)) for e in entries]
     folders = sorted(name for name, wanted in every if wanted)
     _check_names(path, folders)
@@ -168,16 +167,6 @@ def read_classes(path: Path, known: Sequence[str]) -> list[str]:
     if not classes:
         raise AnnotationError("names no class", where=path, expected="one class folder a line")
     return [*classes]
-
-
-@contextlib.contextmanager
-def _naming_the_folder(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DatasetError("no such folder", where=path, remedy="Check the path.") from error
-    except OSError as error:
-        raise DatasetError(f"cannot be listed: {error.strerror}", where=path) from error
 
 
 def _is(kind: Callable[[], bool]) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sslprep.data.coco_labels import (
     Presence,
@@ -24,11 +23,9 @@ from sslprep.partition.write import Format, NewPartition, PartitionSet, Partitio
 PARTITIONS = ("train", "val", "minival", "valminusminival")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Source:
+class _Source(NamedTuple):
     """How one partition comes about: from its own file, or from val's by image ids."""
 
-    name: str
     file: Path
     ids_from: Path | None = None
     inside: bool = True
@@ -36,39 +33,35 @@ class _Source:
 
 def plan(
     folder: Path, files: Mapping[str, Path], wanted: Sequence[str], minival_ids: Path | None
-) -> tuple[list[_Source], list[str]]:
-    """Decide what each partition is made from; also return those that cannot be made.
+) -> dict[str, _Source]:
+    """Decide what each partition is made from; minival and valminusminival may be impossible.
 
     minival2014 is exactly the image set of val2017, and valminusminival2014 is the rest of
     val2014, so where their files are missing they follow from val's.
     """
-    derivable = ("minival", "valminusminival") if folder.is_dir() else ()
-    missing = [n for n in wanted if n not in derivable and not files[n].is_file()]
+    here = {name: path for name, path in files.items() if path.is_file()}
+    derivable = ("minival", "valminusminival") if folder.is_dir() and "val" in files else ()
+    missing = [name for name in wanted if name not in here and name not in derivable]
     if missing:
-        here = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
+        found = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
         raise DatasetError(
             f"does not hold {' or '.join(files[name].name for name in missing)}",
             where=folder,
             expected="COCO's instance annotations",
             remedy="Choose the partitions that it has with --partitions, or name files: "
-            f"--annotations {missing[0]}={here[0] if here else 'FILE'}.",
+            f"--annotations {missing[0]}={found[0] if found else 'FILE'}.",
         )
     val2017 = folder / "instances_val2017.json"
-    known = [path for path in (files.get("minival"), val2017) if path and path.is_file()]
-    ids = minival_ids or next(iter(known), None)
-    sources, impossible = [], []
+    ids = minival_ids or here.get("minival") or (val2017 if val2017.is_file() else None)
+    sources = {}
     for name in wanted:
-        rest = files.get("valminusminival")
-        if files[name].is_file():
-            sources.append(_Source(name=name, file=files[name]))
-        elif "val" in files and files["val"].is_file() and ids:
-            inside = name == "minival"
-            sources.append(_Source(name=name, file=files["val"], ids_from=ids, inside=inside))
-        elif files["val"].is_file() and name == "minival" and rest and rest.is_file():
-            sources.append(_Source(name=name, file=files["val"], ids_from=rest, inside=False))
-        else:
-            impossible.append(name)
-    return sources, impossible
+        if name in here:
+            sources[name] = _Source(here[name])
+        elif "val" in here and ids:
+            sources[name] = _Source(here["val"], ids, name == "minival")
+        elif "val" in here and "valminusminival" in here:
+            sources[name] = _Source(here["val"], here["valminusminival"], False)
+    return sources
 
 
 def _files(source: Path, year: str, annotations: Mapping[str, Path] | None) -> dict[str, Path]:
@@ -137,9 +130,9 @@ def write_coco(
     if unknown := [name for name in partitions or () if name not in files]:
         raise ParameterError(f"--partitions is {unknown[0]}", expected=" or ".join(files))
     wanted = [name for name in files if partitions is None or name in partitions]
-    sources, impossible = plan(source, files, wanted, minival_ids)
+    sources = plan(source, files, wanted, minival_ids)
     warnings = []
-    if impossible:
+    if impossible := [name for name in wanted if name not in sources]:
         warnings.append(
             f"{' and '.join(impossible)} not written: {source} has no "
             f"{' and '.join(files[name].name for name in impossible)}, and to derive them takes "
@@ -147,10 +140,10 @@ def write_coco(
         )
     if not sources:
         raise DatasetError(warnings[0], remedy="Add one of these, or choose other --partitions.")
-    if minival_ids and not any(s.ids_from for s in sources):
+    if minival_ids and not any(own.ids_from for own in sources.values()):
         warnings.append(f"{minival_ids} was not used: no partition had to be derived")
     prefixes = {}
-    for name in (s.name for s in sources):
+    for name in sources:
         flag = "train" if name == "train" else "val"
         folder = train_imgs_path if flag == "train" else val_imgs_path
         if folder is None:
@@ -162,13 +155,16 @@ def write_coco(
     with PartitionSet("data coco", given, [*prefixes], multi_label=True) as out:
         leading = files.get("train")  # its order of the classes rules
         leading = leading if leading and leading.is_file() else None
-        used = {s.name: [p for p in (s.file, s.ids_from, leading) if p] for s in sources}
+        used = {
+            name: dict.fromkeys(p for p in (own.file, own.ids_from, leading) if p)
+            for name, own in sources.items()
+        }
         for path in dict.fromkeys(path for paths in used.values() for path in paths):
             out.inputs.add_file(path)
         classes = read_categories(leading) if leading and "train" not in wanted else []
         whole: dict[Path, Presence] = {}
         made = []
-        for own in sources:
+        for name, own in sources.items():
             if own.file not in whole:
                 whole[own.file] = read_presence(own.file, image_level=image_level)
             part = whole[own.file]
@@ -193,11 +189,11 @@ def write_coco(
             counts["valid"] = part.annotations - sum(part.uncounted.values())
             made.append(
                 NewPartition(
-                    name=own.name,
+                    name=name,
                     source_split=own.file.stem.removeprefix("instances_"),
-                    images=Images([(prefixes[own.name], part.file_names)]),
+                    images=Images([(prefixes[name], part.file_names)]),
                     labels=labels,
-                    sources=dict.fromkeys(used[own.name]),
+                    sources=used[name],
                     details={"dataset": f"COCO{year}"},
                     counts=counts if own.ids_from is None else {},
                     warnings=[f"{own.file}: {uncounted}"] if uncounted else (),

@@ -43,18 +43,17 @@ def read_val_labels(
     Returns:
         Image, with or without suffix -> class name; and whether the names are plain numbers.
     """
-    lines = [line.strip() for line in read_text(path, AnnotationError).split("\n")]
-    words = [line for line in lines if line]
+    lines = read_text(path, AnnotationError).split("\n")
+    words = [line.strip() for line in lines if line.strip()]
     if words and not any(re.search(r"[\s,;]", word) for word in words):
         return _in_order(path, words, images), False
+    known = {name for image in images for name in (image, image.rpartition(".")[0])}
     labels: dict[str, str] = {}
     for number, image, name in read_rows(path):
-        if name is None or (re.search(r"\s", image) and not image.rpartition(".")[2].isalnum()):
-            raise bad_line(path, number, image, '"<file> <synset>" or "<ImageId>,<synset> …"')
-        if re.search(r"\s", image + name) and image not in images:
-            line = f"{image} {name}"
-            raise bad_line(path, number, line, '"<file> <synset>" or "<ImageId>,<synset> …"')
         key = image.rpartition("/")[2]
+        if name is None or (key not in known and re.search(r"\s", image + name)):
+            line = f"{image} {name or ''}".strip()
+            raise bad_line(path, number, line, '"<file> <synset>" or "<ImageId>,<synset> …"')
         if labels.setdefault(key, name) != name:
             raise AnnotationError(
                 f"{key} occurs a second time, with another class", where=f"{path}, line {number}"

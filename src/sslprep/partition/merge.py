@@ -9,7 +9,7 @@ import numpy as np
 
 from sslprep.errors import DatasetError
 from sslprep.parameters import command
-from sslprep.partition import IMAGES, LABELS, Labels, image_root, read_partition
+from sslprep.partition import Labels, image_root, read_partition
 from sslprep.partition.images import Images
 from sslprep.partition.relocate import read_unchanged
 from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
@@ -50,10 +50,10 @@ def merge_partitions(
     with PartitionSet("data merge", given, [name], multi_label=multi_label) as out:
         paths: list[list[str]] = []
         labels: list[Labels] = []
-        sources = []
+        sources: list[Path] = []
         for part, root in zip(parts, roots, strict=True):
-            record = read_unchanged(part.parent, part.name)
-            own = read_partition(part.parent, part.name)
+            record, own, files = read_unchanged(part.parent, part.name, out.inputs)
+            sources += files
             odd = sorted({c.name for c in own.classes} ^ {c.name for c in first.classes})
             if odd or own.labels.ndim != first.labels.ndim or not record.labels:
                 raise DatasetError(
@@ -71,9 +71,6 @@ def merge_partitions(
             # One root for all, or none: a relative path would be read below the wrong one.
             whole = len(set(roots)) > 1
             paths.append([str(root / p) if whole else p for p in own.images.tolist()])
-            for path in (part.parent / (part.name + end) for end in (IMAGES, LABELS)):
-                out.inputs.add_file(path)
-                sources.append(path)
         every = [path for own in paths for path in own]
         twice = [path for path, count in Counter(every).items() if count > 1]
         if twice:

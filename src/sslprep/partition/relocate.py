@@ -16,6 +16,7 @@ from sslprep.partition import (
     IMAGES,
     LABELS,
     TARGETS,
+    Partition,
     find_partitions,
     image_root,
     read_partition,
@@ -44,8 +45,14 @@ def as_prefix(folder: str) -> str:
     return f"{folder.rstrip('/')}/" if folder else ""
 
 
-def read_unchanged(folder: Path, name: str) -> manifest.Manifest:
-    """Read a partition's manifest; its files must be those that it describes."""
+def read_unchanged(
+    folder: Path, name: str, inputs: manifest.Inputs
+) -> tuple[manifest.Manifest, Partition, list[Path]]:
+    """Read a finished partition, whose files must be those that its manifest describes.
+
+    Returns:
+        Its manifest, itself, and its files, noted as inputs.
+    """
     path = folder / (name + MANIFEST_SUFFIX)
     record = manifest.read(path)
     if problems := manifest.changed_outputs(path, record):
@@ -54,7 +61,10 @@ def read_unchanged(folder: Path, name: str) -> manifest.Manifest:
             where=path,
             remedy="Write the partition again.",
         )
-    return record
+    sources = [folder / (name + end) for end in (IMAGES, LABELS)[: 1 + bool(record.labels)]]
+    for path in sources:
+        inputs.add_file(path)
+    return record, read_partition(folder, name), sources
 
 
 @command(renamed={"output_dir": "output"})
@@ -90,24 +100,23 @@ def relocate(
     given = dict(locals()) | {"output": output or folder}
     old, new = as_prefix(old_prefix), as_prefix(new_prefix)
     names = find_partitions(folder, partitions)
-    records = {name: read_unchanged(folder, name) for name in names}
-    first = records[names[0]]
+    first = manifest.read(folder / (names[0] + MANIFEST_SUFFIX))
     files = {output.file for output in first.outputs}
     kinds: tuple[Format, ...] = get_args(Format)
-    targets, labelled = names[0] + TARGETS in files, bool(first.labels)
+    targets = names[0] + TARGETS in files
     root = Path(os.path.abspath(old)) if old.startswith("/") and not new else None
     with PartitionSet(
         "data relocate",
         given,
         names,
         multi_label=first.details.get("multi_label", False),
-        labelled=labelled,
+        labelled=bool(first.labels),
         formats=[kind for kind in kinds if file_of(names[0], kind) in files],
         targets=targets,
     ) as out:
         made = []
         for name in names:
-            images, labels, classes = read_partition(folder, name)
+            record, (images, labels, classes), sources = read_unchanged(folder, name, out.inputs)
             paths = images.tolist()
             if strangers := [path for path in paths if not path.startswith(old)]:
                 raise DatasetError(
@@ -115,10 +124,6 @@ def relocate(
                     where=folder / (name + IMAGES),
                     remedy="Give the folder that they all begin with as the old prefix.",
                 )
-            sources = [folder / (name + end) for end in (IMAGES, LABELS)[: 1 + labelled]]
-            for path in sources:
-                out.inputs.add_file(path)
-            record = records[name]
             kept = {key: value for key, value in record.details.items() if key != "root"}
             made_by = {
                 "command": record.command,

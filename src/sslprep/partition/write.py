@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,7 @@ class PartitionsWritten:
         return f"{table(headers, rows)}\n{len(self.written)} files in {folder}"
 
 
-class PartitionSet:
+class PartitionSet(OutputSet):
     """The outputs of one run, opened before any input is read: a refusal costs no time.
 
     Args:
@@ -136,11 +136,9 @@ class PartitionSet:
         targets: bool = False,
     ) -> None:
         self.inputs = manifest.Inputs(hash_inputs=parameters.get("hash_inputs", True))
-        self.folder: Path = parameters["output"]
         self.formats = sorted({*parameters.get("format", formats)} - {"npy"})
         self._command, self._parameters = command, parameters
         self._labelled, self._multi_label = labelled, multi_label
-        self._overwrite: bool = parameters["overwrite"]
         self._targets = bool(parameters.get("generate_json", targets))
         if multi_label and "txt" in self.formats:
             raise ParameterError(
@@ -155,24 +153,18 @@ class PartitionSet:
             )
         if "parquet" in self.formats:
             row_formats.import_pyarrow()
-        self._shared = [CLASSES_FILE] * labelled
+        self._classes = [CLASSES_FILE] * labelled
         card = [huggingface.CARD] * ("hf" in self.formats)
         files = [name for partition in names for name in self._files(partition)]
-        self._out = OutputSet(
-            self.folder,
-            [*files, *self._shared, *card],
+        super().__init__(
+            parameters["output"],
+            [*files, *self._classes, *card],
             manifests=[name + MANIFEST_SUFFIX for name in names],
-            overwrite=self._overwrite,
+            overwrite=parameters["overwrite"],
             lock=CLASSES_FILE,  # two runs into one folder exclude each other
             also_replaces=[f for name in names for f in self._made_before(name)],
-            shared=[*self._shared, *card],
+            shared=[*self._classes, *card],
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._out.close()
 
     def _files(self, name: str) -> list[str]:
         """Return the files of a partition whose names are known beforehand."""
@@ -182,8 +174,8 @@ class PartitionSet:
 
     def _made_before(self, partition: str) -> list[str]:
         """Return files of an earlier run of this partition: only such as its manifest names."""
-        path = self.folder / (partition + MANIFEST_SUFFIX)
-        if not self._overwrite or not path.exists():
+        path = self._parameters["output"] / (partition + MANIFEST_SUFFIX)
+        if not self._parameters["overwrite"] or not path.exists():
             return []
         try:
             outputs = [output.file for output in manifest.read(path).outputs]
@@ -253,13 +245,13 @@ class PartitionSet:
                 details["root"] = str(root)
             meaning = MULTI_LABEL if self._multi_label else SINGLE_LABEL
             manifest.write(
-                self._out,
+                self,
                 partition.name + MANIFEST_SUFFIX,
                 kind="partition",
                 command=self._command,
                 parameters=self._content(),
                 inputs=[records[str(path)] for path in partition.sources],
-                outputs=[*files, *self._shared],
+                outputs=[*files, *self._classes],
                 counts=counts | {**partition.counts},
                 warnings=[*warnings, *notes[partition.name]],
                 labels=meaning if self._labelled else {},
@@ -267,9 +259,9 @@ class PartitionSet:
             )
         if "hf" in self.formats:
             self._save_card([p.name for p in partitions], classes)
-        self._out.commit()
+        self.commit()
         return PartitionsWritten(
-            written=tuple(self.folder / record.file for record in self._out.written),
+            written=tuple(self.folder / record.file for record in self.written),
             images={p.name: len(p.images) for p in partitions},
             classes=len(classes),
             positives={name: int(present.sum()) for name, (present, _) in tallies.items()},
@@ -321,26 +313,26 @@ class PartitionSet:
         self, partition: NewPartition, classes: Sequence[ClassRecord], root: Path
     ) -> list[str]:
         """Write the files of one partition; return their names."""
-        out, name, images, labels = self._out, partition.name, partition.images, partition.labels
+        name, images, labels = partition.name, partition.images, partition.labels
         names = [c.name for c in classes]
         files = self._files(name)
-        with out.create(name + IMAGES) as file:
+        with self.create(name + IMAGES) as file:
             images.write(file)
         if self._labelled:
-            out.save_array(name + LABELS, labels)
+            self.save_array(name + LABELS, labels)
         for kind in self.formats:
             if kind == "wds":
                 from sslprep.partition import webdataset  # with tarfile, which few runs need
 
-                files += webdataset.write_shards(out, name, images, labels, names, root)
+                files += webdataset.write_shards(self, name, images, labels, names, root)
                 continue
-            with out.create(file_of(name, kind)) as file:
+            with self.create(file_of(name, kind)) as file:
                 if kind == "hf":
                     huggingface.write_rows(file, images, labels, [c.id for c in classes], root)
                 else:
                     row_formats.write(file, kind, images, labels, name, names)
         if self._targets:
-            with out.create(name + TARGETS) as file:
+            with self.create(name + TARGETS) as file:
                 write_targets(file, partition.keys, labels, names)
         return files
 
@@ -363,7 +355,7 @@ class PartitionSet:
                 where=path,
                 remedy="Pass --overwrite to replace it, or choose another output folder.",
             )
-        self._out.save_bytes(CLASSES_FILE, wanted)
+        self.save_bytes(CLASSES_FILE, wanted)
 
     def _save_card(self, names: Sequence[str], classes: Sequence[ClassRecord]) -> None:
         """Write the dataset card of the folder, for the partitions that it holds already too."""
@@ -379,7 +371,7 @@ class PartitionSet:
         others = [n for n in self._others() if (self.folder / (n + huggingface.SUFFIX)).exists()]
         splits, single = sorted({*others, *names}), not self._multi_label
         card = huggingface.card(splits, [c.name for c in classes], single=single)
-        self._out.save_bytes(huggingface.CARD, card)
+        self.save_bytes(huggingface.CARD, card)
 
     def _others(self, output: str | None = None) -> list[str]:
         """Return other finished partitions of the folder (that list `output` among theirs)."""
@@ -389,7 +381,7 @@ class PartitionSet:
                 outputs = [record.file for record in manifest.read(path).outputs]
             except ManifestError:
                 continue
-            if path.name not in self._out.manifests and (output is None or output in outputs):
+            if path.name not in self.manifests and (output is None or output in outputs):
                 found.append(path.name.removesuffix(MANIFEST_SUFFIX))
         return found
 
