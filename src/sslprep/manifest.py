@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +83,10 @@ class Inputs:
         hash_inputs: Hash also files above 1 GB.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
-        >>> _ = path.write_text("x")
         >>> inputs = Inputs()
-        >>> inputs.add_file(path)
-        >>> inputs.records()[0].bytes
-        1
+        >>> inputs.add_file(Path(__file__))
+        >>> Path(inputs.records()[0].path).name
+        'manifest.py'
     """
 
     def __init__(self, *, hash_inputs: bool = False) -> None:
@@ -113,11 +111,9 @@ class Inputs:
         """
         records = []
         for path, before in self._files.items():
-            digest = None
-            if before.st_size <= HASH_LIMIT or self._hash_inputs:
-                with reading(path, SslprepError):
-                    digest = sha256_of(path)
+            hashed = before.st_size <= HASH_LIMIT or self._hash_inputs
             with reading(path, SslprepError):
+                digest = sha256_of(path) if hashed else None
                 now = path.stat()
             if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
                 raise SslprepError(
@@ -171,12 +167,8 @@ def write(
 
 def _source_date() -> str | None:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if not epoch:
-        return None
-    from datetime import UTC, datetime
-
     try:
-        return datetime.fromtimestamp(int(epoch), UTC).isoformat()
+        return datetime.fromtimestamp(int(epoch), UTC).isoformat() if epoch else None
     except (ValueError, OverflowError, OSError) as error:
         raise ParameterError(
             f"SOURCE_DATE_EPOCH is {epoch!r}", expected="seconds since 1970, a whole number"

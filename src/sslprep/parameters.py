@@ -15,9 +15,8 @@ import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -32,15 +31,11 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a command: its name, annotation and default.
+class Parameter(NamedTuple):
+    """One parameter of a command, with its annotation, `Annotated` and all.
 
-    Attributes:
-        name: The name in Python.
-        hint: Its annotation, `Annotated` and all.
-        default: Its default; `inspect.Parameter.empty` where it must be given.
-        positional: Whether its place alone may say what it is.
+    A default of `inspect.Parameter.empty` means that it must be given, `positional` that its place
+    alone may say what it is.
     """
 
     name: str
@@ -59,27 +54,19 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
     @property
-    def form(self) -> Literal["switch", "list", "pairs", "value"]:
-        """How it is written on the command line."""
-        arms = [_bare(arm) for arm in _arms(self.hint)]
-        if bool in arms:
-            return "switch"
-        origins = {typing.get_origin(arm) for arm in arms}
-        if tuple in origins:
-            return "list"
-        return "pairs" if dict in origins else "value"
-
-
-_signature = functools.cache(inspect.signature)
+    def form(self) -> str:
+        """How it is written on the command line: switch, list, pairs or value."""
+        kinds = [typing.get_origin(kind) or kind for kind in map(_bare, _arms(self.hint))]
+        return next((form for kind, form in _FORMS.items() if kind in kinds), "value")
 
 
 @functools.cache
 def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """Read the parameters of a command from its signature."""
-    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
     return tuple(
-        Parameter(name, hints.get(name, Any), p.default, p.kind is p.POSITIONAL_OR_KEYWORD)
-        for name, p in inspect.signature(function).parameters.items()
+        Parameter(p.name, p.annotation, p.default, p.kind is p.POSITIONAL_OR_KEYWORD)
+        for p in parameters
     )
 
 
@@ -103,6 +90,8 @@ def command(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
         @functools.wraps(function)
         def checked(*args: P.args, **given: P.kwargs) -> R:
             named = dict(given)
@@ -110,7 +99,7 @@ def command(
                 if renamed[old] in named:
                     raise ArgumentError(f"{old} and {renamed[old]} are both given; they are one")
                 named[renamed[old]] = named.pop(old)
-            bound = _signature(function).bind(*args, **named)
+            bound = signature.bind(*args, **named)
             for parameter in parameters_of(function):
                 if parameter.name in bound.arguments:
                     value = bound.arguments[parameter.name]
@@ -185,6 +174,7 @@ def wanted(hint: Any) -> str:
     return f"{words}, {' and '.join(said)}" if said else words
 
 
+_FORMS = {bool: "switch", tuple: "list", dict: "pairs"}
 _REFUSALS = (ValueError, TypeError, RuntimeError, msgspec.ValidationError)
 """What `_as` raises; RuntimeError is a `~user` that is not there."""
 _WORDS = {
