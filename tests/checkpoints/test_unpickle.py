@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as npst
 
 from sslprep.checkpoints import arrays as arrays_module
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray
-from sslprep.checkpoints.globals import NUMPY, Boxed
+from sslprep.checkpoints.globals import NUMPY
 from sslprep.checkpoints.unpickle import MAX_OPCODES, _Machine, read_pickle
 from sslprep.errors import UnsafeFileError
 
@@ -230,8 +230,7 @@ def test_boxed_dict_is_unwrapped_only_as_numpy_saves_it(tmp_path: Path) -> None:
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps(np.array({"a": 1}, object), protocol=2))
     value, _ = read_pickle(MappedFile(path))
-    assert isinstance(value, Boxed)
-    assert value.value == {"a": 1}
+    assert value == {"a": 1}
 
 
 def test_error_names_the_place(tmp_path: Path) -> None:

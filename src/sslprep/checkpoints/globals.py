@@ -2,7 +2,7 @@
 
 A stub is never the thing that its name says. "Calling" one runs a few lines of ours on checked
 arguments, and arrays come out as `StoredArray`, still in the file. Classes that trainers leave
-beside the weights are stubs too: their instances are `Inert`, empty whatever their state is.
+beside the weights are stubs too: their instances are `NotRead`, empty whatever their state is.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class UnbuiltArray:
     places: list[int] | None = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class Inert:
-    """An instance of a class on the list: nothing is kept of it but how many arrays it was given.
+@dataclass(slots=True)
+class NotRead:
+    """A value that nothing is kept of, such as an instance of a class on the list.
 
     Attributes:
-        kind: Module and class, as the file names them.
+        kind: Module and class as the file names them, such as `argparse.Namespace`.
         arrays: Arrays in the arguments and states that were thrown away.
     """
 
@@ -81,16 +81,9 @@ class Inert:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InertClass(Stub):
-    """A class whose instances are `Inert`."""
+    """A class whose instances are `NotRead`."""
 
     kind: str
-
-
-@dataclass(slots=True, eq=False)
-class Boxed:
-    """The only element of a 0-d object array: how NumPy saves a dict in a `.npy` file."""
-
-    value: Any
 
 
 def is_latin1(text: str) -> bool:
@@ -100,7 +93,7 @@ def is_latin1(text: str) -> bool:
 
 def kind_of(value: object) -> str:
     """Return what a value is called in messages."""
-    names = {Stub: "a global", Inert: "a value that is not read", Span: "a long string"}
+    names = {Stub: "a global", NotRead: "a value that is not read", Span: "a long string"}
     return names.get(type(value), f"a value of type {type(value).__name__}")
 
 
@@ -202,7 +195,7 @@ def _key_text(key: Any, position: int) -> str:
             refuse(position, f"a dictionary key that is an integer of over {_INT_KEY_BITS} bits")
         case None | bool() | float() | int():
             text = str(key)
-        case Inert() | InertClass():
+        case NotRead() | InertClass():
             text = key.kind
         case tuple() if len(key) <= _MAX_KEY_PARTS and not any(isinstance(p, tuple) for p in key):
             text = f"({', '.join(_key_text(part, position) for part in key)})"
@@ -298,15 +291,18 @@ def find_global(vocabulary: Vocabulary, module: str, name: str, position: int) -
     return found
 
 
-def built_array(state: Any, position: int) -> StoredArray | Boxed:
-    """Return the array of a state (version, shape, dtype, is Fortran, data)."""
+def built_array(state: Any, position: int) -> Any:
+    """Return the array of a state (version, shape, dtype, is Fortran, data).
+
+    Of a 0-d array of objects the only one: so NumPy saves a dict in a `.npy` file.
+    """
     if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], PickledType):
         refuse(position, "an array with a state that NumPy never writes")
     _, shape, dtype, fortran, data = state
     if dtype.code in ("O", "O8"):
         if shape != () or not isinstance(data, list) or len(data) != 1:
             refuse(position, "an array of Python objects")
-        return Boxed(data[0])
+        return data[0]
     return StoredArray(
         position,
         check_shape(shape, position),

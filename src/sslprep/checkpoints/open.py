@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
-from sslprep.checkpoints.globals import Boxed, Inert, InertClass, PickledType, UnbuiltArray
+from sslprep.checkpoints.globals import InertClass, NotRead, PickledType, UnbuiltArray
 from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
 from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
 from sslprep.checkpoints.unpickle import read_pickle
@@ -57,19 +57,6 @@ _LINE_ENDS = (
     "it again as binary."
 )
 _ENDLESS = "values without end"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotRead:
-    """A value that nothing is kept of: an instance of a class on the list of `globals`.
-
-    Attributes:
-        kind: Its class as the file names it, such as `argparse.Namespace`.
-        arrays: How many arrays it held.
-    """
-
-    kind: str
-    arrays: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +248,7 @@ def _whole_pickle(file: MappedFile, start: int) -> Any:
     if end != file.size:
         # `pickle.load` would ignore it, and with it whatever it is.
         refuse(end, f"{file.size - end:,} bytes follow the end of the pickle")
-    return value.value if isinstance(value, Boxed) else value
+    return value
 
 
 def _read_boxed(file: MappedFile) -> Any:
@@ -301,7 +288,12 @@ class _Leaves:
 
     def __init__(self, tree: Any) -> None:
         if not isinstance(tree, dict):
-            kind = {StoredArray: "bare array", Inert: "value of a class", Span: "text", str: "text"}
+            kind = {
+                StoredArray: "bare array",
+                NotRead: "value of a class",
+                Span: "text",
+                str: "text",
+            }
             raise _not_a_checkpoint(f"holds a {kind.get(type(tree), type(tree).__name__)}")
         self.found: dict[Key, StoredArray | Value] = {}
         self.unread: dict[Key, NotRead] = {}
@@ -344,8 +336,8 @@ class _Leaves:
                 self._text(value, key)
             case StoredArray() | None | bool() | int() | float() | str() | bytes():
                 self.found[key] = value
-            case Inert():
-                self.unread[key] = NotRead(kind=value.kind, arrays=value.arrays)
+            case NotRead():
+                self.unread[key] = value
             case InertClass():
                 self.unread[key] = NotRead(kind=value.kind)
             case _:
@@ -369,6 +361,5 @@ def _not_a_checkpoint(problem: str) -> CheckpointError:
 _PLAIN = (type(None), bool, int, float, str, bytes)
 _KINDS: Mapping[type, str] = {
     PickledType: "numpy.dtype",
-    Boxed: "an array of objects",
     UnbuiltArray: "an unfinished array",
 }

@@ -15,8 +15,8 @@ from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
 from sslprep.checkpoints.globals import (
     INERT_CALL,
     NUMPY,
-    Inert,
     InertClass,
+    NotRead,
     PickledType,
     Stub,
     UnbuiltArray,
@@ -167,7 +167,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
 
     def _extend(self, values: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, Inert):
+        if isinstance(target, NotRead):
             return self._throw(target, values)
         if not isinstance(target, list):
             refuse(self.position, f"appends to {kind_of(target)}")
@@ -175,7 +175,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
 
     def _update(self, values: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, Inert):
+        if isinstance(target, NotRead):
             return self._throw(target, values)
         if not isinstance(target, dict) or len(values) % 2:
             refuse(self.position, f"sets items of {kind_of(target)}")
@@ -212,7 +212,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
         called, args = self._pops(2)
         if not isinstance(args, tuple):
             refuse(self.position, "a call without a tuple of arguments")
-        if called is INERT_CALL and args and isinstance(args[0], InertClass | Inert):
+        if called is INERT_CALL and args and isinstance(args[0], InertClass | NotRead):
             self._inert(args[0], args)
         elif isinstance(called, InertClass):
             self._inert(called, args)
@@ -227,11 +227,11 @@ class _Machine(_Unpickler):  # type: ignore[misc]
             refuse(self.position, f"makes an instance of {kind_of(called)}")
         self._inert(called, args)
 
-    def _inert(self, made: InertClass | Inert, args: Any) -> None:
-        self.append(Inert(made.kind))
+    def _inert(self, made: InertClass | NotRead, args: Any) -> None:
+        self.append(NotRead(made.kind))
         self._throw(self.stack[-1], args)
 
-    def _throw(self, target: Inert, state: Any) -> None:
+    def _throw(self, target: NotRead, state: Any) -> None:
         """Drop a state, and note how many arrays were in it; it may be dropped many times."""
         todo = [state]
         while todo:
@@ -258,7 +258,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
             if not isinstance(state, tuple) or len(state) < 2 or state[1] not in tuple("<>=|"):
                 refuse(self.position, "a dtype with a state that NumPy never writes")
             target.order = state[1]
-        elif isinstance(target, Inert):
+        elif isinstance(target, NotRead):
             self._throw(target, state)
         elif not (isinstance(target, dict) and self.persistent is not None):
             # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers.
@@ -319,9 +319,9 @@ _STEPS: dict[str, Callable[[_Machine], object]] = {
     "BUILD": _Machine.load_build,
     "NEWOBJ": lambda m: m._newobj(2),
     "NEWOBJ_EX": lambda m: m._newobj(3),
-    "EMPTY_SET": lambda m: m.append(Inert("set")),
+    "EMPTY_SET": lambda m: m.append(NotRead("set")),
     "ADDITEMS": lambda m: m._extend(m.pop_mark()),
-    "FROZENSET": lambda m: m._inert(Inert("frozenset"), m.pop_mark()),
+    "FROZENSET": lambda m: m._inert(NotRead("frozenset"), m.pop_mark()),
 }
 """The others that are read. No INST, OBJ, EXT or PERSID, and none that only a person writes."""
 _Machine.dispatch = {
