@@ -32,11 +32,7 @@ class UnreadableError(Exception):
 
 @functools.cache
 def opencv() -> Any:
-    """Import OpenCV with our limit on pixels, or say which extra brings it.
-
-    Raises:
-        MissingExtraError: OpenCV is not installed.
-    """
+    """Import OpenCV with our limit on pixels, or say which extra brings it."""
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read at import
     try:
         import cv2

@@ -11,10 +11,10 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from sslprep import console, executors, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.counting import Counts, Settings, count_chunk, count_watched, versions
+from sslprep.color.counting import Settings, count_chunk, count_watched, versions
 from sslprep.color.decoding import opencv
-from sslprep.color.images import Chunk, Images, open_images, partition_of
+from sslprep.color.images import Images, open_images, partition_of
 from sslprep.color.resume import Pass
 from sslprep.errors import ArrayError, ImagesError, ParameterError, WorkersLostError
 from sslprep.npy import read_array
@@ -133,14 +133,7 @@ def color_histogram(
 
 
 def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
-    """Read and check a histogram, or with `groups` the tables of a sample's groups.
-
-    Returns:
-        int64 [256, 256] or [groups, 256, 256]; `table[a + 128, b + 128]` pixels.
-
-    Raises:
-        ArrayError: Not such a table, a count below 0, or no count at all.
-    """
+    """Read and check a histogram, [256, 256]; or the tables of a sample's groups, [groups, …]."""
     found = read_array(path, kinds="iu")
     shape = (groups, 256, 256) if groups else (256, 256)
     limit = 2**62  # a sum of tables still fits
@@ -164,11 +157,7 @@ def names_of(images: str, type: str | None, dataset: str | None) -> tuple[str, s
 
 
 def check_names(kind: str, dataset: str) -> tuple[str, str]:
-    """Return both, which are to be part of file names.
-
-    Raises:
-        ParameterError: One cannot be.
-    """
+    """Return both, or refuse one that cannot be part of file names."""
     for flag, value in (("type", kind), ("dataset", dataset)):
         if "/" in value or "\\" in value or not value.isprintable():
             raise ParameterError(
@@ -236,7 +225,15 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
                 remedy="Check the paths: relative ones start from the current folder or --root.",
             )
         _check_readable(counts, given, state.file)
-        warnings = _warnings(counts, settings)
+        said = {
+            f"{unreadable:,} of {total:,} images were unreadable": unreadable,
+            f"{truncated:,} images are truncated and were counted": truncated,
+            "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
+            f"--sample: {total:,} images were drawn": sample,
+        }
+        warnings = [text for text, holds in said.items() if holds]
+        for warning in warnings:
+            logger.warning("%s", warning)
         out.save_array(table, state.tables.sum(0))
         if sample:
             out.save_array(groups, state.tables)
@@ -288,15 +285,11 @@ def _result(
 
 
 def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any]) -> None:
-    """Count all chunks that are not finished.
-
-    Raises:
-        ImagesError: The workers were lost.
-    """
+    """Count all chunks that are not finished, saving now and then."""
     todo = (chunk for chunk in source.chunks() if chunk.number not in state.images)
     lost: executors.Lost = []
     total = None if source.total is None else round(source.total * (settings.sample or 1))
-    timeout = given["worker_timeout"]
+    timeout, saved = given["worker_timeout"], time.monotonic()
     work = functools.partial(count_chunk, settings)
     try:
         with (
@@ -305,29 +298,20 @@ def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any
             console.progress(total, "images", done=state.total) as advance,
         ):
             found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
-            _take(found, state, advance)
             # One after the other, here.
             again = functools.partial(count_watched, settings, timeout, process)
-            _take(((chunk, again(chunk)) for chunk, _ in lost), state, advance)
+            found_again = ((chunk, again(chunk)) for chunk, _ in lost)
+            for chunk, counts in itertools.chain(found, found_again):
+                state.add(chunk.number, counts)
+                advance(counts.images)
+                if time.monotonic() - saved >= SAVE_EVERY:
+                    state.save()
+                    saved = time.monotonic()
     except WorkersLostError as error:
         raise ImagesError(
             f"the workers were lost after {state.total:,} images ({error})",
             remedy="What was counted is kept; run the command again to go on.",
         ) from error
-
-
-def _take(
-    found: Iterable[tuple[Chunk, Counts]], state: Pass, advance: Callable[[int], None]
-) -> None:
-    """Take counts as they come, saving now and then."""
-    saved = time.monotonic()
-    try:
-        for chunk, counts in found:
-            state.add(chunk.number, counts)
-            advance(counts.images)
-            if time.monotonic() - saved >= SAVE_EVERY:
-                state.save()
-                saved = time.monotonic()
     finally:
         if state.images:  # also on Ctrl-C or lost workers: what is counted is not counted again
             state.save()
@@ -343,17 +327,3 @@ def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path)
             remedy=f"They are listed in {listed}, and the table is kept: raise --max-unreadable to "
             "accept it without a new pass, or repair the images and pass --recount.",
         )
-
-
-def _warnings(counts: dict[str, int], settings: Settings) -> list[str]:
-    total, unreadable, truncated = counts["images"], counts["unreadable"], counts["truncated"]
-    said = {
-        f"{unreadable:,} of {total:,} images were unreadable": unreadable,
-        f"{truncated:,} images are truncated and were counted": truncated,
-        "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
-        f"--sample: {total:,} images were drawn": settings.sample,
-    }
-    warnings = [text for text, holds in said.items() if holds]
-    for warning in warnings:
-        logger.warning("%s", warning)
-    return warnings

@@ -85,17 +85,7 @@ def partition_of(images: str) -> tuple[str, Manifest] | None:
 
 
 def open_images(images: str, root: Path | None, inputs: Inputs) -> Images:
-    """Find out what `images` is; see `color histogram`.
-
-    Args:
-        images: Path or URL.
-        root: Folder that relative entries of a list start from.
-        inputs: Where a list is noted for the manifest.
-
-    Raises:
-        ImagesError: No such thing, no image in it, or images and shards mixed.
-        MissingExtraError: fsspec is needed and not installed.
-    """
+    """Find out what `images` and `root` of `color histogram` mean; a list is noted in `inputs`."""
     if remote.is_folder(images):
         return _images_of(functools.partial(_under, images), images)
     if is_shard_name(images):
@@ -243,10 +233,7 @@ def members(
 ) -> Iterator[tuple[Any, tarfile.TarInfo]]:
     """Yield archive and member for all whose header lies in [begin, end), compressed or not.
 
-    Nothing is extracted, no link is followed.
-
-    Raises:
-        DamagedTarError: The walk cannot go on.
+    Nothing is extracted, no link is followed. A walk that cannot go on is a `DamagedTarError`.
     """
     file.seek(begin)
     try:

@@ -48,11 +48,7 @@ class Pass:
         return sum(self.images.values())
 
     def load(self, *, give_up: bool) -> None:
-        """Go on from what is on disk; `give_up` takes away what another input has left.
-
-        Raises:
-            OutputError: That is there, and is not to be given up.
-        """
+        """Go on from what is on disk; what another input has left is refused, or given up."""
         try:
             saved = msgspec.json.decode(self.file.read_bytes(), type=_Saved)
             tables = np.frombuffer(zlib.decompress(saved.tables), np.int64)
@@ -79,11 +75,7 @@ class Pass:
         self.remove()
 
     def add(self, chunk: int, counts: Counts) -> None:
-        """Take a chunk's counts.
-
-        Raises:
-            ParameterError: They were made with other versions than ours.
-        """
+        """Take a chunk's counts, if they were made with our versions."""
         for package, there in counts.versions.items():
             if (here := versions()[package]) != there:
                 raise ParameterError(
@@ -121,7 +113,8 @@ class Pass:
         before = itertools.accumulate((self.images[chunk] for chunk in chunks), initial=0)
         first = dict(zip(chunks, before, strict=False))
         return [
-            {"index": first[x.chunk] + x.place, "path": x.path, "reason": x.reason}
-            | {"counted": x.counted}
-            for x in sorted(self.listed)
+            {"index": first[chunk] + place, "path": path, "reason": reason, "counted": counted}
+            for chunk, place, path, reason, counted in map(
+                msgspec.structs.astuple, sorted(self.listed)
+            )
         ]
