@@ -17,8 +17,11 @@ import sslprep.color.histogram as histogram_module
 from sslprep import manifest
 from sslprep.color import images as images_module
 from sslprep.color.bins import color_bins
+from sslprep.color.counting import Settings, count_chunk
 from sslprep.color.generate import generate_color_bins
 from sslprep.color.histogram import color_histogram, names_of, read_table
+from sslprep.color.images import Chunk
+from sslprep.color.priors import standard_errors, zhang_bins
 from sslprep.data.folders import write_folders
 from sslprep.errors import (
     ArrayError,
@@ -387,7 +390,7 @@ class TestDamagedShards:
         color_histogram(
             data_file=str(tmp_path / name),
             output_path=tmp_path / "out",
-            max_unreadable=0.5,
+            max_unreadable=1.0,
             jobs=1,
         )
         listed = json.loads((tmp_path / "out" / UNREADABLE).read_bytes())
@@ -432,6 +435,20 @@ class TestDamagedShards:
             last = tar.getmembers()[-1]
         end = last.offset_data + -(-last.size // 512) * 512
         assert self._listed(tmp_path, bytes(shard[:end])) == []
+
+    def test_one_of_two_is_too_many_whatever_share_of_the_images_it_seems_to_be(
+        self, shard: bytearray, tmp_path: Path
+    ) -> None:
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "a.tar").write_bytes(shard)
+        (tmp_path / "set" / "b.tar").write_bytes(shard[: len(shard) // 2 + 300])
+        options = {"global_resize_img": 8, "jobs": 1}
+        with pytest.raises(ImagesError, match="1 of 2 shards are damaged or hold tars"):
+            color_histogram(tmp_path / "set", tmp_path / "out", max_unreadable=0.2, **options)
+        made = color_histogram(tmp_path / "set", tmp_path / "out", max_unreadable=0.5, **options)
+        assert "1 shards are damaged or hold tars: not all in them was counted" in made.warnings
+        counts = manifest.read(tmp_path / "out" / MANIFEST).counts
+        assert (counts["shards"], counts["damaged_shards"]) == (2, 1)
 
 
 class TestRefusals:
@@ -649,26 +666,36 @@ class TestOutputsOfOurOwn:
 
 
 class TestSample:
-    def test_priors_and_their_errors_fit_those_of_all_images(
-        self, photos: list[str], tmp_path: Path
-    ) -> None:
+    def test_priors_and_their_errors_fit_those_of_all_images(self, photos: list[str]) -> None:
         """Of many draws, the mean squared deviation in standard errors is near 1."""
-        np.save(tmp_path / "list.npy", np.array(photos * 4))
-        options = {"global_resize_img": 16, "bin_size": (20,), "jobs": 1}
-        generate_color_bins(tmp_path / "list.npy", tmp_path / "all", **options)
-        everything = np.load(tmp_path / "all" / "priors_train_imagenet_bin20.npy")
+        chunk = Chunk(number=0, names=tuple(photos * 4))
+
+        def tables(**options: float) -> np.ndarray:
+            settings = Settings(global_resize_img=16, **options)  # type: ignore[arg-type]
+            found = count_chunk(settings, chunk)
+            assert not options or 80 < found.images < 160
+            flat = np.zeros(settings.groups * 65536, np.int64)
+            flat[found.cells] = found.pixels
+            return flat.reshape(-1, 256, 256)
+
+        everything = zhang_bins(tables()[0], 20, 5.0).priors
         squares = []
         for seed in range(12):
-            out = tmp_path / str(seed)
-            made = generate_color_bins(tmp_path / "list.npy", out, sample=0.3, seed=seed, **options)
-            assert 80 < made.images < 160
-            priors = np.load(out / "priors_train_imagenet_bin20.npy")
-            errors = np.load(out / "standard_errors_train_imagenet_bin20.npy")
-            assert errors.shape == priors.shape
+            groups = tables(sample=0.3, seed=seed)
+            bins = zhang_bins(groups.sum(0), 20, 5.0)
+            errors = standard_errors(groups, bins, 0.3, fair_size=None, sigma=5.0)
             often = everything > 0.01
-            squares.append((((priors - everything) / errors)[often] ** 2).mean())
+            squares.append((((bins.priors - everything) / errors)[often] ** 2).mean())
         assert 0.4 < np.mean(squares) < 2.2
-        record = manifest.read(out / "ab_histogram_train_imagenet.manifest.json")
+
+    def test_share_and_seed_stand_in_the_manifest(self, photo_list: Path, tmp_path: Path) -> None:
+        options = {"sample": 0.3, "seed": 11, "global_resize_img": 16, "jobs": 1}
+        made = generate_color_bins(photo_list, tmp_path, **options)
+        assert made.images < 60
+        priors = np.load(tmp_path / "priors_train_imagenet_bin10.npy")
+        errors = np.load(tmp_path / "standard_errors_train_imagenet_bin10.npy")
+        assert errors.shape == priors.shape
+        record = manifest.read(tmp_path / "ab_histogram_train_imagenet.manifest.json")
         assert (record.seed, record.parameters["sample"]) == (11, 0.3)
 
     def test_errors_follow_later_from_the_groups_on_any_grid(

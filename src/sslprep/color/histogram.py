@@ -27,7 +27,7 @@ from sslprep import console, executors, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import Settings, count_chunk, count_watched, versions
 from sslprep.color.decoding import opencv
-from sslprep.color.images import Images, open_images, partition_of
+from sslprep.color.images import Images, is_shard_name, open_images, partition_of
 from sslprep.color.resume import Pass
 from sslprep.errors import ArrayError, ImagesError, ParameterError, WorkersLostError
 from sslprep.npy import read_array
@@ -216,6 +216,9 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             "pixels": int(state.tables.sum()),
             "pixels_per_image": settings.global_resize_img**2,
         }
+        damaged = source.shards and sum(is_shard_name(entry.path) for entry in state.listed)
+        if source.shards:
+            counts |= {"shards": source.shards, "damaged_shards": damaged}
         if unreadable == total:
             state.remove()
             first = "; ".join(f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3])
@@ -230,6 +233,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             f"{truncated:,} images are truncated and were counted": truncated,
             "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
             f"--sample: {total:,} images were drawn": sample,
+            f"{damaged} {_DAMAGED}": damaged,
         }
         warnings = [text for text, holds in said.items() if holds]
         for warning in warnings:
@@ -317,13 +321,20 @@ def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any
             state.save()
 
 
+# How many images are behind the damage, nobody knows.
+_DAMAGED = "shards are damaged or hold tars: not all in them was counted"
+
+
 def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path) -> None:
-    unreadable, total, most = counts["unreadable"], counts["images"], given["max_unreadable"]
-    if unreadable > most * total:
-        raise ImagesError(
-            f"{unreadable:,} of {total:,} images cannot be read ({100 * unreadable / total:.2g} %)",
-            where=given["images"],
-            expected=f"at most {100 * most:.4g} %",
-            remedy=f"They are listed in {listed}, and the table is kept: raise --max-unreadable to "
-            "accept it without a new pass, or repair the images and pass --recount.",
-        )
+    said = {"unreadable": "images cannot be read", "damaged_shards": _DAMAGED}
+    for (bad, says), of in zip(said.items(), ("images", "shards"), strict=True):
+        number, total, most = counts.get(bad, 0), counts.get(of, 0), given["max_unreadable"]
+        if number > most * total:
+            raise ImagesError(
+                f"{number:,} of {total:,} {says} ({100 * number / total:.2g} %)",
+                where=given["images"],
+                expected=f"at most {100 * most:.4g} %",
+                remedy=f"They are listed in {listed}, and the table is kept: raise "
+                "--max-unreadable to accept it without a new pass, or repair the images and pass "
+                "--recount.",
+            )

@@ -54,12 +54,14 @@ class Images(NamedTuple):
     Attributes:
         identity: A text that differs when the images asked for, or their chunks, differ.
         total: Number of images, `None` where only the pass will tell.
+        shards: Number of shards that they are in, 0 for files.
         chunks: Yields all chunks, the same ones each time; complains if the names changed.
         records: Describes the input for the manifest, complaining if it changed meanwhile.
     """
 
     identity: str
     total: int | None
+    shards: int
     chunks: Callable[[], Iterator[Chunk]]
     records: Callable[[], list[InputRecord]]
 
@@ -158,7 +160,8 @@ def _images_of(
     marks = remote.marks(entries()) if shards else []
     identity = f"{before.hexdigest()}, {CHUNK_IMAGES}, {marks}"
     used = [InputRecord(path=given, files_used=number)]
-    return Images(identity, None if shards else number, chunks, records or (lambda: used))
+    total = None if shards else number
+    return Images(identity, total, shards, chunks, records or (lambda: used))
 
 
 _Parts = Iterator[tuple[tuple[str, ...], tuple[int, int | None] | None]]
