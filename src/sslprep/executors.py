@@ -115,7 +115,7 @@ def completed(
                 pending[executor.submit(function, chunk, timeout)] = chunk
             if not pending:
                 return
-            for future, (kind, value) in executor.answers(pending, timeout):
+            for future, (kind, value) in executor.answers(pending):
                 chunk = pending.pop(future)
                 if kind == "done":
                     yield chunk, value
@@ -233,9 +233,7 @@ class Processes:
             )
         return worker
 
-    def answers(
-        self, pending: Iterable[Future[Answer]], _: float | None
-    ) -> Iterator[tuple[Future[Answer], Answer]]:
+    def answers(self, pending: Iterable[Future[Answer]]) -> Iterator[tuple[Future[Answer], Answer]]:
         """Wait for some, and yield those that are done."""
         return ((future, future.result()) for future in wait(pending, None, FIRST_COMPLETED).done)
 
@@ -309,17 +307,16 @@ class Dask:
                         remedy="Install the same version on all workers.",
                     )
 
-    def submit(self, function: Callable[[_A], _R], chunk: _A, _: float | None) -> Any:
-        """Begin a chunk."""
+    def submit(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Any:
+        """Begin a chunk; `timeout` seconds without any answer make all that is under way lost."""
+        self._timeout = timeout
         future = self._client.submit(function, chunk, pure=False)
         if self._results is not None:
             self._results.add(future)
         return future
 
-    def answers(
-        self, pending: Iterable[Any], timeout: float | None
-    ) -> Iterator[tuple[Any, Answer]]:
-        """Wait for some, and yield those that are done; all as lost after `timeout` of silence.
+    def answers(self, pending: Iterable[Any]) -> Iterator[tuple[Any, Answer]]:
+        """Wait for some, and yield those that are done; after too long a silence all as lost.
 
         A worker that stops holds few chunks: the others have done the rest by then. Where it sends
         nothing at all, Dask's scheduler gives its chunks to others (`worker-ttl`, five minutes).
@@ -330,7 +327,7 @@ class Dask:
             self._heard = False
             self._count_threads()
             self._results = distributed.as_completed(  # type: ignore[no-untyped-call]
-                pending, with_results=True, raise_errors=False, timeout=timeout
+                pending, with_results=True, raise_errors=False, timeout=self._timeout
             )
         try:
             batch = self._results.next_batch()
@@ -338,7 +335,7 @@ class Dask:
             silent = [] if self._heard or not self._count_threads() else list(pending)
             self.cancel(silent)
             for future in silent:
-                yield future, ("lost", f"Dask: nothing came for {timeout:g} seconds")
+                yield future, ("lost", f"Dask: nothing came for {self._timeout:g} seconds")
             return
         self._heard = True
         for future, result in batch:
