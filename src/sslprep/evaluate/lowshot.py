@@ -22,7 +22,14 @@ from sslprep.evaluate.labels import (
     top1_accuracy,
 )
 from sslprep.evaluate.products import Products
-from sslprep.evaluate.protocols import FIXED_COST, FOLDS, PROTOCOLS, Name, Protocol
+from sslprep.evaluate.protocols import (
+    FIXED_COST,
+    FOLDS,
+    PROTOCOLS,
+    SHARED_FOLDS,
+    Name,
+    Protocol,
+)
 from sslprep.evaluate.sample_machines import SampleAP, score_test, threads, try_costs
 from sslprep.evaluate.sample_rows import SampleSet, read_samples
 from sslprep.evaluate.svm import Floats
@@ -72,13 +79,13 @@ def choose_honestly(found: SampleAP, costs: Sequence[float]) -> int:
     return costs.index(FIXED_COST) if len(costs) > 1 else 0
 
 
-def _notes(protocol: Protocol, k_values: Sequence[int]) -> list[str]:
+def _notes(protocol: Protocol, k_values: Sequence[int], folds: int) -> list[str]:
     if len(protocol.costs) == 1:
         return [f"The protocol gives the cost: {protocol.costs[0]:g}. Nothing was chosen."]
     notes = [
         "mAP: the protocol chooses the cost of each k by the mAP on the TEST set, so it is higher "
         "than an unseen test set would give.",
-        f"Honest mAP: each sample's cost chosen inside it, by {FOLDS}-fold stratified "
+        f"Honest mAP: each sample's cost chosen inside it, by {folds}-fold stratified "
         "cross-validation (as many folds as k where k is smaller); the test set is not looked at.",
     ]
     if 1 in k_values:
@@ -252,7 +259,7 @@ def _measure(
         published=published,
         honest=honest,
         cost_map=ap.mean(axis=(0, 3)).tolist(),
-        notes=_notes(rules, samples.k_values),
+        notes=_notes(rules, samples.k_values, SHARED_FOLDS if truth.columns.ids else FOLDS),
         ap=ap.tolist(),
     )
     return made_curve, scores

@@ -17,7 +17,7 @@ from sslprep.evaluate.average_precision import Definition, TestLabels, step
 from sslprep.evaluate.folds import stratified_folds
 from sslprep.evaluate.labels import Labels
 from sslprep.evaluate.products import Products
-from sslprep.evaluate.protocols import FOLDS
+from sslprep.evaluate.protocols import FOLDS, SHARED_FOLDS
 from sslprep.evaluate.svm import Floats
 from sslprep.executors import cores
 
@@ -138,11 +138,11 @@ def try_costs(
         test: Labels of the test set.
         costs: The costs.
         definition: Of average precision on the test set.
-        validate: Whether to cross-validate: by `FOLDS` folds, or k where that is smaller. One
-            positive a class cannot be.
+        validate: Whether to cross-validate: by `FOLDS` (`SHARED_FOLDS`) folds, or k where that is
+            smaller. One positive a class cannot be.
     """
     classes = train.labels.shape[1]
-    folds = min(FOLDS, train.k) if validate and train.k > 1 else 0
+    folds = min(SHARED_FOLDS if train.shared else FOLDS, train.k) if validate and train.k > 1 else 0
     tested, inside = (np.empty((len(costs), classes)) for _ in range(2))
     whole = (products.gram(train.rows), products.scorer(train.rows)) if train.shared else None
 

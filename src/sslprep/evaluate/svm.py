@@ -42,6 +42,7 @@ _MAIN = 64
 """Directions of K that conjugate gradients are relieved of."""
 _SETTLED = 1e-2
 """With a remainder below this, S is nearly the optimum's, and steps are worth to be exact."""
+_FREE_STEPS = 10
 _ROUGH_STEPS = 25
 """After so many steps (a few are usual) all systems are solved by elimination."""
 _MOST_STEPS = 200
@@ -155,8 +156,11 @@ def _minimise(
         left = left[more]
         systems = _Systems(kernel, inside, signs, weights).of(more)
         at = b[more], f[more]
-        to = systems.newton_step(b[more], rest[more], rough=count < _ROUGH_STEPS)
-        beta[left], scores[left] = _descend(systems.signs, systems.weights, at, to)
+        to = systems.newton_step(*at, rest[more], rough=count < _ROUGH_STEPS)
+        # Full steps nearly always get there; where they do not, only those downhill will.
+        if count >= _FREE_STEPS:
+            to = _descend(systems.signs, systems.weights, at, to)
+        beta[left], scores[left] = to
     raise ArithmeticError(f"SVMs did not converge in {_MOST_STEPS} steps")
 
 
@@ -172,59 +176,70 @@ class _Systems(NamedTuple):
         """Return those of some machines."""
         return _Systems(self.kernel, self.inside[some], self.signs[some], self.weights[some])
 
-    def newton_step(self, beta: Floats, rest: Floats, *, rough: bool) -> tuple[Floats, Floats]:
+    def newton_step(
+        self, beta: Floats, scores: Floats, rest: Floats, *, rough: bool
+    ) -> tuple[Floats, Floats]:
         """Return coefficients that solve the systems, or nearly, and their scores.
 
-        Large systems go from `beta`, with remainders `rest`, if the step may be `rough`.
+        Large systems go from `beta`, with its scores and remainders, if the step may be `rough`.
         """
         step, aim = np.zeros_like(beta), np.zeros_like(beta)
         large = np.flatnonzero((self.inside.sum(axis=1) > _DIRECT) & rough)
         if large.size:
             some = self.of(large)
-            step[large], size = some.improve(beta[large], rest[large])
-            aim[large] = step[large] @ self.kernel.gram
+            step[large], aim[large], size = some.improve(beta[large], scores[large], rest[large])
+            if (exact := large[size < _SETTLED]).size:
+                aim[exact] = step[exact] @ self.kernel.gram
             after = np.where(some.inside, some.signs - aim[large], 0.0) - step[large] / some.weights
             # Where float32 is not enough (large costs, rows that are nearly alike), eliminate.
             large = large[np.abs(after).max(axis=1) < size]
         small = np.setdiff1d(np.arange(len(beta)), large)
+        far = (np.abs(rest).max(axis=1) > _SETTLED) & rough
         for n in small:
-            rows = np.flatnonzero(self.inside[n])
-            system = self.kernel.gram[np.ix_(rows, rows)]
-            system[np.diag_indices(len(rows))] += 1 / self.weights[n, rows]
             step[n] = 0
-            if rows.size:
-                step[n, rows] = lapack.dposv(system.T, self.signs[n, rows], overwrite_a=True)[1]
+            if (rows := np.flatnonzero(self.inside[n])).size:
+                gram = self.kernel.rough if far[n] else self.kernel.gram
+                solve = lapack.sposv if far[n] else lapack.dposv
+                system = gram[np.ix_(rows, rows)]
+                system[np.diag_indices(len(rows))] += 1 / self.weights[n, rows]
+                step[n, rows] = solve(system.T, self.signs[n, rows], overwrite_a=True)[1]
         if small.size:
             aim[small] = step[small] @ self.kernel.gram
         return step, aim
 
-    def improve(self, beta: Floats, rest: Floats) -> tuple[Floats, Floats]:
-        """Come nearer to the solutions from β, by conjugate gradients; also say how far it was."""
+    def improve(self, beta: Floats, scores: Floats, rest: Floats) -> tuple[Floats, Floats, Floats]:
+        """Come nearer to the solutions from β, by conjugate gradients in float32.
+
+        Returns coefficients, their scores to float32, and how far from the solution β was.
+        """
         start = np.where(self.inside, beta, 0.0)
-        left = (beta - start).astype(np.float32)
-        rest = np.where(self.inside, rest + (left @ self.kernel.rough if left.any() else 0), 0.0)
+        if (left := (beta - start).astype(np.float32)).any():
+            lost = left @ self.kernel.rough
+            scores, rest = scores - lost, rest + lost
+        rest = np.where(self.inside, rest, 0.0)
         size = np.maximum(np.abs(rest).max(axis=1), 1e-300)
         remainder = (rest / size[:, None]).astype(np.float32)
         ridge = (1 / self.weights).astype(np.float32)
         inverse = self.kernel.near_inverse(self.inside, ridge)
-        found = np.zeros_like(remainder)
+        found, image = np.zeros_like(remainder), np.zeros_like(remainder)
         toward = better = inverse(remainder)
         product = np.einsum("mr,mr->m", remainder, better)
         goal = product * np.where(size > _SETTLED, 1e-4, 1e-10).astype(np.float32)
         for _ in range(_MOST_STEPS):
-            image = toward @ self.kernel.rough + ridge * toward
-            image[~self.inside] = 0
-            curve = np.einsum("mr,mr->m", toward, image)
+            of_step = toward @ self.kernel.rough
+            both = (of_step + ridge * toward) * self.inside
+            curve = np.einsum("mr,mr->m", toward, both)
             length = np.where(product > goal, product / np.maximum(curve, 1e-30), 0)[:, None]
             found += length * toward
-            remainder -= length * image
+            image += length * of_step
+            remainder -= length * both
             better = inverse(remainder)
             new = np.einsum("mr,mr->m", remainder, better)
             if (new <= goal).all():
                 break
             toward = better + (new / np.maximum(product, 1e-30))[:, None] * toward
             product = new
-        return start + size[:, None] * found, size
+        return start + size[:, None] * found, scores + size[:, None] * image, size
 
 
 class _Kernel:
