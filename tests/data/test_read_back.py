@@ -205,6 +205,15 @@ class TestMerge:
         merge_partitions(parts, output=tmp_path / "out", name="both")
         assert check_images(tmp_path / "out", jobs=1).ok
 
+    def test_images_without_labels(self, source: Path, tmp_path: Path) -> None:
+        for name in ("train", "val"):
+            write_folders(source / name, tmp_path / name, unlabelled=True)
+        merge_partitions(
+            (tmp_path / "train" / "train", tmp_path / "val" / "train"), output=tmp_path
+        )
+        assert read_partition(tmp_path, "train").labels.shape == (3, 0)
+        assert manifest.verify(tmp_path).ok
+
     def test_what_does_not_fit_is_refused(self, voc: Voc, source: Path, tmp_path: Path) -> None:
         write_voc(voc({"cat_train": "1 1\n"}), tmp_path / "a", partitions=("train",))
         write_voc(voc({"cow_train": "1 1\n"}, "b"), tmp_path / "b", partitions=("train",))

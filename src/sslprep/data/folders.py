@@ -224,8 +224,9 @@ def read_folders(
         here = sorted(p.name for p in source.iterdir() if p.is_dir()) if source.is_dir() else []
         like = [n for n in here if n[:3].lower() == missing[0][:3].lower()]
         remedy = f"Pass --partitions {present[0]} to write only that." if present else None
-        if here and not present and not like:
+        if not present:
             remedy = "Where the class folders are directly in it, pass --partitions train=."
+            remedy = remedy if here else "Images without classes take --unlabelled."
         if like:
             remedy = f"Pass --partitions {','.join([*present, f'{missing[0]}={like[0]}'])}."
         raise DatasetError(

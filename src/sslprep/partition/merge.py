@@ -46,23 +46,24 @@ def merge_partitions(
     given = dict(locals())
     first = read_partition(parts[0].parent, parts[0].name)
     roots = [image_root(part.parent, part.name) for part in parts]
-    multi_label = first.labels.ndim == 2
-    with PartitionSet("data merge", given, [name], multi_label=multi_label) as out:
+    labelled = bool(first.classes)
+    several = first.labels.ndim == 2 and labelled
+    with PartitionSet("data merge", given, [name], multi_label=several, labelled=labelled) as out:
         paths: list[list[str]] = []
         labels: list[Labels] = []
         sources: list[Path] = []
         for part, root in zip(parts, roots, strict=True):
-            record, own, files = read_unchanged(part.parent, part.name, out.inputs)
+            _, own, files = read_unchanged(part.parent, part.name, out.inputs)
             sources += files
             odd = sorted({c.name for c in own.classes} ^ {c.name for c in first.classes})
-            if odd or own.labels.ndim != first.labels.ndim or not record.labels:
+            if odd or own.labels.ndim != first.labels.ndim:
                 raise DatasetError(
                     f"has {len(own.classes)} classes" + (f", {odd[0]} in only one" if odd else ""),
                     where=part,
                     expected=f"the {len(first.classes)} classes and the labels of {parts[0]}",
                 )
             place = {c.name: at for at, c in enumerate(own.classes)}
-            if multi_label:
+            if own.labels.ndim == 2:
                 labels.append(own.labels[:, [place[c.name] for c in first.classes]])
             else:
                 id_of = {own.classes[place[c.name]].id: c.id for c in first.classes}
