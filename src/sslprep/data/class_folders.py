@@ -102,11 +102,11 @@ def _scan(path: Path) -> tuple[list[str], list[str], int, Counter[str]]:
                 end = os.path.splitext(name)[1]
                 left_out[f"files {f'ending in {end}' if end else 'without suffix'}{_LEFT}"] += 1
         files = [name for name in files if is_image_name(name)]
-    gone = sum(is_image_name(name) for name, folder in others if not folder)
-    left_out[f"images that are no files, such as broken links,{_LEFT}"] = gone
+    if gone := sum(is_image_name(name) for name, folder in others if not folder):
+        left_out[f"images that are no files, such as broken links,{_LEFT}"] = gone
     _check_names(path, files)
     folders = [name for name, folder in others if folder and not _is_junk(name)]
-    return files, folders, len(entries), +left_out
+    return files, folders, len(entries), left_out
 
 
 _is_image_end = lru_cache(4096)(is_image_name)

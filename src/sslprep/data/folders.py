@@ -109,7 +109,7 @@ def read_tree(
                 found = list_images(folder / name, recursive=recursive)
                 groups[name] = found.names
                 skipped += found.skipped
-                left_out += found.left_out
+                left_out.update(found.left_out)
                 advance(1)
     empty = [name for name, images in groups.items() if not images]
     if len(empty) == len(groups):
