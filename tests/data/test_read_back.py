@@ -56,12 +56,12 @@ class TestHuggingFace:
     ) -> None:
         out = tmp_path / "out"
         # one partition a run: the card names those of earlier runs too
-        for name in ("train", "val"):
+        for name in ("train", "val", "no=val"):  # unquoted, YAML's no is false
             write_folders(
                 source, out, partitions=(name,), format=("hf", "csv"), relative_to=tmp_path
             )
         data = load_dataset(out, monkeypatch, tmp_path / "cache")
-        assert {name: len(rows) for name, rows in data.items()} == {"train": 2, "val": 1}
+        assert {name: len(rows) for name, rows in data.items()} == {"no": 1, "train": 2, "val": 1}
         assert data["train"].features["label"].names == ["dog", "no: cat"]
         assert [row["label"] for row in data["train"]] == [0, 1]
         assert data["val"][0]["image"].getpixel((0, 0))[0] == pytest.approx(20, abs=3)
