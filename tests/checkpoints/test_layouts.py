@@ -130,7 +130,8 @@ TORCH = {
     "Detectron2 detector": lambda s: {"model": {
         **prefixed(detectron2(s), "backbone.bottom_up."), **mlp("backbone.fpn_lateral2."),
         **mlp("proposal_generator.rpn_head."), **mlp("roi_heads.box_head."),
-        "pixel_mean": torch.ones(3)}, "iteration": 90000},
+        "pixel_mean": torch.tensor([123.675, 116.28, 103.53]).reshape(3, 1, 1),
+        "pixel_std": torch.tensor([58.395, 57.12, 57.375]).reshape(3, 1, 1)}, "iteration": 90000},
     "torchvision detector": lambda s: {
         **prefixed(s, "backbone.body."), **mlp("backbone.fpn.inner_blocks."), **mlp("rpn.head.")},
     "torch.compile": lambda s: {"model": prefixed(s, "_orig_mod.")},
@@ -382,6 +383,25 @@ def test_detectron2_pickles_by_their_author(net, tmp_path, author):
     bgr = author in ("Caffe2", "sslprep")
     conv1 = net.state_dict()["conv1.weight"]
     assert torch.equal(state["conv1.weight"], conv1.flip(1) if bgr else conv1)
+
+
+@pytest.mark.parametrize("said", ["pixels", "author", "nothing"])
+def test_a_detector_says_its_colours_and_strides_or_a_warning_does(net, tmp_path, said):
+    """Detectron2's own detectors take BGR and have their strides in the 1×1."""
+    content = {"model": prefixed(detectron2(net.state_dict()), "backbone.bottom_up.")}
+    if said == "pixels":
+        content["model"]["pixel_mean"] = torch.tensor([[[103.53]], [[116.28]], [[123.675]]])
+        content["model"]["pixel_std"] = torch.ones(3, 1, 1)
+    if said == "author":
+        content["__author__"] = "Detectron2 Model Zoo"
+    torch.save(content, tmp_path / "m.pth")
+    result = convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+    state = torch.load(tmp_path / "o")["state_dict"]
+    conv1 = net.state_dict()["conv1.weight"]
+    known = said != "nothing"
+    assert torch.equal(state["conv1.weight"], conv1.flip(1) if known else conv1)
+    assert any("swap the strides" in note for note in result.notes) == known
+    assert any("nothing in a detector says" in text for text in result.warnings) != known
 
 
 def test_one_hop_to_caffe2(models, net, tmp_path):

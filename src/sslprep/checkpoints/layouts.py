@@ -23,6 +23,7 @@ HEAD = "projection head"
 COPY = "a second encoder; --branch takes it"
 COUNTER = "counter of the batch norm"
 DETECTOR = "detector"
+DETECTRON2 = "Detectron2 detector"
 _SEPARATOR = re.compile("[./]")
 _MOST_PARTS = 10
 
@@ -104,7 +105,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(name="Hugging Face", encoder=r"(?:resnet\.)?", spelling="hugging face"),
     Layout(
-        name="Detectron2 detector",
+        name=DETECTRON2,
         encoder=r"backbone\.(?:bottom_up\.)?",
         spelling="detectron2",
         beside=dict.fromkeys(("proposal_generator", "roi_heads", "backbone"), DETECTOR),

@@ -22,7 +22,7 @@ from sslprep.checkpoints import preprocessing
 from sslprep.checkpoints.account import MOMENTUM, Fate, are, dropped, kept, refuse_unknown
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import Arrays
-from sslprep.checkpoints.layouts import Encoder, account_beside, find_encoder
+from sslprep.checkpoints.layouts import DETECTRON2, Encoder, account_beside, find_encoder
 from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, respelled
 from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.open import Contents, open_checkpoint
@@ -319,10 +319,23 @@ def find_model(
         and isinstance(values[text], StoredArray)
     }  # fmt: skip
     network, takes = _recognise(contents, encoder, shapes, facts, mark)
+    warnings = []
+    author = contents.values.get(("__author__",))
+    if (
+        encoder.layout
+        and encoder.layout.name == DETECTRON2
+        and not author
+        and not _pixels(contents)
+    ):
+        warnings.append(
+            f"{contents.path}: nothing in a detector says which colours it takes and where its "
+            "strides stand; RGB and the 3×3 are assumed, Detectron2's own have BGR and the 1×1"
+        )
     return Model(
         path=contents.path, network=network, preprocessing=takes, encoder=encoder, names=taken,
         fates=fates, stored=values, mark=mark, facts=facts, towers=towers,
         tower=(tower or 0) if towers else None, distances=distances,
+        warnings=warnings,
     )  # fmt: skip
 
 
@@ -393,7 +406,21 @@ def _tower(
     return {}, {}
 
 
-_BGR_AUTHORS = ("Caffe2", MARK)
+_BGR_AUTHORS = ("Caffe2", "Detectron2 Model Zoo", MARK)
+
+
+def _pixels(contents: Contents) -> Preprocessing | None:
+    """Return what a detector takes, by the `pixel_mean` and `pixel_std` that some files hold."""
+    mean, std = (
+        next((array.load().ravel().tolist() for key, array in contents.arrays.items()
+              if key[-1] == name and array.shape in ((3,), (3, 1, 1))), None)
+        for name in ("pixel_mean", "pixel_std")
+    )  # fmt: skip
+    if mean is None or std is None or mean[0] == mean[2] or 0 in std:
+        return None
+    return Preprocessing(
+        order="BGR" if mean[0] < mean[2] else "RGB", mean=tuple(mean), std=tuple(std)
+    )
 
 
 def _recognise(
@@ -408,6 +435,10 @@ def _recognise(
         or facts.get("source") == "caffe2"
         or ("towers" in facts or "colorization" in str(facts.get("model", "")))
     )
+    author = str(contents.values.get(("__author__",), ""))
+    pixels = _pixels(contents)
+    # A detector whose pixels are not divided began from MSRA's ResNet, as Detectron2's own do.
+    msra |= author == "Detectron2 Model Zoo" if pixels is None else not pixels.divides
     stride_in_1x1 = msra or facts.get("stride_in_1x1") is True
     conv1 = shapes.get("conv1_w", ())
     channels = conv1[1] if len(conv1) == 4 else 3
@@ -418,7 +449,8 @@ def _recognise(
         )
     if (takes := Preprocessing.read(facts.get("preprocessing"))) is not None:
         return network, takes
-    author = str(contents.values.get(("__author__",), ""))
+    if pixels is not None:
+        return network, pixels
     plain = msra or network.kind == "CaffeNet"
     takes = preprocessing.CAFFENET if plain else preprocessing.IMAGENET_BGR
     if encoder.naming == "detectron2" or author:
