@@ -91,8 +91,7 @@ def convert_caffe2(
     with run.open() as out:
         source = run.source()
         if source.caffe2 and source.tower is None and not source.folded and all(
-            text in source.encoder.prefix + text and fate.became in (text, None)
-            for text, fate in source.fates.items()
+            fate.became in (text, None) for text, fate in source.fates.items()
         ):  # fmt: skip
             raise CheckpointError(
                 "has Caffe2 names already (such as res2_0_branch2a_w)",

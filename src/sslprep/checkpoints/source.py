@@ -411,16 +411,16 @@ _BGR_AUTHORS = ("Caffe2", "Detectron2 Model Zoo", MARK)
 
 def _pixels(contents: Contents) -> Preprocessing | None:
     """Return what a detector takes, by the `pixel_mean` and `pixel_std` that some files hold."""
-    mean, std = (
-        next((array.load().ravel().tolist() for key, array in contents.arrays.items()
-              if key[-1] == name and array.shape in ((3,), (3, 1, 1))), None)
-        for name in ("pixel_mean", "pixel_std")
-    )  # fmt: skip
-    if mean is None or std is None or mean[0] == mean[2] or 0 in std:
+    found = {
+        key[-1]: tuple(array.load().ravel().tolist())
+        for key, array in contents.arrays.items()
+        if key[-1] in ("pixel_mean", "pixel_std") and array.shape in ((3,), (3, 1, 1))
+        and array.dtype.kind == "f"
+    }  # fmt: skip
+    mean, std = found.get("pixel_mean", ()), found.get("pixel_std", ())
+    if not (mean and std and np.isfinite(mean + std).all() and min(std) > 0 and mean[0] != mean[2]):
         return None
-    return Preprocessing(
-        order="BGR" if mean[0] < mean[2] else "RGB", mean=tuple(mean), std=tuple(std)
-    )
+    return Preprocessing(order="BGR" if mean[0] < mean[2] else "RGB", mean=mean, std=std)
 
 
 def _recognise(
