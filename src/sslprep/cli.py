@@ -155,6 +155,9 @@ def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any
     words = deque(map(_not_blank, tokens))
     while words:
         word = words.popleft()
+        if word == "--":  # what follows is given by its place, whatever it looks like
+            loose += words
+            break
         if not _is_flag(word):
             loose.append(word)
             continue
@@ -169,7 +172,7 @@ def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any
         if p.form == "switch":
             if not equals and words and words[0].lower() in _TRUE | _FALSE:
                 value = words.popleft()
-            if value and value.lower() not in _TRUE | _FALSE:
+            if (equals or value) and value.lower() not in _TRUE | _FALSE:
                 raise ArgumentError(f"{p.flag} is {value!r}", expected="True or False")
             given[p.name] = on is not (value.lower() in _FALSE)
             continue
@@ -228,7 +231,7 @@ def _value(word: Any, parameter: Parameter) -> Any:
 def _meant(word: str, known: Sequence[str]) -> str | None:
     import difflib
 
-    close = difflib.get_close_matches(word.partition("=")[0], known, 1)
+    close = difflib.get_close_matches(word.partition("=")[0].lower(), known, 1)
     return f"Did you mean {close[0]}?" if close else None
 
 

@@ -56,6 +56,8 @@ def command(
         ("f --first=--n", {"first": "--n"}),
         ("--n 1 f", {"n": 1}),
         ("--folder f --n 1", {"n": 1}),
+        ("--n 1 -- f --out", {"n": 1, "output": "--out"}),
+        ("f - --n 1", {"n": 1, "output": "-"}),
         ("--WHERE f --n 1", {"n": 1}),
         ("f out --n 1", {"n": 1, "output": "out"}),
         ("f --files a,b", {"files": ("a", "b")}),
@@ -80,6 +82,8 @@ def test_a_comma_in_a_name_that_is_there(tmp_path: Path, monkeypatch: pytest.Mon
         ("f --nn 3", "unknown option --nn. Did you mean --n?"),
         ("f out more", "'more' is one argument too many. See x --help."),
         ("f --nested=perhaps", "--nested is 'perhaps'; expected True or False"),
+        ("f --nested=", "--nested is ''; expected True or False"),
+        ("f -N 3", "unknown option -N. Did you mean --n?"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(given: str, problem: str) -> None:
