@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -162,12 +163,10 @@ def write_coco(
         for path in dict.fromkeys(path for paths in used.values() for path in paths):
             out.inputs.add_file(path)
         classes = read_categories(leading) if leading and "train" not in wanted else []
-        whole: dict[Path, Presence] = {}
+        read = cache(partial(read_presence, image_level=image_level))  # val's, three times
         made = []
         for name, own in sources.items():
-            if own.file not in whole:
-                whole[own.file] = read_presence(own.file, image_level=image_level)
-            part = whole[own.file]
+            part: Presence = read(own.file)
             if own.ids_from:
                 ids = read_image_ids(own.ids_from)
                 if unknown_ids := sorted(ids - part.rows.keys()):

@@ -25,7 +25,7 @@ from sslprep.executors import completed, open_executor
 from sslprep.image_files import IMAGE_FORMATS
 from sslprep.input_files import sha256_of
 from sslprep.parameters import Positive, command
-from sslprep.partition import IMAGES, Partition, find_partitions, image_root, read_partition
+from sslprep.partition import IMAGES, find_partitions, image_root, read_partition
 from sslprep.partition.images import nearest
 from sslprep.results import result, table
 
@@ -194,11 +194,6 @@ class CheckResult:
         return "\n".join(lines)
 
 
-def _chunks(part: Partition) -> Iterator[tuple[int, list[str]]]:
-    for start in range(0, len(part.images), _CHUNK):
-        yield start, part.images[start : start + _CHUNK].tolist()
-
-
 @command(renamed={"output_dir": "output"})
 def check_images(
     folder: Path,
@@ -249,9 +244,11 @@ def check_images(
                 place = root.absolute() if root else image_root(folder, name)
                 findings: list[Finding] = []
                 work = partial(inspect_images, root=place)
-                for (_, paths), found in completed(
-                    work, _chunks(part), executor, timeout=worker_timeout
-                ):
+                chunks = (
+                    (start, part.images[start : start + _CHUNK].tolist())
+                    for start in range(0, len(part.images), _CHUNK)
+                )
+                for (_, paths), found in completed(work, chunks, executor, timeout=worker_timeout):
                     findings += found
                     advance(len(paths))
                 findings.sort(key=lambda finding: finding.row)
