@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.checkpoints import detectron, proof
+from sslprep.checkpoints import proof
 from sslprep.checkpoints.caffe2 import convert_caffe2
 from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.checkpoints.forward_numpy import forward
@@ -115,16 +115,19 @@ def test_inspect_says_the_same(case):
     assert "unknown arrays" not in facts
 
 
-def test_a_blob_left_out_of_the_source_refuses_the_proof(case, models, tmp_path, monkeypatch):
-    """One of every kind in turn; what would be written does not matter."""
+def test_a_blob_left_out_of_the_source_refuses_the_proof(case, models, tmp_path):
+    """One of every kind in turn, and the last one by the whole command."""
     _, _, blobs, _ = case
-    monkeypatch.setattr(detectron, "save_pickle", lambda out, name, content: None)
+    source = tmp_path / "m.pkl"
     for gone in benchmark.kinds(blobs):
-        rest = {name: array for name, array in blobs.items() if name != gone}
-        source = models.write(tmp_path / "m.pkl", rest)
-        with pytest.raises(CheckpointError, match="missing"):
-            convert_detectron(source, tmp_path / "o", check=True, allow_missing=True)
-        assert not (tmp_path / "o").exists(), gone
+        models.write(source, {name: array for name, array in blobs.items() if name != gone})
+        model = open_model(source, allow_missing=True)
+        target = proof.Target(form="caffe2", takes=model.preprocessing)
+        with pytest.raises(CheckpointError, match="is missing, so the model computes nothing"):
+            proof.prove(model, {}, target, source, fates=list(model.fates.values()))
+    with pytest.raises(CheckpointError, match="missing"):
+        convert_detectron(source, tmp_path / "o", check=True, allow_missing=True)
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_blob_left_out_of_the_written_file_refuses_the_proof(case, tmp_path, monkeypatch):
