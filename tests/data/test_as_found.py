@@ -601,6 +601,16 @@ class TestLists:
         assert by_name(out, "val") == {"Places365_val_1.jpg": 1, "Places365_val_2.jpg": 0}
         assert names_of(out) == [("a/airfield", 0), ("b/bar", 1)]
 
+    @pytest.mark.parametrize("val", ["val/{0}/{1}.jpg {2}\n", "val/{1}.jpg {2}\n"])
+    def test_the_folder_of_a_split_is_no_class(self, tmp_path: Path, val: str) -> None:
+        rows = [("a", "1", 0), ("b", "2", 1)]
+        train = "".join(f"train/{c}/{n}.jpg {id_}\n" for c, n, id_ in rows)
+        out = self.write(tmp_path, train, "".join(val.format(*row) for row in rows))
+        assert names_of(out) == [("a", 0), ("b", 1)]
+        assert by_name(out) == by_name(out, "val") == {"1.jpg": 0, "2.jpg": 1}
+        images = read_partition(out, "val").images.tolist()
+        assert images[0] == f"{tmp_path}/set/" + val.format(*rows[0]).split()[0]
+
     def test_words_are_class_names(self, tmp_path: Path) -> None:
         out = self.write(tmp_path, "image,label\n1.jpg,traffic light\n2.jpg,cat\n")
         assert by_name(out) == {"1.jpg": 1, "2.jpg": 0}

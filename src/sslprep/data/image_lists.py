@@ -168,6 +168,9 @@ def read_list(
         images = [os.path.join(os.path.abspath(source), image) for image in images]
     else:
         images = [image.strip("/") for image in images]
+    tops = {image[: image.find("/") + 1] for image in images}
+    split = tops.pop() if len(tops) == 1 and tops <= {"train/", "val/", "test/"} else ""
+    images = [image[len(split) :] for image in images] if split else images
     with_folder = all("/" in image for image in images)
     groups: dict[str, list[str]] = {}
     ids: dict[str, int] = {}
@@ -206,7 +209,7 @@ def read_list(
         own.sort()
         if twice := next((a for a, b in pairwise(own) if a == b), None):
             raise AnnotationError(f"{twice} is listed twice", where=path)
-    root = os.path.join(source, _below(source, next(iter(groups.values()))[0]))
+    root = os.path.join(source, split or _below(source, next(iter(groups.values()))[0]))
     if absolute:
         root = os.path.dirname(os.path.commonprefix(images))  # noqa: RUF071 - cut as text below
         start = len(os.path.join(root, ""))
