@@ -136,16 +136,15 @@ def count_chunk(
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
         for images, (group, name, content) in enumerate(entries, 1):
-            path = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             try:
                 if isinstance(content, str):
                     raise UnreadableError(content)
                 picture, whole = decode_image(content, strict=strict, shrink_to=shrink_to)
             except UnreadableError as error:
-                listed.append(Listed(chunk.number, images - 1, path, str(error)))
+                listed.append(Listed(chunk.number, images - 1, name, str(error)))
                 continue
             if not whole:
-                listed.append(Listed(chunk.number, images - 1, path, TRUNCATED, counted=True))
+                listed.append(Listed(chunk.number, images - 1, name, TRUNCATED, counted=True))
             cv2.resize(picture, (side, side), dst=small)
             cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab[waiting])
             waiting += 1
@@ -155,6 +154,8 @@ def count_chunk(
         count(lab[:waiting])
     finally:
         cv2.setNumThreads(threads)
+    for entry in listed:
+        entry.path = os.fsencode(entry.path).decode("utf-8", "backslashreplace")
     cells = np.flatnonzero(tables)
     pixels, worker = tables.reshape(-1)[cells], f"{socket.gethostname()}, process {os.getpid()}"
     return Counts(cells.astype(np.uint32), pixels, images, listed, versions(), worker)

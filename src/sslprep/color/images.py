@@ -109,8 +109,10 @@ def open_images(images: str, root: Path | None, inputs: Inputs) -> Images:
     inputs.add_file(path)
 
     def entries() -> Iterator[str]:
-        for entry in _array(path) if path.suffix == ".npy" else _lines(path):
-            yield os.path.join(start, entry) if start and not remote.is_url(entry) else entry
+        found = _array(path) if path.suffix == ".npy" else _lines(path)
+        if not start:
+            return found
+        return (name if remote.is_url(name) else os.path.join(start, name) for name in found)
 
     def records() -> list[InputRecord]:
         (found,) = inputs.records()
@@ -130,13 +132,15 @@ def _images_of(
 ) -> Images:
     """Make chunks of images or of shards, whichever the entries are."""
 
-    def hashed(digest: Any) -> Iterator[str]:
-        for entry in entries():
-            digest.update(os.fsencode(entry) + b"\0")
-            yield entry
+    def parts(digest: Any) -> Iterator[tuple[str, ...]]:
+        rest = iter(entries())
+        while part := tuple(itertools.islice(rest, CHUNK_IMAGES)):
+            digest.update(os.fsencode("\0".join((*part, ""))))
+            yield part
 
-    before = hashlib.sha256()
-    kinds = collections.Counter(map(is_shard_name, hashed(before)))
+    before, kinds = hashlib.sha256(), collections.Counter[bool]()
+    for part in parts(before):
+        kinds.update(map(is_shard_name, part))
     if len(kinds) != 1:
         raise ImagesError(
             f"holds {kinds[False]:,} images and {kinds[True]:,} tar shards",
@@ -147,9 +151,14 @@ def _images_of(
 
     def chunks() -> Iterator[Chunk]:
         now = hashlib.sha256()
-        parts = (_shards if shards else _files)(hashed(now), number)
-        for count, (names, span) in enumerate(parts):
-            yield Chunk(number=count, names=names, span=span)
+        count = itertools.count()
+        for part in parts(now):
+            if not shards:
+                yield Chunk(number=next(count), names=part)
+                continue
+            for shard in part:
+                for span in _cut(shard) if shards == 1 else [(0, None)]:
+                    yield Chunk(number=next(count), names=(shard,), span=span)
         if now.digest() != before.digest():
             raise ImagesError(
                 "changed while its images were being counted",
@@ -164,33 +173,24 @@ def _images_of(
     return Images(identity, total, shards, chunks, records or (lambda: used))
 
 
-_Parts = Iterator[tuple[tuple[str, ...], tuple[int, int | None] | None]]
-"""Names and span of each chunk."""
-
-
-def _files(names: Iterator[str], _: int) -> _Parts:
-    while part := tuple(itertools.islice(names, CHUNK_IMAGES)):
-        yield part, None
-
-
-def _shards(shards: Iterator[str], number: int) -> _Parts:
-    """Make a chunk of each shard, which its worker walks; a lone plain local one is cut."""
-    for shard in shards:
-        begin, images = 0, 0
-        if number == 1 and shard.lower().endswith(".tar") and not remote.is_url(shard):
-            with contextlib.suppress(DamagedTarError, OSError), open(shard, "rb") as file:
-                for _, member in members(file):
-                    if images == CHUNK_IMAGES:
-                        yield (shard,), (begin, member.offset)
-                        begin, images = member.offset, 0
-                    images += is_image_name(member.name)
-        yield (shard,), (begin, None)  # the worker of the rest reports where it is damaged
+def _cut(shard: str) -> Iterator[tuple[int, int | None]]:
+    """Cut a lone shard, if it is plain and local, so that many can work on it."""
+    begin, images = 0, 0
+    if shard.lower().endswith(".tar") and not remote.is_url(shard):
+        with contextlib.suppress(DamagedTarError, OSError), open(shard, "rb") as file:
+            for _, member in members(file):
+                if images == CHUNK_IMAGES:
+                    yield begin, member.offset
+                    begin, images = member.offset, 0
+                images += is_image_name(member.name)
+    yield begin, None  # the worker of the rest reports where it is damaged
 
 
 def _array(path: Path) -> Iterator[str]:
     array = read_array(path, ndim=1, kinds="US", mmap=True)
     for start in range(0, len(array), CHUNK_IMAGES):
-        yield from map(os.fsdecode, array[start : start + CHUNK_IMAGES].tolist())
+        part = array[start : start + CHUNK_IMAGES].tolist()
+        yield from part if array.dtype.kind == "U" else map(os.fsdecode, part)
 
 
 def _lines(path: Path) -> Iterator[str]:
