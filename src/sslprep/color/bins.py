@@ -248,8 +248,8 @@ def read_priors(path: Path, bins: int) -> NDArray[np.float64]:
 def _read(path: Path) -> NDArray[Any]:
     """Read an array, but not one that stands under the name of another kind."""
     found = read_array(path, kinds="iuf")
-    what, name, part = ("points", "priors", "prior") if found.ndim == 2 else _OTHERWISE
-    if part in path.name:
+    if ("prior" if found.ndim == 2 else "pts") in path.name:
+        what, name = ("points", "priors") if found.ndim == 2 else ("priors", "points")
         raise ArrayError(
             f"holds {what} of shape {found.shape} under the name of {name}",
             where=path,
@@ -257,9 +257,6 @@ def _read(path: Path) -> NDArray[Any]:
             remedy="The list published in 2019 has the two swapped; rename both.",
         )
     return found
-
-
-_OTHERWISE = ("priors", "points", "pts")
 
 
 def manifest_of(path: Path) -> manifest.Manifest | None:
