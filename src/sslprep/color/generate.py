@@ -51,9 +51,9 @@ def generate_color_bins(
     when it is started again with the same arguments, with any number of cores.
 
     Args:
-        images: The images: a list of paths or URLs (.npy, csv, JSON lines, Parquet, or one a
-            line), a folder, a tar shard, a list or folder of tar shards, or a pattern such as
-            set-{000..146}.tar; itself a path or a URL.
+        images: The images: a list of paths or URLs (.npy, or one a line), a partition's list in any
+            of its formats, a folder, a tar shard, or a list or folder of tar shards; itself a
+            path or a URL.
         output: Folder to write into.
         type: Part of the data set, for the file names; the list's partition or else train.
         dataset: Name of the data set, for the file names; the list's own or else imagenet.
