@@ -153,50 +153,58 @@ def features(folder: str, output: str) -> None:
     write_features(place / "test_images.npy", checkpoint, Path(output), jobs=1, overwrite=True)
 
 
-def main() -> None:
-    quick = "--quick" in sys.argv[1:]
-    voc = (
-        (600, 500, 512, 20, [1, 12])
-        if quick
-        else (
-            *(5011, 4952, 8192, 20),
-            [1, 2, 4, 8, 16, 32, 64, 96],
-        )
-    )
-    places = (400, 410, 128, 41, [1, 4]) if quick else (6150, 20_500, 2048, 205, [1, 2, 4, 8, 16])
-    print(HEADER)
-    for name, sizes in (("VOC07", voc), ("Places", places)):
-        with tempfile.TemporaryDirectory() as folder:
-            run(command(make, folder, *sizes))
-            out = Path(folder, "out")
-            largest = sizes[-1][-1]
-            whole = run(command(ours, folder, "samples", out))
-            print(row(f"{name}, the curve to k = {largest}", "sslprep", whole), flush=True)
-            if name == "VOC07":
-                whole = run(command(full, folder, out))
-                print(row(f"{name}, all of trainval", "sslprep", whole), flush=True)
-                run(command(make_predictions, folder))
-                cases = {
-                    "sslprep": command(scores, folder),
-                    "plain": command(plain_scores, folder),
-                }
-                medians = compare(cases, 3)
-                for program, measured in medians.items():
-                    base = None if program == "plain" else medians["plain"]
-                    print(row("average precision of predictions", program, measured, base))
-                cases = {
+def bench_curve(name: str, sizes: tuple[int, ...], k_values: list[int]) -> None:
+    """Measure the whole curve, and of VOC07 what one can wait for the plain loop to do too."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(command(make, folder, *sizes, k_values))
+        out = Path(folder, "out")
+        whole = run(command(ours, folder, "samples", out))
+        print(row(f"{name}, the curve to k = {k_values[-1]}", "sslprep", whole), flush=True)
+        if name == "VOC07":
+            whole = run(command(full, folder, out))
+            print(row(f"{name}, all of trainval", "sslprep", whole), flush=True)
+            run(command(make_predictions, folder))
+            ours_and_plain(
+                "average precision of predictions",
+                {"sslprep": command(scores, folder), "plain": command(plain_scores, folder)},
+                3,
+            )
+            ours_and_plain(
+                f"{name}, one sample of k = {k_values[-1] // 6}",
+                {
                     "sslprep": command(ours, folder, "one", out),
                     "plain": command(plain, folder, "one"),
-                }
-                medians = compare(cases, 1)
-                for program, measured in medians.items():
-                    base = None if program == "plain" else medians["plain"]
-                    print(row(f"{name}, one sample of k = {largest // 6}", program, measured, base))
+                },
+                1,
+            )
+
+
+def ours_and_plain(task: str, cases: dict[str, list[str]], repeat: int) -> None:
+    medians = compare(cases, repeat)
+    for program, measured in medians.items():
+        base = None if program == "plain" else medians["plain"]
+        print(row(task, program, measured, base), flush=True)
+
+
+def bench_features(pictures: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        pictures = 16 if quick else 256
         run(command(make_pictures, folder, pictures))
         whole = run(command(features, folder, Path(folder, "out")))
-        print(row(f"features of {pictures} pictures, ResNet-50, 4 layers", "sslprep", whole))
+        task = f"features of {pictures} pictures, ResNet-50, 4 layers"
+        print(row(task, "sslprep", whole), flush=True)
+
+
+def main() -> None:
+    quick = "--quick" in sys.argv[1:]
+    print(HEADER)
+    if quick:
+        bench_curve("VOC07", (600, 500, 512, 20), [1, 12])
+        bench_features(16)
+        bench_curve("Places", (400, 410, 128, 41), [1, 4])
+    else:
+        bench_curve("VOC07", (5011, 4952, 8192, 20), [1, 2, 4, 8, 16, 32, 64, 96])
+        bench_features(256)
+        bench_curve("Places", (6150, 20_500, 2048, 205), [1, 2, 4, 8, 16])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Two test processes on two cores: threads of BLAS and PyTorch would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples on every machine and every run; loaded machines have no deadline.
 settings.register_profile("sslprep", derandomize=True, deadline=None, database=None)
 settings.load_profile("sslprep")

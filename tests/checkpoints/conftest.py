@@ -1,12 +1,8 @@
 import importlib.util
-import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-# The networks are tiny: on a busy machine threads wait for each other longer than they compute.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ MODULES: dict[str, str] = {
 SLOW = ("test_dask.py", "test_resume.py", "test_full_size.py")
 
 
-def tests_of(module: str) -> list[list[str]]:
+def tests_of(module: str) -> list[tuple[str, ...]]:
     """Return the files of tests that judge a module: the nearest ones, then all of its folder.
 
     Folders and files with a large share of the suite's time are left out, so that what is found
@@ -66,8 +66,8 @@ def tests_of(module: str) -> list[list[str]]:
     rest = [
         path for path in sorted(ROOT.glob(f"tests/{folder}/test_*.py")) if path.name not in SLOW
     ]
-    far = [str(path.relative_to(ROOT)) for path in (*rest, *laws)]
-    return [[f"src/sslprep/{module}", f"tests/{MODULES[module]}"], far]
+    far = (str(path.relative_to(ROOT)) for path in (*rest, *laws))
+    return [(f"src/sslprep/{module}", f"tests/{MODULES[module]}"), tuple(far)]
 
 
 OPERATORS = [
@@ -148,20 +148,38 @@ def _mutant(module: str, source: str, code: str) -> Mutant:
     return Mutant(module, a + 1, before, after, code)
 
 
+PATIENCE: dict[tuple[str, ...], float] = {}
+"""Seconds after which tests count as hung, ten times what they take without a mutant."""
+
+
+def try_without_mutant(copy: Path, tests: tuple[str, ...]) -> None:
+    """Run tests on the tree as it is, once: they must pass, and say how long they take."""
+    if tests not in PATIENCE:
+        start = time.monotonic()
+        if _fail(copy, tests, 1800):
+            sys.exit(f"These fail without a mutant, in a copy of the tree: {' '.join(tests)}")
+        PATIENCE[tests] = 20 + 10 * (time.monotonic() - start)
+
+
 def killed(mutant: Mutant, copies: list[Path]) -> bool:
     """Run the tests of a mutant's module on it, in a copy that no other run has."""
     copy = copies.pop()
     target = copy / "src" / "sslprep" / mutant.module
     original = target.read_bytes()
-    target.write_text(mutant.code, encoding="utf-8")
     try:
-        return any(_fail(copy, tests) for tests in tests_of(mutant.module))
+        for tests in tests_of(mutant.module):
+            target.write_bytes(original)
+            try_without_mutant(copy, tests)
+            target.write_text(mutant.code, encoding="utf-8")
+            if _fail(copy, tests, PATIENCE[tests]):
+                return True
+        return False
     finally:
         target.write_bytes(original)
         copies.append(copy)
 
 
-def _fail(copy: Path, tests: list[str]) -> bool:
+def _fail(copy: Path, tests: tuple[str, ...], seconds: float) -> bool:
     options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
     try:
         done = subprocess.run(
@@ -169,7 +187,7 @@ def _fail(copy: Path, tests: list[str]) -> bool:
             cwd=copy,
             env={**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
-            timeout=600,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -189,10 +207,11 @@ def main() -> int:
     every = [m for module in options.modules for m in mutants(module) if str(m) not in known]
     random.Random(options.seed).shuffle(every)
     end = time.monotonic() + 60 * options.minutes
+    files = [path.name for path in ROOT.iterdir() if path.is_file()]
     with tempfile.TemporaryDirectory() as place:
         copies = [Path(place, str(i)) for i in range(options.jobs)]
         for copy in copies:
-            for name in ("src", "tests", "extra_scripts", "benchmarks", "pyproject.toml", "docs"):
+            for name in ("src", "tests", "extra_scripts", "benchmarks", "docs", *files):
                 source = ROOT / name
                 (shutil.copytree if source.is_dir() else _copy)(source, copy / name)
         with ThreadPoolExecutor(options.jobs) as pool:
