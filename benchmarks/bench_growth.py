@@ -123,10 +123,10 @@ SYSTEMS: list[tuple[Callable[[str, int], Case], int, int]] = [
     (folders, 100_000, 1_000_000),
     (voc, 5_000, 50_000),
     (lowshot, 245_000, 2_450_000),
-    (jigsaw, 20_000, 200_000),
+    (jigsaw, 4_000, 40_000),
     (color, TINY_IMAGES, 10 * TINY_IMAGES),
     (checkpoint, 20, 64),
-    (features, 200, 2_000),
+    (features, 50, 500),
     (classifier, 2_000, 20_000),
     (scores, 50_000, 500_000),
 ]
