@@ -145,8 +145,17 @@ class StoredArray:
         dtype: Of the array that `load` gives; bfloat16 is widened to float32.
     """
 
-    __slots__ = ("_data", "_held", "_kind", "_loaded", "_raw", "_strides", "dtype", "position",
-                 "shape")  # fmt: skip
+    __slots__ = (
+        "_data",
+        "_held",
+        "_kind",
+        "_loaded",
+        "_raw",
+        "_strides",
+        "dtype",
+        "position",
+        "shape",
+    )
 
     def __init__(
         self,

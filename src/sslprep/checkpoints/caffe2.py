@@ -34,9 +34,11 @@ def warn_of_order(model: Model, channels: Order | None, *, reverse: bool) -> Non
     if known is not None and reverse != (known == "rgb"):
         end = "RGB" if known == "rgb" else "reversed once too often"
         model.warn(f"conv1 takes {known.upper()} as noted when it was written; now it is {end}")
-    elif known is None and channels is None and not (
-        model.trainer or model.encoder.naming in ("caffe2", "detectron2")
-    ):  # fmt: skip
+    elif (
+        known is None
+        and channels is None
+        and not (model.trainer or model.encoder.naming in ("caffe2", "detectron2"))
+    ):
         what = "taken for RGB and reversed" if reverse else "left in the order it has"
         model.warn(f"nothing says which order conv1's channels have; they are {what}")
 
@@ -90,9 +92,12 @@ def convert_caffe2(
     run = Conversion("convert caffe2", locals())
     with run.open() as out:
         source = run.source()
-        if source.caffe2 and source.tower is None and not source.folded and all(
-            fate.became in (text, None) for text, fate in source.fates.items()
-        ):  # fmt: skip
+        if (
+            source.caffe2
+            and source.tower is None
+            and not source.folded
+            and all(fate.became in (text, None) for text, fate in source.fates.items())
+        ):
             raise CheckpointError(
                 "has Caffe2 names already (such as res2_0_branch2a_w)",
                 where=model,
@@ -118,9 +123,12 @@ def convert_caffe2(
         if source.network.stride_in_1x1:
             notes.append("The strides stand in the 1×1 convolutions, not in the 3×3.")
         return run.finish(
-            out, source, weights, fates,
+            out,
+            source,
+            weights,
+            fates,
             tensors=len(blobs),
             target=Target(form="caffe2", takes=takes),
             notes=[*notes, takes.text()],
             details={"reversed_channels": reverse},
-        )  # fmt: skip
+        )

@@ -100,9 +100,17 @@ class Conversion:
         return open_model(self.model, need_towers=need_towers, **asked)
 
     def finish(
-        self, out: OutputSet, model: Model, weights: Arrays, fates: Sequence[Fate], *,
-        tensors: int, target: proof.Target, notes: Sequence[str], details: Mapping[str, Any],
-    ) -> ConversionResult:  # fmt: skip
+        self,
+        out: OutputSet,
+        model: Model,
+        weights: Arrays,
+        fates: Sequence[Fate],
+        *,
+        tensors: int,
+        target: proof.Target,
+        notes: Sequence[str],
+        details: Mapping[str, Any],
+    ) -> ConversionResult:
         """Prove the written file of so many `tensors`, where that was asked for; describe it.
 
         `notes` say what its user must know or set, `details` stand in the manifest.

@@ -261,11 +261,14 @@ def convert_detectron(
         save_pickle(out, output.name, content | source.marked(**mark))
         chosen = settings(target, source, weights, takes)
         return run.finish(
-            out, source, weights, fates,
+            out,
+            source,
+            weights,
+            fates,
             tensors=len(made.arrays),
             target=Target(
                 form="detectron2" if target == "detectron2" else "caffe2", takes=takes, eps=bn_eps
             ),
             notes=_notes(target, source, chosen, takes, decomposed=decompose_bn),
             details={"target": target, "absorbed_std": absorb_std, "settings": chosen},
-        )  # fmt: skip
+        )

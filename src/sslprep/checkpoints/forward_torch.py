@@ -31,9 +31,14 @@ class TorchNetwork:
     """
 
     def __init__(
-        self, network: Network, blobs: Mapping[str, NDArray[Any]], *, eps: float = 1e-5,
-        device: str = "cpu", dtype: torch.dtype = torch.float32,
-    ) -> None:  # fmt: skip
+        self,
+        network: Network,
+        blobs: Mapping[str, NDArray[Any]],
+        *,
+        eps: float = 1e-5,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.network = network
         self.eps = eps
         self.device, self.dtype = device, dtype

@@ -67,9 +67,12 @@ def convert_jigsaw(
                 "are in the manifest.",
             )
         return run.finish(
-            out, source, weights, list(source.fates.values()),
+            out,
+            source,
+            weights,
+            list(source.fates.values()),
             tensors=len(blobs),
             target=Target(form="caffe2", takes=source.preprocessing),
             notes=notes,
             details={},
-        )  # fmt: skip
+        )

@@ -198,9 +198,12 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
 
 
 def find_encoder(
-    paths: Iterable[str], *, branch: str | None = None, prefix: str | None = None,
+    paths: Iterable[str],
+    *,
+    branch: str | None = None,
+    prefix: str | None = None,
     under: str | None = None,
-) -> Encoder:  # fmt: skip
+) -> Encoder:
     """Return the network that a file is about, from the whole paths of all arrays.
 
     `open_model` says what the other arguments are.
@@ -210,8 +213,11 @@ def find_encoder(
     """
     paths = list(paths)
     found = [replace(e, layout=_row(e, paths)) for e in find_encoders(paths)]
-    asked = [f"--{k} {v}" for k, v in (("branch", branch), ("prefix", prefix), ("under", under))
-             if v is not None]  # fmt: skip
+    asked = [
+        f"--{k} {v}"
+        for k, v in (("branch", branch), ("prefix", prefix), ("under", under))
+        if v is not None
+    ]
     encoders = [
         encoder
         for encoder in found

@@ -180,9 +180,13 @@ class BlobName:
             'res2_0_branch2a_bn_riv'
         """
         return BlobName(
-            layer=self.layer, param=self.param, norm=self.norm, probe=self.probe,
-            affine=self.affine, momentum=self.momentum,
-        )  # fmt: skip
+            layer=self.layer,
+            param=self.param,
+            norm=self.norm,
+            probe=self.probe,
+            affine=self.affine,
+            momentum=self.momentum,
+        )
 
     def torch(self, *, classifier: str | None = None) -> str | None:
         """Render the torchvision name; heads and AlexNet have names by the same rule.

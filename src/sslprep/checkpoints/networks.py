@@ -167,10 +167,16 @@ def _probe(after: str, pooled: str, stride: int, kernel: int, classifier: str) -
 
 
 def resnet(
-    blocks: Collection[int], *, basic: bool = False, colorization: bool = False,
-    stride_in_1x1: bool = False, identity: bool = False, probes: bool = False,
-    classifier: str | None = None, pool5_bn: bool = False,
-) -> Network:  # fmt: skip
+    blocks: Collection[int],
+    *,
+    basic: bool = False,
+    colorization: bool = False,
+    stride_in_1x1: bool = False,
+    identity: bool = False,
+    probes: bool = False,
+    classifier: str | None = None,
+    pool5_bn: bool = False,
+) -> Network:
     """Describe a ResNet (He et al. 2016); colorization has stride 1 in stage 5.
 
     Args:
@@ -211,9 +217,15 @@ def resnet(
         layers += [Layer("fc", classifier, head=True)] if classifier else []
     stages |= {layer.name: layer.name for layer in layers if layer.op == "fc"}
     return Network(
-        kind="ResNet", layers=_linked(layers), stages=stages, size=224, blocks=tuple(blocks),
-        basic=basic, stride_in_1x1=stride_in_1x1, colorization=colorization,
-    )  # fmt: skip
+        kind="ResNet",
+        layers=_linked(layers),
+        stages=stages,
+        size=224,
+        blocks=tuple(blocks),
+        basic=basic,
+        stride_in_1x1=stride_in_1x1,
+        colorization=colorization,
+    )
 
 
 def _block(
@@ -240,14 +252,23 @@ def _resnet_probes(stages: Mapping[str, str], colorization: bool) -> list[Probe]
     return [
         Probe("res_conv1_bn", "res_conv1_bn_resize", 10, 10, 4, "conv1_cls"),
         Probe("pool1", "pool1_resize", 5, 5, 2, "pool1_cls"),
-        *(_probe(stages[f"res{stage}"], f"{stages[f'res{stage}']}_branch2c_bn", stride, kernel,
-                 f"conv{stage}_cls") for stage, (stride, kernel) in enumerate(windows, 2)),
+        *(
+            _probe(
+                stages[f"res{stage}"],
+                f"{stages[f'res{stage}']}_branch2c_bn",
+                stride,
+                kernel,
+                f"conv{stage}_cls",
+            )
+            for stage, (stride, kernel) in enumerate(windows, 2)
+        ),
         Probe("pool5", "pool5", 0, 0, 0, "pool5_cls"),
-    ]  # fmt: skip
+    ]
 
 
-def alexnet(kind: Kind, *, probes: bool = False, classifier: str | None = None,
-            fc: int = 2) -> Network:  # fmt: skip
+def alexnet(
+    kind: Kind, *, probes: bool = False, classifier: str | None = None, fc: int = 2
+) -> Network:
     """Describe one of the benchmark's three AlexNets (Krizhevsky et al. 2012), for 227 pixels.
 
     Args:
@@ -265,8 +286,18 @@ def alexnet(kind: Kind, *, probes: bool = False, classifier: str | None = None,
     stages: dict[str, str] = {}
     for i, (kernel, _, pad, grouped) in enumerate(_CONVS, 1):
         norm = norms.get(f"conv{i}", "")
-        layers.append(Layer("conv", f"conv{i}", kernel, strides[i - 1], pad, grouped=grouped,
-                            bias=True, relu=not norm))  # fmt: skip
+        layers.append(
+            Layer(
+                "conv",
+                f"conv{i}",
+                kernel,
+                strides[i - 1],
+                pad,
+                grouped=grouped,
+                bias=True,
+                relu=not norm,
+            )
+        )
         layers += [Layer("norm", f"conv{i}{norm}", relu=True)] if norm else []
         stages[f"conv{i}"] = layers[-1].name
         local = Layer("lrn", f"norm{i}")
@@ -286,9 +317,12 @@ def alexnet(kind: Kind, *, probes: bool = False, classifier: str | None = None,
     heads += [Layer("fc", classifier, head=True)] if classifier else []
     stages |= {layer.name: layer.name for layer in heads if layer.op == "fc"}
     return Network(
-        kind=kind, layers=_linked([*layers, *heads]), stages=stages, size=227,
+        kind=kind,
+        layers=_linked([*layers, *heads]),
+        stages=stages,
+        size=227,
         colorization=kind == "AlexNet colorization",
-    )  # fmt: skip
+    )
 
 
 _CONVS = ((11, 4, 0, 0), (5, 1, 2, 2), (3, 1, 1, 0), (3, 1, 1, 2), (3, 1, 1, 2))

@@ -94,9 +94,11 @@ def _refuse_gaps(model: Model, fates: Sequence[Fate]) -> None:
     extra = [
         text
         for text, name in model.names.items()
-        if name.module in trunk and not name.momentum and not name.affine
+        if name.module in trunk
+        and not name.momentum
+        and not name.affine
         and text not in model.network.blobs
-    ]  # fmt: skip
+    ]
     if model.missing:
         raise CheckpointError(
             f"{model.missing[0]} is missing, so the model computes nothing to compare",

@@ -68,8 +68,14 @@ def find_classifier(network: Network) -> str | None:
 
     Behind a batch norm (`pool5_bn`) it cannot: torchvision's ResNet would leave the norm out.
     """
-    return next((n.name for n in network.layers if n.op == "fc" and n.takes == ("pool5",)
-                 and network.kind == "ResNet"), None)  # fmt: skip
+    return next(
+        (
+            n.name
+            for n in network.layers
+            if n.op == "fc" and n.takes == ("pool5",) and network.kind == "ResNet"
+        ),
+        None,
+    )
 
 
 def check_arch(arch: Arch | None, network: Network) -> None:
@@ -236,7 +242,10 @@ def convert_pytorch(
         else:
             save_torch(out, output.name, made.arrays, container=container)
         return run.finish(
-            out, source, weights, source.account(made.fates),
+            out,
+            source,
+            weights,
+            source.account(made.fates),
             tensors=len(made.arrays),
             target=Target(form=format, takes=takes, classifier=made.classifier, eps=bn_eps),
             notes=notes,
@@ -246,4 +255,4 @@ def convert_pytorch(
                 "classifier": made.classifier,
                 "notes": notes,
             },
-        )  # fmt: skip
+        )

@@ -70,9 +70,11 @@ def _resnet(
     )
     colorization = caffe2 and shapes.get("conv1_w", ())[1:2] == (1,)
     last = "2b" if basic else "2c"
-    features = {shapes[t][0] for t, n in names.items()
-                if n.unit and n.unit.stage == 5 and n.unit.branch == last and n.param == "w"
-                and shapes[t]}  # fmt: skip
+    features = {
+        shapes[t][0]
+        for t, n in names.items()
+        if n.unit and n.unit.stage == 5 and n.unit.branch == last and n.param == "w" and shapes[t]
+    }
     layers = {name.layer for name in names.values()}
     probes = any(name.probe for name in names.values()) or any(
         layer.endswith("_cls") and layer != "pool5_cls" for layer in layers
@@ -82,10 +84,15 @@ def _resnet(
         classifier in ("fc_c5", "pool5_cls") or (colorization and classifier == "pred")
     )
     return resnet(
-        blocks, basic=basic, colorization=colorization, stride_in_1x1=stride_in_1x1,
+        blocks,
+        basic=basic,
+        colorization=colorization,
+        stride_in_1x1=stride_in_1x1,
         identity=basic and not any(n.layer == "res2_0_branch1" for n in names.values()),
-        probes=probes, classifier=classifier, pool5_bn=pool5_bn,
-    )  # fmt: skip
+        probes=probes,
+        classifier=classifier,
+        pool5_bn=pool5_bn,
+    )
 
 
 def _classifier(
@@ -95,9 +102,11 @@ def _classifier(
     fitting = [
         name.layer
         for text, name in names.items()
-        if name.param == "w" and name.layer.startswith(("fc", "pred", "pool5_cls"))
-        and len(shapes[text]) == 2 and shapes[text][1] in features
-    ]  # fmt: skip
+        if name.param == "w"
+        and name.layer.startswith(("fc", "pred", "pool5_cls"))
+        and len(shapes[text]) == 2
+        and shapes[text][1] in features
+    ]
     for layer in _CLASSIFIERS:
         lacks_weights = f"{layer}_b" in shapes and f"{layer}_w" not in shapes
         if layer in fitting or lacks_weights:

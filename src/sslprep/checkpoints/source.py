@@ -228,10 +228,16 @@ class Model:
 
 
 def open_model(
-    path: Path, *, tower: int | None = None, need_towers: bool = False, branch: str | None = None,
-    prefix: str | None = None, under: str | None = None, allow_unknown: bool = False,
+    path: Path,
+    *,
+    tower: int | None = None,
+    need_towers: bool = False,
+    branch: str | None = None,
+    prefix: str | None = None,
+    under: str | None = None,
+    allow_unknown: bool = False,
     allow_missing: bool = False,
-) -> Model:  # fmt: skip
+) -> Model:
     """Open a checkpoint, find its network and take one tower where it has several.
 
     Args:
@@ -252,9 +258,13 @@ def open_model(
     contents = open_checkpoint(path)
     try:
         model = find_model(
-            contents, tower=tower, need_towers=need_towers, branch=branch, prefix=prefix,
+            contents,
+            tower=tower,
+            need_towers=need_towers,
+            branch=branch,
+            prefix=prefix,
             under=under,
-        )  # fmt: skip
+        )
         refuse_unknown(model.fates.values(), allow_unknown=allow_unknown)
         _check(model, allow_missing=allow_missing)
     except CheckpointError as error:
@@ -263,9 +273,14 @@ def open_model(
 
 
 def find_model(
-    contents: Contents, *, tower: int | None = None, need_towers: bool = False,
-    branch: str | None = None, prefix: str | None = None, under: str | None = None,
-) -> Model:  # fmt: skip
+    contents: Contents,
+    *,
+    tower: int | None = None,
+    need_towers: bool = False,
+    branch: str | None = None,
+    prefix: str | None = None,
+    under: str | None = None,
+) -> Model:
     """Find the network of an opened file, whole or not, and account for every array."""
     stored: dict[str, Any] = {".".join(key): value for key, value in contents.arrays.items()}
     if len(stored) < len(contents.arrays):
@@ -284,8 +299,11 @@ def find_model(
     root = first.removesuffix(next(k for k in contents.arrays if ".".join(k) == first)[-1])
     if encoder.naming == "caffe2":
         # Caffe2 notes its iteration as a bare number among the blobs.
-        stored |= {".".join(key): value for key, value in contents.values.items()
-                   if key[-1] in BOOKKEEPING and isinstance(value, int | float)}  # fmt: skip
+        stored |= {
+            ".".join(key): value
+            for key, value in contents.values.items()
+            if key[-1] in BOOKKEEPING and isinstance(value, int | float)
+        }
     # What each array is called: as in that dict, or by its whole path where the top has one
     # of that name.
     texts = {p: p if (text := p.removeprefix(root)) in stored else text for p in stored}
@@ -315,9 +333,10 @@ def find_model(
     shapes = {
         fate.became: values[text].shape
         for text, fate in fates.items()
-        if fate.became in taken and not taken[fate.became].momentum
+        if fate.became in taken
+        and not taken[fate.became].momentum
         and isinstance(values[text], StoredArray)
-    }  # fmt: skip
+    }
     network, takes = _recognise(contents, encoder, shapes, facts, mark)
     warnings = []
     author = contents.values.get(("__author__",))
@@ -332,11 +351,20 @@ def find_model(
             "strides stand; RGB and the 3×3 are assumed, Detectron2's own have BGR and the 1×1"
         )
     return Model(
-        path=contents.path, network=network, preprocessing=takes, encoder=encoder, names=taken,
-        fates=fates, stored=values, mark=mark, facts=facts, towers=towers,
-        tower=(tower or 0) if towers else None, distances=distances,
+        path=contents.path,
+        network=network,
+        preprocessing=takes,
+        encoder=encoder,
+        names=taken,
+        fates=fates,
+        stored=values,
+        mark=mark,
+        facts=facts,
+        towers=towers,
+        tower=(tower or 0) if towers else None,
+        distances=distances,
         warnings=warnings,
-    )  # fmt: skip
+    )
 
 
 def _respelled(encoder: Encoder, facts: Mapping[str, Any]) -> dict[str, BlobName]:
@@ -386,17 +414,24 @@ def noted(contents: Contents) -> Mapping[str, Any]:
 
 
 def _tower(
-    values: Mapping[str, Any], names: Mapping[str, BlobName], mark: Mapping[str, Any],
-    tower: int | None, *, need_towers: bool,
-) -> tuple[dict[str, Fate], dict[str, dict[str, Any]]]:  # fmt: skip
+    values: Mapping[str, Any],
+    names: Mapping[str, BlobName],
+    mark: Mapping[str, Any],
+    tower: int | None,
+    *,
+    need_towers: bool,
+) -> tuple[dict[str, Fate], dict[str, dict[str, Any]]]:
     if towers_of(names.values()) or (need_towers and "tower" not in mark):
         fates = choose_tower(names, tower or 0)
         norms = {
             text: values[text].load()
             for text, name in names.items()
-            if name.is_norm and not name.momentum and name.tower is not None
-            and isinstance(values[text], StoredArray) and values[text].dtype.kind == "f"
-        }  # fmt: skip
+            if name.is_norm
+            and not name.momentum
+            and name.tower is not None
+            and isinstance(values[text], StoredArray)
+            and values[text].dtype.kind == "f"
+        }
         return fates, tower_distances(norms, names, fates)
     if tower is not None and tower != mark.get("tower"):
         raise CheckpointError(
@@ -414,9 +449,10 @@ def _pixels(contents: Contents) -> Preprocessing | None:
     found = {
         key[-1]: tuple(array.load().ravel().tolist())
         for key, array in contents.arrays.items()
-        if key[-1] in ("pixel_mean", "pixel_std") and array.shape in ((3,), (3, 1, 1))
+        if key[-1] in ("pixel_mean", "pixel_std")
+        and array.shape in ((3,), (3, 1, 1))
         and array.dtype.kind == "f"
-    }  # fmt: skip
+    }
     mean, std = found.get("pixel_mean", ()), found.get("pixel_std", ())
     if not (mean and std and np.isfinite(mean + std).all() and min(std) > 0 and mean[0] != mean[2]):
         return None
@@ -424,9 +460,12 @@ def _pixels(contents: Contents) -> Preprocessing | None:
 
 
 def _recognise(
-    contents: Contents, encoder: Encoder, shapes: Mapping[str, tuple[int, ...]],
-    facts: Mapping[str, Any], mark: Mapping[str, Any],
-) -> tuple[Network, Preprocessing]:  # fmt: skip
+    contents: Contents,
+    encoder: Encoder,
+    shapes: Mapping[str, tuple[int, ...]],
+    facts: Mapping[str, Any],
+    mark: Mapping[str, Any],
+) -> tuple[Network, Preprocessing]:
     """Return the network and what it takes, from shapes and from who wrote the file."""
     inside = [path[len(encoder.prefix) :] for path in encoder.names]
     msra = any("_bn_gamma" in name or name.startswith("fc1000_") for name in inside)
@@ -470,9 +509,11 @@ def _check(model: Model, *, allow_missing: bool) -> None:
     present = {n.module for n in model.names.values() if n.is_norm and not n.momentum}
     parts = ("s", "b") if model.folded else ("s", "b", "rm", "riv")
     missing += [
-        text for module in sorted(present) for param in parts
+        text
+        for module in sorted(present)
+        for param in parts
         if (text := f"{module}_{param}") not in model.names and text not in missing
-    ]  # fmt: skip
+    ]
     if missing and not allow_missing:
         raise CheckpointError(
             f"{are(missing)} missing",

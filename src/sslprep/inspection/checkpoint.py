@@ -98,9 +98,7 @@ def _kind(model: Model) -> str:
     if heads and f"{heads[0].name}_w" in model.names:
         count = model.shapes[f"{heads[0].name}_w"][0]
         return f"classifier of {count:,} classes (supervised, or Jigsaw's)"
-    return f"trunk for {model.channels}-channel images" if model.channels != 3 else (
-        "trunk for three-channel images"
-    )  # fmt: skip
+    return f"trunk for {'three' if model.channels == 3 else model.channels}-channel images"
 
 
 def _norms(model: Model) -> str:
