@@ -516,9 +516,7 @@ class TestLists:
     @pytest.mark.parametrize(
         "text",
         [
-            "file_name,label,split\na/1.jpg,0,train\nb, c/2.jpg;x.jpg,1,train\n".replace(
-                "b, c/2.jpg;x.jpg", '"b, c/2.jpg"'
-            ),
+            'file_name,label,split\na/1.jpg,0,train\n"b, c/2.jpg",1,train\n',
             ',path,label\n0,a/1.jpg,0\n1,"b, c/2.jpg",1\n',
             "label\tpath\n0\ta/1.jpg\n1\tb, c/2.jpg\n",
             "age;class;image\n9;0;a/1.jpg\n9;1;b, c/2.jpg\n",

@@ -150,6 +150,8 @@ def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
 
 def names_of(images: str, type: str | None, dataset: str | None) -> tuple[str, str]:
     """Return `--type` and `--dataset`: as given, else as the list's manifest says."""
+    if type and dataset:
+        return check_names(type, dataset)  # no look at the list, which is hashed for it
     name, record = partition_of(images) or ("train", None)
     source = "imagenet" if record is None else str(record.details.get("dataset", ""))
     short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", source).lower())

@@ -76,8 +76,9 @@ class Pass:
 
     def add(self, chunk: int, counts: Counts) -> None:
         """Take a chunk's counts, if they were made with our versions."""
+        ours = versions()
         for package, there in counts.versions.items():
-            if (here := versions()[package]) != there:
+            if (here := ours[package]) != there:
                 raise ParameterError(
                     f"the worker {counts.worker} has {package} {there}",
                     expected=f"{here}, as here",

@@ -186,7 +186,7 @@ def read_list(
                 raise AnnotationError(
                     f"{name} has the label {id_}, but "
                     + (f"{name} had {before}" if before != id_ else f"{other} has it too"),
-                    where=f"{path}, line {next(islice(read_rows(path), row, None))[0]}",
+                    where=f"{path}, line {_nth(path, row)[0]}",
                     expected="one label for each folder",
                 )
         elif label:
@@ -220,8 +220,13 @@ def read_list(
 
 def _bad_row(path: Path, row: int) -> AnnotationError:
     """Return the error that shows a row."""
-    number, image, label = next(islice(read_rows(path), row, None))
+    number, image, label = _nth(path, row)
     return bad_line(path, number, f"{image} {label or ''}".strip())
+
+
+def _nth(path: Path, row: int) -> tuple[int, str, str | None]:
+    """Read a row again, with its line number: only errors need it, so none is kept."""
+    return next(islice(read_rows(path), row, None))
 
 
 def _is_absolute(images: Sequence[str], source: Path) -> bool:
