@@ -19,7 +19,7 @@ from sslprep.color import images as images_module
 from sslprep.color.bins import color_bins
 from sslprep.color.counting import Settings, count_chunk
 from sslprep.color.generate import generate_color_bins
-from sslprep.color.histogram import color_histogram, names_of, read_table
+from sslprep.color.histogram import color_histogram, named, read_table
 from sslprep.color.images import Chunk
 from sslprep.color.priors import standard_errors, zhang_bins
 from sslprep.data.folders import write_folders
@@ -618,6 +618,24 @@ class TestOutputsOfOurOwn:
         assert result.unreadable == 0
         assert result.written[0].name == "ab_histogram_train_places-205.npy"
 
+    def test_a_list_is_hashed_once_for_names_and_root(
+        self, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lists = tmp_path / "lists"
+        write_folders(data_source_dir=tree, output_dir=lists, format=("npy", "txt"))
+        hashed: list[Path] = []
+
+        def noted(path: Path) -> str:
+            hashed.append(path)
+            return sha256_of(path)
+
+        monkeypatch.setattr(images_module, "sha256_of", noted)
+        for _ in range(2):  # the second uses the histogram of the first
+            generate_color_bins(
+                lists / "train.txt", tmp_path / "o", global_resize_img=8, jobs=1, overwrite=True
+            )
+        assert hashed == [lists / "train.txt"] * 2
+
     @pytest.mark.parametrize("name", ["train.csv", "train.jsonl", "train.parquet"])
     def test_a_table_that_was_changed_since_is_refused(
         self, tree: Path, tmp_path: Path, name: str
@@ -661,8 +679,9 @@ class TestOutputsOfOurOwn:
             "details": {"dataset": "VOC2007"},
         }
         (tmp_path / "test.manifest.json").write_text(json.dumps(manifest_))
-        assert names_of(str(tmp_path / "test.txt"), None, None) == ("test", "voc07")
-        assert names_of(str(tmp_path / "other.txt"), None, None) == ("train", "imagenet")
+        for name, words in (("test.txt", ("test", "voc07")), ("none.txt", ("train", "imagenet"))):
+            given = {"images": tmp_path / name, "type": None, "dataset": None}
+            assert (named(given)["type"], named(given)["dataset"]) == words
 
 
 class TestSample:

@@ -124,7 +124,8 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     folder = given["output"] or histogram[0].parent
     given |= {"type": kind, "dataset": dataset, "output": folder, "sample": sample}
     smooth, weights, points = given["smooth"], given["weights"], given["points"]
-    end = "_".join(check_names(kind, dataset))
+    check_names(kind, dataset)
+    end = f"{kind}_{dataset}"
     bins: dict[int, int] = {}
     with open_outputs(given) as out:
         warnings = _differences(made)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from sslprep.color.bins import Grid, Size, Width, bins_of, check_points, open_outputs
+from sslprep.color.bins import Grid, Size, Width, bins_of, check_points, color_bins, open_outputs
 from sslprep.color.histogram import (
     HistogramResult,
     Part,
     Seconds,
     Share,
     Side,
+    color_histogram,
     histogram_of,
-    names_of,
+    named,
 )
 from sslprep.parameters import NotNegative, Positive, command
 
@@ -50,37 +55,6 @@ def generate_color_bins(
     parameters that is in the folder already is used as it is. A killed run goes on where it was
     when it is started again with the same arguments, with any number of cores.
 
-    Args:
-        images: The images: a list of paths or URLs (.npy, or one a line), a partition's list in any
-            of its formats, a folder, a tar shard, or a list or folder of tar shards; itself a
-            path or a URL.
-        output: Folder to write into.
-        type: Part of the data set, for the file names; the list's partition or else train.
-        dataset: Name of the data set, for the file names; the list's own or else imagenet.
-        root: Folder that relative paths of a list start from; by default the one that the
-            list was written relative to, else the current one.
-        bin_size: Sides of the bins in ab units, such as 5,10,15,20.
-        global_resize_img: Side in pixels that each image is brought to, aspect not kept.
-        grid: zhang: centres of the whole sRGB gamut, 313 at size 10, smoothed priors (Zhang et
-            al. 2016); fair: left edges of the bins that hold a pixel, as the script of 2019 wrote
-            them.
-        smooth: Width in ab units of the Gaussian that smooths the priors of the zhang grid; 0
-            does not smooth.
-        points: Another set of centres to use, [Q, 2], in place of the grid's own.
-        weights: Write the rebalancing weights of rare colours too.
-        sample: Share of the images to draw at random and count, such as 0.05; all by default.
-        seed: Seed of the draw.
-        fast_decode: Let JPEGs be shrunk while decoding, where that is near enough; not exact.
-        strict_decode: Leave out JPEGs whose end is missing, which OpenCV decodes in part.
-        max_unreadable: Largest share of unreadable images, 0 to 1; above it nothing is written.
-        recount: Count from the start, even where an unfinished or finished pass is there.
-        jobs: Number of processes; all cores if not given.
-        scheduler: Address of a Dask scheduler to work on, such as tcp://host:8786.
-        worker_timeout: Seconds after which a worker that says nothing of its 512 images (or its
-            shard) is given up, and they are counted by another.
-        overwrite: Replace existing files.
-        hash_inputs: Hash inputs also when they are above 1 GB.
-
     Returns:
         Numbers of images and bins, and the files.
 
@@ -91,11 +65,22 @@ def generate_color_bins(
         OutputError: A file exists, or another run writes here.
         MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
-    given = dict(locals())
-    given["type"], given["dataset"] = names_of(str(images), type, dataset)
+    given = named(locals())
     check_points(given)
     open_outputs(given).close()  # that bins exist is said before hours of counting
     counted = histogram_of(given, reuse=not recount)
     table = output / "ab_histogram_{type}_{dataset}.npy".format(**given)
     made = bins_of(given | {"histogram": (table,)})
     return dataclasses.replace(counted, bins=made.bins, written=counted.written + made.written)
+
+
+def _explain(function: Callable[..., Any], *others: Callable[..., Any]) -> None:
+    """Give a docstring its `Args`, each as the docstring of another command has it."""
+    doc, *said = (inspect.getdoc(one) or "" for one in (function, *others))
+    known = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", "\n".join(said), re.MULTILINE))
+    names = inspect.signature(function).parameters
+    lines = "\n".join(f"    {name}: {known[name]}" for name in names if doc)
+    function.__doc__ = doc.replace("Returns:", f"Args:\n{lines}\n\nReturns:", 1)
+
+
+_explain(generate_color_bins, color_bins, color_histogram)

@@ -15,6 +15,7 @@ import itertools
 import logging
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import Settings, count_chunk, count_watched, versions
 from sslprep.color.decoding import opencv
 from sslprep.color.images import Images, is_shard_name, open_images, partition_of
+from sslprep.color.remote import is_url
 from sslprep.color.resume import Pass
 from sslprep.errors import ArrayError, ImagesError, ParameterError, WorkersLostError
 from sslprep.npy import read_array
@@ -129,7 +131,7 @@ def color_histogram(
         OutputError: A file exists, or another run writes here.
         MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
-    return histogram_of(locals())
+    return histogram_of(named(locals()))
 
 
 def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
@@ -148,48 +150,56 @@ def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
     )
 
 
-def names_of(images: str, type: str | None, dataset: str | None) -> tuple[str, str]:
-    """Return `--type` and `--dataset`: as given, else as the list's manifest says."""
-    if type and dataset:
-        return check_names(type, dataset)  # no look at the list, which is hashed for it
-    name, record = partition_of(images) or ("train", None)
-    source = "imagenet" if record is None else str(record.details.get("dataset", ""))
-    short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", source).lower())
-    return check_names(type or name, dataset or short or "imagenet")
+def named(given: dict[str, Any]) -> dict[str, Any]:
+    """Add to arguments the partition that `images` are of, if any, and the names that follow."""
+    partition = partition_of(str(given["images"]))
+    kind, dataset = "train", "imagenet"
+    if partition:
+        kind, known = partition[0], str(partition[1].details.get("dataset", ""))
+        short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", known).lower())
+        dataset = short or dataset
+    kind, dataset = given["type"] or kind, given["dataset"] or dataset
+    check_names(kind, dataset)
+    return given | {"type": kind, "dataset": dataset, "partition": partition}
 
 
-def check_names(kind: str, dataset: str) -> tuple[str, str]:
-    """Return both, or refuse one that cannot be part of file names."""
+def check_names(kind: str, dataset: str) -> None:
+    """Refuse what cannot be part of file names."""
     for flag, value in (("type", kind), ("dataset", dataset)):
         if "/" in value or "\\" in value or not value.isprintable():
             raise ParameterError(
                 f"--{flag} is {value!r}",
                 expected="a word for the file names, such as train or imagenet",
             )
-    return kind, dataset
 
 
 def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResult:
-    """Count as `color histogram` does, from its arguments by name; others do not matter.
+    """Count as `color histogram` does, from its arguments as `named`; others do not matter.
 
     With `reuse` the histogram of the same images and parameters is taken that is there already.
     """
     opencv()
     output, sample, images = given["output"], given["sample"], str(given["images"])
-    kind, dataset = names_of(images, given["type"], given["dataset"])
-    stem = f"ab_histogram_{kind}_{dataset}"
+    stem = "ab_histogram_{type}_{dataset}".format(**given)
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
     own = stem + MANIFEST_SUFFIX
     settings = Settings(**{field.name: given[field.name] for field in dataclasses.fields(Settings)})
+    inputs = manifest.Inputs(hash_inputs=given["hash_inputs"])
+
+    def opened() -> tuple[Images, str]:
+        source = open_images(images, given["root"], inputs, given["partition"])
+        bearing = (source.identity, settings, versions()["opencv"])
+        return source, hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
+
     if reuse and (output / own).is_file():
-        source = open_images(images, given["root"], manifest.Inputs())
         record = manifest.read(output / own)
-        same = record.details.get("identity") == _identity(source, settings)
+        same = record.details.get("identity") == opened()[1]
         if same and not manifest.changed_outputs(output / own, record):
             _check_readable(record.counts, given, output / listed)
             logger.info("using %s, made from the same images; --recount counts them again", table)
             Pass(output, stem).remove()  # of a run that was stopped when it had finished
-            return _result(record.counts, record.warnings, record.counts["images"], ())
+            done = record.counts["images"]
+            return _result(record.counts, record.warnings, resumed_after=done, written=())
     with OutputSet(
         output,
         [table, listed, *([groups] if sample else [])],
@@ -197,10 +207,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         overwrite=given["overwrite"],
         also_replaces=[groups],
     ) as out:
-        source = open_images(
-            images, given["root"], manifest.Inputs(hash_inputs=given["hash_inputs"])
-        )
-        identity = _identity(source, settings)
+        source, identity = opened()
         state = Pass(output, stem, settings.groups, identity)
         if given["recount"]:
             state.remove()
@@ -210,6 +217,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         _count(source, state, settings, given)
         total, truncated = state.total, sum(entry.counted for entry in state.listed)
         unreadable = len(state.listed) - truncated
+        damaged = source.shards and sum(is_shard_name(entry.path) for entry in state.listed)
         counts = {
             "images": total,
             "readable": total - unreadable,
@@ -218,9 +226,8 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             "pixels": int(state.tables.sum()),
             "pixels_per_image": settings.global_resize_img**2,
         }
-        damaged = source.shards and sum(is_shard_name(entry.path) for entry in state.listed)
         if source.shards:
-            counts |= {"shards": source.shards, "damaged_shards": damaged}
+            counts |= {"shards": source.total, "damaged_shards": damaged}
         if unreadable == total:
             state.remove()
             first = "; ".join(f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3])
@@ -245,15 +252,17 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             out.save_array(groups, state.tables)
         lines = [b"\n  " + msgspec.json.encode(entry) for entry in state.entries()]
         out.save_bytes(listed, b"[" + b",".join(lines) + (b"\n]\n" if lines else b"]\n"))
-        bearing = ("root", "global_resize_img", "fast_decode", "strict_decode", "sample")
+        used = inputs.records() or [manifest.InputRecord(path=images, files_used=source.total)]
+        if is_url(images):
+            used[0].path = images  # not its copy here
+        bearing = ("type", "dataset", "images", "root", "global_resize_img", "fast_decode")
         manifest.write(
             out,
             own,
             kind="color-histogram",
             command="color histogram",
-            parameters={"type": kind, "dataset": dataset, "images": images}
-            | {name: given[name] for name in bearing},
-            inputs=source.records(),
+            parameters={name: given[name] for name in (*bearing, "strict_decode", "sample")},
+            inputs=used,
             seed=settings.seed if sample else None,
             generator="numpy PCG64 of (seed, chunk)" if sample else None,
             counts=counts,
@@ -267,34 +276,21 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         out.commit()
         state.remove()
     written = tuple(output / record.file for record in out.written)
-    return _result(counts, warnings, resumed_after, written)
+    return _result(counts, warnings, resumed_after=resumed_after, written=written)
 
 
-def _identity(source: Images, settings: Settings) -> str:
-    """Return a hash of what bears on the counts; equal ones give equal tables."""
-    bearing = (source.identity, settings, versions()["opencv"])
-    return hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
-
-
-def _result(
-    counts: dict[str, int], warnings: list[str], resumed_after: int, written: tuple[Path, ...]
-) -> HistogramResult:
+def _result(counts: Mapping[str, Any], warnings: list[str], **more: Any) -> HistogramResult:
+    names = ("images", "unreadable", "truncated", "pixels")
     return HistogramResult(
-        images=counts["images"],
-        unreadable=counts["unreadable"],
-        truncated=counts["truncated"],
-        pixels=counts["pixels"],
-        resumed_after=resumed_after,
-        warnings=tuple(warnings),
-        written=written,
+        **{name: counts[name] for name in names}, warnings=tuple(warnings), **more
     )
 
 
 def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any]) -> None:
     """Count all chunks that are not finished, saving now and then."""
     todo = (chunk for chunk in source.chunks() if chunk.number not in state.images)
+    total = None if source.shards else round(source.total * (settings.sample or 1))
     lost: executors.Lost = []
-    total = None if source.total is None else round(source.total * (settings.sample or 1))
     timeout, saved = given["worker_timeout"], time.monotonic()
     work = functools.partial(count_chunk, settings)
     try:
@@ -304,9 +300,8 @@ def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any
             console.progress(total, "images", done=state.total) as advance,
         ):
             found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
-            # One after the other, here.
             again = functools.partial(count_watched, settings, timeout, process)
-            found_again = ((chunk, again(chunk)) for chunk, _ in lost)
+            found_again = ((chunk, again(chunk)) for chunk, _ in lost)  # one by one, here
             for chunk, counts in itertools.chain(found, found_again):
                 state.add(chunk.number, counts)
                 advance(counts.images)

@@ -24,7 +24,7 @@ from sslprep.color import remote
 from sslprep.errors import ImagesError, ManifestError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import reading, sha256_of
-from sslprep.manifest import InputRecord, Inputs, Manifest
+from sslprep.manifest import Inputs, Manifest
 from sslprep.npy import read_array
 from sslprep.partition import IMAGES
 
@@ -53,17 +53,15 @@ class Images(NamedTuple):
 
     Attributes:
         identity: A text that differs when the images asked for, or their chunks, differ.
-        total: Number of images, `None` where only the pass will tell.
-        shards: Number of shards that they are in, 0 for files.
+        total: Number of images; of the shards that they are in, where only the pass will tell.
+        shards: Whether they are in shards.
         chunks: Yields all chunks, the same ones each time; complains if the names changed.
-        records: Describes the input for the manifest, complaining if it changed meanwhile.
     """
 
     identity: str
-    total: int | None
-    shards: int
+    total: int
+    shards: bool
     chunks: Callable[[], Iterator[Chunk]]
-    records: Callable[[], list[InputRecord]]
 
 
 def is_shard_name(name: str) -> bool:
@@ -75,31 +73,33 @@ def partition_of(images: str) -> tuple[str, Manifest] | None:
     """Return name and manifest of the partition that a list is of: its .npy, or as written."""
     path = Path(images)
     name = path.name.removesuffix(IMAGES) if path.name.endswith(IMAGES) else path.stem
-    try:
+    with contextlib.suppress(ManifestError, OSError, ValueError):  # or no name of a file at all
         record = manifest.read(path.with_name(name + MANIFEST_SUFFIX))
         digests = {output.file: output.sha256 for output in record.outputs}
         ours = record.kind == "partition" and path.name in digests
         if ours and (path.suffix == ".npy" or digests[path.name] == sha256_of(path)):
             return name, record
-    except (ManifestError, OSError, ValueError):  # none, or a name that no file can have
-        pass
     return None
 
 
-def open_images(images: str, root: Path | None, inputs: Inputs) -> Images:
-    """Find out what `images` and `root` of `color histogram` mean; a list is noted in `inputs`."""
+def open_images(
+    images: str,
+    root: Path | None,
+    inputs: Inputs,
+    partition: tuple[str, Manifest] | None = None,
+) -> Images:
+    """Find out what `images` (of a partition, if any) and `root` mean; a list goes to `inputs`."""
     if remote.is_folder(images):
         return _images_of(functools.partial(_under, images), images)
     if is_shard_name(images):
         return _images_of(lambda: [images], images)
     path = remote.copy_here(images) if remote.is_url(images) else Path(images)
     start = str(root or "")
-    if part := partition_of(images):
-        name, record = part
+    if partition:
+        name, record = partition
         path = path.with_name(name + IMAGES)  # which all its formats list
-        if root is None:
-            start = record.details.get("root") or record.parameters.get("relative_to") or ""
-    elif path.suffix in _TABLES:
+        start = start or record.details.get("root") or record.parameters.get("relative_to") or ""
+    elif path.suffix in (".csv", ".jsonl", ".parquet"):
         raise ImagesError(
             "is a table that no finished partition of sslprep lists as it is",
             where=images,
@@ -109,27 +109,13 @@ def open_images(images: str, root: Path | None, inputs: Inputs) -> Images:
     inputs.add_file(path)
 
     def entries() -> Iterator[str]:
-        found = _array(path) if path.suffix == ".npy" else _lines(path)
-        if not start:
-            return found
-        return (name if remote.is_url(name) else os.path.join(start, name) for name in found)
+        for name in _array(path) if path.suffix == ".npy" else _lines(path):
+            yield name if not start or remote.is_url(name) else os.path.join(start, name)
 
-    def records() -> list[InputRecord]:
-        (found,) = inputs.records()
-        found.path = images if remote.is_url(images) else found.path
-        return [found]
-
-    return _images_of(entries, images, records)
+    return _images_of(entries, images)
 
 
-_TABLES = (".csv", ".jsonl", ".parquet")
-
-
-def _images_of(
-    entries: Callable[[], Iterable[str]],
-    given: str,
-    records: Callable[[], list[InputRecord]] | None = None,
-) -> Images:
+def _images_of(entries: Callable[[], Iterable[str]], given: str) -> Images:
     """Make chunks of images or of shards, whichever the entries are."""
 
     def parts(digest: Any) -> Iterator[tuple[str, ...]]:
@@ -147,17 +133,15 @@ def _images_of(
             where=given,
             expected="a list of image paths, or a folder with images or tar shards; one kind",
         )
-    number, shards = kinds.total(), kinds[True]
+    total, shards = kinds.total(), True in kinds
 
     def chunks() -> Iterator[Chunk]:
-        now = hashlib.sha256()
-        count = itertools.count()
+        now, count = hashlib.sha256(), itertools.count()
         for part in parts(now):
             if not shards:
                 yield Chunk(number=next(count), names=part)
-                continue
-            for shard in part:
-                for span in _cut(shard) if shards == 1 else [(0, None)]:
+            for shard in part if shards else ():
+                for span in _cut(shard) if total == 1 else [(0, None)]:
                     yield Chunk(number=next(count), names=(shard,), span=span)
         if now.digest() != before.digest():
             raise ImagesError(
@@ -167,10 +151,7 @@ def _images_of(
             )
 
     marks = remote.marks(entries()) if shards else []
-    identity = f"{before.hexdigest()}, {CHUNK_IMAGES}, {marks}"
-    used = [InputRecord(path=given, files_used=number)]
-    total = None if shards else number
-    return Images(identity, total, shards, chunks, records or (lambda: used))
+    return Images(f"{before.hexdigest()}, {CHUNK_IMAGES}, {marks}", total, shards, chunks)
 
 
 def _cut(shard: str) -> Iterator[tuple[int, int | None]]:
