@@ -159,7 +159,7 @@ def simclr_v2(state):
 
 
 def detectron2(state):
-    return {parsed.detectron2(): tensor for name, tensor in state.items()
+    return {parsed.spelled("detectron2"): tensor for name, tensor in state.items()
             if (parsed := parse_torch(name)) is not None}  # fmt: skip
 
 
@@ -371,7 +371,7 @@ def test_msras_pickles_have_their_stride_in_the_1x1(models, tmp_path, folded):
 )
 def test_detectron2_pickles_by_their_author(net, tmp_path, author):
     names = {
-        parsed.detectron2(): tensor.numpy()
+        parsed.spelled("detectron2"): tensor.numpy()
         for name, tensor in net.state_dict().items()
         if (parsed := parse_torch(name)) is not None
     }

@@ -21,7 +21,7 @@ EVERY_KIND = [
 def name_table(arch):
     """Return the three names of every trunk blob, a line each."""
     rows = [parse_caffe2(name) for name in resnet(BLOCKS[arch]).blobs]
-    return "".join(f"{row}\t{row.torch()}\t{row.detectron2()}\n" for row in rows)
+    return "".join(f"{row}\t{row.torch()}\t{row.spelled('detectron2')}\n" for row in rows)
 
 
 def regenerate():

@@ -86,7 +86,7 @@ def to_detectron2(model: Model, blobs: Mapping[str, NDArray[Any]]) -> Converted:
     made = Converted()
     for text, array in blobs.items():
         name = caffe2_name(text)
-        target = name.detectron2()
+        target = name.spelled("detectron2")
         if target is None and name.unit is None:
             made.fates[text] = dropped(text, HEAD)
         elif target is None or text == "conv1_b":

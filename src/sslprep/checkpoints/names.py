@@ -1,7 +1,7 @@
 """Blob names: one anchored grammar, read and rendered in every direction.
 
 A `BlobName` is the parts of a name. `parse_caffe2`, `parse_torch` and `parse_spelled` read the
-parts from a spelling; `str(name)`, `name.torch()` and `name.detectron2()` render them. Nothing
+parts from a spelling; `str(name)`, `name.torch()` and `name.spelled()` render them. Nothing
 here replaces text inside a name, so no part is ever mistaken for another (`s2` in `res2_…`). A
 ResNet's trunk is spelled by the table `SPELLINGS`, in both directions.
 
@@ -21,10 +21,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 Param = Literal["w", "b", "s", "rm", "riv"]
-Branch = Literal["1", "2a", "2b", "2c"]
 
 BOOKKEEPING = frozenset({"lr", "model_iter", "epoch"})
 """Blobs of the training run, not of the model."""
@@ -48,17 +47,6 @@ _CAFFE2 = re.compile(
     re.VERBOSE,
 )
 _UNIT = re.compile(r"res(?P<stage>[2-5])_(?P<block>[0-9]+)_branch(?P<branch>1|2[abc])")
-_TORCH_HEAD = re.compile(
-    r"""
-    (?: (?P<named> conv[1-9](?:_cls)? | fc[1-9][0-9]{0,3}(?:_1|_cls)? | fc\.[a-z]+[0-9]* | fc
-                 | pool[1-9](?:_cls)? | pred )
-        (?P<norm> _reshape_bn | _bn )?
-      | (?P<probe> [a-z0-9_]+_resize )_bn
-    )
-    \.(?P<param> weight|bias|running_mean|running_var )
-    """,
-    re.VERBOSE,
-)
 _INSIDE = "downsample.0 downsample.1 conv1 bn1 conv2 bn2 conv3 bn3"
 SPELLINGS = {
     "torchvision": ("conv1 bn1", 1, "layer{}.{}.", _INSIDE),
@@ -85,15 +73,7 @@ SPELLINGS = {
 stands before a block's layers; the shortcut and its norm, then each convolution and its norm."""
 _BRANCHES = ("1", "1_bn", "2a", "2a_bn", "2b", "2b_bn", "2c", "2c_bn")
 _MOST_BLOCKS = 100
-_TORCH_NORM: dict[str, str] = {
-    "s": "weight",
-    "b": "bias",
-    "rm": "running_mean",
-    "riv": "running_var",
-}
-_TORCH_LINEAR = {"w": "weight", "b": "bias"}
-_CAFFE2_NORM = {torch: caffe2 for caffe2, torch in _TORCH_NORM.items()}
-_CAFFE2_LINEAR = {torch: caffe2 for caffe2, torch in _TORCH_LINEAR.items()}
+_TORCH = {"w": "weight", "s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
 
 
 @lru_cache
@@ -109,13 +89,12 @@ def _modules(spelling: str) -> tuple[dict[str, str], dict[str, str]]:
     return found, {caffe2: layer for layer, caffe2 in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """Place of a convolution in a ResNet: stage 2–5, block from 0, branch."""
 
     stage: int
     block: int
-    branch: Branch
+    branch: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +147,7 @@ class BlobName:
         match = None if self.probe else _UNIT.fullmatch(self.layer)
         if match is None:
             return None
-        branch = cast("Branch", match["branch"])
-        return Unit(int(match["stage"]), int(match["block"]), branch)
+        return Unit(int(match["stage"]), int(match["block"]), match["branch"])
 
     def without_tower(self) -> BlobName:
         """Return the same blob as a model of one tower names it.
@@ -179,14 +157,7 @@ class BlobName:
             >>> str(name.without_tower())
             'res2_0_branch2a_bn_riv'
         """
-        return BlobName(
-            layer=self.layer,
-            param=self.param,
-            norm=self.norm,
-            probe=self.probe,
-            affine=self.affine,
-            momentum=self.momentum,
-        )
+        return replace(self, tower=None, late=False)
 
     def torch(self, *, classifier: str | None = None) -> str | None:
         """Render the torchvision name; heads and AlexNet have names by the same rule.
@@ -204,36 +175,30 @@ class BlobName:
             >>> parse_caffe2("fc_c5_w").torch(), parse_caffe2("pool5_bn_s").torch()
             ('fc.c5.weight', 'pool5_bn.weight')
         """
-        if self.momentum or self.affine or self.tower is not None:
-            return None
         if (self.unit or self.layer == STEM_NORM) and not self.probe:
             return self.spelled("torchvision")
-        param = (_TORCH_NORM if self.is_norm else _TORCH_LINEAR)[self.param]
-        norm = "_bn" if self.norm in ("norm", "_norm") else self.norm
-        if self.probe:
-            return f"{self.layer}{norm}{self.probe}_bn.{param}"
-        if self.layer == classifier and not self.norm:
-            return f"fc.{param}"
-        layer = f"fc.{self.layer[3:]}" if self.layer.startswith("fc_") else self.layer
-        return f"{layer}{norm}.{param}"
-
-    def detectron2(self) -> str | None:
-        """Render Detectron2's name of a trunk blob, `None` for anything else.
-
-        Example:
-            >>> parse_caffe2("res2_0_branch1_bn_s").detectron2()
-            'res2.0.shortcut.norm.weight'
-        """
-        if self.momentum or self.affine or self.tower is not None or self.probe:
+        if self.momentum or self.affine or self.tower is not None:
             return None
-        return self.spelled("detectron2")
+        norm = "_bn" if self.norm in ("norm", "_norm") else self.norm
+        module = replace(self, norm=norm).module
+        if self.layer == classifier and not self.norm:
+            module = "fc"
+        elif module.startswith("fc_"):
+            module = f"fc.{module[3:]}"
+        return f"{module}.{_TORCH[self.param]}"
 
     def spelled(self, spelling: str) -> str | None:
-        """Render the name of a ResNet's layer in one of `SPELLINGS`, `None` for anything else."""
+        """Render the name of a ResNet's layer in one of `SPELLINGS`, `None` for anything else.
+
+        Example:
+            >>> parse_caffe2("res2_0_branch1_bn_s").spelled("detectron2")
+            'res2.0.shortcut.norm.weight'
+        """
         layer = _modules(spelling)[1].get(self.module)
-        if layer is None or (self.unit and not self.norm and self.param != "w"):
+        biased = self.unit and not self.norm and self.param != "w"
+        if layer is None or biased or self.momentum or self.affine:
             return None
-        return f"{layer}.{(_TORCH_NORM if self.norm else _TORCH_LINEAR)[self.param]}"
+        return f"{layer}.{_TORCH[self.param]}"
 
 
 @lru_cache(maxsize=1 << 13)
@@ -283,8 +248,7 @@ def parse_caffe2(name: str) -> BlobName | None:
 
 def caffe2_name(text: str) -> BlobName:
     """Read a name that is one of Caffe2's."""
-    found = parse_caffe2(text)
-    if found is None:
+    if (found := parse_caffe2(text)) is None:
         raise ValueError(f"{text} is no name of a blob")
     return found
 
@@ -305,20 +269,11 @@ def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
     """
     if (found := parse_spelled(name, "torchvision")) is not None:
         return found
-    match = _TORCH_HEAD.fullmatch(name)
-    if match is None:
-        return None
-    norm, layer = match["norm"] or "", match["named"]
-    if match["probe"]:
-        return parse_caffe2(f"{match['probe']}_bn_{_CAFFE2_NORM[match['param']]}")
-    if layer == "fc":
-        if norm:
-            return None
-        layer = classifier
-    elif layer.endswith("_1") and norm:
-        norm = "_norm"  # only colorization has these layers, and spells their norms so
-    param = (_CAFFE2_NORM if norm else _CAFFE2_LINEAR).get(match["param"])
-    return None if param is None else parse_caffe2(f"{layer.replace('.', '_')}{norm}_{param}")
+    module, _, param = name.rpartition(".")
+    if module == "fc":
+        return _parse_part(classifier, param)
+    found = _parse_part(module.replace(".", "_"), param)
+    return found if found is not None and found.torch() == name else None
 
 
 def parse_spelled(name: str, spelling: str) -> BlobName | None:
@@ -330,25 +285,26 @@ def parse_spelled(name: str, spelling: str) -> BlobName | None:
     """
     module, _, param = name.rpartition(".")
     layer = _modules(spelling)[0].get(module)
-    if layer is None:
-        return None
-    params = _CAFFE2_NORM if layer.endswith("_bn") else _CAFFE2_LINEAR
-    if param not in params or (param == "bias" and "branch" in layer and params is _CAFFE2_LINEAR):
-        return None
-    return parse_caffe2(f"{layer}_{params[param]}")
+    found = None if layer is None else _parse_part(layer, param)
+    return found if found is not None and found.spelled(spelling) == name else None
+
+
+def _parse_part(module: str, param: str) -> BlobName | None:
+    """Read the blob that PyTorch calls `param` of what Caffe2 calls `module`."""
+    texts = [f"{module}_{caffe2}" for caffe2, torch in _TORCH.items() if torch == param]
+    return next((found for text in texts if (found := parse_caffe2(text)) is not None), None)
 
 
 def respelled(names: Mapping[str, BlobName]) -> dict[str, BlobName]:
     """Return names read from PyTorch's spelling as their network spells them in Caffe2.
 
-    Only colorization's AlexNet has a norm on conv1, and it spells its norms `conv1norm`; in
-    PyTorch they are `conv1_bn` as in the other networks.
+    Only colorization's AlexNet has a norm on conv1, and it spells its norms `conv1norm` and
+    `fc6_1_norm`; in PyTorch they are `conv1_bn` and `fc6_1_bn`, as in the other networks.
     """
-    if not any(name.layer == "conv1" and name.norm for name in names.values()):
+    if not any(name.norm and name.layer in ("conv1", "fc6_1", "fc7_1") for name in names.values()):
         return dict(names)
+    norms = {"conv": "norm", "fc6_": "_norm", "fc7_": "_norm"}
     return {
-        text: replace(name, norm="norm")
-        if name.norm == "_bn" and name.layer.startswith("conv")
-        else name
+        text: replace(name, norm=norms.get(name.layer[:4], name.norm)) if name.norm else name
         for text, name in names.items()
     }

@@ -8,9 +8,10 @@ padding. Groups are not written down: a convolution's weights say how many chann
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Op = Literal["conv", "norm", "max", "average", "mean", "lrn", "fc", "add"]
 Kind = Literal["ResNet", "AlexNet Jigsaw", "AlexNet colorization", "CaffeNet"]
@@ -143,29 +144,6 @@ def _linked(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     return tuple(linked)
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A linear classifier behind a layer: pooling, batch norm, fully connected."""
-
-    after: str
-    pooled: str
-    kernel: int
-    stride: int
-    pad: int
-    classifier: str
-
-    def layers(self) -> list[Layer]:
-        """Return its layers; without a kernel nothing is pooled."""
-        window = (self.kernel, self.stride, self.pad)
-        pool = Layer("average", self.pooled, *window, takes=(self.after,), head=True)
-        norm = Layer("norm", f"{self.pooled}_bn", takes=(self.pooled,), head=True)
-        return [*[pool][: self.kernel], norm, Layer("fc", self.classifier, head=True)]
-
-
-def _probe(after: str, pooled: str, stride: int, kernel: int, classifier: str) -> Probe:
-    return Probe(after, f"{pooled}_s{stride}k{kernel}_resize", kernel, stride, 0, classifier)
-
-
 def resnet(
     blocks: Collection[int],
     *,
@@ -209,14 +187,7 @@ def resnet(
         stages[f"res{stage}"] = layers[-1].name
     layers.append(Layer("mean", "pool5"))
     stages["pool5"] = "pool5"
-    if probes:
-        for probe in _resnet_probes(stages, colorization):
-            layers += probe.layers()
-    else:
-        layers += [Layer("norm", "pool5_bn", head=True)] * pool5_bn
-        layers += [Layer("fc", classifier, head=True)] if classifier else []
-    stages |= {layer.name: layer.name for layer in layers if layer.op == "fc"}
-    return Network(
+    trunk = Network(
         kind="ResNet",
         layers=_linked(layers),
         stages=stages,
@@ -226,6 +197,8 @@ def resnet(
         stride_in_1x1=stride_in_1x1,
         colorization=colorization,
     )
+    pool5 = [Layer("norm", "pool5_bn", head=True)] * (pool5_bn and not probes)
+    return _with_heads(trunk, pool5, classifier=None if probes else classifier, linear=probes)
 
 
 def _block(
@@ -247,25 +220,6 @@ def _block(
     yield Layer("add", place, takes=(f"{place}_branch{max(kernels)}_bn", around), relu=True)
 
 
-def _resnet_probes(stages: Mapping[str, str], colorization: bool) -> list[Probe]:
-    windows = ((8, 16), (5, 13), (3, 8), (2, 12) if colorization else (1, 6))
-    return [
-        Probe("res_conv1_bn", "res_conv1_bn_resize", 10, 10, 4, "conv1_cls"),
-        Probe("pool1", "pool1_resize", 5, 5, 2, "pool1_cls"),
-        *(
-            _probe(
-                stages[f"res{stage}"],
-                f"{stages[f'res{stage}']}_branch2c_bn",
-                stride,
-                kernel,
-                f"conv{stage}_cls",
-            )
-            for stage, (stride, kernel) in enumerate(windows, 2)
-        ),
-        Probe("pool5", "pool5", 0, 0, 0, "pool5_cls"),
-    ]
-
-
 def alexnet(
     kind: Kind, *, probes: bool = False, classifier: str | None = None, fc: int = 2
 ) -> Network:
@@ -278,103 +232,123 @@ def alexnet(
         classifier: The layer behind fc7.
         fc: How many of fc6 and fc7 are there.
     """
-    norms, lrn = _ALEXNETS[kind]
-    strides = [stride for _, stride, _, _ in _CONVS]
-    if kind == "AlexNet Jigsaw" and probes:
-        lrn, strides[0] = "", 2
-    layers: list[Layer] = []
-    stages: dict[str, str] = {}
-    for i, (kernel, _, pad, grouped) in enumerate(_CONVS, 1):
-        norm = norms.get(f"conv{i}", "")
-        layers.append(
-            Layer(
-                "conv",
-                f"conv{i}",
-                kernel,
-                strides[i - 1],
-                pad,
-                grouped=grouped,
-                bias=True,
-                relu=not norm,
-            )
-        )
-        layers += [Layer("norm", f"conv{i}{norm}", relu=True)] if norm else []
-        stages[f"conv{i}"] = layers[-1].name
-        local = Layer("lrn", f"norm{i}")
-        layers += [local] if i < 3 and lrn == "before" else []
-        layers += [Layer("max", f"pool{i}", 3, 2)] if i in (1, 2, 5) else []
-        layers += [local] if i < 3 and lrn == "after" else []
-    stages["pool5"] = "pool5"
-    for name, kernel in (("fc6", 6), ("fc7", 1))[:fc]:
-        norm = norms.get(name, "")
-        if kind == "AlexNet colorization":
-            layers.append(Layer("conv", f"{name}_1", kernel, bias=True))
-        else:
-            layers.append(Layer("fc", name, relu=not norm))
-        layers += [Layer("norm", f"{layers[-1].name}{norm}", relu=True)] if norm else []
-        stages[name] = layers[-1].name
-    heads = [layer for probe in _alexnet_probes(kind) for layer in probe.layers()] if probes else []
-    heads += [Layer("fc", classifier, head=True)] if classifier else []
-    stages |= {layer.name: layer.name for layer in heads if layer.op == "fc"}
-    return Network(
+    fine = kind == "AlexNet Jigsaw" and probes
+    absent = (*("fc6", "fc7")[fc:], *["norm"] * fine)
+    names = [name for name in _ALEXNETS[kind].split() if not name.startswith(absent)]
+    layers, stages = [], {}
+    for name, after in zip(names, [*names[1:], ""], strict=True):
+        layer = _ALEXNET_LAYERS.get(name) or Layer("norm", name)
+        relu = layer.op in ("conv", "fc", "norm") and not after.startswith(name)
+        stride = 2 if fine and name == "conv1" else layer.stride
+        layers.append(replace(layer, stride=stride, relu=relu))
+        if found := re.match("conv.|pool5|fc.", name):
+            stages[found[0]] = name
+    trunk = Network(
         kind=kind,
-        layers=_linked([*layers, *heads]),
+        layers=_linked(layers),
         stages=stages,
         size=227,
         colorization=kind == "AlexNet colorization",
     )
+    return _with_heads(trunk, classifier=classifier, linear=probes)
 
 
-_CONVS = ((11, 4, 0, 0), (5, 1, 2, 2), (3, 1, 1, 0), (3, 1, 1, 2), (3, 1, 1, 2))
-"""Kernel, stride, padding and groups of conv1 to conv5."""
-_FCS = ("fc6", "fc7")
-_ALEXNETS: dict[Kind, tuple[dict[str, str], str]] = {
-    "AlexNet Jigsaw": (
-        dict.fromkeys(("conv3", "conv4", "conv5"), "_bn") | dict.fromkeys(_FCS, "_reshape_bn"),
-        "after",
-    ),
-    "AlexNet colorization": (
-        {f"conv{i}": "norm" for i in range(1, 6)} | dict.fromkeys(_FCS, "_norm"),
-        "",
-    ),
-    "CaffeNet": ({}, "before"),
+_ALEXNETS: dict[Kind, str] = {
+    "AlexNet Jigsaw": "conv1 pool1 norm1 conv2 pool2 norm2 conv3 conv3_bn conv4 conv4_bn "
+    "conv5 conv5_bn pool5 fc6 fc6_reshape_bn fc7 fc7_reshape_bn",
+    "AlexNet colorization": "conv1 conv1norm pool1 conv2 conv2norm pool2 conv3 conv3norm "
+    "conv4 conv4norm conv5 conv5norm pool5 fc6_1 fc6_1_norm fc7_1 fc7_1_norm",
+    "CaffeNet": "conv1 norm1 pool1 conv2 norm2 pool2 conv3 conv4 conv5 pool5 fc6 fc7",
 }
-"""How each spells its norms, and whether local response norms stand before or after pooling."""
+"""The layers of each in order; what is not below is a batch norm. A layer's relu is behind it."""
+_ALEXNET_LAYERS = {
+    layer.name: layer
+    for layer in (
+        Layer("conv", "conv1", 11, 4, bias=True),
+        Layer("conv", "conv2", 5, 1, 2, grouped=2, bias=True),
+        Layer("conv", "conv3", 3, 1, 1, bias=True),
+        Layer("conv", "conv4", 3, 1, 1, grouped=2, bias=True),
+        Layer("conv", "conv5", 3, 1, 1, grouped=2, bias=True),
+        Layer("conv", "fc6_1", 6, bias=True),
+        Layer("conv", "fc7_1", 1, bias=True),
+        *(Layer("fc", name) for name in ("fc6", "fc7")),
+        *(Layer("lrn", name) for name in ("norm1", "norm2")),
+        *(Layer("max", name, 3, 2) for name in ("pool1", "pool2", "pool5")),
+    )
+}
 
 
-def _alexnet_probes(kind: Kind) -> list[Probe]:
-    """Return the linear classifiers; Jigsaw's maps are twice as large."""
-    norms, _ = _ALEXNETS[kind]
-    jigsaw = kind == "AlexNet Jigsaw"
-    windows = ((4, 19), (3, 12), (1, 9), (1, 9), (1, 8))
-    if jigsaw:
-        windows = ((9, 28), (6, 24), (3, 14), (3, 14), (2, 16))
-    found = []
-    for i, (stride, kernel) in enumerate(windows, 1):
-        after = f"conv{i}{norms.get(f'conv{i}', '')}"
-        pooled = f"{after}_relu" if jigsaw and i > 2 else after
-        found.append(_probe(after, pooled, stride, kernel, f"fc_c{i}"))
-    if jigsaw:
-        return [
-            *found,
-            Probe("pool1", "pool1_resize", 6, 6, 3, "fc_pool1"),
-            Probe("pool2", "pool2_resize", 4, 4, 0, "fc_pool2"),
-            Probe("pool5", "pool5_resize", 2, 2, 0, "fc_pool5"),
-        ]
-    return [*found, Probe("pool5", "pool5", 0, 0, 0, "fc_pool5")] if norms else found
+class Probe(NamedTuple):
+    """A linear classifier behind a stage: average pooling, batch norm, fully connected.
+
+    `pooled` is what the pooling is called, with `{}` for the layer before; without a kernel
+    nothing is pooled.
+    """
+
+    pooled: str
+    kernel: int
+    stride: int
+    pad: int
+    classifier: str
+
+
+_CAFFENET_PROBES = {
+    "conv1": Probe("{}_s4k19_resize", 19, 4, 0, "fc_c1"),
+    "conv2": Probe("{}_s3k12_resize", 12, 3, 0, "fc_c2"),
+    "conv3": Probe("{}_s1k9_resize", 9, 1, 0, "fc_c3"),
+    "conv4": Probe("{}_s1k9_resize", 9, 1, 0, "fc_c4"),
+    "conv5": Probe("{}_s1k8_resize", 8, 1, 0, "fc_c5"),
+}
+_PROBES: dict[Kind, dict[str, Probe]] = {
+    "ResNet": {
+        "conv1": Probe("{}_resize", 10, 10, 4, "conv1_cls"),
+        "pool1": Probe("{}_resize", 5, 5, 2, "pool1_cls"),
+        "res2": Probe("{}_branch2c_bn_s8k16_resize", 16, 8, 0, "conv2_cls"),
+        "res3": Probe("{}_branch2c_bn_s5k13_resize", 13, 5, 0, "conv3_cls"),
+        "res4": Probe("{}_branch2c_bn_s3k8_resize", 8, 3, 0, "conv4_cls"),
+        "res5": Probe("{}_branch2c_bn_s1k6_resize", 6, 1, 0, "conv5_cls"),
+        "pool5": Probe("{}", 0, 0, 0, "pool5_cls"),
+    },
+    "AlexNet Jigsaw": {
+        "conv1": Probe("{}_s9k28_resize", 28, 9, 0, "fc_c1"),
+        "conv2": Probe("{}_s6k24_resize", 24, 6, 0, "fc_c2"),
+        "conv3": Probe("{}_relu_s3k14_resize", 14, 3, 0, "fc_c3"),
+        "conv4": Probe("{}_relu_s3k14_resize", 14, 3, 0, "fc_c4"),
+        "conv5": Probe("{}_relu_s2k16_resize", 16, 2, 0, "fc_c5"),
+        "pool1": Probe("{}_resize", 6, 6, 3, "fc_pool1"),
+        "pool2": Probe("{}_resize", 4, 4, 0, "fc_pool2"),
+        "pool5": Probe("{}_resize", 2, 2, 0, "fc_pool5"),
+    },
+    "AlexNet colorization": {**_CAFFENET_PROBES, "pool5": Probe("{}", 0, 0, 0, "fc_pool5")},
+    "CaffeNet": _CAFFENET_PROBES,
+}
+_LARGER_RES5 = {"res5": Probe("{}_branch2c_bn_s2k12_resize", 12, 2, 0, "conv5_cls")}
 
 
 def probes(network: Network) -> dict[str, Probe]:
-    """Return the pooling and classifier of the linear protocol behind each stage.
+    """Return the linear protocol's pooling and classifier by what each stands behind.
 
     Example:
         >>> found = probes(resnet((3, 4, 6, 3)))["res2"]
         >>> found.kernel, found.stride, found.pad
         (16, 8, 0)
     """
-    if network.kind == "ResNet":
-        behind = _resnet_probes(network.stages, network.colorization)
-    else:
-        behind = _alexnet_probes(network.kind)
-    stages = {layer: stage for stage, layer in network.stages.items()}
-    return {stages[probe.after]: probe for probe in behind if probe.after in stages}
+    larger = network.kind == "ResNet" and network.colorization
+    return _PROBES[network.kind] | (_LARGER_RES5 if larger else {})
+
+
+def _with_heads(
+    trunk: Network, before: Sequence[Layer] = (), *, classifier: str | None, linear: bool
+) -> Network:
+    """Return a network with its classifier on the last layer, or one behind every stage."""
+    heads = list(before)
+    for stage, probe in probes(trunk).items() if linear else ():
+        after = trunk.stages.get(stage, stage)
+        pooled, window = probe.pooled.format(after), (probe.kernel, probe.stride, probe.pad)
+        if probe.kernel:
+            heads.append(Layer("average", pooled, *window, takes=(after,), head=True))
+        heads.append(Layer("norm", f"{pooled}_bn", takes=(pooled,), head=True))
+        heads.append(Layer("fc", probe.classifier, head=True))
+    heads += [Layer("fc", classifier, head=True)] if classifier else []
+    stages = dict(trunk.stages) | {head.name: head.name for head in heads if head.op == "fc"}
+    return replace(trunk, layers=_linked([*trunk.layers, *heads]), stages=stages)
