@@ -91,6 +91,8 @@ class Inputs:
 
     def __init__(self, *, hash_inputs: bool = False) -> None:
         self._hash_inputs = hash_inputs
+        self.digests: dict[Path, str] = {}
+        """Hashes that are known already."""
         self._files: dict[Path, os.stat_result] = {}
         self._folders: dict[Path, int] = {}
 
@@ -113,7 +115,7 @@ class Inputs:
         for path, before in self._files.items():
             hashed = before.st_size <= HASH_LIMIT or self._hash_inputs
             with reading(path, SslprepError):
-                digest = sha256_of(path) if hashed else None
+                digest = (self.digests.get(path) or sha256_of(path)) if hashed else None
                 now = path.stat()
             if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
                 raise SslprepError(

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.checkpoints import batchnorm
+from sslprep.checkpoints import batchnorm, source
 from sslprep.checkpoints.detectron import convert_detectron
+from sslprep.checkpoints.jigsaw import convert_jigsaw
 from sslprep.errors import CheckpointError, ParameterError
+from sslprep.input_files import sha256_of
 
 
 def convert(models, tmp_path, blobs, **options):
@@ -309,3 +311,16 @@ def test_parts_of_heads_and_of_an_alexnet_are_missed_too(models, tmp_path, kind,
     del blobs[gone]
     with pytest.raises(CheckpointError, match=f"{gone.replace('_s0', '')} is missing"):
         convert(models, tmp_path, blobs)
+
+
+def test_a_source_with_a_manifest_is_hashed_once(models, tmp_path, monkeypatch):
+    """To know whether the manifest is of this file, and to name the file in the new one."""
+    renamed, target = tmp_path / "renamed.pkl", tmp_path / "d.pkl"
+    convert_jigsaw(models.write(tmp_path / "m.pkl", models.small("jigsaw")), renamed)
+    hashed = []
+    for module in (source, manifest):
+        monkeypatch.setattr(module, "sha256_of", lambda p: hashed.append(p) or sha256_of(p))
+    convert_detectron(renamed, target)
+    assert hashed == [renamed]
+    record = manifest.read(tmp_path / "d.pkl.manifest.json")
+    assert record.inputs[0].sha256 == sha256_of(renamed)

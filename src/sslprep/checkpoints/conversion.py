@@ -97,7 +97,10 @@ class Conversion:
     def source(self, *, need_towers: bool = False) -> Model:
         """Open the checkpoint as the command's arguments ask for."""
         asked = {key: self.parameters[key] for key in _SELECTION if key in self.parameters}
-        return open_model(self.model, need_towers=need_towers, **asked)
+        model = open_model(self.model, need_towers=need_towers, **asked)
+        if model.sha256 is not None:
+            self._inputs.digests[self.model] = model.sha256
+        return model
 
     def finish(
         self,

@@ -32,25 +32,25 @@ class Global:
         """Pickle wants to see something that can be called; nobody calls it."""
 
 
+_RECONSTRUCT = Global("numpy.core.multiarray", "_reconstruct")
+_NDARRAY, _DTYPE = Global("numpy", "ndarray"), Global("numpy", "dtype")
+_NO_SHAPE = (0,)
 _Pickler: Any = pickle._Pickler
 
 
 class Pickler(_Pickler):  # type: ignore[misc]
     """Protocol 2 of plain values, arrays as raw byte strings."""
 
-    kinds: ClassVar[tuple[type, ...]] = (
-        *(type(None), bool, int, float, str, bytes, memoryview, tuple, list, dict),
-        *(np.ndarray, np.dtype, type, Global),
-    )
-    dispatch: ClassVar[dict[Any, Any]] = dict(_Pickler.dispatch)
+    dispatch: ClassVar[dict[Any, Any]] = {
+        kind: _Pickler.dispatch[kind] for kind in (type(None), bool, int, float, tuple, list, dict)
+    }
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, protocol=2)
 
     def save(self, value: Any, save_persistent_id: bool = True) -> None:
         """Pickle one value, if it is of a kind that a checkpoint may hold."""
-        value = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(value, self.kinds):
+        if type(value) not in self.dispatch:
             kind = type(value).__name__
             raise CheckpointError(f"a value of type {kind} has no place in a checkpoint")
         super().save(value, save_persistent_id)
@@ -71,6 +71,14 @@ class Pickler(_Pickler):  # type: ignore[misc]
         self.write(value.opcodes)
         self.memoize(value)
 
+    def _opcodes(self, opcodes: bytes) -> None:
+        """Write what makes a value that is not written again; it takes its number all the same."""
+        self.write(opcodes)
+        self.memoize([])
+
+    # An array is `_reconstruct(ndarray, (0,), "b")` with the state (1, shape, dtype, False, data),
+    # a type `dtype("f4", False, True)` with (3, "<", None, None, None, -1, -1, 0).
+
     def _array(self, array: NDArray[Any]) -> None:
         if array.dtype.str[1:] not in DTYPES:
             raise CheckpointError(f"an array of type {array.dtype} has no place in a checkpoint")
@@ -79,14 +87,38 @@ class Pickler(_Pickler):  # type: ignore[misc]
                 f"an array of {array.nbytes:,} bytes",
                 expected=f"at most {_LONGEST_STRING:,}, the longest string of pickle protocol 2",
             )
-        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-        state = (1, array.shape, array.dtype, False, data)
-        self.save_reduce(_RECONSTRUCT, (np.ndarray, (0,), b"b"), state)
+        for part in (_RECONSTRUCT, _NDARRAY, _NO_SHAPE):
+            self.save(part)
+        self._opcodes(b"U\1b\x87")
+        self.write(b"R(K\1")
+        self.save(array.shape)
+        self.save(array.dtype)
+        self.write(b"\x89")
+        self._bytes(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        self._opcodes(b"t")
+        self.write(b"b")
 
-    dispatch |= {bytes: _bytes, memoryview: _bytes, str: _str, Global: _global, np.ndarray: _array}
+    def _dtype(self, dtype: np.dtype[Any]) -> None:
+        self.save(_DTYPE)
+        self._bytes(dtype.str[1:].encode())
+        self._opcodes(b"\x89\x88\x87")
+        self.write(b"R")
+        self.memoize(dtype)
+        order, unset = dtype.str[:1].encode(), b"J\xff\xff\xff\xff" * 2
+        self._opcodes(b"(K\3U\1" + order + b"NNN" + unset + b"K\0t")
+        self.write(b"b")
 
+    def _scalar(self, number: np.generic) -> None:
+        self.save(number.item())
 
-_RECONSTRUCT = Global("numpy.core.multiarray", "_reconstruct")
+    dispatch |= {
+        bytes: _bytes,
+        str: _str,
+        Global: _global,
+        np.ndarray: _array,
+        **dict.fromkeys(map(type, DTYPES.values()), _dtype),
+        **dict.fromkeys((dtype.type for dtype in DTYPES.values()), _scalar),
+    }
 
 
 def plain_array(name: str, array: NDArray[Any], known: Container[str]) -> NDArray[Any]:

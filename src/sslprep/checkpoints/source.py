@@ -60,6 +60,7 @@ class Model:
         stored: The arrays and numbers themselves, by what they are called in the file.
         mark: What sslprep noted in the file when it wrote it.
         facts: What sslprep noted in the file's metadata or the manifest beside it.
+        sha256: Hash of the file, where a manifest beside it asked for it.
         towers: The towers in the file.
         tower: The one that was taken, `None` where there are none.
         distances: How far the other towers' norms are from those taken.
@@ -76,6 +77,7 @@ class Model:
     stored: Mapping[str, Any]
     mark: dict[str, Any]
     facts: Mapping[str, Any]
+    sha256: str | None
     towers: tuple[int, ...]
     tower: int | None
     distances: dict[str, dict[str, Any]]
@@ -293,7 +295,7 @@ def find_model(
         raise
     within = len(encoder.prefix)
     refuse_others({p[within:]: s for p, s in shapes.items() if p.startswith(encoder.prefix)})
-    facts, mark = noted(contents), _read_mark(contents.extra.get(MARK))
+    (facts, sha256), mark = _noted(contents), _read_mark(contents.extra.get(MARK))
     # The path of the dict that holds the encoder's arrays, with a dot behind it.
     first = next(iter(encoder.names))
     root = first.removesuffix(next(k for k in contents.arrays if ".".join(k) == first)[-1])
@@ -360,6 +362,7 @@ def find_model(
         stored=values,
         mark=mark,
         facts=facts,
+        sha256=sha256,
         towers=towers,
         tower=(tower or 0) if towers else None,
         distances=distances,
@@ -391,26 +394,27 @@ def _read_mark(found: object) -> dict[str, Any]:
     return {key: value for key, value in noted if (key, type(value)) in _MARKS}
 
 
-def noted(contents: Contents) -> Mapping[str, Any]:
+def _noted(contents: Contents) -> tuple[Mapping[str, Any], str | None]:
     """Look up what sslprep noted when it wrote a file: in the file, or in the manifest beside it.
 
-    A manifest counts only when the file is still the one that it describes.
+    A manifest counts only when the file is still the one that it describes; with its facts comes
+    the file's hash.
     """
     metadata = contents.extra.get("__metadata__", contents.extra)
     if isinstance(metadata, dict) and metadata.get("source") == "caffe2":
-        return metadata
+        return metadata, None
     path = contents.path
     beside = path.with_name(path.name + MANIFEST_SUFFIX)
-    if beside.is_file():
-        try:
-            record = manifest.read(beside)
-        except ManifestError as error:
-            logger.warning("%s; it is passed over", error)
-            return {}
-        hashes = {output.file: output.sha256 for output in record.outputs}
-        if hashes.get(path.name) == sha256_of(path):
-            return record.details
-    return {}
+    if not beside.is_file():
+        return {}, None
+    try:
+        record = manifest.read(beside)
+    except ManifestError as error:
+        logger.warning("%s; it is passed over", error)
+        return {}, None
+    sha256 = sha256_of(path)
+    same = any(out.file == path.name and out.sha256 == sha256 for out in record.outputs)
+    return (record.details if same else {}), sha256
 
 
 def _tower(

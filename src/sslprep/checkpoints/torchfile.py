@@ -296,6 +296,10 @@ class _Stored:
         self.id = ("storage", kind, str(key), "cpu", array.size, *view)
 
 
+_REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
+_ORDERED = Global("collections", "OrderedDict")
+
+
 class _StatePickler(Pickler):
     """Tensors as `torch.save` pickles them; text stays text, as PyTorch's unpickler wants it."""
 
@@ -315,15 +319,16 @@ class _StatePickler(Pickler):
         arguments: tuple[Any, ...] = (storage, 0, array.shape, strides, False, OrderedDict())
         self.save_reduce(_REBUILD, arguments)
 
-    kinds: ClassVar[tuple[type, ...]] = (*Pickler.kinds, _Stored)
+    def _ordered(self, value: OrderedDict[str, Any]) -> None:
+        self.save_reduce(_ORDERED, (), None, None, iter(value.items()), obj=value)
+
     dispatch: ClassVar[dict[Any, Any]] = {
         **Pickler.dispatch,
         str: Pickler.save_str,
         np.ndarray: _tensor,
+        OrderedDict: _ordered,
+        _Stored: None,
     }
-
-
-_REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
 
 
 def save_torch(
