@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import read_text, reading
+from sslprep.partition.images import Names
 
 JUNK = frozenset(
     [
@@ -34,7 +34,7 @@ class Found:
         left_out: What among them somebody may miss, in words, and how many.
     """
 
-    names: list[str]
+    names: Names
     skipped: int
     left_out: Counter[str]
 
@@ -66,47 +66,51 @@ def list_images(path: Path, *, recursive: bool = False) -> Found:
         left_out[_BELOW] = sum(map(len, places.values())) - len(images)
         return Found(names=images, skipped=entries - len(images), left_out=left_out)
     every = [f"{place}/{n}" if place else n for place in sorted(places) for n in places[place]]
-    return Found(names=every, skipped=entries - len(every) - len(places) + 1, left_out=left_out)
+    skipped = entries - len(every) - (len(places) - 1)
+    return Found(names=Names(every), skipped=skipped, left_out=left_out)
 
 
 _LEFT = " were left out"
 _BELOW = f"images in sub-folders of class folders{_LEFT}; --recursive takes them"
 
 
-def _scan(path: Path) -> tuple[list[str], list[str], int, Counter[str]]:
+def _scan(path: Path) -> tuple[Names, list[str], int, Counter[str]]:
     """Return a folder's images and folders, how many entries it has, and what is left out."""
+    files, others = [], []
     with reading(path, DatasetError):
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # entries below it carry no path
         try:
-            with os.scandir(handle) as found:
-                entries = list(found)
-            try:
-                files = [entry.name for entry in entries if entry.is_file()]
-            except OSError:  # a link that leads to itself
-                files = [entry.name for entry in entries if _is(entry.is_file)]
-            others = []
-            if len(files) < len(entries):
-                others = [(e.name, _is(e.is_dir)) for e in entries if not _is(e.is_file)]
+            with os.scandir(handle) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_file():
+                            files.append(entry.name)
+                            continue
+                    except OSError:  # a link that leads to itself
+                        pass
+                    others.append((entry.name, _is(entry.is_dir)))
         finally:
             os.close(handle)
+    total = len(files) + len(others)
     files.sort()
+    names = Names(files)
     # The ends of the names are few, mostly one: to look at them is much faster than at all names.
-    hidden = bisect_left(files, ".") != bisect_left(files, "/")
     end = os.path.splitext(files[0])[1] if files else ""
-    alike = "/".join([*files, ""]).count(f"{end}/") == len(files)
+    alike = names.joined.count(f"{end}\0") == len(files)
     ends = {end} if alike else {name[-5:] for name in files}
+    hidden = "\0." in f"\0{names.joined}"
     left_out: Counter[str] = Counter()
     if hidden or not all(_is_image_end(f"a{end}") for end in ends):
         for name in files:
             if not is_image_name(name) and not _is_junk(name):
                 end = os.path.splitext(name)[1]
                 left_out[f"files {f'ending in {end}' if end else 'without suffix'}{_LEFT}"] += 1
-        files = [name for name in files if is_image_name(name)]
+        names = Names([name for name in files if is_image_name(name)])
     if gone := sum(is_image_name(name) for name, folder in others if not folder):
         left_out[f"images that are no files, such as broken links,{_LEFT}"] = gone
-    _check_names(path, files)
+    _check_names(path, names)
     folders = [name for name, folder in others if folder and not _is_junk(name)]
-    return files, folders, len(entries), left_out
+    return names, folders, total, left_out
 
 
 _is_image_end = lru_cache(4096)(is_image_name)
@@ -116,7 +120,7 @@ def list_folders(path: Path) -> Found:
     """List the folders directly in a folder, hidden ones and `JUNK` left out."""
     with reading(path, DatasetError), os.scandir(path) as entries:
         every = [(e.name, _is(e.is_dir) and not _is_junk(e.name)) for e in entries]
-    folders = sorted(name for name, wanted in every if wanted)
+    folders = Names(sorted(name for name, wanted in every if wanted))
     _check_names(path, folders)
     loose = sum(is_image_name(name) for name, wanted in every if not wanted)
     left_out = +Counter({f"images outside of class folders{_LEFT}": loose})
@@ -180,8 +184,8 @@ def _is_junk(name: str) -> bool:
     return name.startswith(".") or name in JUNK
 
 
-def _check_names(folder: Path, names: Sequence[str]) -> None:
-    for name in names if not "".join(names).isascii() else ():
+def _check_names(folder: Path, names: Names) -> None:
+    for name in names if not names.joined.isascii() else ():
         try:
             name.encode()
         except UnicodeEncodeError as error:

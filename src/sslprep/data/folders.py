@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,7 @@ class _Contents:
     number of files used, and files to `None`.
     """
 
-    groups: Mapping[str, Sequence[str]]
+    groups: Mapping[str, Collection[str]]
     root: Path
     sources: Mapping[Path, int | None]
     nested: bool = False
@@ -64,7 +65,7 @@ class _Contents:
 
     def keys(self) -> Images:
         """Return the names of the images in targets.json: `class/file`, or the path of a list."""
-        listed = any("/" in name for names in self.groups.values() for name in names[:1])
+        listed = any("/" in name for names in self.groups.values() for name in islice(names, 1))
         return Images(
             ("" if listed and not self.nested else f"{name}/", names)
             for name, names in self.groups.items()
@@ -101,7 +102,7 @@ def read_tree(
     own = list_folders(folder)
     warnings = _compare(folder, own.names, known, classes)
     there = set(own.names)
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, Collection[str]] = {}
     skipped, left_out = own.skipped, own.left_out
     with console.progress(len(there), "folders") as advance:
         for name in classes:
@@ -145,7 +146,7 @@ def read_flat(
             expected="a flat folder, as --val-labels is given",
             remedy="Leave --val-labels out where val has class folders.",
         )
-    labels, numbers = read_val_labels(ground_truth, found.names, classes)
+    labels, numbers = read_val_labels(ground_truth, [*found.names], classes)
     of_image = {n: labels.get(n) or labels.get(n.rpartition(".")[0]) for n in found.names}
     unlabelled = [name for name, label in of_image.items() if label is None]
     if unlabelled:
@@ -239,7 +240,7 @@ def read_folders(
     flat = "val" if val_labels else None
     trees = [folder for name, folder in folders.items() if name != flat]
     leading = train if train.is_dir() else next(iter(trees), None)
-    known = list_folders(leading).names if leading else []
+    known = [*list_folders(leading).names] if leading else []
     warnings: list[str] = []
     if leading != train:
         whose = "val's" if "val" in folders else "their"
@@ -439,7 +440,7 @@ def write_folders(
                     source_split=name,
                     images=contents.images(relative_to),
                     labels=contents.labels(ids),
-                    keys=contents.keys(),
+                    keys=contents.keys() if generate_json else (),
                     sources=[*contents.sources, *([classes] if classes else [])],
                     details={"dataset": source.absolute().name},
                     counts={"skipped": contents.skipped},
