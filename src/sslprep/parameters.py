@@ -165,6 +165,7 @@ def wanted(hint: Any) -> str:
         return wanted(inner[0]) if inner[-1] is Ellipsis else " and ".join(map(wanted, inner))
     words = _WORDS.get(origin or kind, f"a {getattr(kind, '__name__', kind)}")
     limits = [note for note in getattr(arms[0], "__metadata__", ()) if isinstance(note, Meta)]
+    words = next((meta.description for meta in limits if meta.description), words)
     said = [
         form.format(getattr(meta, bound))
         for meta in limits
@@ -229,7 +230,7 @@ def _as(value: Any, hint: Any) -> Any:
         return _refuse(value) if long else path
     if isinstance(kind, type) and not isinstance(value, kind):
         raise TypeError(value)
-    return value
+    return msgspec.convert(value, hint) if kind is str else value
 
 
 def _items(value: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
