@@ -100,7 +100,7 @@ def test_a_folder_is_walked_in_order_and_none_is_left_out_in_silence(
         return real(self, path, **options)
 
     monkeypatch.setattr(type(memory), "ls", flaky)
-    with pytest.raises(ImagesError, match="memory://set: cannot read: Slow Down"):
+    with pytest.raises(ImagesError, match="memory:///set/a/deep: cannot read: Slow Down"):
         list(remote.walk("memory://set"))
 
 

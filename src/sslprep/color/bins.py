@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import GROUPS
-from sslprep.color.histogram import check_names, read_table
+from sslprep.color.histogram import Word, read_table
 from sslprep.color.priors import (
     LAMBDA,
     Points,
@@ -32,7 +32,6 @@ from sslprep.results import result
 
 logger = logging.getLogger(__name__)
 
-KIND = "color-bins"
 Grid = Literal["fair", "zhang"]
 Size = Annotated[int, Meta(ge=1, le=255)]
 Width = Annotated[float, Meta(ge=0)]
@@ -60,8 +59,8 @@ def color_bins(
     histogram: tuple[Path, ...],
     *,
     output: Path | None = None,
-    type: str | None = None,
-    dataset: str | None = None,
+    type: Word | None = None,
+    dataset: Word | None = None,
     bin_size: tuple[Size, ...] = (10,),
     grid: Grid = "zhang",
     smooth: Width = 5.0,
@@ -105,41 +104,34 @@ def color_bins(
 
 def bins_of(given: dict[str, Any]) -> BinsResult:
     """Make bins as `color bins` does, from its arguments by name; others do not matter."""
-    histogram: tuple[Path, ...] = given["histogram"]
-    made: dict[Path, dict[str, Any]] = {}
-    for path in histogram:
-        named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
-        own = manifest_of(path)
-        made[path] = own.parameters if own else named.groupdict() if named else {}
-    first = made[histogram[0]]
-    kind, dataset = given["type"] or first.get("type"), given["dataset"] or first.get("dataset")
-    if not isinstance(kind, str) or not isinstance(dataset, str):
+    paths: tuple[Path, ...] = given["histogram"]
+    made = {path: _made(path) for path in paths}
+    names = {what: given[what] or made[paths[0]].get(what) for what in ("type", "dataset")}
+    if not all(isinstance(name, str) for name in names.values()):
         raise ParameterError(
             "neither name nor manifest says what it is of",
-            where=histogram[0],
+            where=paths[0],
             remedy="Pass --type and --dataset.",
         )
-    samples = {said.get("sample") for said in made.values()}
-    sample = first.get("sample") if len(samples) == 1 else None
-    folder = given["output"] or histogram[0].parent
-    given |= {"type": kind, "dataset": dataset, "output": folder, "sample": sample}
-    smooth, weights, points = given["smooth"], given["weights"], given["points"]
-    check_names(kind, dataset)
-    end = f"{kind}_{dataset}"
+    shares = {said.get("sample") for said in made.values()}
+    sample = shares.pop() if len(shares) == 1 else None
+    folder = given["output"] or paths[0].parent
+    given |= names | {"output": folder, "sample": sample}
+    grid, smooth, points, weights = (given[k] for k in ("grid", "smooth", "points", "weights"))
     bins: dict[int, int] = {}
     with open_outputs(given) as out:
         warnings = _differences(made)
         inputs = manifest.Inputs(hash_inputs=given["hash_inputs"])
-        for path in (*histogram, *([points] if points else [])):
+        for path in (*paths, *([points] if points else [])):
             inputs.add_file(path)
         centres = check_points(given)
-        tables = _read_tables(histogram, sample)
+        tables = _read_tables(paths, sample)
         table, records = tables.sum(0), inputs.records()
         for record in records:
             if Path(record.path).parent == folder:
                 record.path = Path(record.path).name  # where it was made says nothing
         for size in dict.fromkeys(given["bin_size"]):
-            fair = size if given["grid"] == "fair" else None
+            fair = size if grid == "fair" else None
             found = fair_bins(table, size) if fair else zhang_bins(table, size, smooth, centres)
             arrays: dict[str, NDArray[Any]] = {"pts_in_hull": found.points, "priors": found.priors}
             if weights:
@@ -147,25 +139,24 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
             if sample is not None:
                 errors = standard_errors(tables, found, sample, fair_size=fair, sigma=smooth)
                 arrays["standard_errors"] = errors
-            names = {what: f"{what}_{end}_bin{size}.npy" for what in arrays}
+            end = "{type}_{dataset}_bin".format(**names) + str(size)
             for what, values in arrays.items():
-                out.save_array(names[what], values)
+                out.save_array(f"{what}_{end}.npy", values)
             manifest.write(
                 out,
-                f"pts_in_hull_{end}_bin{size}{MANIFEST_SUFFIX}",
-                kind=KIND,
+                f"pts_in_hull_{end}{MANIFEST_SUFFIX}",
+                kind="color-bins",
                 command="color bins",
                 parameters={
-                    "type": kind,
-                    "dataset": dataset,
+                    **names,
                     "bin_size": size,
-                    "grid": given["grid"],
+                    "grid": grid,
                     "smooth": None if fair else smooth,
                     "points": points,
                     "weights": weights,
                 },
                 inputs=records,
-                outputs=names.values(),
+                outputs=[f"{what}_{end}.npy" for what in arrays],
                 counts={
                     "bins": len(found.points),
                     "empty_bins": int((found.counts == 0).sum()),
@@ -180,13 +171,21 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
                     "weights_lambda": LAMBDA if weights else None,
                     "smallest_prior": float(found.priors.min()),
                     "largest_prior": float(found.priors.max()),
-                    **{f"{what}_file": name for what, name in names.items()},
+                    **{f"{what}_file": f"{what}_{end}.npy" for what in arrays},
                 },
             )
             bins[size] = len(found.points)
         out.commit()
     written = tuple(folder / record.file for record in out.written)
     return BinsResult(bins=bins, pixels=int(table.sum()), warnings=tuple(warnings), written=written)
+
+
+def _made(path: Path) -> dict[str, Any]:
+    """Return with which parameters a histogram was made, as its manifest or else its name says."""
+    if record := manifest_of(path):
+        return record.parameters
+    named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
+    return named.groupdict() if named else {}
 
 
 def open_outputs(given: dict[str, Any]) -> OutputSet:
@@ -249,8 +248,8 @@ def read_priors(path: Path, bins: int) -> NDArray[np.float64]:
 def _read(path: Path) -> NDArray[Any]:
     """Read an array, but not one that stands under the name of another kind."""
     found = read_array(path, kinds="iuf")
-    if ("prior" if found.ndim == 2 else "pts") in path.name:
-        what, name = ("points", "priors") if found.ndim == 2 else ("priors", "points")
+    what, name = ("points", "priors") if found.ndim == 2 else ("priors", "points")
+    if {"priors": "prior", "points": "pts"}[name] in path.name:
         raise ArrayError(
             f"holds {what} of shape {found.shape} under the name of {name}",
             where=path,

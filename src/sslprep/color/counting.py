@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -24,13 +25,13 @@ from numpy.typing import NDArray
 from sslprep import __version__
 from sslprep.color import remote
 from sslprep.color.decoding import TRUNCATED, UnreadableError, decode_image, opencv
-from sslprep.color.images import Chunk, DamagedTarError, is_shard_name, members
+from sslprep.color.images import Chunk, DamagedTarError, is_shard_name, is_wanted, members
 from sslprep.errors import WorkersLostError
 from sslprep.executors import Lost, Processes, completed
-from sslprep.image_files import is_image_name
 
 MAX_FILE_BYTES = 1 << 30
 """A file above this is no photograph; it is listed, not read into memory."""
+_TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
 GROUPS = 32
 """Random groups that a sample is dealt into; how they differ gives standard errors."""
 _TOGETHER = 32  # files fetched in one request
@@ -95,21 +96,18 @@ def count_chunk(
     chunk: Chunk,
     *,
     notes: Path | None = None,
-    deadly: Mapping[int, str] | None = None,
+    deadly: Mapping[int, str] = MappingProxyType({}),
 ) -> Counts:
     """Count all images of a chunk; those that cannot be read are listed with the reason.
 
-    Args:
-        settings: What bears on the counts.
-        chunk: The images.
-        notes: A file in which to note the place of each image before it is read.
-        deadly: Images to leave out, by their place in the chunk, with the reason.
+    The place of each image in the chunk is written to the file `notes` before it is read; those at
+    the places of `deadly` are left out, with the reason given there.
     """
 
     def note(place: int) -> str | None:
         if notes is not None:
             notes.write_text(str(place))
-        return deadly.get(place) if deadly else None
+        return deadly.get(place)
 
     cv2, side = opencv(), settings.global_resize_img
     tables = np.zeros((settings.groups, 256, 256), np.int64)
@@ -125,17 +123,16 @@ def count_chunk(
             tables[group] += counts.astype(np.int64)
 
     groups = _groups(settings, chunk)
-    if chunk.span is None:
-        # A lost worker's files are fetched one by one, to find the one that ended it.
-        entries = _files(chunk, groups, note, _TOGETHER if notes is None else 1)
-    else:
-        entries = _members(chunk, groups, note)
+    if chunk.span:
+        read = _members(chunk, chunk.span, groups, note)
+    else:  # a lost worker's files are fetched one by one, to find the one that ended it
+        read = _files(chunk, groups, note, _TOGETHER if notes is None else 1)
     strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
     images = waiting = 0
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
-        for images, (group, name, content) in enumerate(entries, 1):
+        for images, (group, name, content) in enumerate(read, 1):
             try:
                 if isinstance(content, str):
                     raise UnreadableError(content)
@@ -215,6 +212,34 @@ def _files(chunk: Chunk, groups: Iterator[int | None], note: _Note, together: in
             yield group, name, _reason(content) if isinstance(content, Exception) else content
 
 
+def _members(
+    chunk: Chunk, span: tuple[int, int | None], groups: Iterator[int | None], note: _Note
+) -> _Read:
+    """Read the images of a shard, named `shard.tar/member`; damage is an entry of its own."""
+    (shard,), places = chunk.names, itertools.count()
+    try:
+        with remote.open_file(shard) as file:
+            for archive, member in members(file, *span):
+                if member.isdir() or not is_wanted(member.name):
+                    continue
+                place, group = next(places), next(groups)
+                if group is None:
+                    continue
+                if is_shard_name(member.name):
+                    content = "a tar within a tar; unpack the outer one"
+                elif not member.isreg():
+                    content = "a link within the shard"
+                elif member.size > MAX_FILE_BYTES:
+                    content = _TOO_LARGE
+                else:
+                    content = note(place) or archive.extractfile(member).read()
+                yield group, f"{shard}/{member.name}", content
+    except (DamagedTarError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        yield 0, shard, f"damaged shard ({error})"
+    except Exception as error:  # noqa: BLE001 - each store and each compression has its own
+        yield 0, shard, _reason(error)
+
+
 def read_file(path: str) -> bytes | str:
     """Read a whole regular file, or say why not; pipes and devices might never end."""
     try:
@@ -229,39 +254,8 @@ def read_file(path: str) -> bytes | str:
         return _reason(error)
 
 
-_TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "missing"
-    if isinstance(error, OSError) and error.strerror:
-        return f"cannot read ({error.strerror})"
-    return f"cannot read ({type(error).__name__}: {error})"[:200]
-
-
-def _members(chunk: Chunk, groups: Iterator[int | None], note: _Note) -> _Read:
-    """Read the images of a shard, named `shard.tar/member`; damage is an entry of its own."""
-    (shard,), place = chunk.names, -1
-    begin, end = chunk.span or (0, None)
-    try:
-        with remote.open_file(shard) as file:
-            for archive, member in members(file, begin, end):
-                if member.isdir() or not (is_image_name(member.name) or is_shard_name(member.name)):
-                    continue
-                place += 1
-                if (group := next(groups)) is not None:
-                    content = _refused(member) or note(place) or archive.extractfile(member).read()
-                    yield group, f"{shard}/{member.name}", content
-    except (DamagedTarError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        yield 0, shard, f"damaged shard ({error})"
-    except Exception as error:  # noqa: BLE001 - each store and each compression has its own
-        yield 0, shard, _reason(error)
-
-
-def _refused(member: tarfile.TarInfo) -> str | None:
-    if is_shard_name(member.name):
-        return "a tar within a tar; unpack the outer one"
-    if not member.isreg():
-        return "a link within the shard"
-    return _TOO_LARGE if member.size > MAX_FILE_BYTES else None
+    said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return f"cannot read ({said:.180})"

@@ -46,20 +46,12 @@ def opencv() -> Any:
 def decode_image(
     data: bytes, *, strict: bool = False, shrink_to: int | None = None
 ) -> tuple[Picture, bool]:
-    """Decode an image file to (height, width, 3) uint8 BGR; tell also whether the file is whole.
+    """Decode an image file; tell also whether it is whole, which `strict` demands of a JPEG.
 
     Orientation, palettes, CMYK, alpha, grey and 16 bits become what `cv2.imread` makes of them;
     a JPEG without its end marker is decoded as far as it goes, as `cv2.imread` does from a file
-    (from memory alone OpenCV would give other pixels, or none).
-
-    Args:
-        data: The whole file.
-        strict: Refuse JPEGs that are not whole.
-        shrink_to: Side that pictures will be brought to: lets the JPEG decoder shrink those that
-            are large enough (not exact).
-
-    Raises:
-        UnreadableError: With the reason.
+    (from memory alone OpenCV would give other pixels, or none). With `shrink_to`, the side that
+    pictures will be brought to, the JPEG decoder may shrink those that are large enough.
     """
     if not data:
         raise UnreadableError("zero bytes")
@@ -121,12 +113,7 @@ def _markers(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def is_complete(data: bytes) -> bool:
-    r"""Tell whether a JPEG has its end marker; OpenCV decodes one without it in silence.
-
-    Example:
-        >>> is_complete(b"\xff\xd8\xff\xd9"), is_complete(b"\xff\xd8\xff\xda\0\2abc")
-        (True, False)
-    """
+    """Tell whether a JPEG has its end marker; OpenCV decodes one without it in silence."""
     # Bytes after the end (padding, a maker's appendix) are common, so the markers decide.
     return data.endswith(_END_OF_IMAGE) or any(c == _END_OF_IMAGE[1] for c, _ in _markers(data))
 

@@ -31,7 +31,7 @@ from sslprep.color.decoding import opencv
 from sslprep.color.images import Images, is_shard_name, open_images, partition_of
 from sslprep.color.remote import is_url
 from sslprep.color.resume import Pass
-from sslprep.errors import ArrayError, ImagesError, ParameterError, WorkersLostError
+from sslprep.errors import ArrayError, ImagesError, WorkersLostError
 from sslprep.npy import read_array
 from sslprep.parameters import NotNegative, Positive, command
 from sslprep.results import result
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY = 30.0
 """Seconds between two saves of an unfinished pass."""
 
+_NO_NAME = r"/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff"
+Word = Annotated[str, Meta(pattern=rf"\A[^{_NO_NAME}]+\Z", description="a word for file names")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Part = Annotated[float, Meta(gt=0, lt=1)]
 Side = Annotated[int, Meta(ge=1, le=4096)]
@@ -77,8 +79,8 @@ def color_histogram(
     images: str | Path,
     output: Path,
     *,
-    type: str | None = None,
-    dataset: str | None = None,
+    type: Word | None = None,
+    dataset: Word | None = None,
     root: Path | None = None,
     global_resize_img: Side = 256,
     sample: Part | None = None,
@@ -158,19 +160,8 @@ def named(given: dict[str, Any]) -> dict[str, Any]:
         kind, known = partition[0], str(partition[1].details.get("dataset", ""))
         short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", known).lower())
         dataset = short or dataset
-    kind, dataset = given["type"] or kind, given["dataset"] or dataset
-    check_names(kind, dataset)
-    return given | {"type": kind, "dataset": dataset, "partition": partition}
-
-
-def check_names(kind: str, dataset: str) -> None:
-    """Refuse what cannot be part of file names."""
-    for flag, value in (("type", kind), ("dataset", dataset)):
-        if "/" in value or "\\" in value or not value.isprintable():
-            raise ParameterError(
-                f"--{flag} is {value!r}",
-                expected="a word for the file names, such as train or imagenet",
-            )
+    names = {"type": given["type"] or kind, "dataset": given["dataset"] or dataset}
+    return given | names | {"partition": partition}
 
 
 def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResult:

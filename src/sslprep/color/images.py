@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
 import hashlib
 import itertools
 import os
@@ -16,7 +15,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
@@ -35,12 +34,10 @@ CHUNK_IMAGES = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Images that one worker takes at a time.
+    """The `number`th part of a pass, which one worker takes at a time.
 
-    Attributes:
-        number: Which chunk of the pass it is.
-        names: Paths or URLs of images; or of one shard.
-        span: Bytes of that shard in which the headers of its members lie; `None` for images.
+    `names` are paths or URLs of images; with `span` of one shard, in those bytes of which the
+    headers of the members lie.
     """
 
     number: int
@@ -48,25 +45,62 @@ class Chunk:
     span: tuple[int, int | None] | None = None
 
 
-class Images(NamedTuple):
-    """Where images come from.
+class Images:
+    """Images in files or in tar shards, cut into chunks.
 
     Attributes:
         identity: A text that differs when the images asked for, or their chunks, differ.
-        total: Number of images; of the shards that they are in, where only the pass will tell.
         shards: Whether they are in shards.
-        chunks: Yields all chunks, the same ones each time; complains if the names changed.
+        total: Number of files, images or shards.
     """
 
-    identity: str
-    total: int
-    shards: bool
-    chunks: Callable[[], Iterator[Chunk]]
+    def __init__(self, given: str, entries: Callable[[], Iterable[str]]) -> None:
+        self._given, self._entries = given, entries
+        digest, kinds = hashlib.sha256(), collections.Counter[bool]()
+        for part in self._parts(digest):
+            kinds.update(map(is_shard_name, part))
+        if len(kinds) != 1:
+            raise ImagesError(
+                f"holds {kinds[False]:,} images and {kinds[True]:,} tar shards",
+                where=given,
+                expected="a list of image paths, or a folder with images or tar shards; one kind",
+            )
+        self._digest, self.total, self.shards = digest.digest(), kinds.total(), kinds[True] > 0
+        marks = remote.marks(entries()) if self.shards else []
+        self.identity = f"{digest.hexdigest()}, {CHUNK_IMAGES}, {marks}"
+
+    def _parts(self, digest: Any) -> Iterator[tuple[str, ...]]:
+        rest = iter(self._entries())
+        while part := tuple(itertools.islice(rest, CHUNK_IMAGES)):
+            digest.update(os.fsencode("\0".join((*part, ""))))
+            yield part
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield all chunks, the same ones each time; complain at the end if the names changed."""
+        digest, count = hashlib.sha256(), itertools.count()
+        for part in self._parts(digest):
+            if not self.shards:
+                yield Chunk(number=next(count), names=part)
+            for shard in part if self.shards else ():
+                for span in _cut(shard) if self.total == 1 else [(0, None)]:
+                    yield Chunk(number=next(count), names=(shard,), span=span)
+        if digest.digest() != self._digest:
+            raise ImagesError(
+                "changed while its images were being counted",
+                where=self._given,
+                remedy="Run the command again when it is complete; pass --recount.",
+            )
 
 
 def is_shard_name(name: str) -> bool:
     """Tell by its name whether a file is a tar shard."""
     return name.lower().endswith(SHARD_SUFFIXES)
+
+
+def is_wanted(name: str) -> bool:
+    """Tell by its name whether a file among others is an image or a shard; hidden ones are none."""
+    hidden = name.rpartition("/")[2].startswith(".")
+    return is_image_name(name) or (is_shard_name(name) and not hidden)
 
 
 def partition_of(images: str) -> tuple[str, Manifest] | None:
@@ -90,9 +124,9 @@ def open_images(
 ) -> Images:
     """Find out what `images` (of a partition, if any) and `root` mean; a list goes to `inputs`."""
     if remote.is_folder(images):
-        return _images_of(functools.partial(_under, images), images)
+        return Images(images, lambda: filter(is_wanted, remote.walk(images)))
     if is_shard_name(images):
-        return _images_of(lambda: [images], images)
+        return Images(images, lambda: [images])
     path = remote.copy_here(images) if remote.is_url(images) else Path(images)
     start = str(root or "")
     if partition:
@@ -112,46 +146,7 @@ def open_images(
         for name in _array(path) if path.suffix == ".npy" else _lines(path):
             yield name if not start or remote.is_url(name) else os.path.join(start, name)
 
-    return _images_of(entries, images)
-
-
-def _images_of(entries: Callable[[], Iterable[str]], given: str) -> Images:
-    """Make chunks of images or of shards, whichever the entries are."""
-
-    def parts(digest: Any) -> Iterator[tuple[str, ...]]:
-        rest = iter(entries())
-        while part := tuple(itertools.islice(rest, CHUNK_IMAGES)):
-            digest.update(os.fsencode("\0".join((*part, ""))))
-            yield part
-
-    before, kinds = hashlib.sha256(), collections.Counter[bool]()
-    for part in parts(before):
-        kinds.update(map(is_shard_name, part))
-    if len(kinds) != 1:
-        raise ImagesError(
-            f"holds {kinds[False]:,} images and {kinds[True]:,} tar shards",
-            where=given,
-            expected="a list of image paths, or a folder with images or tar shards; one kind",
-        )
-    total, shards = kinds.total(), True in kinds
-
-    def chunks() -> Iterator[Chunk]:
-        now, count = hashlib.sha256(), itertools.count()
-        for part in parts(now):
-            if not shards:
-                yield Chunk(number=next(count), names=part)
-            for shard in part if shards else ():
-                for span in _cut(shard) if total == 1 else [(0, None)]:
-                    yield Chunk(number=next(count), names=(shard,), span=span)
-        if now.digest() != before.digest():
-            raise ImagesError(
-                "changed while its images were being counted",
-                where=given,
-                remedy="Run the command again when it is complete; pass --recount.",
-            )
-
-    marks = remote.marks(entries()) if shards else []
-    return Images(f"{before.hexdigest()}, {CHUNK_IMAGES}, {marks}", total, shards, chunks)
+    return Images(images, entries)
 
 
 def _cut(shard: str) -> Iterator[tuple[int, int | None]]:
@@ -185,27 +180,6 @@ def _lines(path: Path) -> Iterator[str]:
                 )
             if entry := line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"):
                 yield os.fsdecode(entry)
-
-
-def _under(folder: str) -> Iterator[str]:
-    """Yield every image and shard under a folder, sorted; each folder once, links too."""
-    names = remote.walk(folder) if remote.is_url(folder) else _walk(folder)
-    return (name for name in names if is_image_name(name) or is_shard_name(name))
-
-
-def _walk(folder: str) -> Iterator[str]:
-    def refuse(error: OSError) -> None:
-        raise ImagesError(f"cannot read: {error.strerror}", where=error.filename) from error
-
-    seen: set[tuple[int, int]] = set()  # a link to a folder above would go round for ever
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (os.path.join(place, name) for name in sorted(names))
 
 
 class DamagedTarError(Exception):

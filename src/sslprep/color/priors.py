@@ -42,16 +42,6 @@ def fair_bins(table: Table, size: int) -> Bins:
     A value belongs to the largest edge not above it. The last edge only closes the last bin:
     a value equal to it is in that bin, one above it in none. Points are left edges, bins without
     a pixel are left out, and priors are counts over all counted pixels.
-
-    Raises:
-        ImagesError: No pixel lies in any bin.
-
-    Example:
-        >>> table = np.zeros((256, 256), np.int64)
-        >>> table[128, 128], table[127, 130] = 3, 1
-        >>> bins = fair_bins(table, 10)
-        >>> bins.points.tolist(), bins.priors.tolist()
-        ([[-8, -8], [-8, 2]], [0.75, 0.25])
     """
     counts = _fair_counts(table, size)
     total = int(counts.sum())
@@ -74,13 +64,9 @@ def _fair_counts(table: Table, size: int) -> NDArray[np.int64]:
 
 
 def zhang_bins(table: Table, size: int, sigma: float, points: Points | None = None) -> Bins:
-    """Bin on centres, after Zhang et al. (2016): nearest centre, smoothed, nothing dropped.
+    """Bin on the centres of the grid of `size`, or on `points`, after Zhang et al. (2016).
 
-    Args:
-        table: Counts.
-        size: Distance of the centres; not used with `points`.
-        sigma: Width of the smoothing, in ab units.
-        points: Centres to use, [Q, 2]; by default `gamut.grid_points(size)`.
+    A pixel goes to the nearest, none is dropped; `sigma` is the width of smoothing in ab units.
     """
     centres = grid_points(size) if points is None else points
     counts = nearest_counts(table, centres)
@@ -88,19 +74,10 @@ def zhang_bins(table: Table, size: int, sigma: float, points: Points | None = No
 
 
 def nearest_counts(table: Table, points: ArrayLike) -> NDArray[np.float64]:
-    """Count each pixel at its nearest point; points at equal distances share it.
+    """Count each pixel at its nearest point, float64 [Q]; points at equal distances share it.
 
     a and b are integers, so on a grid of even size every fifth pixel or so lies half-way; giving
     those to one side would shift all priors.
-
-    Returns:
-        float64 [Q]; nothing is dropped.
-
-    Example:
-        >>> table = np.zeros((256, 256), np.int64)
-        >>> table[128 + 5, 128] = 3
-        >>> nearest_counts(table, [[0, 0], [10, 0], [0, 9]]).tolist()
-        [1.5, 1.5, 0.0]
     """
     bins = np.asarray(points, np.float64)
     cells, pixels = np.argwhere(table) - 128.0, table[table != 0]
@@ -118,23 +95,11 @@ def nearest_counts(table: Table, points: ArrayLike) -> NDArray[np.float64]:
 
 
 def smooth_priors(counts: ArrayLike, points: ArrayLike, sigma: float) -> NDArray[np.float64]:
-    """Turn counts into priors, smoothed by a Gaussian over the bins; none is 0.
+    """Turn counts, [Q], into priors, float64 [Q], smoothed by a Gaussian over the bins.
 
     Each bin's share is spread over all bins by `exp(-d² / 2 sigma²)`, `d` in ab units, scaled to
-    sum to 1 (arXiv 1603.08511, section 2.2). Where that leaves a bin at 0 (sigma 0, or bins far
-    apart), one pixel is shared out among all bins.
-
-    Args:
-        counts: Pixels in each bin, [Q].
-        points: [Q, 2], a and b.
-        sigma: Width in ab units; 0 does not smooth.
-
-    Returns:
-        float64 [Q], positive, sum 1.
-
-    Example:
-        >>> smooth_priors([3, 1], [[0, 0], [10, 0]], 0).tolist()
-        [0.75, 0.25]
+    sum to 1 (arXiv 1603.08511, section 2.2); sigma 0 does not smooth. Where that leaves a bin at 0
+    (sigma 0, or bins far apart), one pixel is shared out among all bins: no prior is 0.
     """
     held = np.asarray(counts, np.float64)
     total = held.sum()
@@ -165,21 +130,12 @@ def _spread(shares: NDArray[np.float64], points: ArrayLike, sigma: float) -> NDA
 def standard_errors(
     groups: NDArray[np.int64], bins: Bins, share: float, *, fair_size: int | None, sigma: float
 ) -> NDArray[np.float64]:
-    """Return the standard error of each prior that was computed from a sample of the images.
+    """Return the standard error, float64 [Q], of priors from a sample of that share of the images.
 
-    The sample was dealt into random groups, and how these differ tells how samples differ
-    (Wolter: Introduction to Variance Estimation, 2007, chapter 2). Pixels of one image are alike,
-    so counting them as independent would promise far too much.
-
-    Args:
-        groups: Tables of the groups, int64 [groups, 256, 256].
-        bins: Bins and priors of their sum.
-        share: Share of the images that the sample took.
-        fair_size: Size of the bins of the fair grid, `None` for centres.
-        sigma: Width by which priors of centres were smoothed.
-
-    Returns:
-        float64 [Q].
+    The sample was dealt into random groups, of tables [groups, 256, 256], and how these differ
+    tells how samples differ (Wolter: Introduction to Variance Estimation, 2007, chapter 2). Pixels
+    of one image are alike, so counting them as independent would promise far too much. `fair_size`
+    is that of the fair grid; priors of centres were smoothed by `sigma`.
     """
     if fair_size is None:
         counts = np.stack([nearest_counts(table, bins.points) for table in groups], 1)
@@ -200,10 +156,6 @@ def rebalancing_weights(priors: ArrayLike) -> NDArray[np.float64]:
     """Return weights that favour rare colours: `w ∝ 1 / ((1 - λ) p + λ / Q)`, `Σ p w = 1`.
 
     arXiv 1603.08511, equation 4; λ is `LAMBDA`.
-
-    Example:
-        >>> rebalancing_weights([0.9, 0.1]).round(3).tolist()
-        [0.882, 2.059]
     """
     p = np.asarray(priors, np.float64)
     weights = 1 / ((1 - LAMBDA) * p + LAMBDA / len(p))

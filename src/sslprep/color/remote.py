@@ -21,12 +21,7 @@ _FOR_GOOD = (FileNotFoundError, IsADirectoryError, PermissionError)
 
 
 def is_url(path: str) -> bool:
-    """Tell a URL from a path.
-
-    Example:
-        >>> is_url("s3://bucket/a.jpg"), is_url("/data/a.jpg"), is_url("C:/a.jpg")
-        (True, False, False)
-    """
+    """Tell a URL from a path."""
     return "://" in path
 
 
@@ -71,28 +66,26 @@ def open_file(path: str) -> BinaryIO:
     return cast(BinaryIO, system.open(name, "rb"))
 
 
-def is_folder(path: str) -> bool:
-    """Tell a folder from a file."""
-    with _asking(path):
-        if not is_url(path):
-            return stat.S_ISDIR(os.stat(path).st_mode)
-        system, name = _file_system(path)
-        return bool(system.info(name)["type"] == "directory")
-
-
-def _mark(path: str) -> str:
+def _look_at(path: str) -> tuple[bool, str]:
+    """Tell whether it is a folder, and return a text that changes when the file does."""
     with _asking(path):
         if not is_url(path):
             status = os.stat(path)
-            return f"{status.st_size}, {status.st_mtime_ns}"
+            return stat.S_ISDIR(status.st_mode), f"{status.st_size}, {status.st_mtime_ns}"
         system, name = _file_system(path)
-        return str(system.info(name))
+        info = system.info(name)
+        return info["type"] == "directory", str(info)
+
+
+def is_folder(path: str) -> bool:
+    """Tell a folder from a file."""
+    return _look_at(path)[0]
 
 
 def marks(paths: Iterable[str]) -> list[str]:
     """Return a text for each path or URL that changes when the file does."""
     with ThreadPoolExecutor(32) as threads:  # a store answers in 50 ms, but to many at once
-        return list(threads.map(_mark, paths))
+        return [mark for _, mark in threads.map(_look_at, paths)]
 
 
 def copy_here(url: str) -> Path:
@@ -103,31 +96,39 @@ def copy_here(url: str) -> Path:
         return Path(fsspec.open_local(f"simplecache::{url}", simplecache={"same_names": True}))
 
 
-def walk(url: str) -> Iterator[str]:
-    """Yield the URLs of all files under a folder, those of each folder sorted.
+def walk(folder: str) -> Iterator[str]:
+    """Yield all files under a folder, those of each one sorted; each folder once, links too.
 
     One folder's names are in memory at a time. (fsspec's own `walk` leaves out in silence what it
     cannot list, and its `find` holds all names.)
     """
-    system, path = _file_system(url)
-    folders = [path.rstrip("/")]
-    with _asking(url):
-        while folders:
-            place = folders.pop()
-            found = {
-                entry["name"].rstrip("/"): entry["type"] for entry in system.ls(place, detail=True)
-            }
-            system.invalidate_cache(place)
-            names = sorted(found.keys() - {place})
-            yield from (system.unstrip_protocol(n) for n in names if found[n] != "directory")
-            folders += [name for name in reversed(names) if found[name] == "directory"]
+    folders, seen = [folder], set()  # a link to a folder above would go round for ever
+    while folders:
+        place = folders.pop()
+        if (real := os.path.realpath(place)) not in seen:
+            seen.add(real)
+            found = _list(place)
+            yield from sorted(name for name in found if not found[name])
+            folders += sorted((name for name in found if found[name]), reverse=True)
+
+
+def _list(folder: str) -> dict[str, bool]:
+    """Return what lies in a folder, and whether each is a folder itself."""
+    with _asking(folder):
+        if not is_url(folder):
+            with os.scandir(folder) as found:
+                return {x.path: os.path.isdir(x) if x.is_symlink() else x.is_dir() for x in found}
+        system, place = _file_system(folder)
+        entries = {x["name"].rstrip("/"): x["type"] for x in system.ls(place, detail=True)}
+        system.invalidate_cache(place)
+        entries.pop(place.rstrip("/"), None)
+        return {system.unstrip_protocol(x): kind == "directory" for x, kind in entries.items()}
 
 
 def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:
-    """Return the bytes of each URL, or the error that it gave.
+    """Return the bytes of each URL, or the error that it gave; all of one store at a time.
 
-    All of one store are fetched at the same time; those that fail are asked for again some times,
-    but for errors that will not pass.
+    Those that fail are asked for again some times, but for errors that will not pass.
     """
     found: dict[str, bytes | Exception] = {}
     stores: dict[Any, dict[str, str]] = {}
@@ -142,8 +143,11 @@ def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:
             time.sleep(seconds)
             answers = system.cat_ranges(list(todo.values()), None, None, on_error="return")
             found |= zip(todo, answers, strict=True)
-            failed = [url for url in todo if isinstance(found[url], Exception)]
-            todo = {url: todo[url] for url in failed if not isinstance(found[url], _FOR_GOOD)}
+            todo = {
+                url: path
+                for url, path in todo.items()
+                if isinstance(found[url], Exception) and not isinstance(found[url], _FOR_GOOD)
+            }
             if not todo:
                 break
     return found

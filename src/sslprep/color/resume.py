@@ -26,13 +26,10 @@ class _Saved(msgspec.Struct):
 
 
 class Pass:
-    """A pass under way, kept in one file beside the outputs that is replaced whole.
+    """A pass under way, of `groups` tables, kept in one file that is replaced whole.
 
-    Args:
-        folder: Folder of the outputs.
-        stem: What their names begin with.
-        groups: Number of tables.
-        identity: A text that is equal for passes of equal results.
+    It lies in the outputs' folder, under the `stem` of their names. Passes of the same `identity`
+    have the same results.
     """
 
     def __init__(self, folder: Path, stem: str, groups: int = 1, identity: str = "") -> None:
@@ -114,8 +111,7 @@ class Pass:
         before = itertools.accumulate((self.images[chunk] for chunk in chunks), initial=0)
         first = dict(zip(chunks, before, strict=False))
         return [
-            {"index": first[chunk] + place, "path": path, "reason": reason, "counted": counted}
-            for chunk, place, path, reason, counted in map(
-                msgspec.structs.astuple, sorted(self.listed)
-            )
+            {"index": first[x.chunk] + x.place, "path": x.path, "reason": x.reason}
+            | {"counted": x.counted}
+            for x in sorted(self.listed)
         ]
