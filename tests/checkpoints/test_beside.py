@@ -83,8 +83,8 @@ def test_instances_of_trainers_classes_are_not_read(
         value["a"] = {"b": 1}
     data = pickle.dumps({"state_dict": {"w": WEIGHTS}, "beside": value}, protocol=protocol)
     found = opened(tmp_path / "a.pkl", data)
-    assert list(found.leaves) == [("state_dict", "w")]
-    assert found.unread == {("beside",): NotRead(kind=f"{module}.{name}", arrays=2)}
+    assert list(found.arrays) == [("state_dict", "w")]
+    assert found.unread == {("beside",): NotRead(f"{module}.{name}")}
 
 
 PYTHON: dict[str, Any] = {
@@ -103,7 +103,7 @@ PYTHON: dict[str, Any] = {
 def test_instances_of_pythons_classes_are_not_read(protocol: int, tmp_path: Path) -> None:
     data = pickle.dumps({"w": WEIGHTS, **PYTHON}, protocol=protocol)
     found = opened(tmp_path / "a.pkl", data)
-    assert list(found.leaves) == [("w",)]
+    assert list(found.arrays) == [("w",)]
     kinds = {key[0]: note.kind.removeprefix("builtins.") for key, note in found.unread.items()}
     assert {k: v.removeprefix("__builtin__.") for k, v in kinds.items()} == {k: k for k in PYTHON}
 
@@ -120,12 +120,12 @@ def test_pytorchs_own_values_are_not_read(container: str, tmp_path: Path) -> Non
     }
     found = opened(tmp_path / "a.pth", saved(value, container))
     assert found.container == container
-    assert found.tables == {("model",): 2}
-    assert {key[0]: (note.kind, note.arrays) for key, note in found.unread.items()} == {
-        "size": ("torch.Size", 0),
-        "device": ("torch.device", 0),
-        "dtype": ("torch.float16", 0),
-        "args": ("argparse.Namespace", 1),
+    assert list(found.arrays) == [("model", "weight"), ("model", "bias")]
+    assert {key[0]: note.kind for key, note in found.unread.items()} == {
+        "size": "torch.Size",
+        "device": "torch.device",
+        "dtype": "torch.float16",
+        "args": "argparse.Namespace",
     }
 
 
@@ -161,7 +161,7 @@ def test_keys_may_be_any_short_plain_value(protocol: int, tmp_path: Path) -> Non
     assert [key[2] for key in found.leaves] == [
         "94690683019600", "9223372036854775808", "None", "True", "2.5", "(1, a)", "1",
     ]  # fmt: skip
-    assert found.tables == {("optimizer", "state"): 1}
+    assert list(found.arrays) == [("optimizer", "state", "94690683019600")]
 
 
 def test_number_beside_its_own_text_as_keys(tmp_path: Path) -> None:
@@ -183,9 +183,8 @@ def test_every_array_has_its_path_and_every_value_too(tmp_path: Path) -> None:
         ("model", "deep", "b"), ("optimizer", "groups", "0", "lr"),
         ("optimizer", "groups", "0", "buffer"), ("optimizer", "groups", "1", "lr"),
     ]  # fmt: skip
-    assert found.tables == {("model",): 1, ("model", "deep"): 1, ("optimizer", "groups", "0"): 1}
     assert found.values[("name",)] == "r50" * 99
-    assert found.table(("model",)).keys() == {"w", "note", "sizes"}
+    assert (found.main, list(found.stored)) == (("model",), ["w"])
 
 
 # Types and strides.

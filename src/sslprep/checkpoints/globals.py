@@ -2,7 +2,7 @@
 
 A stub is never the thing that its name says. "Calling" one runs a few lines of ours on checked
 arguments, and arrays come out as `StoredArray`, still in the file. Classes that trainers leave
-beside the weights are stubs too: their instances are `NotRead`, empty whatever their state is.
+beside the weights are `NotRead`, and so are their instances, whatever their state is.
 """
 
 from __future__ import annotations
@@ -40,9 +40,6 @@ class Stub:
     build: Callable[[tuple[Any, ...], int], Any] | None = None
 
 
-Vocabulary = Mapping[tuple[str, str], Stub]
-
-
 @dataclass(slots=True, eq=False)
 class PickledType:
     """A `numpy.dtype` of a pickle: a code, and the byte order that its state gives."""
@@ -66,24 +63,18 @@ class UnbuiltArray:
     places: list[int] | None = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class NotRead:
-    """A value that nothing is kept of, such as an instance of a class on the list.
+    """A class on the list, or an instance of it: whatever is done to it, nothing is kept.
 
     Attributes:
         kind: Module and class as the file names them, such as `argparse.Namespace`.
-        arrays: Arrays in the arguments and states that were thrown away.
     """
 
     kind: str
-    arrays: int = 0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class InertClass(Stub):
-    """A class whose instances are `NotRead`."""
-
-    kind: str
+Vocabulary = Mapping[tuple[str, str], Stub | NotRead]
 
 
 def is_latin1(text: str) -> bool:
@@ -195,7 +186,7 @@ def _key_text(key: Any, position: int) -> str:
             refuse(position, f"a dictionary key that is an integer of over {_INT_KEY_BITS} bits")
         case None | bool() | float() | int():
             text = str(key)
-        case NotRead() | InertClass():
+        case NotRead():
             text = key.kind
         case tuple() if len(key) <= _MAX_KEY_PARTS and not any(isinstance(p, tuple) for p in key):
             text = f"({', '.join(_key_text(part, position) for part in key)})"
@@ -278,11 +269,11 @@ _TRAINER = (
 _NO_TRAINER = {*sys.stdlib_module_names, "__builtin__", "numpy"}
 
 
-def find_global(vocabulary: Vocabulary, module: str, name: str, position: int) -> Stub:
-    """Return the stub of a global."""
+def find_global(vocabulary: Vocabulary, module: str, name: str, position: int) -> Stub | NotRead:
+    """Return what stands for a global."""
     found = vocabulary.get((module, name))
     if found is None and (name in _INERT or (module, name) in _INERT_NAMES):
-        found = InertClass(kind=f"{module}.{name}")
+        found = NotRead(f"{module}.{name}")
     if found is None:
         package = module.split(".")[0]
         advice = _ADVICE.get(package, "" if package in _NO_TRAINER else _TRAINER)

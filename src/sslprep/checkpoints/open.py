@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
-from sslprep.checkpoints.globals import InertClass, NotRead, PickledType, UnbuiltArray
+from sslprep.checkpoints.globals import NotRead, PickledType, UnbuiltArray
 from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
 from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
 from sslprep.checkpoints.unpickle import read_pickle
@@ -33,8 +33,7 @@ Key = tuple[str, ...]
 """Where something stands in a file: the keys and list indexes from the top down to it."""
 Value = str | int | float | bool | bytes | list[Any] | None
 """A plain value; a list holds plain values alone."""
-Blobs = dict[str, NDArray[Any] | int | float]
-"""Arrays by name; Caffe2's `model_iter` is a bare number."""
+Leaf = StoredArray | NotRead | Value
 
 _FORMATS: dict[Container, str] = {
     "pickle": "caffe2-pickle",
@@ -56,24 +55,22 @@ _LINE_ENDS = (
     "Its line ends seem to have been changed on the way (FTP in text mode, git's autocrlf); fetch "
     "it again as binary."
 )
-_ENDLESS = "values without end"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What is in a checkpoint, before its arrays are read.
+    """What is in a checkpoint.
 
     Attributes:
         path: The file.
         container: In which form it is; `zip` and `legacy` are PyTorch's two.
-        leaves: Every array (`StoredArray`, still in the file) and plain value, in the file's order.
-        unread: What was left in the file.
+        leaves: Every array (`StoredArray`, still in the file), every plain value and what was left
+            in the file, in its order.
     """
 
     path: Path
     container: Container
-    leaves: dict[Key, StoredArray | Value]
-    unread: dict[Key, NotRead] = field(default_factory=dict)
+    leaves: dict[Key, Leaf]
 
     @cached_property
     def arrays(self) -> dict[Key, StoredArray]:
@@ -83,39 +80,53 @@ class Contents:
     @cached_property
     def values(self) -> dict[Key, Value]:
         """Every plain value: settings, counters, texts."""
-        return {key: leaf for key, leaf in self.leaves.items() if not isinstance(leaf, StoredArray)}
+        others = StoredArray | NotRead
+        return {key: leaf for key, leaf in self.leaves.items() if not isinstance(leaf, others)}
 
-    @cached_property
-    def tables(self) -> dict[Key, int]:
-        """How many arrays each dict holds directly, for those that hold any."""
-        return Counter(key[:-1] for key in self.arrays)
-
-    def table(self, at: Key) -> dict[str, StoredArray | Value]:
-        """Return what stands directly in one dict, by name."""
-        return {key[-1]: leaf for key, leaf in self.leaves.items() if key[:-1] == at}
+    @property
+    def unread(self) -> dict[Key, NotRead]:
+        """What was left in the file, such as values of classes."""
+        return {key: leaf for key, leaf in self.leaves.items() if isinstance(leaf, NotRead)}
 
     @cached_property
     def main(self) -> Key:
         """The dict with the most arrays directly in it, the first of equals."""
-        return max(self.tables, key=self.tables.__getitem__)
+        return Counter(key[:-1] for key in self.arrays).most_common(1)[0][0]
 
     @property
     def root(self) -> str:
-        """`main` as text, empty at the top level."""
+        """`main` as text, such as `blobs`; empty at the top level."""
         return ".".join(self.main)
 
     @cached_property
-    def blobs(self) -> dict[str, StoredArray | int | float]:
+    def stored(self) -> dict[str, StoredArray | int | float]:
         """Arrays and numbers of `main` by name."""
-        found = self.table(self.main).items()
-        return {name: leaf for name, leaf in found if isinstance(leaf, StoredArray | int | float)}
+        return {
+            key[-1]: leaf
+            for key, leaf in self.leaves.items()
+            if key[:-1] == self.main and isinstance(leaf, StoredArray | int | float)
+        }
+
+    @cached_property
+    def blobs(self) -> dict[str, NDArray[Any] | int | float]:
+        """The same, the arrays read; Caffe2's `model_iter` is a bare number.
+
+        They are in this machine's byte order and read-only. Most are views of the mapped file: not
+        always aligned or C-contiguous. Copy one before changing it or giving it to PyTorch.
+        """
+        try:
+            return {
+                n: b.load() if isinstance(b, StoredArray) else b for n, b in self.stored.items()
+            }
+        except (UnsafeFileError, CheckpointError) as error:
+            raise error.at(self.path) from error
 
     @cached_property
     def extra(self) -> dict[str, Any]:
         """The plain values outside of `blobs`, in dicts as in the file."""
         result: dict[str, Any] = {}
         for key, value in self.values.items():
-            if key[:-1] == self.main and key[-1] in self.blobs:
+            if key[:-1] == self.main and key[-1] in self.stored:
                 continue
             place = result
             for part in key[:-1]:
@@ -133,33 +144,8 @@ class Contents:
         return _FORMATS[self.container]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A checkpoint's arrays by name, of the dict in it that holds the most.
-
-    Arrays are in this machine's byte order and read-only. Most are views of the mapped file:
-    not always aligned, not always C-contiguous. Copy one before changing it or giving it to
-    PyTorch.
-
-    Attributes:
-        path: The file.
-        format: In which form it is.
-        root: Under which keys the arrays were found, such as `blobs`; empty at the top level.
-        blobs: Arrays, and bare numbers among them.
-        extra: Plain values beside them, in dicts as in the file.
-        unread: Where what was not read stands: values of classes, and arrays of other dicts.
-    """
-
-    path: Path
-    format: str
-    root: str = ""
-    blobs: Blobs
-    extra: dict[str, object] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint of any supported format.
+def read_checkpoint(path: Path) -> Contents:
+    """Read the arrays of a checkpoint of any supported format: `blobs` of what is returned.
 
     Args:
         path: Caffe2 or Detectron `.pkl`, `.npy` with a pickled dict, Detectron2 `.pkl`,
@@ -170,22 +156,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: No such file, or nothing in it that looks like named arrays.
     """
     contents = open_checkpoint(path)
-    try:
-        blobs: Blobs = {
-            name: blob.load() if isinstance(blob, StoredArray) else blob
-            for name, blob in contents.blobs.items()
-        }
-    except (UnsafeFileError, CheckpointError) as error:
-        raise error.at(path) from error
-    others = [key for key in contents.arrays if key[:-1] != contents.main]
-    return Checkpoint(
-        path=path,
-        format=contents.format,
-        root=contents.root,
-        blobs=blobs,
-        extra=contents.extra,
-        unread=tuple(".".join(key) for key in (*contents.unread, *others)),
-    )
+    _ = contents.blobs
+    return contents
 
 
 def open_checkpoint(path: Path) -> Contents:
@@ -195,10 +167,7 @@ def open_checkpoint(path: Path) -> Contents:
     file = MappedFile(path)
     try:
         container, tree = _read_tree(file)
-        leaves = _Leaves(tree)
-        contents = Contents(
-            path=path, container=container, leaves=leaves.found, unread=leaves.unread
-        )
+        contents = Contents(path=path, container=container, leaves=_leaves(tree))
         held = sum(array.nbytes for array in contents.arrays.values())
         if held > 2 * file.size + _SPARE:
             problem = f"its arrays share their data so often that they make {held:,} bytes"
@@ -279,86 +248,64 @@ def _npy_header(file: MappedFile) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     return dtype, shape, start.tell()
 
 
-class _EndlessError(Exception):
-    """A value holds more than can be gone through: one list may stand in itself a million times."""
+def _leaves(tree: Any) -> dict[Key, Leaf]:
+    """Return the leaves of a tree of dicts and lists; what has no end is left whole."""
+    if not isinstance(tree, dict):
+        kind = _TOPS.get(type(tree), type(tree).__name__)
+        raise CheckpointError(f"holds a {kind}", expected=_EXPECTED)
+    found: dict[Key, Leaf] = {}
+    left, room, endless = _MAX_LEAVES, _MAX_TEXTS, 0
+    for name, top in tree.items():
+        part: dict[Key, Leaf] = {}
+        before = left
+        for key, value in _walk(top, (name,)):
+            left -= 1 + (len(value) if isinstance(value, list | tuple) else 0)
+            if left < 0 or len(key) > _MAX_DEPTH:
+                # One list may stand in itself a million times.
+                endless += 1
+                if endless > _MAX_ENDLESS or any(isinstance(v, StoredArray) for v in part.values()):
+                    problem = f"more than {_MAX_LEAVES:,} values, or dicts deeper than {_MAX_DEPTH}"
+                    raise CheckpointError(f"holds {problem}", expected=_EXPECTED)
+                part, left = {(name,): NotRead("values without end")}, before
+                break
+            if isinstance(value, Span):
+                room -= len(value)
+                text = value.text() if room >= 0 else None
+                part[key] = NotRead(f"a text of {len(value):,} bytes") if text is None else text
+            elif isinstance(value, _LEAVES):
+                part[key] = value
+            elif _is_plain(value):
+                part[key] = list(value)
+            elif not isinstance(value, dict | list | tuple):
+                part[key] = NotRead(_KINDS.get(type(value), "a class"))
+        found |= part
+    if not any(isinstance(leaf, StoredArray) for leaf in found.values()):
+        raise CheckpointError("holds no array", expected=_EXPECTED)
+    return found
 
 
-class _Leaves:
-    """The leaves of a tree of dicts and lists."""
-
-    def __init__(self, tree: Any) -> None:
-        if not isinstance(tree, dict):
-            kind = {
-                StoredArray: "bare array",
-                NotRead: "value of a class",
-                Span: "text",
-                str: "text",
-            }
-            raise _not_a_checkpoint(f"holds a {kind.get(type(tree), type(tree).__name__)}")
-        self.found: dict[Key, StoredArray | Value] = {}
-        self.unread: dict[Key, NotRead] = {}
-        self._left, self._room = _MAX_LEAVES, _MAX_TEXTS
-        self._texts: dict[Span, str | None] = {}
-        for name, value in tree.items():
-            self._below_top(value, (name,))
-        if not any(isinstance(leaf, StoredArray) for leaf in self.found.values()):
-            raise _not_a_checkpoint("holds no array")
-
-    def _below_top(self, value: Any, key: Key) -> None:
-        """Go through one value of the top level, or leave it whole if it has no end."""
-        found, unread, left = len(self.found), len(self.unread), self._left
-        try:
-            self._walk(value, key)
-        except _EndlessError:
-            held = [self.found.popitem()[1] for _ in range(len(self.found) - found)]
-            endless = sum(note.kind == _ENDLESS for note in self.unread.values())
-            if any(isinstance(leaf, StoredArray) for leaf in held) or endless >= _MAX_ENDLESS:
-                raise _not_a_checkpoint(
-                    f"holds more than {_MAX_LEAVES:,} values, or dicts deeper than {_MAX_DEPTH}"
-                ) from None
-            for _ in range(len(self.unread) - unread):
-                self.unread.popitem()
-            self.unread[key], self._left = NotRead(kind=_ENDLESS), left
-
-    def _walk(self, value: Any, key: Key) -> None:
-        self._left -= 1
-        if self._left < 0 or len(key) > _MAX_DEPTH:
-            raise _EndlessError
-        match value:
-            case list() | tuple() if all(isinstance(item, _PLAIN) for item in value):
-                self._left -= len(value)
-                self.found[key] = list(value)
-            case dict() | list() | tuple():
-                items = value.items() if isinstance(value, dict) else enumerate(value)
-                for name, item in items:
-                    self._walk(item, (*key, str(name)))
-            case Span():
-                self._text(value, key)
-            case StoredArray() | None | bool() | int() | float() | str() | bytes():
-                self.found[key] = value
-            case NotRead():
-                self.unread[key] = value
-            case InertClass():
-                self.unread[key] = NotRead(kind=value.kind)
-            case _:
-                self.unread[key] = NotRead(kind=_KINDS.get(type(value), "a class"))
-
-    def _text(self, span: Span, key: Key) -> None:
-        if span not in self._texts:
-            self._room -= len(span)
-            self._texts[span] = span.text() if self._room >= 0 else None
-        text = self._texts[span]
-        if text is None:
-            self.unread[key] = NotRead(kind=f"a text of {len(span):,} bytes")
-        else:
-            self.found[key] = text
+def _walk(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
+    """Yield a value and all that it holds, each with its place."""
+    yield key, value
+    if isinstance(value, dict):
+        items: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, list | tuple) and not _is_plain(value):
+        items = enumerate(value)
+    else:
+        return
+    for name, item in items:
+        yield from _walk(item, (*key, str(name)))
 
 
-def _not_a_checkpoint(problem: str) -> CheckpointError:
-    return CheckpointError(problem, expected="a checkpoint: a dict of named arrays")
+def _is_plain(value: Any) -> bool:
+    """Whether it is a list of plain values, which is a value itself."""
+    return isinstance(value, list | tuple) and all(isinstance(item, _PLAIN) for item in value)
 
 
+_EXPECTED = "a checkpoint: a dict of named arrays"
 _PLAIN = (type(None), bool, int, float, str, bytes)
+_LEAVES = (*_PLAIN, StoredArray, NotRead)
+_TOPS = {StoredArray: "bare array", NotRead: "value of a class", Span: "text", str: "text"}
 _KINDS: Mapping[type, str] = {
     PickledType: "numpy.dtype",
     UnbuiltArray: "an unfinished array",

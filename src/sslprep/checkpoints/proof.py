@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.account import Fate, names_text
-from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import EPS
 from sslprep.checkpoints.forward_numpy import forward
 from sslprep.checkpoints.names import parse_caffe2, parse_spelled, parse_torch, respelled
@@ -126,8 +125,7 @@ def read_written(path: Path, target: Target) -> dict[str, NDArray[Any]]:
         state = torch.load(path, weights_only=True)["state_dict"]
         arrays = {name: tensor.numpy() for name, tensor in state.items()}
     else:
-        blobs = open_checkpoint(path).blobs
-        arrays = {n: b.load() for n, b in blobs.items() if isinstance(b, StoredArray)}
+        arrays = {n: b for n, b in open_checkpoint(path).blobs.items() if isinstance(b, np.ndarray)}
     parsed = {}
     for text in arrays:
         if target.form == "caffe2":

@@ -35,7 +35,7 @@ from sslprep.checkpoints.arrays import (
     refuse,
     shown,
 )
-from sslprep.checkpoints.globals import NUMPY, InertClass, Stub, Vocabulary
+from sslprep.checkpoints.globals import NUMPY, NotRead, Stub, Vocabulary
 from sslprep.checkpoints.pickling import Global, Pickler, plain_array, raw_bytes
 from sslprep.checkpoints.unpickle import read_pickle
 from sslprep.errors import CheckpointError
@@ -159,7 +159,7 @@ class _Storages:
             ("torch._utils", "_rebuild_parameter_with_state"): Stub(_parameter),
             **{("torch", name): _StorageType(code=code) for name, code in _STORAGES.items()},
             ("torch.storage", "UntypedStorage"): _StorageType(code="u1"),
-            **{("torch", name): InertClass(kind=f"torch.{name}") for name in _NEWER},
+            **{("torch", name): NotRead(f"torch.{name}") for name in _NEWER},
         }
 
     def read(self, start: int = 0, stop: int | None = None) -> tuple[Any, int]:
@@ -213,7 +213,7 @@ class _Storages:
 
     def _newer_tensor(self, args: tuple[Any, ...], position: int) -> StoredArray:
         """Build (untyped storage, offset, shape, strides, requires grad, hooks, type)."""
-        kind = args[6].kind if len(args) > 6 and isinstance(args[6], InertClass) else ""
+        kind = args[6].kind if len(args) > 6 and isinstance(args[6], NotRead) else ""
         name = kind.removeprefix("torch.")
         if name not in _NEWER or not isinstance(args[0], _Storage) or args[0].dtype != np.uint8:
             refuse(position, "a tensor that is not (untyped storage, offset, shape, …, type)")

@@ -11,11 +11,10 @@ import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
+from sslprep.checkpoints.arrays import MappedFile, Span, refuse
 from sslprep.checkpoints.globals import (
     INERT_CALL,
     NUMPY,
-    InertClass,
     NotRead,
     PickledType,
     Stub,
@@ -35,7 +34,6 @@ MAX_OPCODES = 500_000
 MAX_MARKS = 64
 _MAX_LINE = 256
 _MAX_LONG = 16
-_MAX_THROWN = 1_000_000
 
 
 def read_pickle(
@@ -71,7 +69,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
         persistent: Callable[[Any, int], Any] | None,
     ) -> None:
         self.file, self.at, self.end, self.position = file, start, end, start
-        self.vocabulary, self.persistent, self.left = vocabulary, persistent, _MAX_THROWN
+        self.vocabulary, self.persistent = vocabulary, persistent
         super().__init__(self, encoding="latin1")
 
     def run(self) -> Any:
@@ -167,21 +165,19 @@ class _Machine(_Unpickler):  # type: ignore[misc]
 
     def _extend(self, values: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, NotRead):
-            return self._throw(target, values)
-        if not isinstance(target, list):
+        if isinstance(target, list):
+            target.extend(values)
+        elif not isinstance(target, NotRead):
             refuse(self.position, f"appends to {kind_of(target)}")
-        return target.extend(values)
 
     def _update(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, NotRead):
-            return self._throw(target, values)
+            return
         if not isinstance(target, dict) or len(values) % 2:
             refuse(self.position, f"sets items of {kind_of(target)}")
         for key, value in zip(values[::2], values[1::2], strict=True):
             set_item(target, key, value, self.position)
-        return None
 
     def _dict(self) -> None:
         values = self.pop_mark()
@@ -205,43 +201,31 @@ class _Machine(_Unpickler):  # type: ignore[misc]
 
     # Globals, and what is built from them.
 
-    def find_class(self, module: str, name: str) -> Stub:
+    def find_class(self, module: str, name: str) -> Stub | NotRead:
         return find_global(self.vocabulary, module, name, self.position)
 
     def load_reduce(self) -> None:
         called, args = self._pops(2)
         if not isinstance(args, tuple):
             refuse(self.position, "a call without a tuple of arguments")
-        if called is INERT_CALL and args and isinstance(args[0], InertClass | NotRead):
-            self._inert(args[0], args)
-        elif isinstance(called, InertClass):
-            self._inert(called, args)
+        if called is INERT_CALL and args and isinstance(args[0], NotRead):
+            self.append(args[0])
+        elif isinstance(called, NotRead):
+            self.append(called)
         elif isinstance(called, Stub) and called.build is not None:
             self.append(called.build(args, self.position))
         else:
             refuse(self.position, f"calls {kind_of(called)} that is not to be called")
 
     def _newobj(self, count: int) -> None:
-        called, *args = self._pops(count)
-        if not isinstance(called, InertClass):
+        called, *_ = self._pops(count)
+        if not isinstance(called, NotRead):
             refuse(self.position, f"makes an instance of {kind_of(called)}")
-        self._inert(called, args)
+        self.append(called)
 
-    def _inert(self, made: InertClass | NotRead, args: Any) -> None:
-        self.append(NotRead(made.kind))
-        self._throw(self.stack[-1], args)
-
-    def _throw(self, target: NotRead, state: Any) -> None:
-        """Drop a state, and note how many arrays were in it; it may be dropped many times."""
-        todo = [state]
-        while todo:
-            item = todo.pop()
-            self.left -= 1
-            if self.left < 0:
-                refuse(self.position, "values that are not read, the same ones again and again")
-            if isinstance(item, list | tuple | dict):
-                todo += item.values() if isinstance(item, dict) else item
-            target.arrays += isinstance(item, StoredArray)
+    def _frozenset(self) -> None:
+        self.pop_mark()
+        self.append(NotRead("frozenset"))
 
     def load_build(self) -> None:
         target, state = self._pops(2)
@@ -258,9 +242,7 @@ class _Machine(_Unpickler):  # type: ignore[misc]
             if not isinstance(state, tuple) or len(state) < 2 or state[1] not in tuple("<>=|"):
                 refuse(self.position, "a dtype with a state that NumPy never writes")
             target.order = state[1]
-        elif isinstance(target, NotRead):
-            self._throw(target, state)
-        elif not (isinstance(target, dict) and self.persistent is not None):
+        elif not (isinstance(target, NotRead) or (isinstance(target, dict) and self.persistent)):
             # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers.
             refuse(self.position, f"sets the state of {kind_of(target)}")
         self.append(target)
@@ -321,7 +303,7 @@ _STEPS: dict[str, Callable[[_Machine], object]] = {
     "NEWOBJ_EX": lambda m: m._newobj(3),
     "EMPTY_SET": lambda m: m.append(NotRead("set")),
     "ADDITEMS": lambda m: m._extend(m.pop_mark()),
-    "FROZENSET": lambda m: m._inert(NotRead("frozenset"), m.pop_mark()),
+    "FROZENSET": _Machine._frozenset,
 }
 """The others that are read. No INST, OBJ, EXT or PERSID, and none that only a person writes."""
 _Machine.dispatch = {

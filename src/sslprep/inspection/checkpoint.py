@@ -20,9 +20,9 @@ def checkpoint_facts(contents: Contents) -> dict[str, object]:
     facts: dict[str, object] = {"format": contents.format}
     if contents.root:
         facts["arrays under"] = contents.root
-    facts["blobs"] = len(contents.blobs)
+    facts["blobs"] = len(contents.stored)
     arrays = contents.arrays.values()
-    if len(contents.arrays) > sum(isinstance(b, StoredArray) for b in contents.blobs.values()):
+    if len(contents.arrays) > sum(isinstance(b, StoredArray) for b in contents.stored.values()):
         facts["arrays in the whole file"] = len(contents.arrays)
     facts["numbers"] = sum(math.prod(array.shape) for array in arrays)
     facts["bytes of numbers"] = sum(array.nbytes for array in arrays)

@@ -86,7 +86,7 @@ def _blob_rows(contents: Contents) -> tuple[BlobRow, ...]:
         BlobRow(name=name, dtype=blob.dtype.name, shape=blob.shape, bytes=blob.nbytes)
         if isinstance(blob, StoredArray)
         else BlobRow(name=name, dtype=type(blob).__name__, shape=(), bytes=0)
-        for name, blob in contents.blobs.items()
+        for name, blob in contents.stored.items()
     )
 
 

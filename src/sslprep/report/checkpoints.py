@@ -259,7 +259,7 @@ def _open(find: Any, known: dict[Path, Opened]) -> Opened:
         path: Path = find()
         if path not in known:
             contents = open_checkpoint(regular_file(path, limit=LARGEST_CHECKPOINT))
-            known[path] = _first_filters(contents.blobs), ""
+            known[path] = _first_filters(contents.stored), ""
         return known[path]
     except SslprepError as error:
         return None, str(error)
