@@ -87,6 +87,25 @@ def test_top1_of_a_single_label_set(voc_like, tmp_path):
     assert found.top1 > 60
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_rows_and_labels_as_other_programs_write_them(voc_like, tmp_path, shape):
+    """VISSL: features (images, channels, height, width), class ids (images,) or (images, 1)."""
+    files = {}
+    for name in ("train", "test"):
+        labels = np.load(voc_like / f"{name}_labels.npy")
+        features = np.load(voc_like / f"{name}_features.npy")
+        np.save(tmp_path / f"{name}_maps.npy", features.reshape(len(features), -1, 5, 1))
+        np.save(tmp_path / f"{name}.npy", np.where(labels[:, 3] == 1, 5, 0).reshape(shape))
+        files |= {
+            f"{name}_targets": tmp_path / f"{name}.npy",
+            f"{name}_features": tmp_path / f"{name}_maps.npy",
+        }
+    made = run(voc_like, tmp_path / "out", protocol="pcl", **files).map
+    assert made.classes == ["0", "5"]
+    plain = {name: voc_like / f"{name}.npy" for name in ("train_features", "test_features")}
+    assert run(voc_like, tmp_path / "plain", protocol="pcl", **files | plain).map.ap == made.ap
+
+
 def refuse_same_features(folder, tmp_path):
     return {
         "test_features": folder / "train_features.npy",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from sslprep.evaluate.average_precision import Definition, TestLabels
 from sslprep.evaluate.svm import Floats
@@ -76,13 +75,9 @@ def _weighted_ap(
     order = np.argsort(-scores[kept], kind="stable")
     places = np.flatnonzero(positive[order])
     ranked = kept[order[: places[-1] + 1]]
-    # Sums of counts from one positive to the next: the first ends with the first positive.
-    ends = np.concatenate([[0], places + 1])
-    between = csr_array(
-        (np.ones(len(ranked), np.float32), ranked, ends), (len(places), len(counts))
-    )
     found = counts[kept[order[places]]]
-    shown = np.cumsum(between @ counts, axis=0)
+    upto_next = [part.sum(axis=0) for part in np.split(counts[ranked], places[:-1] + 1)]
+    shown = np.cumsum(upto_next, axis=0)
     precision = np.cumsum(found, axis=0) / np.maximum(shown, 1)
     if definition == "envelope":
         precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]

@@ -53,12 +53,15 @@ class Features:
 
 
 def open_features(path: Path, inputs: manifest.Inputs) -> Features:
-    """Open features, (images, dims) of floats, and find the manifest of the run that wrote them."""
+    """Open features, (images, dims) of floats, and find the manifest of the run that wrote them.
+
+    Maps as a network gives them, (images, channels, height, width), are taken as rows of dims.
+    """
     inputs.add_file(path)
-    rows = read_array(path, ndim=2, kinds="f", mmap=True)
+    rows = read_array(path, ndim=(2, 3, 4, 5), kinds="f", mmap=True)
     if not rows.size:
         raise ArrayError(f"is empty, shape {rows.shape}", where=path, expected="(images, dims)")
-    return Features(path, rows, _record(path))
+    return Features(path, rows.reshape(len(rows), -1), _record(path))
 
 
 def _record(path: Path) -> manifest.Manifest | None:

@@ -46,8 +46,9 @@ class Targets:
 def read_targets(path: Path, *, in_order: bool = False) -> Targets:
     """Read targets: `.npy` (images, classes), `.npy` (images,) of class ids, or the JSON of either.
 
-    Rows of a JSON file are its image ids sorted, columns its class names sorted. Another array is
-    an ArrayError, another JSON an AnnotationError.
+    A single column that holds more than 1 is one of class ids too. Rows of a JSON file are its
+    image ids sorted, columns its class names sorted. Another array is an ArrayError, another JSON
+    an AnnotationError.
 
     Args:
         path: The file.
@@ -61,7 +62,10 @@ def read_targets(path: Path, *, in_order: bool = False) -> Targets:
         if in_order:
             _refuse_unsorted(path)
         return Targets(found.astype(np.int8), Columns(len(names), names), tuple(keys))
-    if read_array(path, ndim=(1, 2), mmap=True).ndim == 1:
+    array = read_array(path, ndim=(1, 2), mmap=True)
+    # VISSL writes the class ids of ImageNet and Places as a column.
+    column = array.shape[1:] == (1,) and array.dtype.kind in "iu"
+    if array.ndim == 1 or (column and (array > partition.PRESENT).any()):
         return _single(read_class_ids(path), path)
     labels = read_label_matrix(path).labels
     count = labels.shape[1]

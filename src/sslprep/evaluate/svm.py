@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 Floats = NDArray[np.float64]
 
@@ -199,10 +198,9 @@ class _Systems(NamedTuple):
             step[n] = 0
             if (rows := np.flatnonzero(self.inside[n])).size:
                 gram = self.kernel.rough if far[n] else self.kernel.gram
-                solve = lapack.sposv if far[n] else lapack.dposv
                 system = gram[np.ix_(rows, rows)]
                 system[np.diag_indices(len(rows))] += 1 / self.weights[n, rows]
-                step[n, rows] = solve(system.T, self.signs[n, rows], overwrite_a=True)[1]
+                step[n, rows] = np.linalg.solve(system, self.signs[n, rows].astype(system.dtype))
         if small.size:
             aim[small] = step[small] @ self.kernel.gram
         return step, aim
