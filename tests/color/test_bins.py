@@ -98,7 +98,7 @@ class TestZhang:
         priors = smooth_priors(np.array([6, 2, 0, 0]), np.eye(4)[:, :2] * 9 + 3, 0)
         assert np.allclose(priors, np.array([6.25, 2.25, 0.25, 0.25]) / 9, rtol=1e-15)
 
-    @pytest.mark.parametrize("sigma", [0.0, 1e-3, 0.5, 5.0, 1e4])
+    @pytest.mark.parametrize("sigma", [0.0, 1e-300, 1e-160, 1e-3, 0.5, 5.0, 1e4])
     def test_no_prior_is_0(self, table: Path, sigma: float) -> None:
         points = grid_points(10)
         priors = smooth_priors(nearest_counts(np.load(table), points), points, sigma)
@@ -140,8 +140,10 @@ class TestCommand:
     def test_the_same_table_twice_is_refused(self, table: Path) -> None:
         copy = table.with_name("copy.npy")
         copy.write_bytes(table.read_bytes())
-        with pytest.raises(ParameterError, match="has the same content as"):
-            color_bins(histogram=(table, copy))
+        np.save(table.with_name("turned.npy"), np.load(table).astype(">i8", order="F"))
+        for other in (table, copy, table.with_name("turned.npy")):
+            with pytest.raises(ParameterError, match="has the same content as"):
+                color_bins(histogram=(table, other))
 
     def test_given_points(self, table: Path, tmp_path: Path) -> None:
         given = np.array([[40.5, 0.0], [-40.0, 3.0], [0.0, 0.0]])
@@ -177,6 +179,7 @@ class TestCommand:
             ({"grid": "square"}, "--grid is 'square'"),
             ({"smooth": -1.0}, "--smooth is -1.0"),
             ({"smooth": float("nan")}, "--smooth is nan"),
+            ({"smooth": 1e300}, r"--smooth is 1e\+300"),
             ({"histogram": ()}, "--histogram is"),
             ({"dataset": "a/b"}, "--dataset is 'a/b'"),
         ],

@@ -144,6 +144,7 @@ class TestSources:
         (folder / "n01" / "up").symlink_to(folder)  # a loop
         (folder / "notes.txt").write_text("no image")
         (folder / "._0001.jpg").write_text("AppleDouble")
+        (folder / "._shard.tar").write_text("AppleDouble")
         assert self._table(folder, tmp_path) == expected
         record = manifest.read(tmp_path / "out" / MANIFEST)
         assert record.inputs[0].files_used == len(photos)
@@ -435,6 +436,28 @@ class TestDamagedShards:
             last = tar.getmembers()[-1]
         end = last.offset_data + -(-last.size // 512) * 512
         assert self._listed(tmp_path, bytes(shard[:end])) == []
+
+    @pytest.mark.parametrize("name", ["s.tar", "s.tar.gz"])
+    def test_a_shard_behind_another_is_not_left_out_in_silence(
+        self, shard: bytearray, tmp_path: Path, name: str
+    ) -> None:
+        """`cat a.tar b.tar`: readers of tar stop at the end of the first."""
+        import gzip
+
+        both = bytes(shard) * 2
+        listed = self._listed(tmp_path, gzip.compress(both) if name.endswith("gz") else both, name)
+        ((path, reason),) = listed
+        assert path == name
+        assert reason == f"damaged shard (more follows its end, at byte {len(shard):,})"
+        assert manifest.read(tmp_path / "out" / MANIFEST).counts["readable"] == 20
+
+    def test_a_compressed_shard_whose_last_bytes_are_gone(
+        self, shard: bytearray, tmp_path: Path
+    ) -> None:
+        import lzma
+
+        listed = self._listed(tmp_path, lzma.compress(bytes(shard))[:-30], "s.tar.xz")
+        assert "damaged shard" in listed[0][1]
 
     def test_one_of_two_is_too_many_whatever_share_of_the_images_it_seems_to_be(
         self, shard: bytearray, tmp_path: Path

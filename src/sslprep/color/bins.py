@@ -25,7 +25,6 @@ from sslprep.color.priors import (
     zhang_bins,
 )
 from sslprep.errors import ArrayError, ManifestError, ParameterError
-from sslprep.input_files import sha256_of
 from sslprep.npy import read_array
 from sslprep.parameters import command
 from sslprep.results import result
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 Grid = Literal["fair", "zhang"]
 Size = Annotated[int, Meta(ge=1, le=255)]
-Width = Annotated[float, Meta(ge=0)]
+Width = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 @result
@@ -282,16 +281,15 @@ def _differences(made: dict[Path, dict[str, Any]]) -> list[str]:
 def _read_tables(paths: Sequence[Path], sample: float | None) -> NDArray[np.int64]:
     """Return the sum of histograms, [1, 256, 256], or [groups, 256, 256] of samples."""
     total = np.zeros((1 if sample is None else GROUPS, 256, 256), np.int64)
-    seen: dict[str, Path] = {}
+    seen: dict[bytes, Path] = {}
     for path in paths:
-        first = seen.setdefault(digest := sha256_of(path), path)
-        if first is not path:
+        table = read_table(path)
+        if (first := seen.setdefault(table.tobytes(), path)) is not path:
             raise ParameterError(
-                f"{path} has the same content as {first} (SHA-256 {digest[:12]}…)",
+                f"{path} has the same content as {first}",
                 expected="each histogram once",
                 remedy="Its images would be counted twice; leave one out.",
             )
-        table = read_table(path)
         if sample is not None:  # all were dealt alike
             table = read_table(path.with_name(f"{path.stem}_groups.npy"), GROUPS)
         total += table

@@ -12,7 +12,6 @@ from typing import Any
 from sslprep.color.bins import Grid, Size, Width, bins_of, check_points, color_bins, open_outputs
 from sslprep.color.histogram import (
     HistogramResult,
-    Part,
     Seconds,
     Share,
     Side,
@@ -21,7 +20,7 @@ from sslprep.color.histogram import (
     histogram_of,
     named,
 )
-from sslprep.parameters import NotNegative, Positive, command
+from sslprep.parameters import Fraction, NotNegative, Positive, command
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
@@ -38,7 +37,7 @@ def generate_color_bins(
     smooth: Width = 5.0,
     points: Path | None = None,
     weights: bool = False,
-    sample: Part | None = None,
+    sample: Fraction | None = None,
     seed: NotNegative = 0,
     fast_decode: bool = False,
     strict_decode: bool = False,
@@ -58,13 +57,6 @@ def generate_color_bins(
 
     Returns:
         Numbers of images and bins, and the files.
-
-    Raises:
-        ImagesError: No such list, no readable image, or too many unreadable ones.
-        ArrayError: `points` is no set of centres.
-        ParameterError: A parameter out of range, or no such scheduler.
-        OutputError: A file exists, or another run writes here.
-        MissingExtraError: OpenCV, Dask or fsspec is needed and not installed.
     """
     given = named(locals())
     check_points(given)
@@ -76,12 +68,16 @@ def generate_color_bins(
 
 
 def _explain(function: Callable[..., Any], *others: Callable[..., Any]) -> None:
-    """Give a docstring its `Args`, each as the docstring of another command has it."""
+    """Give a docstring its `Args` and `Raises`, in the words of other commands' docstrings."""
     doc, *said = (inspect.getdoc(one) or "" for one in (function, *others))
-    known = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", "\n".join(said), re.MULTILINE))
-    names = inspect.signature(function).parameters
-    lines = "\n".join(f"    {name}: {known[name]}" for name in names if doc)
-    function.__doc__ = doc.replace("Returns:", f"Args:\n{lines}\n\nReturns:", 1)
+    words = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", "\n".join(said), re.MULTILINE)
+    known = dict(words if doc else ())
+    for section, names in (
+        ("Args", [name for name in inspect.signature(function).parameters if name in known]),
+        ("Raises", [name for name in known if name.endswith("Error")]),
+    ):
+        doc += "\n".join([f"\n\n{section}:", *(f"    {name}: {known[name]}" for name in names)])
+    function.__doc__ = doc
 
 
 _explain(generate_color_bins, color_bins, color_histogram)

@@ -33,7 +33,7 @@ from sslprep.color.remote import is_url
 from sslprep.color.resume import Pass
 from sslprep.errors import ArrayError, ImagesError, WorkersLostError
 from sslprep.npy import read_array
-from sslprep.parameters import NotNegative, Positive, command
+from sslprep.parameters import Fraction, NotNegative, Positive, command
 from sslprep.results import result
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ SAVE_EVERY = 30.0
 _NO_NAME = r"/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff"
 Word = Annotated[str, Meta(pattern=rf"\A[^{_NO_NAME}]+\Z", description="a word for file names")]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Part = Annotated[float, Meta(gt=0, lt=1)]
 Side = Annotated[int, Meta(ge=1, le=4096)]
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -83,7 +82,7 @@ def color_histogram(
     dataset: Word | None = None,
     root: Path | None = None,
     global_resize_img: Side = 256,
-    sample: Part | None = None,
+    sample: Fraction | None = None,
     seed: NotNegative = 0,
     fast_decode: bool = False,
     strict_decode: bool = False,

@@ -206,10 +206,12 @@ def members(
                 raise DamagedTarError(f"an impossible size at byte {member.offset:,}")
             yield archive, member
             archive.members.clear()  # else every member stays in memory
-        if member is None:
-            # tarfile ends in silence at a block that is no header: look at what it met.
-            archive.fileobj.seek(archive.offset)
-            if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise DamagedTarError(f"no tar header at byte {archive.offset:,}")
+        # tarfile ends in silence at a block that is no header, and at the first of several ends.
+        archive.fileobj.seek(at := archive.offset)
+        while member is None and (block := archive.fileobj.read(tarfile.BLOCKSIZE)):
+            if block.strip(b"\0"):
+                what = "no tar header" if at == archive.offset else "more follows its end,"
+                raise DamagedTarError(f"{what} at byte {at:,}")
+            at += len(block)
     except (tarfile.TarError, ValueError, OverflowError, MemoryError) as error:
         raise DamagedTarError(f"{error} at byte {archive.offset:,}") from error

@@ -112,7 +112,7 @@ def smooth_priors(counts: ArrayLike, points: ArrayLike, sigma: float) -> NDArray
 
 def _spread(shares: NDArray[np.float64], points: ArrayLike, sigma: float) -> NDArray[np.float64]:
     """Spread each column of shares, [Q, columns], over the bins by the Gaussian."""
-    if sigma <= 0:
+    if sigma**2 == 0:  # none, or one whose square is too small for a float
         return shares
     bins = np.asarray(points, np.float64)
     spread = np.zeros_like(shares)
