@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
@@ -58,6 +56,7 @@ class Model:
         fates: By what each array of the file is called there, what became of it so far: its
             Caffe2 name, or why it is left out. In the file's order.
         stored: The arrays and numbers themselves, by what they are called in the file.
+        shapes: Of its blobs by Caffe2 name; a bare number has none.
         mark: What sslprep noted in the file when it wrote it.
         facts: What sslprep noted in the file's metadata or the manifest beside it.
         sha256: Hash of the file, where a manifest beside it asked for it.
@@ -75,6 +74,7 @@ class Model:
     names: dict[str, BlobName]
     fates: dict[str, Fate]
     stored: Mapping[str, Any]
+    shapes: dict[str, tuple[int, ...]]
     mark: dict[str, Any]
     facts: Mapping[str, Any]
     sha256: str | None
@@ -116,24 +116,6 @@ class Model:
             return f"{text}, colorization"
         return f"{text} ({self.trainer})" if self.trainer else text
 
-    @cached_property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each of its blobs by Caffe2 name; a bare number has none."""
-        return {name: getattr(self.stored[self.sources[name]], "shape", ()) for name in self.names}
-
-    @cached_property
-    def sources(self) -> dict[str, str]:
-        """What each of its blobs is called in the file."""
-        return {f.became: text for text, f in self.fates.items() if f.became is not None}
-
-    def load(self, name: str) -> NDArray[Any]:
-        """Read one array by its Caffe2 name; most are views of the file."""
-        text = self.sources[name]
-        array = self.value(text)
-        if not isinstance(array, np.ndarray):
-            raise CheckpointError(f"{text} is the number {array}, not an array", where=self.path)
-        return array
-
     def value(self, text: str) -> Any:
         """Read an array, or return a bare number, by what it is called in the file."""
         stored = self.stored[text]
@@ -144,18 +126,19 @@ class Model:
 
     def weights(self, *, momentum: bool = False) -> Arrays:
         """Read the blobs of the model as float32, and check their values."""
-        sources = self.sources
-        wanted = [text for text, name in self.names.items() if momentum or not name.momentum]
         arrays, other, problems = {}, [], []
-        for name in wanted:
-            array = self.load(name)
+        for text, fate in self.fates.items():
+            name = self.names.get(fate.became or "")
+            if name is None or (name.momentum and not momentum):
+                continue
+            array = self.value(text)
             if array.dtype.kind != "f":
-                problems.append(f"{sources[name]} holds {array.dtype}, not floats")
+                problems.append(f"{text} holds {array.dtype}, not floats")
                 continue
             if array.dtype != np.float32:
-                other.append(sources[name])
+                other.append(text)
             with np.errstate(over="ignore"):
-                arrays[name] = np.asarray(array, dtype=np.float32)
+                arrays[str(fate.became)] = np.asarray(array, dtype=np.float32)
         try:
             raise_together(problems, remedy="No network is trained in these.")
             model = {n: a for n, a in arrays.items() if not self.names[n].momentum}
@@ -222,36 +205,19 @@ class Model:
                 "present": list(self.towers),
                 "norms_apart": self.distances,
             }
-        record["account"] = [
-            {"blob": f.blob, "became": f.became, "action": f.action, "reason": f.reason}
-            for f in fates
-        ]
-        return record
+        return {**record, "account": list(fates)}
 
 
 def open_model(
-    path: Path,
-    *,
-    tower: int | None = None,
-    need_towers: bool = False,
-    branch: str | None = None,
-    prefix: str | None = None,
-    under: str | None = None,
-    allow_unknown: bool = False,
-    allow_missing: bool = False,
+    path: Path, *, allow_unknown: bool = False, allow_missing: bool = False, **wanted: Any
 ) -> Model:
-    """Open a checkpoint, find its network and take one tower where it has several.
+    """Open a checkpoint and find its network, as `find_model` does with what is `wanted` of it.
 
     Args:
         path: Any file of a known layout.
-        tower: The tower to take; by default 0 where there are towers.
-        need_towers: Whether a file without towers is an error. One whose towers `convert
-            detectron` took is none: both orders of the two commands must work.
-        branch: Which of two encoders, by a part of its path, such as `student`.
-        prefix: What stands before the encoder's names, such as `module.encoder_q.`.
-        under: The key, or keys joined by dots, under which it stands.
         allow_unknown: Whether arrays that no rule knows are no error.
         allow_missing: Whether a network may lack blobs.
+        wanted: See `find_model`.
 
     Raises:
         UnsafeFileError: The file cannot be read safely.
@@ -259,14 +225,7 @@ def open_model(
     """
     contents = open_checkpoint(path)
     try:
-        model = find_model(
-            contents,
-            tower=tower,
-            need_towers=need_towers,
-            branch=branch,
-            prefix=prefix,
-            under=under,
-        )
+        model = find_model(contents, **wanted)
         refuse_unknown(model.fates.values(), allow_unknown=allow_unknown)
         _check(model, allow_missing=allow_missing)
     except CheckpointError as error:
@@ -283,18 +242,27 @@ def find_model(
     prefix: str | None = None,
     under: str | None = None,
 ) -> Model:
-    """Find the network of an opened file, whole or not, and account for every array."""
+    """Find the network of an opened file, whole or not, and account for every array.
+
+    Args:
+        contents: The file.
+        tower: The tower to take; by default 0 where there are towers.
+        need_towers: Whether a file without towers is an error. One whose towers `convert
+            detectron` took is none: both orders of the two commands must work.
+        branch: Which of two encoders, by a part of its path, such as `student`.
+        prefix: What stands before the encoder's names, such as `module.encoder_q.`.
+        under: The key, or keys joined by dots, under which it stands.
+    """
     stored: dict[str, Any] = {".".join(key): value for key, value in contents.arrays.items()}
     if len(stored) < len(contents.arrays):
         raise CheckpointError("has two arrays of one name in different dicts")
-    shapes = {path: array.shape for path, array in stored.items()}
     try:
         encoder = find_encoder(stored, branch=branch, prefix=prefix, under=under)
     except CheckpointError:
-        refuse_others(shapes)
+        refuse_others({path: array.shape for path, array in stored.items()})
         raise
-    within = len(encoder.prefix)
-    refuse_others({p[within:]: s for p, s in shapes.items() if p.startswith(encoder.prefix)})
+    start = encoder.prefix
+    refuse_others({p[len(start) :]: a.shape for p, a in stored.items() if p.startswith(start)})
     (facts, sha256), mark = _noted(contents), _read_mark(contents.extra.get(MARK))
     # The path of the dict that holds the encoder's arrays, with a dot behind it.
     first = next(iter(encoder.names))
@@ -316,6 +284,7 @@ def find_model(
     chosen, distances = _tower(values, names, mark, tower, need_towers=need_towers)
     fates: dict[str, Fate] = {}
     taken: dict[str, BlobName] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for path, text in texts.items():
         name = names.get(text)
         if encoder.naming == "caffe2" and path.removeprefix(encoder.prefix) in BOOKKEEPING:
@@ -332,26 +301,10 @@ def find_model(
                 )
             if fate.became is not None:
                 taken[fate.became] = name.without_tower()
-    shapes = {
-        fate.became: values[text].shape
-        for text, fate in fates.items()
-        if fate.became in taken
-        and not taken[fate.became].momentum
-        and isinstance(values[text], StoredArray)
-    }
-    network, takes = _recognise(contents, encoder, shapes, facts, mark)
-    warnings = []
-    author = contents.values.get(("__author__",))
-    if (
-        encoder.layout
-        and encoder.layout.name == DETECTRON2
-        and not author
-        and not _pixels(contents)
-    ):
-        warnings.append(
-            f"{contents.path}: nothing in a detector says which colours it takes and where its "
-            "strides stand; RGB and the 3×3 are assumed, Detectron2's own have BGR and the 1×1"
-        )
+                shapes[fate.became] = values[text].shape
+    warnings: list[str] = []
+    trained = {name: shape for name, shape in shapes.items() if not taken[name].momentum}
+    network, takes = _recognise(contents, encoder, trained, facts, mark, warnings)
     return Model(
         path=contents.path,
         network=network,
@@ -360,6 +313,7 @@ def find_model(
         names=taken,
         fates=fates,
         stored=values,
+        shapes=shapes,
         mark=mark,
         facts=facts,
         sha256=sha256,
@@ -430,11 +384,8 @@ def _tower(
         norms = {
             text: values[text].load()
             for text, name in names.items()
-            if name.is_norm
-            and not name.momentum
-            and name.tower is not None
-            and isinstance(values[text], StoredArray)
-            and values[text].dtype.kind == "f"
+            if name.is_norm and not name.momentum and name.tower is not None
+            if values[text].dtype.kind == "f"
         }
         return fates, tower_distances(norms, names, fates)
     if tower is not None and tower != mark.get("tower"):
@@ -469,6 +420,7 @@ def _recognise(
     shapes: Mapping[str, tuple[int, ...]],
     facts: Mapping[str, Any],
     mark: Mapping[str, Any],
+    warnings: list[str],
 ) -> tuple[Network, Preprocessing]:
     """Return the network and what it takes, from shapes and from who wrote the file."""
     inside = [path[len(encoder.prefix) :] for path in encoder.names]
@@ -480,6 +432,12 @@ def _recognise(
     )
     author = str(contents.values.get(("__author__",), ""))
     pixels = _pixels(contents)
+    detector = encoder.layout is not None and encoder.layout.name == DETECTRON2
+    if detector and not author and pixels is None:
+        warnings.append(
+            f"{contents.path}: nothing in a detector says which colours it takes and where its "
+            "strides stand; RGB and the 3×3 are assumed, Detectron2's own have BGR and the 1×1"
+        )
     # A detector whose pixels are not divided began from MSRA's ResNet, as Detectron2's own do.
     msra |= author == "Detectron2 Model Zoo" if pixels is None else not pixels.divides
     stride_in_1x1 = msra or facts.get("stride_in_1x1") is True
