@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sslprep import manifest
 from sslprep.checkpoints.pytorch import convert_pytorch
 from sslprep.errors import CheckpointError
 from sslprep.inspection.command import inspect
@@ -97,6 +98,29 @@ def test_other_input_channels_have_no_order_that_anyone_knows(models, tmp_path, 
     assert facts["channel order"] == f"unknown: conv1 takes {channels} channels"
     assert "colorization" not in str(facts["kind"])
     convert_pytorch(tmp_path / "m.pth", tmp_path / "o", check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"groups": 4, "base": 2}, "ResNeXt-50 4x2d"),
+        ({"base": 8}, "Wide ResNet-50-2"),
+        ({"blocks": (3, 4, 23, 3), "groups": 2}, "ResNeXt-101 2x4d"),
+        ({"blocks": (2, 2, 2, 2), "basic": True}, "R-18"),
+        ({}, "R-50"),
+    ],
+)
+def test_widths_are_part_of_the_name(models, tmp_path, options, name):
+    """A ResNeXt or a wide ResNet is no R-50: torchvision's resnet50 does not load it."""
+    torch.save(models.resnet(classes=7, **options).state_dict(), tmp_path / "m.pth")
+    facts = inspect(tmp_path / "m.pth").facts
+    assert (facts["network"], facts["kind"]) == (name, "classifier of 7 classes")
+    assert str(facts["heads"]).startswith("fc.weight (7, ")
+    assert convert_pytorch(tmp_path / "m.pth", tmp_path / "o").model == name
+    assert manifest.read(tmp_path / "o.manifest.json").details["arch"] == name
+    if name != "R-50":
+        with pytest.raises(CheckpointError, match=f"is {name}, not R-50; expected .*--arch R-50"):
+            convert_pytorch(tmp_path / "m.pth", tmp_path / "p", arch="R-50")
 
 
 def test_an_error_of_many_blobs_is_short(models, tmp_path):

@@ -115,7 +115,7 @@ def settings(
     basic = model.network.basic
     last = "2b" if basic else "2c"
     chosen = {
-        "MODEL.RESNETS.DEPTH": int(model.network.arch[2:]) if model.network.arch else None,
+        "MODEL.RESNETS.DEPTH": model.network.depth,
         "MODEL.RESNETS.STRIDE_IN_1X1": model.network.stride_in_1x1,
         "MODEL.RESNETS.NUM_GROUPS": groups,
         "MODEL.RESNETS.WIDTH_PER_GROUP": None if basic or not groups else given,

@@ -80,6 +80,7 @@ class Network:
         size: Side of the picture that it is made for, in pixels.
         blocks: Of a ResNet, blocks of each stage 2 to 5.
         basic: Whether a ResNet's blocks are two 3×3 convolutions (ResNet-18 and -34).
+        style: What its widths make of a ResNet, with `{}` for the depth.
         stride_in_1x1: Whether a stage's stride stands in its first 1×1 convolution, as in the
             first ResNets, and not in the 3×3.
         colorization: Whether it takes lightness alone.
@@ -91,16 +92,22 @@ class Network:
     size: int
     blocks: tuple[int, ...] = ()
     basic: bool = False
+    style: str = "R-{}"
     stride_in_1x1: bool = False
     colorization: bool = False
 
     @property
+    def depth(self) -> int | None:
+        """50 and its like, `None` for numbers of blocks that no ResNet has."""
+        table = BASIC_BLOCKS if self.basic else BLOCKS
+        return next((int(name[2:]) for name, b in table.items() if b == self.blocks), None)
+
+    @property
     def arch(self) -> str | None:
-        """`R-50` and its like, `AlexNet`, or `None` for other numbers of blocks."""
+        """`R-50`, `ResNeXt-50 32x4d`, `AlexNet`, …, or `None` for other numbers of blocks."""
         if self.kind != "ResNet":
             return "CaffeNet" if self.kind == "CaffeNet" else "AlexNet"
-        table = BASIC_BLOCKS if self.basic else BLOCKS
-        return next((name for name, blocks in table.items() if blocks == self.blocks), None)
+        return self.style.format(self.depth) if self.depth else None
 
     @property
     def describe(self) -> str:
@@ -148,6 +155,7 @@ def resnet(
     blocks: Collection[int],
     *,
     basic: bool = False,
+    style: str = "R-{}",
     colorization: bool = False,
     stride_in_1x1: bool = False,
     identity: bool = False,
@@ -160,6 +168,7 @@ def resnet(
     Args:
         blocks: Blocks of each stage, from stage 2 on.
         basic: Two 3×3 convolutions a block in place of 1×1, 3×3, 1×1.
+        style: What its widths make of it, such as `Wide ResNet-{}-2`.
         colorization: The benchmark's colorization model.
         stride_in_1x1: Where a stage's stride stands.
         identity: Whether nothing stands in the way around the first block of stage 2, as in
@@ -194,6 +203,7 @@ def resnet(
         size=224,
         blocks=tuple(blocks),
         basic=basic,
+        style=style,
         stride_in_1x1=stride_in_1x1,
         colorization=colorization,
     )

@@ -87,7 +87,8 @@ def check_arch(arch: Arch | None, network: Network) -> None:
         )
     if arch not in (None, network.arch):
         found = network.arch or f"{_dashes(network.blocks)} blocks"
-        wanted = f"{_dashes(BLOCKS[arch])} blocks in res2 to res5 for " if arch in BLOCKS else ""
+        blocks = BLOCKS.get(str(arch), network.blocks)
+        wanted = f"{_dashes(blocks)} blocks in res2 to res5 for " * (blocks != network.blocks)
         raise CheckpointError(
             f"is {found}, not {arch}",
             expected=f"{wanted}--arch {arch}",

@@ -86,6 +86,7 @@ def _resnet(
     return resnet(
         blocks,
         basic=basic,
+        style="R-{}" if basic else _style(shapes),
         colorization=colorization,
         stride_in_1x1=stride_in_1x1,
         identity=basic and not any(n.layer == "res2_0_branch1" for n in names.values()),
@@ -93,6 +94,18 @@ def _resnet(
         classifier=classifier,
         pool5_bn=pool5_bn,
     )
+
+
+def _style(shapes: Shapes) -> str:
+    """Name bottlenecks by their widths: ResNeXt has groups, wide ones are not a fourth inside."""
+    sizes = shapes.get("res2_0_branch2c_w", ())[:1] + shapes.get("res2_0_branch2b_w", ())[:2]
+    if len(sizes) < 3 or 0 in sizes:
+        return "R-{}"
+    out, middle, given = sizes
+    if given != middle:
+        return f"ResNeXt-{{}} {middle // given}x{given}d"
+    times = 4 * middle / out
+    return "R-{}" if times == 1 else f"Wide ResNet-{{}}-{times:g}"
 
 
 def _classifier(

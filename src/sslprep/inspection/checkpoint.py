@@ -57,7 +57,7 @@ def network_facts(contents: Contents) -> dict[str, object]:
         facts["towers"] = len(model.towers)
     facts["norms"] = _norms(model)
     heads = [
-        f"{text} {model.shapes[text]}"
+        f"{model.sources[text]} {model.shapes[text]}"
         for text, name in model.names.items()
         if name.param == "w" and name.module not in model.network.modules and not name.momentum
     ]
@@ -97,7 +97,7 @@ def _kind(model: Model) -> str:
         return f"linear classifiers behind {len(heads)} layers"
     if heads and f"{heads[0].name}_w" in model.names:
         count = model.shapes[f"{heads[0].name}_w"][0]
-        return f"classifier of {count:,} classes (supervised, or Jigsaw's)"
+        return f"classifier of {count:,} classes{' (supervised, or Jigsaw)' * model.caffe2}"
     return f"trunk for {'three' if model.channels == 3 else model.channels}-channel images"
 
 
