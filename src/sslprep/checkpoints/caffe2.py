@@ -17,17 +17,6 @@ from sslprep.parameters import command
 Order = Literal["rgb", "bgr"]
 
 
-def reverses(model: Model, channels: Order | None, bgr2rgb: bool | None) -> bool:
-    """Return whether conv1's channels are reversed on the way to Caffe2, which takes BGR."""
-    if model.preprocessing.order not in ("RGB", "BGR"):
-        return False
-    if channels is not None:
-        return channels == "rgb"
-    if bgr2rgb is not None:
-        return bgr2rgb
-    return model.preprocessing.order == "RGB"
-
-
 def warn_of_order(model: Model, channels: Order | None, *, reverse: bool) -> None:
     """Note that conv1 ends up with another order than Caffe2's, or perhaps so."""
     known = model.facts.get("channels")
@@ -108,18 +97,16 @@ def convert_caffe2(
         blobs = with_statistics(source, weights, batchnorm.EPS)
         if channels is not None:
             source.preprocessing = in_order({}, source.preprocessing, channels)
-        reverse = reverses(source, channels, bgr2rgb)
-        takes = source.preprocessing
+        takes, reverse, notes = source.preprocessing, False, []
         if takes.order in ("RGB", "BGR"):
+            reverse = takes.order == "RGB" if channels or bgr2rgb is None else bgr2rgb
             warn_of_order(source, channels, reverse=reverse)
+            notes.append("conv1 keeps its channels' order.")
         if reverse:
             takes = in_order(blobs, takes, "bgr" if takes.order == "RGB" else "rgb")
+            notes = [f"conv1 was reversed to {takes.order}."]
         fates = source.account({text: kept(text, text) for text in weights})
         save_pickle(out, output.name, {"blobs": blobs, **source.marked()})
-        notes = []
-        if takes.order in ("RGB", "BGR"):
-            reversed_text = f"conv1 was reversed to {takes.order}."
-            notes.append(reversed_text if reverse else "conv1 keeps its channels' order.")
         if source.network.stride_in_1x1:
             notes.append("The strides stand in the 1×1 convolutions, not in the 3×3.")
         return run.finish(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 from sslprep.checkpoints.account import Fate, dropped, unknown
 from sslprep.checkpoints.names import SPELLINGS, BlobName, parse_caffe2, parse_spelled, parse_torch
@@ -28,23 +29,18 @@ _SEPARATOR = re.compile("[./]")
 _MOST_PARTS = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
+class Layout(NamedTuple):
     """A trainer's way of saving a network.
 
-    Attributes:
-        name: Who saves so.
-        encoder: Regular expression of what stands before the encoder's names, without the parts
-            that are wrappers.
-        spelling: Which of `names.SPELLINGS` its names follow; torchvision's where it is not said.
-        beside: Why arrays are left out whose path has a part of this name.
-        preprocessing: What its networks take.
+    `encoder` is the regular expression of what stands before the encoder's names, without the
+    parts that are wrappers; `beside` says why arrays are left out whose path has a part of this
+    name; `spelling` is the one of `names.SPELLINGS` that it alone has.
     """
 
     name: str
-    encoder: str = ""
+    encoder: str
+    beside: Mapping[str, str]
     spelling: str | None = None
-    beside: Mapping[str, str] = field(default_factory=dict)
     preprocessing: Preprocessing = IMAGENET_RGB
 
 
@@ -73,49 +69,27 @@ _BESIDE = tuple((re.compile(pattern), reason) for pattern, reason in (
 """Why a part of a path, in any layout, says that the array is left out; the first that fits."""
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout(name="torchvision names"),
-    Layout(name="MoCo v1/v2, DenseCL", encoder=r"encoder_q\.", beside={"fc": HEAD}),
-    Layout(name="MoCo v3", encoder=r"base_encoder\.", beside={"fc": HEAD}),
-    Layout(name="SimSiam", encoder=r"encoder\.", beside={"fc": HEAD}),
-    Layout(name="SwAV", beside={"projection_head": HEAD, "prototypes": "prototypes"}),
-    Layout(name="DINO", encoder=r"teacher\.backbone\.", beside={"student": COPY}),
-    Layout(name="VISSL", encoder=r"_feature_blocks\."),
-    Layout(
-        name="Barlow Twins, VICReg, Lightning, solo-learn, mmselfsup",
-        encoder=r"backbone\.",
-        beside={"fc": HEAD, "bn": HEAD},
-    ),
-    Layout(
-        name="OpenSelfSup, mmselfsup (contrastive)", encoder=r"encoder_q\.0\.", beside={"1": HEAD}
-    ),
-    Layout(name="BYOL of mmselfsup", encoder=r"online_net\.0\.", beside={"1": HEAD}),
-    Layout(name="SimCLR", encoder=r"(?:convnet|f)\.", beside={"g": HEAD}),
-    Layout(
-        name="SimCLR of TensorFlow",
-        encoder=r"resnet\.",
-        beside={"fc": "classifier"},
-        preprocessing=ZERO_TO_ONE,
-    ),
-    Layout(
-        name="SimCLR v2 of TensorFlow",
-        encoder=r"(?:resnet\.)?",
-        spelling="simclr v2",
-        beside={"fc": "classifier"},
-        preprocessing=ZERO_TO_ONE,
-    ),
-    Layout(name="Hugging Face", encoder=r"(?:resnet\.)?", spelling="hugging face"),
-    Layout(
-        name=DETECTRON2,
-        encoder=r"backbone\.(?:bottom_up\.)?",
-        spelling="detectron2",
-        beside=dict.fromkeys(("proposal_generator", "roi_heads", "backbone"), DETECTOR),
-    ),
-    Layout(
-        name="torchvision detector",
-        encoder=r"backbone\.body\.",
-        beside=dict.fromkeys(("fpn", "rpn", "roi_heads"), DETECTOR),
-    ),
-)
+    Layout("torchvision names", "", {}),
+    Layout("MoCo v1/v2, DenseCL", r"encoder_q\.", {"fc": HEAD}),
+    Layout("MoCo v3", r"base_encoder\.", {"fc": HEAD}),
+    Layout("SimSiam", r"encoder\.", {"fc": HEAD}),
+    Layout("SwAV", "", {"projection_head": HEAD, "prototypes": "prototypes"}),
+    Layout("DINO", r"teacher\.backbone\.", {"student": COPY}),
+    Layout("VISSL", r"_feature_blocks\.", {}),
+    Layout("Barlow Twins, VICReg, Lightning, solo-learn, mmselfsup", r"backbone\.",
+           {"fc": HEAD, "bn": HEAD}),
+    Layout("OpenSelfSup, mmselfsup (contrastive)", r"encoder_q\.0\.", {"1": HEAD}),
+    Layout("BYOL of mmselfsup", r"online_net\.0\.", {"1": HEAD}),
+    Layout("SimCLR", r"(?:convnet|f)\.", {"g": HEAD}),
+    Layout("SimCLR of TensorFlow", r"resnet\.", {"fc": "classifier"}, None, ZERO_TO_ONE),
+    Layout("SimCLR v2 of TensorFlow", r"(?:resnet\.)?", {"fc": "classifier"}, "simclr v2",
+           ZERO_TO_ONE),
+    Layout("Hugging Face", r"(?:resnet\.)?", {}, "hugging face"),
+    Layout(DETECTRON2, r"backbone\.(?:bottom_up\.)?",
+           dict.fromkeys(("proposal_generator", "roi_heads", "backbone"), DETECTOR), "detectron2"),
+    Layout("torchvision detector", r"backbone\.body\.",
+           dict.fromkeys(("fpn", "rpn", "roi_heads"), DETECTOR)),
+)  # fmt: skip
 """The table. Where two rows fit, one of the spelling; then the one of whose `beside` more is there;
 then the first."""
 

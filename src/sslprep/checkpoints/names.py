@@ -28,7 +28,6 @@ Param = Literal["w", "b", "s", "rm", "riv"]
 BOOKKEEPING = frozenset({"lr", "model_iter", "epoch"})
 """Blobs of the training run, not of the model."""
 
-STEM_CONV = "conv1"
 STEM_NORM = "res_conv1"
 
 _CAFFE2 = re.compile(
@@ -80,7 +79,7 @@ _TORCH = {"w": "weight", "s": "weight", "b": "bias", "rm": "running_mean", "riv"
 def _modules(spelling: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return each layer's Caffe2 name by its name in a spelling, and the other way round."""
     stem, first, before, inside = SPELLINGS[spelling]
-    found = dict(zip(stem.split(), (STEM_CONV, f"{STEM_NORM}_bn"), strict=True))
+    found = dict(zip(stem.split(), ("conv1", f"{STEM_NORM}_bn"), strict=True))
     layers = list(zip(inside.split(), _BRANCHES, strict=True))
     for stage in range(4):
         for block in range(_MOST_BLOCKS):

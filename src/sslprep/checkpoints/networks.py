@@ -167,10 +167,10 @@ def resnet(
 
     Args:
         blocks: Blocks of each stage, from stage 2 on.
-        basic: Two 3×3 convolutions a block in place of 1×1, 3×3, 1×1.
-        style: What its widths make of it, such as `Wide ResNet-{}-2`.
+        basic: As in `Network`, like `style`, `colorization` and `stride_in_1x1`.
+        style: Such as `Wide ResNet-{}-2`.
         colorization: The benchmark's colorization model.
-        stride_in_1x1: Where a stage's stride stands.
+        stride_in_1x1: Not in the 3×3.
         identity: Whether nothing stands in the way around the first block of stage 2, as in
             ResNet-18 and -34, where neither width nor side change.
         probes: The linear classifiers behind every stage (`…_finetune_linear`).

@@ -68,14 +68,8 @@ def find_classifier(network: Network) -> str | None:
 
     Behind a batch norm (`pool5_bn`) it cannot: torchvision's ResNet would leave the norm out.
     """
-    return next(
-        (
-            n.name
-            for n in network.layers
-            if n.op == "fc" and n.takes == ("pool5",) and network.kind == "ResNet"
-        ),
-        None,
-    )
+    fcs = [layer for layer in network.layers if layer.op == "fc" and network.kind == "ResNet"]
+    return next((layer.name for layer in fcs if layer.takes == ("pool5",)), None)
 
 
 def check_arch(arch: Arch | None, network: Network) -> None:

@@ -6,7 +6,6 @@ What is measured of permutations and labels is measured by the packages that mak
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from sslprep.jigsaw.distances import MAX_TILES, counts_table, mean_distance, measure
 from sslprep.partition.write import images_per_class
 
-_BLOCK = 1 << 20
 _MAX_CLASSES = 1 << 20
 _MAX_COMPARED = 20_000
 
@@ -53,28 +51,13 @@ def describe_array(array: NDArray[Any]) -> tuple[str, dict[str, object]]:
     return "array", _numbers(array)
 
 
-def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield the array in blocks of whole rows of about a million elements."""
-    if array.ndim == 0:
-        yield array.reshape(1)
-        return
-    row = max(1, array.size // max(1, array.shape[0]))
-    step = max(1, _BLOCK // row)
-    for start in range(0, array.shape[0], step):
-        yield np.asarray(array[start : start + step])
-
-
 def _strings(array: NDArray[Any]) -> tuple[str, dict[str, object]]:
     facts: dict[str, object] = {"count": array.size}
     if array.size:
-        facts["longest"] = max(int(np.strings.str_len(block).max()) for block in _blocks(array))
-        flat = array.reshape(-1)
-        facts["first"], facts["last"] = _text(flat[0]), _text(flat[-1])
+        ends = (array.flat[0], array.flat[-1])
+        first, last = (v.decode("latin1") if isinstance(v, bytes) else str(v) for v in ends)
+        facts |= {"longest": int(np.strings.str_len(array).max()), "first": first, "last": last}
     return ("list of images" if array.ndim == 1 else "strings"), facts
-
-
-def _text(value: Any) -> str:
-    return value.decode("latin1") if isinstance(value, bytes) else str(value)
 
 
 def _permutations(array: NDArray[Any]) -> dict[str, object] | None:
@@ -86,7 +69,7 @@ def _permutations(array: NDArray[Any]) -> dict[str, object] | None:
     if base not in (0, 1):
         return None
     order = np.arange(base, base + length)
-    if any((np.sort(block, axis=1) != order).any() for block in _blocks(array)):
+    if (np.sort(array, axis=1) != order).any():
         return None
     facts: dict[str, object] = {"permutations": count, "tiles": length, "first tile": base}
     rows = (np.asarray(array) - base).astype(np.uint8)
@@ -100,21 +83,17 @@ def _permutations(array: NDArray[Any]) -> dict[str, object] | None:
 
 
 def _matrix(array: NDArray[Any]) -> dict[str, object]:
-    counted = [images_per_class(block.astype(np.int32), ()) for block in _blocks(array)]
-    positives = sum(present for present, _ in counted)
-    ignored = sum(ignored for _, ignored in counted)
+    present, ignored = images_per_class(array, ())
     return {
         "images": array.shape[0],
         "classes": array.shape[1],
-        "positives of a class": _span(np.asarray(positives)),
-        "negatives of a class": _span(np.asarray(array.shape[0] - positives - ignored)),
-        "ignored": int(np.asarray(ignored).sum()),
+        "positives of a class": _span(present),
+        "negatives of a class": _span(array.shape[0] - present - ignored),
+        "ignored": int(ignored.sum()),
     }
 
 
 def _span(counts: NDArray[np.int64]) -> str:
-    if not counts.size:
-        return "none"
     low, high = int(counts.min()), int(counts.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
@@ -154,20 +133,15 @@ def _probabilities(array: NDArray[Any]) -> dict[str, object]:
 
 
 def _numbers(array: NDArray[Any]) -> dict[str, object]:
-    if array.dtype.kind not in "iufb":
-        return {}
-    count = bad = 0
-    low, high, total = math.inf, -math.inf, 0.0
-    for block in _blocks(array):
-        good = block[np.isfinite(block)] if array.dtype.kind == "f" else block.reshape(-1)
-        bad += block.size - good.size
-        if good.size:
-            low, high = min(low, good.min().item()), max(high, good.max().item())
-            total += float(good.sum(dtype=np.float64))
-            count += good.size
+    finite = np.isfinite(array)
     facts: dict[str, object] = {}
-    if count:
-        facts.update(smallest=low, largest=high, mean=total / count)
-    if bad:
+    if finite.any():
+        # Reduced in place: an array may be larger than memory.
+        some: Any = array[np.unravel_index(finite.argmax(), array.shape)]
+        facts["smallest"] = array.min(initial=some, where=finite).item()
+        facts["largest"] = array.max(initial=some, where=finite).item()
+        with np.errstate(over="ignore"):
+            facts["mean"] = float(array.mean(dtype=np.float64, where=finite))
+    if bad := int(array.size - finite.sum()):
         facts["NaN or infinite"] = bad
     return facts
