@@ -57,9 +57,10 @@ def network_facts(contents: Contents) -> dict[str, object]:
         facts["towers"] = len(model.towers)
     facts["norms"] = _norms(model)
     heads = [
-        f"{model.sources[text]} {model.shapes[text]}"
-        for text, name in model.names.items()
-        if name.param == "w" and name.module not in model.network.modules and not name.momentum
+        f"{fate.blob} {model.shapes[str(head)]}"
+        for fate in model.fates.values()
+        if (head := model.names.get(fate.became or "")) and head.param == "w"
+        if head.module not in model.network.modules and not head.momentum
     ]
     if heads:
         facts["heads"] = ", ".join(heads)
