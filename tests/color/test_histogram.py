@@ -419,6 +419,12 @@ class TestDamagedShards:
         listed = self._listed(tmp_path, data[: len(data) * 3 // 4], "s.tar.gz")
         assert "damaged shard" in listed[-1][1]
 
+    def test_one_that_holds_no_image(self, tmp_path: Path) -> None:
+        with tarfile.open(tmp_path / "no.tar", "w") as shard:
+            shard.add(__file__, "notes.txt")
+        with pytest.raises(ImagesError, match=r"no\.tar: holds no images"):
+            color_histogram(tmp_path / "no.tar", tmp_path / "out", jobs=1)
+
     def test_links_are_not_followed(self, photos: list[str], tmp_path: Path) -> None:
         file = io.BytesIO()
         with tarfile.open(fileobj=file, mode="w") as shard:
@@ -739,6 +745,11 @@ class TestSample:
         assert errors.shape == priors.shape
         record = manifest.read(tmp_path / "ab_histogram_train_imagenet.manifest.json")
         assert (record.seed, record.parameters["sample"]) == (11, 0.3)
+
+    def test_one_that_draws_no_image_says_so(self, photo_list: Path, tmp_path: Path) -> None:
+        with pytest.raises(ImagesError, match="--sample 1e-06 draws no image.*larger --sample"):
+            color_histogram(photo_list, tmp_path / "out", sample=1e-6, jobs=1)
+        assert not (tmp_path / "out").exists()
 
     def test_errors_follow_later_from_the_groups_on_any_grid(
         self, photo_list: Path, tmp_path: Path

@@ -126,3 +126,9 @@ def test_an_unknown_store_and_a_missing_package(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(known, "odd", {"class": "no_such.Odd"})
     with pytest.raises(MissingExtraError, match="pip install fsspec"):
         remote.is_folder("odd://set")
+
+
+def test_a_server_that_does_not_answer_is_not_called_a_missing_file(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    with pytest.raises(ImagesError, match=r"a\.txt: no such file \(.*127\.0\.0\.1"):
+        color_histogram("http://127.0.0.1:9/a.txt", tmp_path / "out", jobs=1)

@@ -47,7 +47,7 @@ def encode(
         raise ArrayError("ab holds values that are not finite", expected="a and b of CIE Lab")
     if not 1 <= neighbors <= len(bins):
         raise ParameterError(f"neighbors is {neighbors}", expected=f"1 to {len(bins)} (the bins)")
-    if not sigma > 0:
+    if not 0 < sigma * sigma < np.inf:
         raise ParameterError(f"sigma is {sigma}", expected="a number above 0")
     flat = colours.reshape(-1, 2)
     labels = np.zeros((len(flat), len(bins)))
@@ -109,4 +109,6 @@ def _points(points: ArrayLike) -> NDArray[np.float64]:
     bins = np.asarray(points, np.float64)
     if bins.ndim != 2 or bins.shape[1] != 2 or not len(bins):
         raise ArrayError(f"points have shape {bins.shape}", expected="(Q, 2): a and b of each bin")
+    if not np.isfinite(bins).all():
+        raise ArrayError("points hold values that are not finite", expected="a and b of each bin")
     return bins

@@ -218,11 +218,18 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         }
         if source.shards:
             counts |= {"shards": source.total, "damaged_shards": damaged}
+        if total == 0:
+            state.remove()
+            raise ImagesError(
+                f"--sample {sample} draws no image" if sample else "holds no images",
+                where=images,
+                remedy="Take a larger --sample." if sample else None,
+            )
         if unreadable == total:
             state.remove()
             first = "; ".join(f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3])
             raise ImagesError(
-                f"none of {total:,} images can be read ({first or 'there is none'})",
+                f"none of {total:,} images can be read ({first})",
                 where=images,
                 remedy="Check the paths: relative ones start from the current folder or --root.",
             )

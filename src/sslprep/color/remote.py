@@ -34,8 +34,11 @@ def _asking(path: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         wild = re.search(r"[*?\[{]", path)
+        said = (
+            f" ({error.__cause__!s:.200})" if error.__cause__ else ""
+        )  # of a server, or none there
         raise ImagesError(
-            "no such file", where=path, remedy=_LIST if wild else "Check the path."
+            f"no such file{said}", where=path, remedy=_LIST if wild else "Check the path."
         ) from error
     except ImportError as error:  # fsspec itself, or what reads this kind of URL
         raise MissingExtraError(
