@@ -747,7 +747,7 @@ class TestSample:
         assert (record.seed, record.parameters["sample"]) == (11, 0.3)
 
     def test_one_that_draws_no_image_says_so(self, photo_list: Path, tmp_path: Path) -> None:
-        with pytest.raises(ImagesError, match="--sample 1e-06 draws no image.*larger --sample"):
+        with pytest.raises(ImagesError, match=r"--sample 1e-06 draws no image.*larger --sample"):
             color_histogram(photo_list, tmp_path / "out", sample=1e-6, jobs=1)
         assert not (tmp_path / "out").exists()
 
