@@ -220,18 +220,19 @@ class Processes:
         return answer
 
     def _start(self) -> _Worker:
-        try:
-            worker = _Worker()
-            self._workers.add(worker)
-            kind, reason = worker.answer(_START)
-        except OSError as error:
-            kind, reason = "lost", error.strerror
-        if kind == "lost":
-            raise WorkersLostError(
-                f"no worker can be started ({reason})",
-                remedy=f"Try: {sys.executable} -c 'import sslprep'. Or pass --jobs 1.",
-            )
-        return worker
+        for _ in range(2):  # one may be killed as it starts
+            try:
+                worker = _Worker()
+                self._workers.add(worker)
+                kind, reason = worker.answer(_START)
+            except OSError as error:
+                kind, reason = "lost", error.strerror
+            if kind == "ready":
+                return worker
+        raise WorkersLostError(
+            f"no worker can be started ({reason})",
+            remedy=f"Try: {sys.executable} -c 'import sslprep'. Or pass --jobs 1.",
+        )
 
     def answers(self, pending: Iterable[Future[Answer]]) -> Iterator[tuple[Future[Answer], Answer]]:
         """Wait for some, and yield those that are done."""

@@ -122,6 +122,20 @@ def test_workers_that_cannot_start_are_named(monkeypatch: pytest.MonkeyPatch) ->
         list(completed(abs, [1], pool, lost=[]))
 
 
+def test_one_that_is_killed_as_it_starts_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = executors._Worker.answer
+    kills = iter([True])
+
+    def answer(worker: executors._Worker, timeout: float | None) -> object:
+        if next(kills, False):
+            worker.kill()
+        return real(worker, timeout)
+
+    monkeypatch.setattr(executors._Worker, "answer", answer)
+    with open_executor(2) as pool:
+        assert list(completed(abs, [-3], pool, lost=[])) == [(-3, 3)]
+
+
 def test_the_quota_of_a_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors.os, "sched_getaffinity", lambda _: set(range(64)))
     for text, count in (("150000 100000", 2), ("max 100000", 64), ("1000 100000", 1)):
