@@ -32,7 +32,11 @@ OPTIONS = [
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # Hypothesis is loaded before the fork
 ]
 settings.register_profile(  # as the suite's own, but a failure is enough: it need not be shrunk
-    "mutants", derandomize=True, deadline=None, database=None, phases=[Phase.explicit, Phase.generate]
+    "mutants",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
 )
 
 
