@@ -14,8 +14,10 @@ import shutil
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -40,7 +42,7 @@ settings.register_profile(  # as the suite's own, but a failure is enough: it ne
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class Watch:
     """What the tests of a folder do without a mutant; a plugin of pytest."""
 
@@ -69,7 +71,7 @@ class Watch:
             self.starts_processes.add(self.now)
 
 
-@dataclass
+@dataclass(eq=False)
 class Chosen:
     """A plugin that leaves some tests of those collected, in an order of its own."""
 
@@ -101,14 +103,14 @@ def watch(copy: Path, modules: list[str], tests: list[str]) -> Watch:
         seen = Watch(cov)
         sys.addaudithook(seen.audit)
         cov.start()
-        pytest.main([*(o for o in OPTIONS if o != "-x"), *tests], plugins=[seen])
+        ended = pytest.main([*(o for o in OPTIONS if o != "-x"), *tests], plugins=[seen])
         cov.stop()
         for module, source in zip(modules, sources, strict=True):
             by_line = cov.get_data().contexts_by_lineno(source)
             seen.lines[module] = {line: set(names) - {""} for line, names in by_line.items()}
         seen.cov = None  # type: ignore[assignment]  # it can't be pickled
         record.write_bytes(pickle.dumps(seen))
-        return 0
+        return 0 if ended in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else int(ended)
 
     _, status = os.waitpid(_fork(copy, work, 1800), 0)
     if status:
@@ -117,22 +119,35 @@ def watch(copy: Path, modules: list[str], tests: list[str]) -> Watch:
     return seen
 
 
-def choose(mutant: Mutant, seen: Watch, seconds: float) -> list[str]:
-    """Return the tests for a mutant: those that run its line, then those that run its module.
+def choose(mutant: Mutant, seen: Watch, seconds: float) -> list[list[str]]:
+    """Return the tests for a mutant: those of the nearest file, then the others.
 
-    The fastest are first, and only as many as take the given number of seconds. A test that starts
-    processes may run any line there, and comes after those that are known to run it.
+    That file has the most tests that run the line. Of the others those that run the line come
+    first, then those that run anything of the module; the fastest first, and only as many as take
+    the given number of seconds. A test that starts processes may run any line there.
     """
     lines = seen.lines[mutant.module]
     here = lines.get(mutant.line, set())
     near = set().union(*lines.values())
     tests = (near | seen.starts_processes) - seen.failed - {""}
     order = sorted(tests, key=lambda t: (t not in here, t not in near, seen.seconds[t], t))
-    total, number = 0.0, 0
+    total, chosen = 0.0, []
     for test in order:
         total += seen.seconds[test]
-        number += total <= seconds
-    return order[:number]
+        chosen += [test] if total <= seconds else []
+    files = Counter(test.partition("::")[0] for test in chosen if test in here or not here)
+    nearest = files.most_common(1)[0][0] if files else ""
+    first = [test for test in chosen if test.startswith(f"{nearest}::")]
+    return [first, [test for test in chosen if test not in first]]
+
+
+def first_failure(parts: list[list[str]]) -> int:
+    """Run tests in this order up to the first that fails; return 0 if none does."""
+    for tests in filter(None, parts):
+        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        if ended := pytest.main([*OPTIONS, *files], plugins=[Chosen(tests)]):
+            return int(ended)
+    return 0
 
 
 def judge(
@@ -155,14 +170,9 @@ def judge(
             yield next_end()
         copy = copies.pop()
         (copy / "src" / "sslprep" / mutant.module).write_text(mutant.code, encoding="utf-8")
-        tests = choose(mutant, seen, seconds)
-
-        def work(tests: list[str] = tests) -> int:
-            files = dict.fromkeys(test.partition("::")[0] for test in tests)
-            return int(pytest.main([*OPTIONS, *files], plugins=[Chosen(tests)]))
-
-        limit = 20 + 5 * sum(seen.seconds[test] for test in tests)
-        running[_fork(copy, work, limit)] = (mutant, copy)
+        parts = choose(mutant, seen, seconds)
+        limit = 20 + 3 * sum(seen.seconds[test] for part in parts for test in part)
+        running[_fork(copy, partial(first_failure, parts), limit)] = (mutant, copy)
     while running:
         yield next_end()
 

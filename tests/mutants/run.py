@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 
 from .judge import ROOT, copy_tree, judge, watch
-from .planted import Mutant, mutants
+from .planted import Mutant, mutants, unchanged
 
 KNOWN = Path(__file__).parent / "known.txt"
 MODULES = [
@@ -61,7 +61,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15, help="of tests for one mutant")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    known = [line.partition(" # ")[0] for line in KNOWN.read_text("utf-8").splitlines()]
+    known = [line.rpartition(" # ")[0] for line in KNOWN.read_text("utf-8").splitlines()]
     good = True
     for name, group in groupby(sorted(options.modules, key=folder), folder):
         modules = list(group)
@@ -71,8 +71,10 @@ def main() -> int:
                 copy_tree(copy)
             seen = watch(copies[0], modules, tests_of(name, modules))
             if seen.failed:
-                print(f"left out, they fail without a mutant: {', '.join(sorted(seen.failed))}")
+                print("left out, they fail without a mutant:", *sorted(seen.failed), flush=True)
             for module in modules:
+                if next(judge([unchanged(module)], copies, seen, options.seconds))[1]:
+                    sys.exit(f"The tests chosen for {module} fail without a mutant")
                 every = list(mutants(module))
                 sample = random.Random(options.seed).sample(every, min(options.sample, len(every)))
                 unknown = [mutant for mutant in sample if str(mutant) not in known]
