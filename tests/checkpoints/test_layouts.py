@@ -113,6 +113,19 @@ TORCH = {
     "OpenSelfSup MoCo": lambda s: {"state_dict": {
         **prefixed(s, "encoder_q.0."), **prefixed(other(s), "encoder_k.0."),
         **mlp("encoder_q.1.mlp."), **mlp("encoder_k.1.mlp."), "queue": torch.ones(8, 16)}},
+    "OpenSelfSup MoCo with its backbone": lambda s: {"state_dict": {
+        **prefixed(s, "backbone."), **prefixed(s, "encoder_q.0."), **mlp("encoder_q.1.mlp."),
+        **prefixed(other(s), "encoder_k.0."), **mlp("encoder_k.1.mlp.")}},
+    "DINO of lightly": lambda s: {"state_dict": {
+        **numbered(other(s), "student_backbone."), **mlp("student_head.layers."),
+        **numbered(s, "teacher_backbone."), **mlp("teacher_head.layers.")}},
+    "EsViT": lambda s: {"student": prefixed(other(s), "module."), "teacher": {**s, **mlp("head.")}},
+    "OBoW": lambda s: {"network": {
+        **prefixed(s, "feature_extractor."), **prefixed(other(s), "feature_extractor_teacher."),
+        "bow_extractor.codebook": torch.ones(4, 4), **mlp("bow_predictor.layers_w.")}},
+    "VICReg's evaluation": lambda s: {"model": {
+        **prefixed(s, "module.0."), "module.1.weight": torch.ones(9, 128),
+        "module.1.bias": torch.ones(9)}, "best_acc": argparse.Namespace(top1=70)},
     "mmselfsup BYOL": lambda s: {"state_dict": {
         **prefixed(s, "online_net.0."), **prefixed(other(s), "target_net.0."),
         **mlp("online_net.1."), **mlp("target_net.1."), **mlp("head.predictor.")}},
@@ -177,6 +190,16 @@ OTHERS = {
     "SupContrast": lambda s: {"model": {**prefixed(s, "encoder.module."), **mlp("head.")}},
     "moving average of Lightning": lambda s: {
         "state_dict": {**prefixed(s, "encoder."), **prefixed(other(s), "ema_encoder.")}},
+    "MoCo's linear evaluation": lambda s: {
+        "state_dict": {**prefixed(s, "module."), **mlp("module.fc.")},
+        "best_acc1": torch.tensor(67.5)},
+    "PAWS": lambda s: {"encoder": {**prefixed(s, "module."), **mlp("module.pred.")},
+                       "opt": {"state": {1: {"step": torch.tensor(3.0)}}}},
+    "memory banks": lambda s: {
+        **prefixed(s, "backbone."), "memory_bank.bank": torch.ones(2, 2), **mlp("linear."),
+        "contrast.memory_v1": torch.ones(2, 2), "instance_queue": torch.ones(2, 2)},
+    "SparK": lambda s: {"module": {
+        **prefixed(s, "sparse_encoder.sp_cnn."), **mlp("dense_decoder.proj.")}},
     "FSDP": lambda s: {"model": prefixed(s, "_fsdp_wrapped_module.")},
     "DeepSpeed": lambda s: {"module": prefixed(s, "backbone."), "dp_world_size": 8},
     "averaged": lambda s: {**prefixed(s, "module."), "n_averaged": torch.tensor(3)},

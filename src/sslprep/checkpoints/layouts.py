@@ -22,6 +22,7 @@ from sslprep.errors import CheckpointError
 
 HEAD = "projection head"
 COPY = "a second encoder; --branch takes it"
+TWICE = "the encoder under a second name"
 COUNTER = "counter of the batch norm"
 DETECTOR = "detector"
 DETECTRON2 = "Detectron2 detector"
@@ -52,17 +53,19 @@ _COPY = r"(?:target|momentum|key)(?:_\w+)?|\w+_(?:momentum|target|k)"
 _EMA = r"(?:\w+_)?ema(?:_\w+)?"
 _SECOND = re.compile(f"{_COPY}|{_EMA}")
 _BESIDE = tuple((re.compile(pattern), reason) for pattern, reason in (
-    (r"optimizers?|optimizer_states|lr_schedulers|scheduler|(?:fp16_)?scaler|amp|momentum_buffer"
-     r"|exp_avg(?:_sq)?", "state of the optimizer"),
+    (r"optimizers?|opt|optimizer_states|lr_schedulers|scheduler|(?:fp16_)?scaler|amp"
+     r"|momentum_buffer|exp_avg(?:_sq)?", "state of the optimizer"),
     (r"(?:\w+_)?loss|criterion", "loss"),
-    (r"loops|callbacks|rng_state|hyper_parameters|n_averaged|meta", "state of the trainer"),
+    (r"loops|callbacks|rng_state|hyper_parameters|n_averaged|meta|initted|step"
+     r"|best_(?:acc|prec|score|metric)\w*", "state of the trainer"),
     (r"data_preprocessor|pixel_mean|pixel_std", "normalisation of the pictures"),
-    (r"queue\w*", "queue of keys"),
-    (r"(?:\w+_)?predict\w*", "predictor"),
+    (r"(?:\w+_)?queue\w*|memory_(?:bank|v?[0-9]+)", "queue of keys"),
+    (r"(?:\w+_)?pred(?:ict\w*)?", "predictor"),
     (r"(?:\w+_)?prototypes?\w*", "prototypes"),
-    (r"(?:\w+_)?classifier\w*|non_linear_evaluator", "classifier"),
+    (r"(?:\w+_)?classifier\w*|non_linear_evaluator|linear", "classifier"),
     (r"(?:\w+_)?(?:projec|projet|head|neck)\w*|value_transform|logit_scale|fc[0-9]*", HEAD),
     (r"target_generator", "target of the pretext task"),
+    (r"(?:\w+_)?decoder", "decoder of the pretext task"),
     (_EMA, "moving average of the weights; --branch takes it"),
     (_COPY, COPY),
 ))  # fmt: skip
@@ -74,10 +77,14 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("MoCo v3", r"base_encoder\.", {"fc": HEAD}),
     Layout("SimSiam", r"encoder\.", {"fc": HEAD}),
     Layout("SwAV", "", {"projection_head": HEAD, "prototypes": "prototypes"}),
-    Layout("DINO", r"teacher\.backbone\.", {"student": COPY}),
+    Layout("DINO", r"teacher\.(?:backbone\.)?|teacher_backbone\.",
+           {"student": COPY, "student_backbone": COPY}),
+    Layout("OBoW", r"feature_extractor\.",
+           {"feature_extractor_teacher": COPY, "bow_extractor": "words of the teacher"}),
+    Layout("VICReg's evaluation", r"0\.", {"1": "classifier"}),
     Layout("VISSL", r"_feature_blocks\.", {}),
     Layout("Barlow Twins, VICReg, Lightning, solo-learn, mmselfsup", r"backbone\.",
-           {"fc": HEAD, "bn": HEAD}),
+           {"fc": HEAD, "bn": HEAD, "encoder_q": TWICE, "online_net": TWICE}),
     Layout("OpenSelfSup, mmselfsup (contrastive)", r"encoder_q\.0\.", {"1": HEAD}),
     Layout("BYOL of mmselfsup", r"online_net\.0\.", {"1": HEAD}),
     Layout("SimCLR", r"(?:convnet|f)\.", {"g": HEAD}),
