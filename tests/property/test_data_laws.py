@@ -193,7 +193,7 @@ class TestFolders:
                 for n in wanted
                 if n[0] != "." and n.lower().endswith((".jpg", ".jpeg", ".png", ".jpe"))
             ]
-            assert found.names == images
+            assert [*found.names] == images
             assert found.skipped == len(wanted) - len(images)
 
     @given(st.lists(st.integers(0, 10**6)))
