@@ -132,3 +132,14 @@ def test_a_server_that_does_not_answer_is_not_called_a_missing_file(tmp_path: Pa
     pytest.importorskip("aiohttp")
     with pytest.raises(ImagesError, match=r"a\.txt: no such file \(.*127\.0\.0\.1"):
         color_histogram("http://127.0.0.1:9/a.txt", tmp_path / "out", jobs=1)
+
+
+def test_a_store_that_refuses_a_whole_request_costs_its_images_alone(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr(type(memory), "cat_ranges", refuse)
+    found = remote.read_many(URLS)
+    assert [str(found[url]) for url in URLS] == ["Unable to locate credentials"] * len(URLS)

@@ -81,10 +81,6 @@ def reduction(size: tuple[int, int], side: int) -> int:
 
     Its shorter side stays as long as all pictures are made, but a half may go a little below:
     most of ImageNet has 375 or 333 pixels there.
-
-    Example:
-        >>> [reduction((n, 2000), 256) for n in (319, 320, 1023, 1024)]
-        [1, 2, 2, 4]
     """
     shorter = min(size)
     half = 2 if 4 * shorter >= 5 * side else 1

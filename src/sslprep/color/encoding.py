@@ -35,10 +35,6 @@ def encode(
     Raises:
         ArrayError: The shapes do not fit, or a value is not finite.
         ParameterError: Fewer than one neighbour or more than bins, or a sigma not above 0.
-
-    Example:
-        >>> encode([4.0, 0.0], [[0, 0], [10, 0], [0, 90]], neighbors=2).round(2)
-        array([0.6, 0.4, 0. ])
     """
     bins, colours = _points(points), np.asarray(ab, np.float64)
     if colours.ndim == 0 or colours.shape[-1] != 2:
@@ -82,10 +78,6 @@ def decode(
     Raises:
         ArrayError: The shapes do not fit, or a row is negative, not finite or all 0.
         ParameterError: The temperature is not above 0.
-
-    Example:
-        >>> decode([0.5, 0.5, 0.0], [[0, 0], [10, 0], [0, 90]])
-        array([5., 0.])
     """
     bins, z = _points(points), np.asarray(probabilities, np.float64)
     if z.ndim == 0 or z.shape[-1] != len(bins):

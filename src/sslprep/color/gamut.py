@@ -16,12 +16,7 @@ _TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193,
 
 
 def ab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return a and b in float, (..., 2), of 8-bit sRGB colours, (..., 3), white point D65.
-
-    Example:
-        >>> ab_of(np.array([255, 0, 0], np.uint8)).round(1)
-        array([80.1, 67.2])
-    """
+    """Return a and b in float, (..., 2), of 8-bit sRGB colours, (..., 3), white point D65."""
     value = np.arange(256) / 255
     levels = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     white = _TO_XYZ.sum(1)  # that of R = G = B = 1, which is D65
@@ -61,12 +56,7 @@ def _turning_left(points: NDArray[np.float64]) -> list[list[float]]:
 
 
 def grid_points(size: int) -> NDArray[np.int64]:
-    """Return the corners, int64 [Q, 2], of the size × size cells that the hull of the gamut meets.
-
-    Example:
-        >>> len(grid_points(10))
-        313
-    """
+    """Return the corners, int64 [Q, 2], of all size × size cells that the gamut's hull meets."""
     hull = gamut_hull() / size  # in cells, anticlockwise
     low, high = np.floor(hull.min(0)), np.ceil(hull.max(0))
     cells = np.stack(np.meshgrid(*map(np.arange, low, high)), -1).reshape(-1, 1, 2)

@@ -144,8 +144,11 @@ def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:
     for system, todo in stores.items():
         for seconds in (0.0, *RETRIES):
             time.sleep(seconds)
-            answers = system.cat_ranges(list(todo.values()), None, None, on_error="return")
-            found |= zip(todo, answers, strict=True)
+            try:
+                answers = system.cat_ranges(list(todo.values()), None, None, on_error="return")
+                found |= zip(todo, answers, strict=True)
+            except Exception as error:  # noqa: BLE001 - each store has its own
+                found |= dict.fromkeys(todo, error)
             todo = {
                 url: path
                 for url, path in todo.items()
