@@ -419,6 +419,28 @@ class TestImagesThatKillTheirWorker:
         assert found.images == 7
 
 
+def test_each_image_that_hangs_is_waited_for_as_long_as_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not twice as long as the one before, which would be days for some in one chunk."""
+    waited: list[float] = []
+
+    def hanging(work, chunks, executor, *, timeout, lost):
+        waited.append(timeout)
+        left = [place for place in (3, 7, 9) if place not in work.keywords["deadly"]]
+        if left:
+            work.keywords["notes"].write_text(str(left[0]))
+            lost.append((chunks[0], "it hung"))
+        else:
+            yield chunks[0], "counts"
+
+    monkeypatch.setattr(counting, "completed", hanging)
+    chunk = Chunk(number=0, names=("a.jpg",) * 10)
+    with contextlib.closing(Processes(1)) as process:
+        assert counting.count_watched(counting.Settings(), 60.0, process, chunk) == "counts"
+    assert waited == [60, 120, 60, 120, 60, 120, 60]
+
+
 def test_workers_that_cannot_start_keep_what_was_counted(
     mixed_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

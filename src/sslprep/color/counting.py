@@ -166,21 +166,23 @@ def count_watched(settings: Settings, timeout: float, process: Processes, chunk:
     """
     deaths: Counter[int] = Counter()
     deadly: dict[int, str] = {}
+    patience = timeout
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder, "place")
         while True:
             notes.write_text("-1")
             lost: Lost = []
             work = functools.partial(count_chunk, settings, notes=notes, deadly=deadly)
-            for _, counts in completed(work, [chunk], process, timeout=timeout, lost=lost):
+            for _, counts in completed(work, [chunk], process, timeout=patience, lost=lost):
                 return counts
             place = int(notes.read_text() or -1)
             deaths[place] += 1
             if place < 0 and deaths[place] == 3:
                 raise WorkersLostError(f"three processes ended before their work ({lost[0][1]})")
+            patience *= 2  # it may have been a long shard, not a hang
             if place >= 0 and deaths[place] == 2:
                 deadly[place] = f"killed its worker ({lost[0][1]})"
-            timeout *= 2  # it may have been a long shard, not a hang
+                patience = timeout
 
 
 def _groups(settings: Settings, chunk: Chunk) -> Iterator[int | None]:
