@@ -75,7 +75,7 @@ def test_byte_order_mark_is_no_content(tmp_path: Path) -> None:
         ('{"items": [', "ends in the middle, after 11 bytes"),
         ('{\n"items": nil}', "not JSON at 'ems\": nil}', byte 15, line 2"),
         ("", "is empty"),
-        ('{"items": ' + "[" * 5000, "nested too deeply"),
+        ('{"items": ' + "[" * 200_000, "nested too deeply"),
     ],
 )  # fmt: skip
 def test_place_and_value_are_named(tmp_path: Path, text: str, message: str) -> None:

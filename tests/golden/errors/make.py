@@ -38,10 +38,15 @@ def _plain(value: ast.expr) -> str:
         return str(value.value)
     if isinstance(value, ast.JoinedStr):
         return "".join(
-            str(part.value) if isinstance(part, ast.Constant) else f"{{{ast.unparse(part.value)}}}"
+            str(part.value) if isinstance(part, ast.Constant) else _code(part.value)
             for part in value.values
         )
-    return f"{{{ast.unparse(value)}}}"
+    return _code(value)
+
+
+def _code(value: ast.expr) -> str:
+    # Pythons differ in the quotes that they nest.
+    return "{" + ast.unparse(value).replace('"', "'") + "}"
 
 
 if __name__ == "__main__":
