@@ -34,12 +34,34 @@ _MAX_AXES = 8
 _MAX_ELEMENTS = 1 << 40
 _LONGEST_ESCAPE = {"unicode-escape": 4, "raw-unicode-escape": 10}
 
-_CODES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16")
-DTYPES = {code: np.dtype(code) for code in _CODES}
-"""The types of which arrays may be: plain numbers. No objects, structures, strings or times."""
-FLOAT8 = frozenset(
-    {"float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"}
-)
+TYPES = {
+    "float64": ("f8", "DoubleStorage", "F64"),
+    "float32": ("f4", "FloatStorage", "F32"),
+    "float16": ("f2", "HalfStorage", "F16"),
+    "int64": ("i8", "LongStorage", "I64"),
+    "int32": ("i4", "IntStorage", "I32"),
+    "int16": ("i2", "ShortStorage", "I16"),
+    "int8": ("i1", "CharStorage", "I8"),
+    "uint64": ("u8", None, "U64"),
+    "uint32": ("u4", None, "U32"),
+    "uint16": ("u2", None, "U16"),
+    "uint8": ("u1", "ByteStorage", "U8"),
+    "bool": ("b1", "BoolStorage", "BOOL"),
+    "complex64": ("c8", "ComplexFloatStorage", "C64"),
+    "complex128": ("c16", "ComplexDoubleStorage", None),
+    # NumPy has none of these: the code is of their bytes.
+    "bfloat16": ("u2", "BFloat16Storage", "BF16"),
+    "float8_e4m3fn": ("u1", None, "F8_E4M3"),
+    "float8_e5m2": ("u1", None, "F8_E5M2"),
+    "float8_e8m0fnu": ("u1", None, "F8_E8M0"),
+    "float8_e4m3fnuz": ("u1", None, None),
+    "float8_e5m2fnuz": ("u1", None, None),
+}
+"""The types of which arrays may be, plain numbers, by the name that NumPy and PyTorch give them:
+NumPy's code, PyTorch's class of storages (newer types have none), safetensors' name."""
+DTYPES = {code: np.dtype(code) for code, _, _ in TYPES.values()}
+WRITTEN = ("float64", "float32", "float16", "int64", "int32")
+"""Those that are written into PyTorch's and safetensors' files."""
 
 
 def refuse(position: int, problem: str, advice: str = "") -> NoReturn:
@@ -130,61 +152,49 @@ class Span:
         return out[:filled]
 
 
+@dataclass(slots=True, eq=False)
 class StoredArray:
     """An array in the file: its shape and type are known, its values are read by `load`.
 
-    Args:
+    Attributes:
         position: Where the file speaks of it, for messages.
         shape: Lengths of its axes.
-        dtype: One of `DTYPES`, in either byte order.
+        raw: One of `DTYPES`, in either byte order: of its bytes.
         data: Its bytes. Their number must be what shape, type and strides ask for.
         strides: Steps between neighbours along each axis, in elements; `None` for C order.
-        kind: A type that NumPy lacks: `bfloat16` (dtype u2) or one of `FLOAT8` (dtype u1).
-
-    Attributes:
-        dtype: Of the array that `load` gives; bfloat16 is widened to float32.
+        name: Of `TYPES`, where NumPy has no such type.
     """
 
-    __slots__ = (
-        "_data",
-        "_held",
-        "_kind",
-        "_loaded",
-        "_raw",
-        "_strides",
-        "dtype",
-        "position",
-        "shape",
-    )
+    position: int
+    shape: tuple[int, ...]
+    raw: np.dtype[Any]
+    data: Span | bytes
+    strides: tuple[int, ...] | None = None
+    name: str | None = None
+    _loaded: NDArray[Any] | None = None
 
-    def __init__(
-        self,
-        position: int,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        data: Span | bytes,
-        *,
-        strides: tuple[int, ...] | None = None,
-        kind: str | None = None,
-    ) -> None:
-        self.position = position
-        self.shape = shape
-        self.dtype = np.dtype(np.float32) if kind == "bfloat16" else dtype
-        self._kind = kind
-        self._raw = dtype
-        self._data = data
-        self._strides = strides
-        self._loaded: NDArray[Any] | None = None
-        held = math.prod(shape) if strides is None else extent(shape, strides)
-        self._held = held * dtype.itemsize
-        fits = data.can_hold(self._held) if isinstance(data, Span) else len(data) == self._held
-        if not fits:
-            refuse(position, f"an array of shape {shape} and type {dtype} with {len(data):,} bytes")
+    def __post_init__(self) -> None:
+        held, size = self._held, len(self.data)
+        if not (self.data.can_hold(held) if isinstance(self.data, Span) else size == held):
+            what = f"an array of shape {self.shape} and type {self.raw}"
+            refuse(self.position, f"{what} with {size:,} bytes")
+
+    @property
+    def _held(self) -> int:
+        """Bytes of the file that it reaches over."""
+        strides = self.strides
+        count = math.prod(self.shape) if strides is None else extent(self.shape, strides)
+        return count * self.raw.itemsize
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the array that `load` gives; bfloat16 is widened to float32."""
+        return DTYPES["f4"] if self.name == "bfloat16" else self.raw
 
     @property
     def type(self) -> str:
         """The type as the file has it, such as `float32`, `bfloat16` or `float8_e5m2`."""
-        return self._kind or self.dtype.name
+        return self.name or self.raw.name
 
     @property
     def ndim(self) -> int:
@@ -203,7 +213,7 @@ class StoredArray:
             UnsafeFileError: Its bytes are damaged.
             CheckpointError: NumPy has no such type and no wider one was meant: float8.
         """
-        if self._kind in FLOAT8:
+        if self.name not in (None, "bfloat16"):
             raise CheckpointError(
                 f"an array of type {self.type}",
                 where=f"byte {self.position}",
@@ -211,27 +221,40 @@ class StoredArray:
                 remedy="Convert it in PyTorch, with the scales that belong to it.",
             )
         if self._loaded is None:
-            data = self._data
+            data = self.data
             if isinstance(data, Span):
                 flat = data.data(self._held)
             else:
                 flat = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-            array = flat.view(self._raw)
-            if self._strides is None:
+            array = flat.view(self.raw)
+            if self.strides is None:
                 array = array.reshape(self.shape)
             else:
                 # The step along an axis of one element, or in an empty array, may be any number.
                 moves = [n > 1 and 0 not in self.shape for n in self.shape]
-                size = self._raw.itemsize
-                steps = [s * size * m for s, m in zip(self._strides, moves, strict=True)]
+                size = self.raw.itemsize
+                steps = [s * size * m for s, m in zip(self.strides, moves, strict=True)]
                 array = np.lib.stride_tricks.as_strided(array, self.shape, steps)
-            if self._kind == "bfloat16":  # the upper half of a float32
+            if self.name == "bfloat16":  # the upper half of a float32
                 wide = array.astype(np.uint32)
                 wide <<= 16
                 array = wide.view(np.float32)
             self._loaded = array.astype(self.dtype.newbyteorder("="), copy=False)
             self._loaded.flags.writeable = False
         return self._loaded
+
+
+def stored(
+    position: int,
+    shape: tuple[int, ...],
+    name: str,
+    data: Span,
+    strides: tuple[int, ...] | None = None,
+) -> StoredArray:
+    """Return a little-endian array of one of `TYPES`."""
+    foreign = name if name.startswith(("bfloat", "float8")) else None
+    raw = DTYPES[TYPES[name][0]].newbyteorder("<")
+    return StoredArray(position, shape, raw, data, strides, foreign)
 
 
 def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:

@@ -122,8 +122,8 @@ class Pickler(_Pickler):  # type: ignore[misc]
 
 
 def plain_array(name: str, array: NDArray[Any], known: Container[str]) -> NDArray[Any]:
-    """Return an array in C order and little-endian, if its type is one of the `known` codes."""
-    if array.dtype.str[1:] not in known:
+    """Return an array in C order and little-endian, if its type is one of those `known`."""
+    if array.dtype.name not in known:
         raise CheckpointError(f"{name} holds {array.dtype}", expected="floats or integers")
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 

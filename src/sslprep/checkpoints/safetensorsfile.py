@@ -16,31 +16,21 @@ from numpy.typing import NDArray
 
 from sslprep.atomic import OutputSet
 from sslprep.checkpoints.arrays import (
-    DTYPES,
+    TYPES,
+    WRITTEN,
     MappedFile,
     Span,
     StoredArray,
     check_shape,
     refuse,
     shown,
+    stored,
 )
 from sslprep.checkpoints.pickling import plain_array, raw_bytes
 
 _MAX_HEADER = 16 << 20
 _MAX_TENSORS = 50_000
-_CODES = {
-    "F64": "f8", "F32": "f4", "F16": "f2",
-    "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
-    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1",
-    "BOOL": "b1", "C64": "c8",
-}  # fmt: skip
-_WIDER = {
-    "BF16": ("u2", "bfloat16"),
-    "F8_E4M3": ("u1", "float8_e4m3fn"),
-    "F8_E5M2": ("u1", "float8_e5m2"),
-    "F8_E8M0": ("u1", "float8_e8m0fnu"),
-}
-_WRITTEN = {code: name for name, code in _CODES.items() if code in ("f8", "f4", "f2", "i8", "i4")}
+_TYPES = {code: name for name, (_, _, code) in TYPES.items() if code is not None}
 
 
 class _Entry(msgspec.Struct):
@@ -80,8 +70,7 @@ def read_safetensors(file: MappedFile) -> tuple[dict[str, StoredArray], dict[str
     expected = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
         start, stop = entry.data_offsets
-        code, kind = _WIDER.get(entry.dtype, (_CODES.get(entry.dtype), None))
-        if code is None:
+        if entry.dtype not in _TYPES:
             refuse(8, f"{shown(name)!r} of the unknown type {shown(entry.dtype, 20)!r}")
         if start != expected or not start <= stop <= file.size - begin:
             refuse(
@@ -90,7 +79,7 @@ def read_safetensors(file: MappedFile) -> tuple[dict[str, StoredArray], dict[str
         expected = stop
         shape = check_shape(tuple(entry.shape), 8)
         span = Span(file, begin + start, begin + stop, "raw")
-        arrays[name] = StoredArray(8, shape, DTYPES[code].newbyteorder("<"), span, kind=kind)
+        arrays[name] = stored(8, shape, _TYPES[entry.dtype], span)
     if expected != file.size - begin:
         refuse(begin + expected, "bytes that belong to no tensor")
     return {name: arrays[name] for name in entries}, metadata
@@ -100,13 +89,13 @@ def save_safetensors(
     out: OutputSet, name: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
 ) -> None:
     """Write a safetensors file."""
-    arrays = {key: plain_array(key, array, _WRITTEN) for key, array in tensors.items()}
+    arrays = {key: plain_array(key, array, WRITTEN) for key, array in tensors.items()}
     # The widest type first, so that each begins at a multiple of its size.
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     start = 0
     for key, array in ordered:
-        code, end = _WRITTEN[array.dtype.str[1:]], start + array.nbytes
+        code, end = TYPES[array.dtype.name][2], start + array.nbytes
         header[key] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
         start = end
     text = msgspec.json.encode(header)

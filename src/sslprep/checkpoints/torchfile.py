@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from sslprep.atomic import OutputSet
 from sslprep.checkpoints.arrays import (
     DTYPES,
-    FLOAT8,
+    TYPES,
+    WRITTEN,
     MappedFile,
     Span,
     StoredArray,
@@ -34,6 +35,7 @@ from sslprep.checkpoints.arrays import (
     extent,
     refuse,
     shown,
+    stored,
 )
 from sslprep.checkpoints.globals import NUMPY, NotRead, Stub, Vocabulary
 from sslprep.checkpoints.pickling import Global, Pickler, plain_array, raw_bytes
@@ -49,17 +51,9 @@ LEGACY_START = re.compile(
     rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL
 )
 _LEGACY_VERSION = 1001
-_STORAGES = {
-    "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": "bfloat16",
-    "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1",
-    "ByteStorage": "u1", "BoolStorage": "b1",
-    "ComplexFloatStorage": "c8", "ComplexDoubleStorage": "c16",
-}  # fmt: skip
-_WRITTEN = {
-    code: name for name, code in _STORAGES.items() if code in ("f8", "f4", "f2", "i8", "i4")
-}
-_NEWER = {"uint16": "u2", "uint32": "u4", "uint64": "u8", **dict.fromkeys(FLOAT8, "u1")}
-"""Types that have no storage class of their own: `_rebuild_tensor_v3` names them."""
+_STORAGES = {storage: name for name, (_, storage, _) in TYPES.items() if storage is not None}
+_NEWER = [name for name, (_, storage, _) in TYPES.items() if storage is None]
+"""Types without storages of their own: `_rebuild_tensor_v3` names them."""
 _MAX_RECORDS = 50_000
 _MAX_DIRECTORY = 4 << 20
 _LOCAL_HEADER = 30
@@ -130,7 +124,7 @@ def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
 
 @dataclass(frozen=True, eq=False)
 class _StorageType(Stub):
-    code: str = ""
+    type: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,9 +132,12 @@ class _Storage:
     """A storage that tensors lie in: its key in the file, type and number of elements."""
 
     key: str
-    dtype: np.dtype[Any]
+    type: str
     count: int
-    kind: str | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return DTYPES[TYPES[self.type][0]].newbyteorder("<")
 
 
 class _Storages:
@@ -157,8 +154,8 @@ class _Storages:
             ("torch._utils", "_rebuild_tensor_v3"): Stub(self._newer_tensor),
             ("torch._utils", "_rebuild_parameter"): Stub(_parameter),
             ("torch._utils", "_rebuild_parameter_with_state"): Stub(_parameter),
-            **{("torch", name): _StorageType(code=code) for name, code in _STORAGES.items()},
-            ("torch.storage", "UntypedStorage"): _StorageType(code="u1"),
+            **{("torch", name): _StorageType(type=kind) for name, kind in _STORAGES.items()},
+            ("torch.storage", "UntypedStorage"): _StorageType(type="uint8"),
             **{("torch", name): NotRead(f"torch.{name}") for name in _NEWER},
         }
 
@@ -183,12 +180,10 @@ class _Storages:
         """Return what a persistent id ('storage', type, key, device, elements[, view]) names."""
         match value:
             # Nothing but None has stood behind the count since 0.4 (there, a view of a storage).
-            case ("storage", _StorageType(code=code), str(key), _, int(count), *view) if (
+            case ("storage", _StorageType(type=kind), str(key), _, int(count), *view) if (
                 count >= 0 and view in ([], [None])
             ):
-                kind = code if code == "bfloat16" else None
-                dtype = DTYPES["u2" if kind else code].newbyteorder("<")
-                storage = _Storage(key, dtype, count, kind)
+                storage = _Storage(key, kind, count)
             case _:
                 refuse(position, "a persistent id that is not a storage")
         if self.found.setdefault(storage.key, storage) != storage:
@@ -209,18 +204,16 @@ class _Storages:
         size = storage.dtype.itemsize
         span = Span(self._file, offset * size, (offset + reach) * size, "raw")
         self._views.append((span, self.found[storage.key], position))
-        return StoredArray(position, shape, storage.dtype, span, strides=strides, kind=storage.kind)
+        return stored(position, shape, storage.type, span, strides)
 
     def _newer_tensor(self, args: tuple[Any, ...], position: int) -> StoredArray:
         """Build (untyped storage, offset, shape, strides, requires grad, hooks, type)."""
         kind = args[6].kind if len(args) > 6 and isinstance(args[6], NotRead) else ""
         name = kind.removeprefix("torch.")
-        if name not in _NEWER or not isinstance(args[0], _Storage) or args[0].dtype != np.uint8:
+        if name not in _NEWER or not isinstance(args[0], _Storage) or args[0].type != "uint8":
             refuse(position, "a tensor that is not (untyped storage, offset, shape, …, type)")
-        dtype = DTYPES[_NEWER[name]].newbyteorder("<")
-        storage = _Storage(
-            args[0].key, dtype, args[0].count // dtype.itemsize, name if name in FLOAT8 else None
-        )
+        size = DTYPES[TYPES[name][0]].itemsize
+        storage = _Storage(args[0].key, name, args[0].count // size)
         return self._tensor((storage, *args[1:4]), position)
 
 
@@ -292,7 +285,7 @@ class _Stored:
     """A storage to be written: pickled as its persistent id."""
 
     def __init__(self, key: int, array: NDArray[Any], view: tuple[None, ...]) -> None:
-        kind = Global("torch", _WRITTEN[array.dtype.str[1:]])
+        kind = Global("torch", str(TYPES[array.dtype.name][1]))
         self.id = ("storage", kind, str(key), "cpu", array.size, *view)
 
 
@@ -335,7 +328,7 @@ def save_torch(
     out: OutputSet, name: str, tensors: Tensors, *, container: Container = "zip"
 ) -> None:
     """Write `{'state_dict': OrderedDict}` of arrays by name as `torch.save` would."""
-    arrays = OrderedDict((key, plain_array(key, a, _WRITTEN)) for key, a in tensors.items())
+    arrays = OrderedDict((key, plain_array(key, a, WRITTEN)) for key, a in tensors.items())
     with out.create(name) as file:
         if container == "zip":
             _write_zip(file, arrays)
