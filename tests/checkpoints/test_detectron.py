@@ -238,10 +238,24 @@ def test_says_what_detectron2_must_be_set_to(models, tmp_path, absorbed):
         assert key in result.text()
 
 
-@pytest.mark.parametrize("option", ["decompose_bn", "keep_momentum"])
-def test_detectron2_has_no_place_for_momentum_or_two_layers(models, tmp_path, option):
+@pytest.mark.parametrize("option", [{"decompose_bn": True}, {"keep_momentum": True},
+                                    {"bn_eps": 1e-3}])  # fmt: skip
+def test_detectron2_has_no_place_for_momentum_two_layers_or_an_eps(models, tmp_path, option):
+    """Its frozen norm adds 1e-5 whatever the file's did, and a proof with another would lie."""
     with pytest.raises(ParameterError, match="has no place for it"):
-        convert(models, tmp_path, models.small("shallow"), target="detectron2", **{option: True})
+        convert(models, tmp_path, models.small("shallow"), target="detectron2", **option)
+
+
+def test_a_block_that_may_be_missing_is_said(models, tmp_path):
+    """Without its last block a ResNet is whole by itself."""
+    blobs = models.small("supervised")
+    source = models.write(tmp_path / "m.pkl", blobs)
+    whole = convert_detectron(source, tmp_path / "whole")
+    cut = {name: array for name, array in blobs.items() if not name.startswith("res5_2")}
+    result = convert_detectron(models.write(source, cut), tmp_path / "d.pkl")
+    text = "a ResNet with blocks 3-4-6-2 is R-50 but for one stage; is a block missing?"
+    assert text in str(result.warnings)
+    assert not whole.warnings
 
 
 def test_detectron2_has_no_alexnet(models, tmp_path):

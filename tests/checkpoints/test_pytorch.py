@@ -258,3 +258,9 @@ def test_records_begin_at_multiples_of_64(models, tmp_path):
         for entry in archive.infolist():
             name, extra = struct.unpack_from("<HH", data, entry.header_offset + 26)
             assert (entry.header_offset + 30 + name + extra) % 64 == 0, entry.filename
+
+
+def test_another_eps_is_said(models, tmp_path):
+    """torchvision's norms add 1e-5 unless they are told."""
+    _, result = convert(models, tmp_path, models.small("supervised"), bn_eps=1e-3)
+    assert "Its batch norms add 0.001 to the variance: BatchNorm2d needs that eps." in result.notes

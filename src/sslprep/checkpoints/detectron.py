@@ -215,8 +215,13 @@ def convert_detectron(
         UnsafeFileError: The file cannot be read safely.
     """
     run = Conversion("convert detectron", locals())
-    if target == "detectron2" and (decompose_bn or keep_momentum):
-        flag = "--decompose-bn" if decompose_bn else "--keep-momentum"
+    asked = {
+        "--decompose-bn": decompose_bn,
+        "--keep-momentum": keep_momentum,
+        "--bn-eps": bn_eps != batchnorm.EPS,  # its own norms add 1e-5, whatever the file's did
+    }
+    if target == "detectron2" and any(asked.values()):
+        flag = next(flag for flag, given in asked.items() if given)
         raise ParameterError(
             f"{flag} is given with --target detectron2, whose layout has no place for it",
             remedy=f"Leave {flag} out.",

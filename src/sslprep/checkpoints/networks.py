@@ -8,6 +8,7 @@ padding. Groups are not written down: a convolution's weights say how many chann
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,11 +97,22 @@ class Network:
     stride_in_1x1: bool = False
     colorization: bool = False
 
+    def _like(self, stages: int) -> str | None:
+        """Return the first usual ResNet whose blocks differ in so many stages."""
+        for name, usual in (BASIC_BLOCKS if self.basic else BLOCKS).items():
+            if sum(map(operator.ne, usual, self.blocks)) == stages and self.kind == "ResNet":
+                return name
+        return None
+
     @property
     def depth(self) -> int | None:
-        """50 and its like, `None` for numbers of blocks that no ResNet has."""
-        table = BASIC_BLOCKS if self.basic else BLOCKS
-        return next((int(name[2:]) for name, b in table.items() if b == self.blocks), None)
+        """50 and its like, `None` for other numbers of blocks and other networks."""
+        return int(name[2:]) if (name := self._like(0)) else None
+
+    @property
+    def nearly(self) -> str | None:
+        """The usual ResNet that it would be if one stage had another number of blocks."""
+        return None if self.depth else self._like(1)
 
     @property
     def arch(self) -> str | None:

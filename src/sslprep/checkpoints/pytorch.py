@@ -231,6 +231,10 @@ def convert_pytorch(
             raise error.at(model) from error
         conv1_order = channels if takes.order in ("RGB", "BGR") else None
         notes = _notes(source, made, takes)
+        if bn_eps != batchnorm.EPS:
+            notes.append(
+                f"Its batch norms add {bn_eps:g} to the variance: BatchNorm2d needs that eps."
+            )
         if format == "safetensors":
             metadata = _metadata(source, made, conv1_order)
             save_safetensors(out, output.name, made.arrays, metadata)
