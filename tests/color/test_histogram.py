@@ -159,6 +159,12 @@ class TestSources:
         assert self._table(tmp_path / "shards", tmp_path, jobs=2) == expected
         assert manifest.read(tmp_path / "out" / MANIFEST).counts["images"] == len(photos)
 
+    def test_a_list_at_home(
+        self, expected: bytes, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert self._table(f"~/{photo_list.name}", tmp_path) == expected
+
     def test_a_list_of_shards(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
         _as_shards(photos, tmp_path / "shards", "", ".tar")
         names = sorted(map(str, (tmp_path / "shards").iterdir()))
@@ -212,15 +218,17 @@ class TestSources:
         with pytest.raises(ImagesError, match="changed while"):
             list(source.chunks())
 
+    @pytest.mark.parametrize("mode", ["w", "w:gz"], ids=["plain", "compressed under a plain name"])
     def test_one_shard_is_cut_at_its_members(
         self,
         photos: list[str],
         expected: bytes,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
+        mode: str,
     ) -> None:
         monkeypatch.setattr(images_module, "CHUNK_IMAGES", 7)
-        with tarfile.open(tmp_path / "all.tar", "w") as shard:
+        with tarfile.open(tmp_path / "all.tar", mode) as shard:
             for path in photos:
                 shard.add(path, f"{'é' * 90}/{Path(path).name}")
         assert self._table(tmp_path / "all.tar", tmp_path) == expected

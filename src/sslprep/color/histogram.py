@@ -13,6 +13,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -153,14 +154,15 @@ def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
 
 def named(given: dict[str, Any]) -> dict[str, Any]:
     """Add to arguments the partition that `images` are of, if any, and the names that follow."""
-    partition = partition_of(str(given["images"]))
+    images = os.path.expanduser(given["images"])
+    partition = partition_of(images)
     kind, dataset = "train", "imagenet"
     if partition:
         kind, known = partition[0], str(partition[1].details.get("dataset", ""))
         short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", known).lower())
         dataset = short or dataset
     names = {"type": given["type"] or kind, "dataset": given["dataset"] or dataset}
-    return given | names | {"partition": partition}
+    return given | names | {"images": images, "partition": partition}
 
 
 def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResult:
@@ -169,7 +171,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
     With `reuse` the histogram of the same images and parameters is taken that is there already.
     """
     opencv()
-    output, sample, images = given["output"], given["sample"], str(given["images"])
+    output, sample, images = given["output"], given["sample"], given["images"]
     stem = "ab_histogram_{type}_{dataset}".format(**given)
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
     own = stem + MANIFEST_SUFFIX

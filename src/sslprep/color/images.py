@@ -154,7 +154,9 @@ def _cut(shard: str) -> Iterator[tuple[int, int | None]]:
     begin, images = 0, 0
     if shard.lower().endswith(".tar") and not remote.is_url(shard):
         with contextlib.suppress(DamagedTarError, OSError), open(shard, "rb") as file:
-            for _, member in members(file):
+            for archive, member in members(file):
+                if archive.fileobj is not file:
+                    break  # compressed under a plain name
                 if images == CHUNK_IMAGES:
                     yield begin, member.offset
                     begin, images = member.offset, 0
