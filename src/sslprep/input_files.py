@@ -135,8 +135,9 @@ def _refuse_value(text: str, data: bytes, kind: type[SslprepError], path: Path) 
     where = f"{path}, {place}" if place else str(path)
     if missing := re.fullmatch(r"Object missing required field `(.+)`", reason):
         raise kind(f'has no "{missing[1]}"', where=where)
-    for word, plain in _PLAIN_WORDS.items():
-        reason = reason.replace(f"`{word}`", plain)
+    for words in re.findall(r"`([a-z |]+)`", reason):
+        plain = " or ".join(_PLAIN_WORDS.get(word, word) for word in words.split(" | "))
+        reason = reason.replace(f"`{words}`", plain)
     expected = re.match(r"Expected (.+?)(?:, got .*)?$", reason)
     value = value_at(data, place)
     raise kind(
