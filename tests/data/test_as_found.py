@@ -58,11 +58,12 @@ class TestCoco:
         ("change", "reason"),
         [
             ({"ignore": 1}, "ignore is set: 1"),
+            ({"ignore": True}, "ignore is set: 1"),
             ({"area": 0}, "no area: 1"),
             ({"bbox": [0, 0, 0, 0]}, "no box left: 1"),
             ({"bbox": [0.1, 0.2, 0.3, 0.4]}, "no box left: 1"),
         ],
-        ids=["ignore", "area", "zero box", "normalised box"],
+        ids=["ignore", "ignore as a word", "area", "zero box", "normalised box"],
     )
     def test_what_does_not_count_is_said_and_kept(
         self, tmp_path: Path, change: dict[str, Any], reason: str
@@ -125,6 +126,23 @@ class TestCoco:
     def test_a_string_of_digits_is_told_what_to_do(self, tmp_path: Path) -> None:
         with pytest.raises(AnnotationError, match=r'image_id: got "1".*without quotes'):
             train_of(tmp_path, coco_text().replace('"image_id": 1', '"image_id": "1"'))
+
+    def test_values_are_named_in_plain_words(self, tmp_path: Path) -> None:
+        with pytest.raises(AnnotationError, match="true or false or a number or null"):
+            train_of(tmp_path, coco_text(annotations=[BOX | {"ignore": "1"}]))
+
+    @pytest.mark.parametrize("ids", [(5, 1), (2**62, 1), (-(2**63), 2**63 - 1), (0, 2**23)])
+    def test_ids_near_and_far(self, tmp_path: Path, ids: tuple[int, int]) -> None:
+        images = [IMAGE | {"id": id_, "file_name": f"{at}.jpg"} for at, id_ in enumerate(ids)]
+        text = coco_text(images=images, annotations=[BOX | {"image_id": ids[1]}])
+        train_of(tmp_path, text, overwrite=True)
+        assert by_name(tmp_path / "out") == {"0.jpg": [0], "1.jpg": [1]}
+        for unknown in (7, -7, 2**63 - 2, 1 - 2**63):
+            text = coco_text(images=images, annotations=[BOX | {"image_id": unknown}])
+            with pytest.raises(
+                AnnotationError, match=f": {unknown} is not among the file's images"
+            ):
+                train_of(tmp_path, text, overwrite=True)
 
     def test_names_of_2017_and_any_other_file(self, tmp_path: Path) -> None:
         for name in ("instances_train2017.json", "mine.json"):
@@ -249,8 +267,26 @@ class TestVoc:
             ).read_bytes()
 
     @pytest.mark.parametrize(
+        ("difficult", "label"), [("true", -1), ("True", -1), ("Unspecified", 1), ("", 1), ("0", 1)]
+    )
+    def test_difficult_in_words(self, voc: Voc, tmp_path: Path, difficult: str, label: int) -> None:
+        source = voc({"train": "1.jpg\n", "val": "1.jpg\n"})
+        (source / "Annotations").mkdir()
+        (source / "Annotations" / "1.xml").write_text(
+            f"<a><object><name>cat</name><difficult>{difficult}</difficult></object></a>"
+        )
+        write_voc(source, tmp_path / "out", partitions=("train",))
+        assert by_name(tmp_path / "out") == {"1.jpg": [label]}
+
+    @pytest.mark.parametrize(
         "text",
-        ["<annotation><object>", "<!DOCTYPE x [<!ENTITY a 'b'>]><a/>", "<a><object/></a>", ""],
+        [
+            "<annotation><object>",
+            "<!DOCTYPE x [<!ENTITY a 'b'>]><a/>",
+            "<a><object/></a>",
+            "<a><object><name>cat</name><difficult>maybe</difficult></object></a>",
+            "",
+        ],
     )
     def test_bad_xml_is_named(self, voc: Voc, tmp_path: Path, text: str) -> None:
         source = voc({})
@@ -306,13 +342,22 @@ class TestGroundTruth:
         "text",
         [
             "n2\nn1\n",
+            "v1.JPEG\tn2\t0\t32\t44\t62\nv2.JPEG\tn1\t1\t2\t3\t4\n",
             "v1.JPEG n2\nv2.JPEG n1  \n",
             "\ufeffimage;class\nv1.JPEG;n2\nv2.JPEG;n1\n",
             '"v1.JPEG","n2"\r\n"v2.JPEG","n1"\r\n',
             "v1.JPEG\t1\nv2.JPEG\t0\n",
             "val/v1.JPEG 1\nval/v2.JPEG 0\n",
         ],
-        ids=["synset a line", "trailing blanks", "header", "quoted", "ids by tab", "with folder"],
+        ids=[
+            "synset a line",
+            "Tiny ImageNet",
+            "trailing blanks",
+            "header",
+            "quoted",
+            "ids by tab",
+            "with folder",
+        ],
     )
     def test_forms_of_lists(self, flat: Path, tmp_path: Path, text: str) -> None:
         (tmp_path / "truth.txt").write_text(text)
@@ -372,6 +417,7 @@ class TestFolders:
             ("train/a/2.heic", "1 files ending in .heic were left out"),
             ("train/a/README", "1 files without suffix were left out"),
             ("train/a/Thumbs.db", None),
+            ("train/a/more/README", None),
             ("train/a/.2.jpg", None),
         ],
     )
@@ -535,6 +581,8 @@ class TestLists:
         "text",
         [
             "a/1.jpg 0 1\nb/2.jpg 1 0\n",
+            "0 a/1.jpg\n1 b/2.jpg\n",
+            "a/1.jpg: cat\nb/2.jpg: dog\n",
             "a/1.jpg,0,train\n",
             "0,a/1.jpg\n1,b/2.jpg\n",
             "0,a/1.jpg,3\n",
@@ -546,7 +594,8 @@ class TestLists:
             "image,label,x\na/1.jpg,0\n",
         ],
         ids=[
-            *("two labels", "three cells", "label first", "number first", "JSON lines", "URL"),
+            *("two labels", "number and blank first", "colon"),
+            *("three cells", "label first", "number first", "JSON lines", "URL"),
             *("Windows", "fractions", "a column a class", "cells missing"),
         ],
     )
@@ -631,6 +680,8 @@ class TestLists:
             ("a/1.jpg 0\nb/2.jpg cat\n", "line 2"),
             ("a/1.jpg cat\nb/2.jpg 3\n", "line 2"),
             ("1.jpg\n", "line 1"),
+            ("a/1.jpg cat\na/1.jpg dog\n", "a/1.jpg is listed twice"),
+            ("path,label,split\na/1.jpg,cat,train\nb/2.jpg,dog,val\n", "holds train and val"),
             ("", "lists no image"),
         ],
     )

@@ -63,7 +63,8 @@ def list_images(path: Path, *, recursive: bool = False) -> Found:
             entries, left_out = entries + more, left_out + odd
         pending += [(f"{place}/{name}", above | {real}) for name in inner]
     if not recursive:
-        left_out[_BELOW] = sum(map(len, places.values())) - len(images)
+        if below := sum(map(len, places.values())) - len(images):
+            left_out[_BELOW] = below
         return Found(names=images, skipped=entries - len(images), left_out=left_out)
     every = [f"{place}/{n}" if place else n for place in sorted(places) for n in places[place]]
     skipped = entries - len(every) - (len(places) - 1)

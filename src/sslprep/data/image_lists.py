@@ -6,8 +6,9 @@ import csv
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
@@ -21,8 +22,10 @@ _IMAGE_COLUMNS = (
 _LABEL_COLUMNS = ("label", "class", "class_id", "class_name", "category", "target", "synset")
 _PLAIN = re.compile(r"([A-Za-z0-9_/.+-]+) ([0-9]+)")
 """Most lines of most lists; they are read faster."""
+_BOXED = re.compile(r"([^,\s]+)[,\t](\S+)(?:\s-?\d+){4}")
+"""A class and its box, as in the csv of the ImageNet challenge and in Tiny ImageNet."""
 _ENDS = "|".join(map(re.escape, IMAGE_FORMATS))
-_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;]|^\d+[,;\t]|://|^[^/]*\\", re.IGNORECASE)
+_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+(?:[,;\t]|\s+\S+/)|://|^[^/]*\\", re.IGNORECASE)
 """What no image is called: more cells behind it or before it, a URL, a path of Windows."""
 
 
@@ -76,6 +79,8 @@ def _by_header(
     if len(known) > 1 and known is others:
         raise bad_line(path, number, line, "a column called label, and its number or word")
     label = names.index(known[0]) if known else None
+    part = names.index("split") if "split" in names else None
+    parts: set[str] = set()
     if len(names) == 1 or (image, label, len(names)) == (0, 1, 2):
         return split_line
 
@@ -83,6 +88,14 @@ def _by_header(
         cells = next(csv.reader([row], delimiter=delimiter, skipinitialspace=True), [])
         if len(cells) != len(names):
             return "", None
+        parts.add(cells[part] if part is not None else "")
+        if len(parts) > 1:
+            raise AnnotationError(
+                f"its column split holds {' and '.join(sorted(parts))}",
+                where=path,
+                expected="the rows of one partition",
+                remedy="Give a list of each.",
+            )
         return cells[image].strip(), None if label is None else cells[label].strip() or None
 
     return split
@@ -100,13 +113,11 @@ def split_line(line: str) -> tuple[str, str | None]:
             cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
             if len(cells) == 2 and cells[0] and (is_image_name(cells[0]) or '"' not in cells[0]):
                 return cells[0].strip(), cells[1].strip()
+    if boxed := _BOXED.match(line):
+        return boxed[1], boxed[2]
     head, _, label = line.rpartition(" ")
-    if label.removesuffix(".0").isdecimal() and head:
-        challenge = "," in head and re.match(r"([^,\s]+),(\S+)(?: -?\d+){4}", line)
-        if challenge:
-            return challenge[1], challenge[2]
-        if head.rstrip()[-1] not in ",;":
-            return head.strip(), label
+    if label.removesuffix(".0").isdecimal() and head and head.rstrip()[-1] not in ",;":
+        return head.strip(), label
     for delimiter in "\t;,":
         head, _, tail = line.rpartition(delimiter)
         if tail.strip() and is_image_name(head.strip()):
@@ -205,10 +216,11 @@ def read_list(
             where=path,
             expected="the classes and labels of train",
         )
+    if len(set(images)) < len(images):
+        twice = next(image for image, count in Counter(images).items() if count > 1)
+        raise AnnotationError(f"{twice} is listed twice", where=path)
     for own in groups.values():
         own.sort()
-        if twice := next((a for a, b in pairwise(own) if a == b), None):
-            raise AnnotationError(f"{twice} is listed twice", where=path)
     root = os.path.join(source, split or _below(source, next(iter(groups.values()))[0]))
     if absolute:
         root = os.path.dirname(os.path.commonprefix(images))  # noqa: RUF071 - cut as text below

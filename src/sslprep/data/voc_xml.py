@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import AnnotationError, DatasetError
+from sslprep.image_files import is_image_name
 from sslprep.input_files import read_text, reading
 from sslprep.partition import ABSENT, IGNORE, PRESENT
+
+_DIFFICULT = {"1": True, "true": True, "0": False, "false": False, "unspecified": False, "": False}
 
 
 def labels_of(data: bytes) -> dict[str, int]:
@@ -31,7 +34,10 @@ def labels_of(data: bytes) -> dict[str, int]:
         name = (item.findtext("name") or "").strip()
         if not name:
             raise ElementTree.ParseError("an object has no name")
-        difficult = (item.findtext("difficult") or "0").strip() == "1"
+        word = (item.findtext("difficult") or "0").strip().lower()
+        if word not in _DIFFICULT:
+            raise ElementTree.ParseError(f"{name} has <difficult>{word[:20]}</difficult>")
+        difficult = _DIFFICULT[word]
         labels[name] = max(labels.get(name, IGNORE), IGNORE if difficult else PRESENT)
     return labels
 
@@ -58,7 +64,9 @@ def read_annotations(
             if "/" in image:
                 raise AnnotationError(f"got {image!r}", where=path, expected="an image id")
             if image not in labels:
-                labels[image] = _read(folder / f"{image}.xml")
+                own = folder / f"{image}.xml"
+                bare = is_image_name(image) and not own.exists()  # the list has names of files
+                labels[image] = _read(own.with_stem(image.rpartition(".")[0]) if bare else own)
     found = sorted({name for own in labels.values() for name in own})
     if not found:
         raise DatasetError("has no object in it", where=folder, expected="VOC annotations")
