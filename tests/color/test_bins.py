@@ -1,4 +1,5 @@
 import io
+import json
 import re
 from pathlib import Path
 
@@ -172,6 +173,27 @@ class TestCommand:
         assert result.written[0].name == "pts_in_hull_val_places_bin10.npy"
 
     @pytest.mark.parametrize(
+        ("kind", "type"), [("color-histogram", "../../x"), ("color-histogram", 7), ("plot", "val")]
+    )
+    def test_names_that_are_none_and_manifests_of_others_are_not_taken(
+        self, table: Path, kind: str, type: object
+    ) -> None:
+        other = table.with_name("counts.npy")
+        table.rename(other)
+        record = {
+            "schema": 1,
+            "sslprep": "0",
+            "kind": kind,
+            "command": "x",
+            "parameters": {"type": type, "dataset": "toy"},
+            "inputs": [],
+            "outputs": [],
+        }
+        other.with_suffix(".manifest.json").write_text(json.dumps(record))
+        with pytest.raises(ParameterError, match="neither name nor manifest"):
+            color_bins(histogram=(other,))
+
+    @pytest.mark.parametrize(
         ("options", "text"),
         [
             ({"bin_size": ()}, "--bin-size is"),
@@ -286,6 +308,16 @@ class TestPlot:
                 points=table.with_name("pts_in_hull_train_toy_bin10.npy"),
                 priors=table.with_name("other.npy"),
             )
+
+    def test_a_manifest_of_another_kind_beside_the_points_does_not_matter(
+        self, table: Path
+    ) -> None:
+        color_bins(histogram=(table,))
+        points = table.with_name("pts_in_hull_train_toy_bin10.npy")
+        own = points.with_suffix(".manifest.json")
+        own.write_text(own.read_text().replace('"color-bins"', '"plot"'))
+        own.write_text(own.read_text().replace('"bin_size"', '"other"'))
+        assert plot_color_bins(points).bins == 313
 
     def test_only_svg(self, table: Path) -> None:
         color_bins(histogram=(table,))

@@ -595,6 +595,15 @@ class TestGenerate:
         )
         assert anew.resumed_after == 0
 
+    def test_a_broken_manifest_is_replaced_when_told_to(
+        self, photo_list: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / MANIFEST).write_text("{")
+        with pytest.raises(OutputError, match="exists already"):
+            generate_color_bins(photo_list, tmp_path, jobs=1, global_resize_img=8)
+        generate_color_bins(photo_list, tmp_path, jobs=1, global_resize_img=8, overwrite=True)
+        assert manifest.verify(folder=tmp_path).ok
+
     def test_counts_anew_when_the_list_or_the_table_differs(
         self, photos: list[str], photo_list: Path, tmp_path: Path
     ) -> None:

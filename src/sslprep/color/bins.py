@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import GROUPS
-from sslprep.color.histogram import Word, read_table
+from sslprep.color.histogram import Word, manifest_of, read_table
 from sslprep.color.priors import (
     LAMBDA,
     Points,
@@ -24,7 +25,7 @@ from sslprep.color.priors import (
     standard_errors,
     zhang_bins,
 )
-from sslprep.errors import ArrayError, ManifestError, ParameterError
+from sslprep.errors import ArrayError, ParameterError
 from sslprep.npy import read_array
 from sslprep.parameters import command
 from sslprep.results import result
@@ -106,12 +107,14 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     paths: tuple[Path, ...] = given["histogram"]
     made = {path: _made(path) for path in paths}
     names = {what: given[what] or made[paths[0]].get(what) for what in ("type", "dataset")}
-    if not all(isinstance(name, str) for name in names.values()):
+    try:
+        msgspec.convert(names, dict[str, Word])
+    except msgspec.ValidationError as error:
         raise ParameterError(
             "neither name nor manifest says what it is of",
             where=paths[0],
             remedy="Pass --type and --dataset.",
-        )
+        ) from error
     shares = {said.get("sample") for said in made.values()}
     sample = shares.pop() if len(shares) == 1 else None
     folder = given["output"] or paths[0].parent
@@ -181,7 +184,7 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
 
 def _made(path: Path) -> dict[str, Any]:
     """Return with which parameters a histogram was made, as its manifest or else its name says."""
-    if record := manifest_of(path):
+    if record := manifest_of(path, "color-histogram"):
         return record.parameters
     named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
     return named.groupdict() if named else {}
@@ -256,14 +259,6 @@ def _read(path: Path) -> NDArray[Any]:
             remedy="The list published in 2019 has the two swapped; rename both.",
         )
     return found
-
-
-def manifest_of(path: Path) -> manifest.Manifest | None:
-    """Return the manifest of a histogram or of bins, if there is one."""
-    try:
-        return manifest.read(path.with_suffix(MANIFEST_SUFFIX))
-    except ManifestError:
-        return None
 
 
 def _differences(made: dict[Path, dict[str, Any]]) -> list[str]:

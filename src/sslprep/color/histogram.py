@@ -32,7 +32,7 @@ from sslprep.color.decoding import opencv
 from sslprep.color.images import Images, is_shard_name, open_images, partition_of
 from sslprep.color.remote import is_url
 from sslprep.color.resume import Pass
-from sslprep.errors import ArrayError, ImagesError, WorkersLostError
+from sslprep.errors import ArrayError, ImagesError, ManifestError, WorkersLostError
 from sslprep.npy import read_array
 from sslprep.parameters import Fraction, NotNegative, Positive, command
 from sslprep.results import result
@@ -152,6 +152,14 @@ def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
     )
 
 
+def manifest_of(path: Path, kind: str) -> manifest.Manifest | None:
+    """Return the manifest of a histogram or of bins, if there is one of that kind."""
+    with contextlib.suppress(ManifestError):
+        record = manifest.read(path.with_suffix(MANIFEST_SUFFIX))
+        return record if record.kind == kind else None
+    return None
+
+
 def named(given: dict[str, Any]) -> dict[str, Any]:
     """Add to arguments the partition that `images` are of, if any, and the names that follow."""
     images = os.path.expanduser(given["images"])
@@ -183,8 +191,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         bearing = (source.identity, settings, versions()["opencv"])
         return source, hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
 
-    if reuse and (output / own).is_file():
-        record = manifest.read(output / own)
+    if reuse and (record := manifest_of(output / table, "color-histogram")):
         same = record.details.get("identity") == opened()[1]
         if same and not manifest.changed_outputs(output / own, record):
             _check_readable(record.counts, given, output / listed)

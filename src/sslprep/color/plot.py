@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.bins import manifest_of, read_points, read_priors
+from sslprep.color.bins import read_points, read_priors
+from sslprep.color.histogram import manifest_of
 from sslprep.drawing.gamut import bin_size, gamut, prior
 from sslprep.drawing.svg import document
 from sslprep.errors import ParameterError
@@ -69,7 +70,7 @@ def plot_color_bins(
         inputs.add_file(priors)
         bins = read_points(points)
         shares = read_priors(priors, len(bins))
-        record = manifest_of(points)
+        record = manifest_of(points, "color-bins")
         size = bin_size(bins) if record is None else record.parameters["bin_size"]
         corners = record is not None and record.details.get("points_are") == "left edges"
         parts = [gamut(bins, size, corners=corners), prior(bins, size, shares, corners=corners)]
