@@ -7,8 +7,8 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, repeat
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
@@ -159,55 +159,27 @@ def read_list(
         Class -> id, in order of the ids; class -> images, sorted; and the folder that they are
         in: the source, one of a split in it, or the one around all images of absolute paths.
     """
-    images, labels = [], []
-    same: dict[str | None, str | None] = {}  # a million labels are few different ones
-    for _, image, label in read_rows(path):
-        images.append(image)
-        labels.append(same.setdefault(label, label))
-    if not images:
-        raise AnnotationError("lists no image", where=path, expected='"<image> <label>" lines')
-    kinds = {label: label and bool(re.fullmatch(r"\d{1,9}", label)) for label in same}
-    odd_labels = {
-        label
-        for label, kind in kinds.items()
-        if kind != kinds[labels[0]] or re.fullmatch(r"-\d+|-?\d*\.\d+|\d{10,}", label or "")
-    }
-    if odd_labels:
-        raise _bad_row(path, next(at for at, label in enumerate(labels) if label in odd_labels))
-    absolute = _is_absolute(images, source)
-    if absolute:  # others among them are below the source
-        images = [os.path.join(os.path.abspath(source), image) for image in images]
-    else:
-        images = [image.strip("/") for image in images]
-    tops = {image[: image.find("/") + 1] for image in images}
-    split = tops.pop() if len(tops) == 1 and tops <= {"train/", "val/", "test/"} else ""
-    images = [image[len(split) :] for image in images] if split else images
+    images, labels, numbers = _read_columns(path)
+    images, split, absolute = _place(images, source)
+    if len(set(images)) < len(images):
+        twice = next(image for image, count in Counter(images).items() if count > 1)
+        raise AnnotationError(f"{twice} is listed twice", where=path)
     with_folder = all("/" in image for image in images)
-    groups: dict[str, list[str]] = {}
+    folders = (image.rpartition("/")[0] for image in images)
+    names = (folder.rpartition("/")[2] for folder in folders) if absolute else folders
     ids: dict[str, int] = {}
-    name_of = {} if with_folder else {id_: name for name, id_ in known.items()}
-    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
-        folder = image.rpartition("/")[0]
-        name = folder.rpartition("/")[2] if absolute else folder
-        if kinds[label]:
-            id_ = int(label or 0)
-            name = name if with_folder else name_of.get(id_, str(id_))
-            before, other = ids.setdefault(name, id_), name_of.setdefault(id_, name)
-            if before != id_ or other != name:
-                raise AnnotationError(
-                    f"{name} has the label {id_}, but "
-                    + (f"{name} had {before}" if before != id_ else f"{other} has it too"),
-                    where=f"{path}, line {_nth(path, row)[0]}",
-                    expected="one label for each folder",
-                )
-        elif label:
-            name = label
-        else:
-            name = name if with_folder else image.partition("_")[0]
-            if not is_image_name(image) or name == image:
-                raise _bad_row(path, row)
-            image = image if with_folder else f"{name}/{image}"
-        groups.setdefault(name, []).append(image)
+    classes: Iterable[str | None] = labels
+    if numbers:
+        name_of = {} if with_folder else {id_: name for name, id_ in known.items()}
+        classes = _name_numbers(path, labels, names if with_folder else repeat(None), ids, name_of)
+    elif labels[0] is None:
+        classes = names if with_folder else (image.partition("_")[0] for image in images)
+    groups: dict[str, list[str]] = {}
+    for row, (image, name) in enumerate(zip(images, classes, strict=True)):
+        if labels[0] is None and (not is_image_name(image) or name == image):
+            raise _bad_row(path, row)
+        below = labels[0] is None and not with_folder
+        groups.setdefault(name or "", []).append(f"{name}/{image}" if below else image)
     ids = ids or {**known} or {name: at for at, name in enumerate(sorted(groups))}
     given = known or ids
     if odd := sorted(name for name in groups if given.get(name, -1) != ids.get(name)):
@@ -216,9 +188,6 @@ def read_list(
             where=path,
             expected="the classes and labels of train",
         )
-    if len(set(images)) < len(images):
-        twice = next(image for image, count in Counter(images).items() if count > 1)
-        raise AnnotationError(f"{twice} is listed twice", where=path)
     for own in groups.values():
         own.sort()
     root = os.path.join(source, split or _below(source, next(iter(groups.values()))[0]))
@@ -228,6 +197,65 @@ def read_list(
         groups = {name: [image[start:] for image in own] for name, own in groups.items()}
     order = sorted(groups, key=lambda name: (given[name], name))
     return {n: given[n] for n in order}, {n: groups[n] for n in order}, Path(root)
+
+
+def _place(images: list[str], source: Path) -> tuple[list[str], str, bool]:
+    """Return the paths below the source, the split that all are in, and whether they are absolute.
+
+    The folder of a split before all paths is taken off, as it is no part of the class.
+    """
+    if _is_absolute(images, source):  # others among them are below the source
+        whole = os.path.abspath(source)
+        return [os.path.join(whole, image) for image in images], "", True
+    images = [image.strip("/") for image in images]
+    tops = {image[: image.find("/") + 1] for image in images}
+    split = tops.pop() if len(tops) == 1 and tops <= {"train/", "val/", "test/"} else ""
+    return [image[len(split) :] for image in images], split, False
+
+
+def _read_columns(path: Path) -> tuple[list[str], list[str | None], bool]:
+    """Read images, labels, and whether the labels, which must all be of one kind, are numbers."""
+    images, labels = [], []
+    same: dict[str | None, str | None] = {}  # a million labels are few different ones
+    for _, image, label in read_rows(path):
+        images.append(image)
+        labels.append(same.setdefault(label, label))
+    if not images:
+        raise AnnotationError("lists no image", where=path, expected='"<image> <label>" lines')
+    kinds = {label: label and bool(re.fullmatch(r"\d{1,9}", label)) for label in same}
+    odd = {
+        label
+        for label, kind in kinds.items()
+        if kind != kinds[labels[0]] or re.fullmatch(r"-\d+|-?\d*\.\d+|\d{10,}", label or "")
+    }
+    if odd:
+        raise _bad_row(path, next(at for at, label in enumerate(labels) if label in odd))
+    return images, labels, bool(kinds[labels[0]])
+
+
+def _name_numbers(
+    path: Path,
+    labels: Iterable[str | None],
+    folders: Iterable[str | None],
+    ids: dict[str, int],
+    name_of: dict[int, str],
+) -> Iterator[str]:
+    """Yield the class of each number: its folder's name, or what train's list calls it.
+
+    `ids` and `name_of` become what was seen, which must be one number for each name.
+    """
+    for row, (label, folder) in enumerate(zip(labels, folders, strict=False)):
+        id_ = int(label or 0)
+        name = name_of.get(id_, str(id_)) if folder is None else folder
+        before, other = ids.setdefault(name, id_), name_of.setdefault(id_, name)
+        if before != id_ or other != name:
+            raise AnnotationError(
+                f"{name} has the label {id_}, but "
+                + (f"{name} had {before}" if before != id_ else f"{other} has it too"),
+                where=f"{path}, line {_nth(path, row)[0]}",
+                expected="one label for each folder",
+            )
+        yield name
 
 
 def _bad_row(path: Path, row: int) -> AnnotationError:
