@@ -212,3 +212,23 @@ def test_names_what_a_network_lacks(models: ModuleType, tmp_path: Path) -> None:
     del blobs["res3_0_branch2b_bn_riv"]
     facts = inspect(models.write(tmp_path / "m.pkl", blobs)).facts
     assert facts["missing"] == "res3_0_branch2b_bn_riv"
+
+
+def test_types_and_bytes_are_those_of_the_file(tmp_path: Path) -> None:
+    """bfloat16 is widened when it is read, not in what is said of the file."""
+    torch = pytest.importorskip("torch")
+    state = {"layer1.0.conv1.weight": torch.ones(2, 2, 1, 1, dtype=torch.bfloat16)}
+    torch.save(state, tmp_path / "m.pth")
+    found = inspect(tmp_path / "m.pth")
+    [row] = found.blobs
+    assert (row.dtype, row.bytes, found.facts["bytes of numbers"]) == ("bfloat16", 8, 8)
+
+
+def test_without_its_first_convolution_nobody_knows_what_it_takes(
+    models: ModuleType, tmp_path: Path
+) -> None:
+    blobs = models.small("supervised")
+    del blobs["conv1_w"]
+    found = inspect(models.write(tmp_path / "m.pkl", blobs))
+    assert found.facts["channel order"] == "unknown: there is no conv1"
+    assert "BGR" not in found.text()

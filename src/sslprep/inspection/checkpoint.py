@@ -25,7 +25,7 @@ def checkpoint_facts(contents: Contents) -> dict[str, object]:
     if len(contents.arrays) > sum(isinstance(b, StoredArray) for b in contents.stored.values()):
         facts["arrays in the whole file"] = len(contents.arrays)
     facts["numbers"] = sum(math.prod(array.shape) for array in arrays)
-    facts["bytes of numbers"] = sum(array.nbytes for array in arrays)
+    facts["bytes of numbers"] = sum(map(bytes_of, arrays))
     other = Counter(array.type for array in arrays if array.type != "float32")
     if other:
         facts["types beside float32"] = ", ".join(f"{n} {count}" for n, count in other.items())
@@ -38,6 +38,11 @@ def checkpoint_facts(contents: Contents) -> dict[str, object]:
             f"{'.'.join(key)} ({left.kind})" for key, left in contents.unread.items()
         )
     return facts
+
+
+def bytes_of(array: StoredArray) -> int:
+    """Return the bytes of an array's elements in the file."""
+    return math.prod(array.shape) * array.raw.itemsize
 
 
 def network_facts(contents: Contents) -> dict[str, object]:
@@ -81,7 +86,8 @@ def network_facts(contents: Contents) -> dict[str, object]:
     if missing := missing_blobs(model.network, model.names, folded=model.folded):
         facts["missing"] = names_text(missing)
     facts["channel order"] = channel_order(model)
-    facts["input"] = model.preprocessing.text()
+    if "conv1_w" in model.names:
+        facts["input"] = model.preprocessing.text()
     return facts
 
 
@@ -99,6 +105,8 @@ def _kind(model: Model) -> str:
     if heads and f"{heads[0].name}_w" in model.names:
         count = model.shapes[f"{heads[0].name}_w"][0]
         return f"classifier of {count:,} classes{' (supervised, or Jigsaw)' * model.caffe2}"
+    if "conv1_w" not in model.names:
+        return "trunk without its first convolution"
     return f"trunk for {'three' if model.channels == 3 else model.channels}-channel images"
 
 
@@ -114,6 +122,8 @@ def _norms(model: Model) -> str:
 def channel_order(model: Model) -> str:
     """Say in which order the network takes the colours, and how sure that is."""
     order = model.preprocessing.order
+    if "conv1_w" not in model.names:
+        return "unknown: there is no conv1"
     if order == "L":
         return "none: conv1 takes one channel (L)"
     if order is None:

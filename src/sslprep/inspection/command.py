@@ -12,7 +12,7 @@ from sslprep.checkpoints.open import Contents, holds_objects, open_checkpoint
 from sslprep.errors import ArrayError, CheckpointError, ManifestError
 from sslprep.input_files import reading
 from sslprep.inspection.array import describe_array
-from sslprep.inspection.checkpoint import checkpoint_facts
+from sslprep.inspection.checkpoint import bytes_of, checkpoint_facts
 from sslprep.npy import read_array
 from sslprep.parameters import command
 from sslprep.results import table
@@ -83,7 +83,7 @@ def _fact(value: object) -> str:
 
 def _blob_rows(contents: Contents) -> tuple[BlobRow, ...]:
     return tuple(
-        BlobRow(name=name, dtype=blob.dtype.name, shape=blob.shape, bytes=blob.nbytes)
+        BlobRow(name=name, dtype=blob.type, shape=blob.shape, bytes=bytes_of(blob))
         if isinstance(blob, StoredArray)
         else BlobRow(name=name, dtype=type(blob).__name__, shape=(), bytes=0)
         for name, blob in contents.stored.items()
