@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.checkpoints.account import Fate, names_text
+from sslprep.checkpoints.account import Fate, are, names_text
 from sslprep.checkpoints.batchnorm import EPS
 from sslprep.checkpoints.forward_numpy import forward
 from sslprep.checkpoints.names import parse_caffe2, parse_spelled, parse_torch, respelled
@@ -98,23 +98,16 @@ def _refuse_gaps(model: Model, fates: Sequence[Fate]) -> None:
         and not name.affine
         and text not in model.network.blobs
     ]
+    problem = None
     if model.missing:
-        raise CheckpointError(
-            f"{model.missing[0]} is missing, so the model computes nothing to compare",
-            remedy="Leave --check out, or take a complete checkpoint.",
-        )
-    if extra:
-        raise CheckpointError(
-            f"{extra[0]} is a bias or part that a {model.network.describe} does not have, so "
-            "--check would not compute with it",
-            remedy="Leave --check out.",
-        )
-    if unknown:
-        raise CheckpointError(
-            f"{names_text(unknown)} {'is' if len(unknown) == 1 else 'are'} unknown and may belong "
-            "to the forward pass, so there is no proof",
-            remedy="Leave --check out.",
-        )
+        problem = f"{model.missing[0]} is missing, so the model computes nothing to compare"
+    elif extra:
+        problem = f"{extra[0]} is a bias or part that a {model.network.describe} does not have, so "
+        problem += "--check would not compute with it"
+    elif unknown:
+        problem = f"{are(unknown)} unknown and may belong to the forward pass, so there is no proof"
+    if problem is not None:
+        raise CheckpointError(problem, remedy="Leave --check out, or take a complete checkpoint.")
 
 
 def read_written(path: Path, target: Target) -> dict[str, NDArray[Any]]:
