@@ -7,8 +7,10 @@ from sslprep import manifest
 from sslprep.checkpoints import batchnorm, source
 from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.checkpoints.jigsaw import convert_jigsaw
+from sslprep.checkpoints.pytorch import convert_pytorch
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.input_files import sha256_of
+from sslprep.inspection.command import inspect
 
 
 def convert(models, tmp_path, blobs, **options):
@@ -246,16 +248,18 @@ def test_detectron2_has_no_place_for_momentum_two_layers_or_an_eps(models, tmp_p
         convert(models, tmp_path, models.small("shallow"), target="detectron2", **option)
 
 
-def test_a_block_that_may_be_missing_is_said(models, tmp_path):
-    """Without its last block a ResNet is whole by itself."""
-    blobs = models.small("supervised")
-    source = models.write(tmp_path / "m.pkl", blobs)
-    whole = convert_detectron(source, tmp_path / "whole")
-    cut = {name: array for name, array in blobs.items() if not name.startswith("res5_2")}
-    result = convert_detectron(models.write(source, cut), tmp_path / "d.pkl")
-    text = "a ResNet with blocks 3-4-6-2 is R-50 but for one stage; is a block missing?"
-    assert text in str(result.warnings)
-    assert not whole.warnings
+@pytest.mark.parametrize("stage", [2, 4, 5])
+def test_a_block_that_may_be_missing_is_an_error(models, tmp_path, stage):
+    """Without a stage's last block a ResNet is whole by itself, and no blob of it is missed."""
+    blobs, last = models.small("supervised"), {2: 2, 4: 5, 5: 2}[stage]
+    cut = {n: array for n, array in blobs.items() if not n.startswith(f"res{stage}_{last}")}
+    source = models.write(tmp_path / "m.pkl", cut)
+    text = "R-50 but for one stage"
+    for convert_to in (convert_detectron, convert_pytorch):
+        with pytest.raises(CheckpointError, match=f"{text}, so a block may be missing"):
+            convert_to(source, tmp_path / "d.pkl")
+    assert text in str(inspect(source).facts["missing"])
+    convert_detectron(source, tmp_path / "d.pkl", allow_missing=True)
 
 
 def test_detectron2_has_no_alexnet(models, tmp_path):

@@ -116,9 +116,16 @@ def test_deeper_networks_are_found_from_their_blocks(models, tmp_path, depth):
 def test_arch_is_checked_against_the_blocks(models, tmp_path):
     with pytest.raises(CheckpointError, match="is R-50, not R-101; expected 3-4-23-3 blocks"):
         convert(models, tmp_path, models.small("supervised"), arch="R-101")
-    with pytest.raises(CheckpointError, match="has 1-1-1-1 blocks in res2 to res5; expected one"):
-        convert(models, tmp_path, models.small("shallow"))
+    with pytest.raises(CheckpointError, match="blocks 1-1-1-1, not R-50; expected 3-4-6-3 bl"):
+        convert(models, tmp_path, models.small("shallow"), arch="R-50")
     convert(models, tmp_path, models.small("supervised"), arch="R-50")
+
+
+def test_other_numbers_of_blocks_convert(models, tmp_path):
+    """As to every other target, and as `inspect` says."""
+    state, result = convert(models, tmp_path, models.small("shallow"))
+    models.resnet((1, 1, 1, 1)).load_state_dict(state, strict=True)
+    assert "torchvision has no ResNet with blocks 1-1-1-1; its ResNet class" in str(result.notes)
 
 
 def test_jigsaw_is_a_real_boolean_and_is_checked(models, tmp_path):

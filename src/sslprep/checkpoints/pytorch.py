@@ -74,24 +74,14 @@ def find_classifier(network: Network) -> str | None:
 
 def check_arch(arch: Arch | None, network: Network) -> None:
     """Check the architecture that the user names against the blocks that are there."""
-    if network.arch is None and arch is None:
-        choices = ", ".join(f"{name} ({_dashes(blocks)})" for name, blocks in BLOCKS.items())
-        raise CheckpointError(
-            f"has {_dashes(network.blocks)} blocks in res2 to res5", expected=f"one of {choices}"
-        )
     if arch not in (None, network.arch):
-        found = network.arch or f"{_dashes(network.blocks)} blocks"
         blocks = BLOCKS.get(str(arch), network.blocks)
-        wanted = f"{_dashes(blocks)} blocks in res2 to res5 for " * (blocks != network.blocks)
+        shown = f"{'-'.join(map(str, blocks))} blocks in res2 to res5 for "
         raise CheckpointError(
-            f"is {found}, not {arch}",
-            expected=f"{wanted}--arch {arch}",
+            f"is {network.describe}, not {arch}",
+            expected=f"{shown * (blocks != network.blocks)}--arch {arch}",
             remedy="Leave --arch out: it is found from the blobs.",
         )
-
-
-def _dashes(blocks: tuple[int, ...]) -> str:
-    return "-".join(map(str, blocks))
 
 
 def check_jigsaw(jigsaw: bool | None, model: Model) -> None:
@@ -127,13 +117,15 @@ def _notes(model: Model, made: Converted, takes: Preprocessing) -> list[str]:
         notes.append(
             "torchvision's AlexNet is another network; the names are in the documentation."
         )
-    elif network.colorization:
+    elif network.depth is None:
+        notes.append(f"torchvision has no {network.describe}; its ResNet class takes the blocks.")
+    if network.kind == "ResNet" and network.colorization:
         notes.append(
             "A colorization model takes one channel (L), so it has no channel order. "
             "torchvision's resnet50 needs conv1 = Conv2d(1, 64, 7, 2, 3, bias=False) and stride 1 "
             "in layer4 (layer4[0].conv2 and layer4[0].downsample[0])."
         )
-    elif model.channels != 3:
+    elif network.kind == "ResNet" and model.channels != 3:
         notes.append(f"torchvision's ResNet needs conv1 for {model.channels} channels.")
     if network.stride_in_1x1:
         notes.append(

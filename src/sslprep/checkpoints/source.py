@@ -467,8 +467,11 @@ def _recognise(
 
 def _check(model: Model, *, allow_missing: bool) -> None:
     check_shapes(model.network, model.shapes, model.channels)
-    if usual := model.network.nearly:
-        model.warn(f"a {model.network.describe} is {usual} but for one stage; is a block missing?")
+    if (usual := model.network.nearly) and not allow_missing:
+        raise CheckpointError(
+            f"is a {model.network.describe}: {usual} but for one stage, so a block may be missing",
+            remedy="Pass --allow-missing if it is whole.",
+        )
     missing = missing_blobs(model.network, model.names, folded=model.folded)
     present = {n.module for n in model.names.values() if n.is_norm and not n.momentum}
     parts = ("s", "b") if model.folded else ("s", "b", "rm", "riv")

@@ -85,6 +85,8 @@ def network_facts(contents: Contents) -> dict[str, object]:
             )
     if missing := missing_blobs(model.network, model.names, folded=model.folded):
         facts["missing"] = names_text(missing)
+    elif usual := model.network.nearly:
+        facts["missing"] = f"perhaps a block: it is {usual} but for one stage"
     facts["channel order"] = channel_order(model)
     if "conv1_w" in model.names:
         facts["input"] = model.preprocessing.text()
