@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _scan(path: Path) -> tuple[Names, list[str], int, Counter[str]]:
     end = os.path.splitext(files[0])[1] if files else ""
     alike = names.joined.count(f"{end}\0") == len(files)
     ends = {end} if alike else {name[-5:] for name in files}
-    hidden = "\0." in f"\0{names.joined}"
+    hidden = bisect_left(files, ".") != bisect_left(files, "/")
     left_out: Counter[str] = Counter()
     if hidden or not all(_is_image_end(f"a{end}") for end in ends):
         for name in files:
