@@ -14,7 +14,7 @@ import math
 import mmap
 import os
 import unicodedata  # noqa: F401  (a \\N{…} in a string would import it while a file is read)
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -171,20 +171,16 @@ class StoredArray:
     data: Span | bytes
     strides: tuple[int, ...] | None = None
     name: str | None = None
-    _loaded: NDArray[Any] | None = None
+    _held: int = field(init=False)
+    _loaded: NDArray[Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        held, size = self._held, len(self.data)
-        if not (self.data.can_hold(held) if isinstance(self.data, Span) else size == held):
+        count = extent(self.shape, self.strides) if self.strides else math.prod(self.shape)
+        self._held, size = count * self.raw.itemsize, len(self.data)
+        fits = self.data.can_hold(self._held) if isinstance(self.data, Span) else size == self._held
+        if not fits:
             what = f"an array of shape {self.shape} and type {self.raw}"
             refuse(self.position, f"{what} with {size:,} bytes")
-
-    @property
-    def _held(self) -> int:
-        """Bytes of the file that it reaches over."""
-        strides = self.strides
-        count = math.prod(self.shape) if strides is None else extent(self.shape, strides)
-        return count * self.raw.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -51,8 +51,8 @@ _WRAPPER = re.compile(
 )
 _COPY = r"(?:target|momentum|key)(?:_\w+)?|\w+_(?:momentum|target|k)"
 _EMA = r"(?:\w+_)?ema(?:_\w+)?"
-_SECOND = re.compile(f"{_COPY}|{_EMA}")
-_BESIDE = tuple((re.compile(pattern), reason) for pattern, reason in (
+_SECOND = f"{_COPY}|{_EMA}"
+_BESIDE = (
     (r"optimizers?|opt|optimizer_states|lr_schedulers|scheduler|(?:fp16_)?scaler|amp"
      r"|momentum_buffer|exp_avg(?:_sq)?", "state of the optimizer"),
     (r"(?:\w+_)?loss|criterion", "loss"),
@@ -68,7 +68,7 @@ _BESIDE = tuple((re.compile(pattern), reason) for pattern, reason in (
     (r"(?:\w+_)?decoder", "decoder of the pretext task"),
     (_EMA, "moving average of the weights; --branch takes it"),
     (_COPY, COPY),
-))  # fmt: skip
+)  # fmt: skip
 """Why a part of a path, in any layout, says that the array is left out; the first that fits."""
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -119,6 +119,8 @@ NAMINGS: Mapping[str, Callable[[str], BlobName | None]] = {
     "torchvision": parse_torch,
 }
 """How names with dots are read; Caffe2's have none."""
+_PARAMS = (".weight", ".bias", ".running_mean", ".running_var")
+"""What every one of them ends with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +157,12 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
     found: dict[tuple[str, str], dict[str, BlobName]] = {}
     for path in paths:
         # No name has more parts, and a hostile one may have a million.
+        dotted = NAMINGS if path.endswith(_PARAMS) else {}
         starts = [0, *(dot.end() for dot in _SEPARATOR.finditer(path))][-_MOST_PARTS:]
         seen = set()
         for start in starts:
             text = path[start:]
-            for naming, parse in (NAMINGS if "." in text else {"caffe2": _msra}).items():
+            for naming, parse in (dotted if "." in text else {"caffe2": _msra}).items():
                 if naming not in seen and (name := parse(text)) is not None:
                     found.setdefault((path[:start], naming), {})[path] = name
                     seen.add(naming)
@@ -250,7 +253,9 @@ def _choose(encoders: list[Encoder]) -> Encoder | None:
         return encoders[0]
     second = {part for e in encoders if e.layout for part in e.layout.beside}
     first = [e for e in encoders if not second & set(e.prefix.split("."))]
-    first = [e for e in first if not any(map(_SECOND.fullmatch, e.prefix.split(".")))] or first
+    first = [
+        e for e in first if not any(re.fullmatch(_SECOND, p) for p in e.prefix.split("."))
+    ] or first
     known = [e for e in first if e.layout is not None] or first
     return known[0] if len(known) == 1 else None
 
@@ -271,7 +276,9 @@ def account_beside(paths: Iterable[str], encoder: Encoder) -> dict[str, Fate]:
             reason = COPY
         if reason is None and not (inside and encoder.naming == "caffe2"):
             told = parts[:1] if inside else parts
-            reason = next((why for p, why in _BESIDE if any(map(p.fullmatch, told))), None)
+            reason = next(
+                (why for p, why in _BESIDE if any(re.fullmatch(p, t) for t in told)), None
+            )
         fates[path] = unknown(path) if reason is None else dropped(path, reason)
     return fates
 
