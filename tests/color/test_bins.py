@@ -11,7 +11,13 @@ from sslprep.color.bins import color_bins, read_priors
 from sslprep.color.gamut import grid_points
 from sslprep.color.histogram import color_histogram
 from sslprep.color.plot import plot_color_bins
-from sslprep.color.priors import fair_bins, nearest_counts, smooth_priors
+from sslprep.color.priors import (
+    fair_bins,
+    nearest_counts,
+    smooth_priors,
+    standard_errors,
+    zhang_bins,
+)
 from sslprep.errors import ArrayError, ImagesError, OutputError, ParameterError
 
 
@@ -105,6 +111,31 @@ class TestZhang:
         priors = smooth_priors(nearest_counts(np.load(table), points), points, sigma)
         assert (priors > 0).all()
         assert abs(priors.sum() - 1) < 1e-12
+
+
+class TestStandardErrors:
+    """By hand: of two colours, three groups hold 30 and 10 pixels, 10 and 30, 20 and 20."""
+
+    @pytest.fixture
+    def groups(self) -> np.ndarray:
+        groups = np.zeros((3, 256, 256), np.int64)
+        groups[:, 118, 128], groups[:, 138, 128] = (30, 10, 20), (10, 30, 20)
+        return groups
+
+    # Of each group 20 are expected in each bin: the differences are 10, 10 and 0 of 120 pixels.
+    @pytest.mark.parametrize("share", [0.0, 0.75])
+    def test_of_the_fair_grid(self, groups: np.ndarray, share: float) -> None:
+        bins = fair_bins(groups.sum(0), 10)
+        errors = standard_errors(groups, bins, share, fair_size=10, sigma=5.0)
+        assert bins.points.tolist() == [[-18, -8], [2, -8]]
+        assert np.allclose(errors, np.sqrt((1 - share) * 3 / 2 * 2 * (10 / 120) ** 2), rtol=1e-12)
+
+    def test_of_centres_differences_are_smoothed_as_priors_are(self, groups: np.ndarray) -> None:
+        points = np.array([[-10, 0], [10, 0]])
+        bins = zhang_bins(groups.sum(0), 10, 10.0, points)
+        errors = standard_errors(groups, bins, 0.0, fair_size=None, sigma=10.0)
+        near, far = np.array([1, np.exp(-2)]) / (1 + np.exp(-2))  # the Gaussian, 20 apart
+        assert np.allclose(errors, np.sqrt(3 / 2 * 2) * (near - far) * 10 / 120, rtol=1e-12)
 
 
 class TestCommand:

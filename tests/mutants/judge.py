@@ -171,7 +171,7 @@ def judge(
         copy = copies.pop()
         (copy / "src" / "sslprep" / mutant.module).write_text(mutant.code, encoding="utf-8")
         parts = choose(mutant, seen, seconds)
-        limit = 20 + 3 * sum(seen.seconds[test] for part in parts for test in part)
+        limit = 10 + 3 * sum(seen.seconds[test] for part in parts for test in part)
         running[_fork(copy, partial(first_failure, parts), limit)] = (mutant, copy)
     while running:
         yield next_end()
@@ -193,6 +193,7 @@ def _fork(copy: Path, work: Callable[[], int], seconds: float) -> int:
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
         resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
         signal.alarm(int(20 * seconds))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
         sys.path.insert(0, str(copy / "src"))
         sys.dont_write_bytecode = True
         os.environ |= {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
