@@ -143,6 +143,15 @@ def test_class_in_one_split_only_is_an_error(voc: Voc, tmp_path: Path) -> None:
         write_voc(data_source_dir=source, output_dir=tmp_path / "out")
 
 
+@pytest.mark.parametrize(("classes", "end"), [("mnopq", ""), ("mnopqr", " …")])
+def test_at_most_five_lists_that_lack_are_named(
+    voc: Voc, tmp_path: Path, classes: str, end: str
+) -> None:
+    source = voc(LISTS_2007 | {f"{name}_test": "1 1\n" for name in classes})
+    with pytest.raises(DatasetError, match=f"lacks m_trainval.txt, .*, q_trainval.txt{end};"):
+        write_voc(data_source_dir=source, output_dir=tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     "make", [lambda p: None, lambda p: p.joinpath("ImageSets/Main").mkdir(parents=True)]
 )

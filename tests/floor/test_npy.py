@@ -49,6 +49,7 @@ def damaged(tmp_path: Path, change: object) -> Path:
         (lambda b: b"hello", "not a readable .npy"),
         (lambda b: b[:20], "not a readable .npy"),
         (lambda b: b.replace(b"(100,)", b"(-99,)"), "impossible shape"),
+        (lambda b: b.replace(b"(100,)", b"(-1, )"), "impossible shape"),
         (lambda b: b.replace(b"(100,), }      ", b"(10**9**9,), }"), "not a readable .npy"),
         (lambda b: b.replace(b"(100,), }     ", b"(9999999999,)}"), "truncated or damaged"),
         (lambda b: b.replace(b"'<i8'", b"'|O8'"), "Python objects|not a readable"),
@@ -82,7 +83,8 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
     ("code", "fine"),
     [
         *((0xD7FF, True), (0xE000, True), (0x10FFFF, True), (0xDC80, True), (0xDCFF, True)),
-        *((0xD800, False), (0xDFFF, False), (0x110000, False), (2**32 - 1, False)),
+        *((0xD800, False), (0xDC7F, False), (0xDD00, False), (0xDFFF, False)),
+        *((0x110000, False), (2**32 - 1, False)),
     ],
 )
 def test_strings_of_impossible_characters_are_refused(

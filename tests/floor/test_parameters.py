@@ -102,10 +102,24 @@ def test_what_cannot_be_meant_is_refused(given: dict, text: str) -> None:
     assert str(refused.value) == text
 
 
-def test_a_long_value_is_shortened() -> None:
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("x" * 1000, f"'{'x' * 76}…"), ("x" * 79, f"'{'x' * 76}…"), ("x" * 78, f"'{'x' * 78}'")],
+)
+def test_a_value_of_more_than_80_characters_is_shortened_to_78(value: str, shown: str) -> None:
     with pytest.raises(ArgumentError) as refused:
-        make("src", method="x" * 1000)
-    assert len(str(refused.value)) < 150
+        make("src", method=value)
+    assert str(refused.value) == f"--method is {shown}; expected code or max_avg"
+
+
+def test_text_may_have_a_pattern() -> None:
+    @command()
+    def name(word: Annotated[str, Meta(pattern=r"\A[a-z]+\Z")], *, path: Path = Path("a")) -> str:
+        return word
+
+    assert name("abc") == "abc"
+    with pytest.raises(ArgumentError, match="--word is 'a/b'; expected text"):
+        name("a/b")
 
 
 def test_python_and_the_command_line_use_the_same_words(tmp_path: Path) -> None:

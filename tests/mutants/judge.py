@@ -154,14 +154,14 @@ def judge(
     mutants: Iterable[Mutant], copies: list[Path], seen: Watch, seconds: float
 ) -> Iterator[tuple[Mutant, bool]]:
     """Yield each mutant and whether it was killed: a test failed, crashed or never ended."""
-    running: dict[int, tuple[Mutant, Path]] = {}
+    running: dict[int, tuple[Mutant, Path, bytes]] = {}
 
     def next_end() -> tuple[Mutant, bool]:
         process, status = os.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process, signal.SIGKILL)  # what its tests have left behind
-        mutant, copy = running.pop(process)
-        shutil.copy(ROOT / "src" / "sslprep" / mutant.module, copy / "src/sslprep" / mutant.module)
+        mutant, copy, original = running.pop(process)
+        (copy / "src" / "sslprep" / mutant.module).write_bytes(original)
         copies.append(copy)
         return mutant, status != 0
 
@@ -169,10 +169,12 @@ def judge(
         if not copies:
             yield next_end()
         copy = copies.pop()
-        (copy / "src" / "sslprep" / mutant.module).write_text(mutant.code, encoding="utf-8")
+        target = copy / "src" / "sslprep" / mutant.module
+        original = target.read_bytes()
+        target.write_text(mutant.code, encoding="utf-8")
         parts = choose(mutant, seen, seconds)
         limit = 10 + 3 * sum(seen.seconds[test] for part in parts for test in part)
-        running[_fork(copy, partial(first_failure, parts), limit)] = (mutant, copy)
+        running[_fork(copy, partial(first_failure, parts), limit)] = (mutant, copy, original)
     while running:
         yield next_end()
 
