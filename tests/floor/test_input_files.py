@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from sslprep.errors import AnnotationError
-from sslprep.input_files import decode_json, read_json, read_text, reading, what_it_is
+from sslprep.input_files import (
+    decode_json,
+    read_json,
+    read_text,
+    reading,
+    value_at,
+    what_it_is,
+)
 
 
 class Item(msgspec.Struct):
@@ -87,6 +94,11 @@ def test_place_and_value_are_named(tmp_path: Path, text: str, message: str) -> N
     assert shown.startswith(str(path))
     assert message in shown
     assert "`" not in shown
+
+
+def test_a_value_of_more_than_60_characters_is_shortened_to_58() -> None:
+    assert value_at(b'{"a": %s}' % (b"7" * 60), "$.a") == "7" * 60
+    assert value_at(b'{"a": %s}' % (b"7" * 61), "$.a") == "7" * 57 + "…"
 
 
 def test_text_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
