@@ -6,8 +6,11 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line; Ctrl-C while it is being loaded is no traceback either."""
+    from sslprep import interrupts
+
     try:
-        from sslprep import cli
+        with interrupts.held():  # C code that Ctrl-C stops half-way in its import crashes later
+            from sslprep import cli
     except KeyboardInterrupt:
         sys.exit(130)
     cli.main()

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 import sslprep
-from sslprep import COMMANDS, console
+from sslprep import COMMANDS, console, interrupts
 from sslprep.errors import ArgumentError, SslprepError
 from sslprep.parameters import Parameter, from_text, parameters_of, wanted
 from sslprep.results import encode_json, text_of
@@ -49,7 +49,8 @@ or underscores, in any case."""
 
 def load(command: str) -> Function:
     """Import the function of a command."""
-    function: Function = getattr(sslprep, COMMANDS[command].rpartition(".")[2])
+    with interrupts.held():  # see `__main__`
+        function: Function = getattr(sslprep, COMMANDS[command].rpartition(".")[2])
     return function
 
 

@@ -381,6 +381,24 @@ def test_ctrl_c_while_the_program_loads_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.parametrize("module", ["sslprep.cli", "sslprep.color.bins"])
+def test_ctrl_c_that_an_import_swallows_comes_behind_it(module: str) -> None:
+    """C code that is stopped half-way in its import goes on, and crashes later."""
+    code = (
+        "import os, signal, sys; from sslprep.__main__ import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Swallowing:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        if name == {module!r}:\n"
+        "            try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "            except KeyboardInterrupt: pass\n"
+        "sys.meta_path.insert(0, Swallowing())\n"
+        "sys.argv[1:] = ['color', 'bins', '--help']; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+
+
 def test_ctrl_c_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted() -> int:
         raise KeyboardInterrupt("what was counted is kept")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep import interrupts
 from sslprep.errors import MissingExtraError
 from sslprep.input_files import what_it_is
 
@@ -35,7 +36,8 @@ def opencv() -> Any:
     """Import OpenCV with our limit on pixels, or say which extra brings it."""
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read at import
     try:
-        import cv2
+        with interrupts.held():  # an import that Ctrl-C ends half-way leaves what crashes later
+            import cv2
     except ImportError as error:
         raise MissingExtraError(
             "colour commands need OpenCV", remedy="Install it: pip install opencv-python-headless."
