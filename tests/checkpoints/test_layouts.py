@@ -198,6 +198,11 @@ OTHERS = {
     "memory banks": lambda s: {
         **prefixed(s, "backbone."), "memory_bank.bank": torch.ones(2, 2), **mlp("linear."),
         "contrast.memory_v1": torch.ones(2, 2), "instance_queue": torch.ones(2, 2)},
+    "counters and random states as tensors": lambda s: {
+        "state_dict": s, "epoch": torch.tensor(3), "global_step": torch.tensor(9),
+        "cuda_rng_state": [torch.get_rng_state()], "rng": torch.get_rng_state(),
+        "lr_scheduler": {"last_lr": [torch.tensor(0.1)]}, "grad_scaler": {"_scale": torch.ones(1)},
+        "acc1": torch.tensor(70.0), "center": torch.zeros(1, 8)},
     "SparK": lambda s: {"module": {
         **prefixed(s, "sparse_encoder.sp_cnn."), **mlp("dense_decoder.proj.")}},
     "FSDP": lambda s: {"model": prefixed(s, "_fsdp_wrapped_module.")},

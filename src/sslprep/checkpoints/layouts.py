@@ -53,11 +53,12 @@ _COPY = r"(?:target|momentum|key)(?:_\w+)?|\w+_(?:momentum|target|k)"
 _EMA = r"(?:\w+_)?ema(?:_\w+)?"
 _SECOND = f"{_COPY}|{_EMA}"
 _BESIDE = (
-    (r"optimizers?|opt|optimizer_states|lr_schedulers|scheduler|(?:fp16_)?scaler|amp"
+    (r"optimizers?|opt|optimizer_states|(?:\w+_)?schedulers?|(?:\w+_)?scaler|amp"
      r"|momentum_buffer|exp_avg(?:_sq)?", "state of the optimizer"),
-    (r"(?:\w+_)?loss|criterion", "loss"),
-    (r"loops|callbacks|rng_state|hyper_parameters|n_averaged|meta|initted|step"
-     r"|best_(?:acc|prec|score|metric)\w*", "state of the trainer"),
+    (r"(?:\w+_)?loss|criterion|center", "loss"),
+    (r"loops|callbacks|(?:\w+_)?rng(?:_states?)?|hyper_parameters|n_averaged|meta|initted"
+     r"|epoch|iteration|(?:global_)?step|(?:best_|val_)?(?:acc|prec|score|metric)s?[0-9]*",
+     "state of the trainer"),
     (r"data_preprocessor|pixel_mean|pixel_std", "normalisation of the pictures"),
     (r"(?:\w+_)?queue\w*|memory_(?:bank|v?[0-9]+)", "queue of keys"),
     (r"(?:\w+_)?pred(?:ict\w*)?", "predictor"),
