@@ -149,13 +149,7 @@ class BlobName:
         return Unit(int(match["stage"]), int(match["block"]), match["branch"])
 
     def without_tower(self) -> BlobName:
-        """Return the same blob as a model of one tower names it.
-
-        Example:
-            >>> name = parse_caffe2("res2_0_branch2a_bn_s2_riv")
-            >>> str(name.without_tower())
-            'res2_0_branch2a_bn_riv'
-        """
+        """Return the same blob as a model of one tower names it."""
         return replace(self, tower=None, late=False)
 
     def torch(self, *, classifier: str | None = None) -> str | None:
