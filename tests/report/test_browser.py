@@ -46,6 +46,16 @@ def test_opens_from_the_disk_without_an_error_or_a_request(opened: Open, world_p
     assert {u for u in page.requests if not u.startswith("data:")} == {world_page.as_uri()}
 
 
+def test_no_table_is_cut_on_a_wide_screen_and_no_list_is_one_line(opened: Open) -> None:
+    wider = """nodes => nodes.filter(n => n.scrollWidth > %g * n.clientWidth + 1)
+        .map(n => [n.ariaLabel, n.scrollWidth, n.clientWidth])"""
+    page = opened(width=1400)
+    assert page.eval_on_selector_all(":not(details *) > .scroll:not(details *)", wider % 1) == []
+    page.eval_on_selector_all("details", "nodes => nodes.forEach(n => n.open = true)")
+    assert page.locator(".listing").count() > 2
+    assert page.eval_on_selector_all(".scroll", wider % 1.5) == []
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_picture_has_a_size_and_every_drawing_too(opened: Open, width: int) -> None:
     page = opened(width=width)

@@ -215,7 +215,7 @@ def test_says_what_a_checked_conversion_proved_and_what_to_set(write, page) -> N
     assert "The measured differences cannot be shown." in text
     assert "<li>conv1 takes RGB &amp; more</li>" in text
     assert "<code>1.5, 2</code>" in text
-    assert "renamed res2_0_branch1_w → layer1.0" in text
+    assert "renamed res2_0_branch1_w → layer1.0\ndropped lr (bookkeeping)\n" in text
     assert "Dropped: 1 (bookkeeping)." in text
     assert "The written checkpoint cannot be read. model.pth" in text
 

@@ -179,7 +179,9 @@ def _points(curve: Curve) -> Table:
     titles = ("mAP", "std", "interval", "honest")
     caption = "95 % interval: bootstrap over test images. Honest: cost chosen within the sample."
     columns = [Column(title="size"), *numbers(*titles)]
-    return Table(title="Mean average precision", columns=columns, rows=rows, caption=caption)
+    return Table(
+        title="Mean average precision", columns=columns, rows=rows, caption=caption, css="sizes"
+    )
 
 
 def _costs(curve: Curve) -> Figure:
