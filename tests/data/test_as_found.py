@@ -648,6 +648,10 @@ class TestLists:
         assert by_name(out, "val") == {"Places365_val_1.jpg": 1, "Places365_val_2.jpg": 0}
         assert names_of(out) == [("a/airfield", 0), ("b/bar", 1)]
 
+    @pytest.mark.parametrize("text", ['2 b/1.jpg 0\n"3 c/1.jpg",1\n', '"2 b/1.jpg"\n"3 c/1.jpg"\n'])
+    def test_folders_that_begin_with_a_number(self, tmp_path: Path, text: str) -> None:
+        assert names_of(self.write(tmp_path, text)) == [("2 b", 0), ("3 c", 1)]
+
     @pytest.mark.parametrize("val", ["val/{0}/{1}.jpg {2}\n", "val/{1}.jpg {2}\n"])
     def test_the_folder_of_a_split_is_no_class(self, tmp_path: Path, val: str) -> None:
         rows = [("a", "1", 0), ("b", "2", 1)]

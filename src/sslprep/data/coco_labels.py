@@ -270,7 +270,7 @@ def presence(instances: ImageLevelInstances) -> Presence:
     order = sorted(range(len(names)), key=names.__getitem__)
     file_names = [name for name, _ in groupby(names[place] for place in order)]
     new = [names[a] != names[b] for a, b in pairwise(order)]
-    rows = np.empty(len(names), np.intp)
+    rows = np.empty(len(names), np.intp)  # images of one name share it
     rows[order] = np.cumsum([0, *new][: len(names)])
     place_of_image, column_of = _Places("images", ids), _Places("categories", columns)
     sides = None

@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"([A-Za-z0-9_/.+-]+) ([0-9]+)")
 _BOXED = re.compile(r"([^,\s]+)[,\t](\S+)(?:\s-?\d+){4}")
 """A class and its box, as in the csv of the ImageNet challenge and in Tiny ImageNet."""
 _ENDS = "|".join(map(re.escape, IMAGE_FORMATS))
-_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+(?:[,;\t]|\s+\S+/)|://|^[^/]*\\", re.IGNORECASE)
+_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;\t]|://|^[^/]*\\", re.IGNORECASE)
 """What no image is called: more cells behind it or before it, a URL, a path of Windows."""
 
 
@@ -52,6 +52,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
         if (
             not image
             or (not checked and _ODD.search(image))
+            or (not checked and label is None and re.match(r"\d+\s+\S+/", image))
             or line.startswith('{"')
             or "\0" in line
             or image.endswith("/")
@@ -113,6 +114,8 @@ def split_line(line: str) -> tuple[str, str | None]:
             cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
             if len(cells) == 2 and cells[0] and (is_image_name(cells[0]) or '"' not in cells[0]):
                 return cells[0].strip(), cells[1].strip()
+            if len(cells) == 1 and line[0] == line[-1] == '"' and '"' not in cells[0]:
+                return cells[0].strip(), None
     if boxed := _BOXED.match(line):
         return boxed[1], boxed[2]
     head, _, label = line.rpartition(" ")
