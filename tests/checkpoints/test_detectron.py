@@ -263,7 +263,7 @@ def test_a_block_that_may_be_missing_is_an_error(models, tmp_path, stage):
 
 
 def test_detectron2_has_no_alexnet(models, tmp_path):
-    with pytest.raises(CheckpointError, match="is an AlexNet"):
+    with pytest.raises(CheckpointError, match="holds AlexNet"):
         convert(models, tmp_path, models.small("alexnet"), target="detectron2")
 
 

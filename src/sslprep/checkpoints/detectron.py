@@ -81,7 +81,7 @@ def to_detectron2(model: Model, blobs: Mapping[str, NDArray[Any]]) -> Converted:
     """Return the trunk under Detectron2's names, and what became of every blob."""
     if model.network.kind != "ResNet":
         raise CheckpointError(
-            f"is an {model.network.describe}", expected="a ResNet: Detectron2 has no AlexNet"
+            f"holds {model.network.describe}", expected="a ResNet: Detectron2 has no AlexNet"
         )
     made = Converted()
     for text, array in blobs.items():
