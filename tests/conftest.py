@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from hypothesis import settings
 
 # Two test processes on two cores: threads of BLAS and PyTorch would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell ignores Ctrl-C for what it runs with `&`, and all that it starts would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every machine and every run; loaded machines have no deadline.
 settings.register_profile("sslprep", derandomize=True, deadline=None, database=None)
