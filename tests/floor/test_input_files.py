@@ -81,6 +81,7 @@ def test_byte_order_mark_is_no_content(tmp_path: Path) -> None:
         ('{"items": [{}]}', '$.items[0]: has no "id"'),
         ('{"items": [', "ends in the middle, after 11 bytes"),
         ("xyz", "not JSON at 'xyz', byte 0, line 1"),
+        ("\n xyz", "byte 2, line 2"),
         ('{\n"items": nil}', "not JSON at 'ems\": nil}', byte 15, line 2"),
         ("", "is empty"),
         ('{"items": ' + "[" * 200_000, "nested too deeply"),
