@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from sslprep.evaluate.average_precision import DEFINITIONS, class_ap
+from sslprep.evaluate.average_precision import DEFINITIONS, TestLabels, class_ap
 
 
 def points(scores, positive):
@@ -87,3 +87,16 @@ def test_ignored_images_are_left_out_or_negative():
     assert class_ap(scores, labels, "envelope") == 100
     assert class_ap(scores, labels, "envelope", ignored_is_negative=True) == 50
     assert np.isnan(class_ap(scores, np.zeros(3), "envelope"))
+
+
+@pytest.mark.parametrize("ignored_is_negative", [False, True])
+def test_labels_made_ready_once_give_the_figures_of_each_class(ignored_is_negative):
+    random = np.random.default_rng(2)
+    labels = random.integers(-1, 2, (30, 3))
+    ready = TestLabels(labels, ignored_is_negative=ignored_is_negative)
+    for place in range(3):
+        scores = random.random(30)
+        expected = class_ap(
+            scores, labels[:, place], "step", ignored_is_negative=ignored_is_negative
+        )
+        assert ready.ap(scores, place, "step") == expected
