@@ -73,12 +73,12 @@ def test_large_inputs_are_not_hashed_unless_asked(
 ) -> None:
     monkeypatch.setattr(manifest, "HASH_LIMIT", 4)
     digests = []
-    for hash_inputs in (False, True):
-        inputs = manifest.Inputs(hash_inputs=hash_inputs)
+    for options in ({}, {"hash_inputs": False}, {"hash_inputs": True}):
+        inputs = manifest.Inputs(**options)
         inputs.add_file(source)
         digests.append(inputs.records()[0].sha256)
-    assert digests[0] is None
-    assert digests[1] is not None
+    assert digests[:2] == [None, None]
+    assert digests[2] is not None
 
 
 def test_verify_accepts_what_was_written(tmp_path: Path, source: Path) -> None:
