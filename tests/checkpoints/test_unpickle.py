@@ -233,6 +233,30 @@ def test_boxed_dict_is_unwrapped_only_as_numpy_saves_it(tmp_path: Path) -> None:
     assert value == {"a": 1}
 
 
+class Call:
+    """What is pickled as a call of a function with some arguments."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (Call(OrderedDict, 5), "an OrderedDict that is not made of pairs"),
+        (Call(OrderedDict, [], []), "an OrderedDict that is not made of pairs"),
+        (Call(np._core.numeric._frombuffer, b"", np.dtype("f4"), (0,)), "an array that is not "),
+    ],
+    ids=["a number", "two lists", "an array without order"],
+)
+def test_calls_that_no_writer_makes_are_refused(tmp_path: Path, call: Call, text: str) -> None:
+    with pytest.raises(UnsafeFileError, match=text):
+        read(tmp_path / "a.pkl", pickle.dumps(call, protocol=2))
+
+
 def test_error_names_the_place(tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError, match=r"byte 2: refers to os\.system"):
         read(tmp_path / "a.pkl", b"\x80\x02cos\nsystem\n.")

@@ -193,6 +193,12 @@ def test_codes_of_one_grid_grow_as_their_distance_falls():
         assert distances == sorted(set(distances), reverse=True)
 
 
+@pytest.mark.parametrize(("m", "size", "distance"), [(7, 56, 5), (22, 506, 20)])
+def test_affine_groups_act_on_their_field_without_0_too(m, size, distance):
+    found = [(code.size, code.distance, code.name) for code in codes_for(m)]
+    assert (size, distance, f"AGL(1,{m + 1}) without 0") in found
+
+
 def test_sets_of_one_code_and_seed_are_prefixes_of_each_other():
     long = codes.generate(1500, 9, Draws(5))
     short = codes.generate(701, 9, Draws(5))

@@ -194,7 +194,7 @@ def _fork(copy: Path, work: Callable[[], int], seconds: float) -> int:
             os.dup2(os.open("log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
         resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
-        signal.alarm(int(20 * seconds))
+        signal.alarm(int(60 + 5 * seconds))
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
         sys.path.insert(0, str(copy / "src"))
         sys.dont_write_bytecode = True
