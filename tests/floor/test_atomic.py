@@ -96,6 +96,14 @@ def test_two_writers_at_once_one_gets_an_error(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"first"
 
 
+def test_of_several_manifests_the_first_is_the_lock(tmp_path: Path) -> None:
+    with (
+        OutputSet(tmp_path, ["a"], manifests=[M, "b.manifest.json"]),
+        pytest.raises(OutputError, match="another sslprep run"),
+    ):
+        OutputSet(tmp_path, ["c"], manifests=[M])
+
+
 def test_a_set_with_another_lock_is_not_held_up(tmp_path: Path) -> None:
     with (
         OutputSet(tmp_path, ["a"], manifests=[M]) as first,
@@ -298,6 +306,23 @@ def test_a_commit_that_fails_leaves_the_old_set(
     assert names(tmp_path) == ["a", "b", M]
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == b"old"
     assert b"old" in (tmp_path / M).read_bytes()
+
+
+@pytest.mark.parametrize("failing", ["a", "b", M])
+def test_a_commit_that_fails_leaves_no_file_where_there_was_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    real = os.replace
+
+    def replace(a: Path, b: Path) -> None:
+        if b.name == failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(a, b)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OutputError, match="cannot write: Input/output error"):
+        write(tmp_path)
+    assert names(tmp_path) == []
 
 
 def test_files_are_flushed_before_their_renames_and_the_folder_after(
