@@ -91,3 +91,10 @@ def test_rows_that_are_equal_are_no_trouble():
         assert machine.scores[0, 0] == pytest.approx(
             sklearn_scores(rows, signs[0], rows[:1], cost)[0], rel=1e-4
         )
+
+
+def test_a_step_uphill_is_halved_until_it_leads_downhill():
+    one, start, far = np.ones((1, 1)), np.zeros((1, 1)), np.full((1, 1), 10.0)
+    # (score² + 2·max(0, 1 - score)²) / 2 is 1 at the start; at 10, 5 and 2.5 it is more.
+    beta, scores = svm._descend(one, 2 * one, (start, start), (far, far))
+    assert beta.item() == scores.item() == 1.25

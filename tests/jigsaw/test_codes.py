@@ -199,6 +199,10 @@ def test_affine_groups_act_on_their_field_without_0_too(m, size, distance):
     assert (size, distance, f"AGL(1,{m + 1}) without 0") in found
 
 
+def test_all_permutations_of_nine_tiles_are_a_code_and_the_even_ones():
+    assert [(c.size, c.distance) for c in codes_for(9)[-2:]] == [(181440, 3), (362880, 2)]
+
+
 def test_sets_of_one_code_and_seed_are_prefixes_of_each_other():
     long = codes.generate(1500, 9, Draws(5))
     short = codes.generate(701, 9, Draws(5))
