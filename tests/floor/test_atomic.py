@@ -440,3 +440,36 @@ def test_names_can_be_added_later(tmp_path: Path) -> None:
         out.save_bytes("b", b"x")
         with pytest.raises(OutputError, match="the output exists already"):
             out.announce(["c"])
+
+
+def test_one_output_that_exists_is_one_and_more_are_counted(tmp_path: Path) -> None:
+    write(tmp_path)
+    with pytest.raises(OutputError, match=r"the output exists already(?! and)"):
+        OutputSet(tmp_path, ["a"], manifests=["other.manifest.json"])
+    with pytest.raises(OutputError, match="the output exists already and 2 more"):
+        OutputSet(tmp_path, ["a", "b"], manifests=[M])
+
+
+def test_a_lock_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OutputError, match="cannot write: Input/output error"):
+        OutputSet(tmp_path, ["a"], manifests=[M])
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.ENOSPC, "Free some space"), (errno.EROFS, "Choose a folder you may write to")],
+)
+def test_what_the_system_refuses_has_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+) -> None:
+    def replace(a: Path, b: Path) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OutputError, match=remedy):
+        write(tmp_path)
