@@ -155,6 +155,7 @@ class _Worker(subprocess.Popen[bytes]):
     """
 
     def __init__(self) -> None:
+        self.given_up = False  # ended by us, maybe as it had just answered
         self.pipe, theirs = multiprocessing.Pipe()
         code = f"import sys; sys.path = {sys.path!a}; from sslprep.executors import work; "
         with theirs:
@@ -205,10 +206,7 @@ class Processes:
         return self._threads.submit(self._call, function, chunk, timeout)
 
     def _call(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Answer:
-        try:
-            worker = self._idle.pop()
-        except IndexError:
-            worker = self._start()
+        worker = self._take_idle() or self._start()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `answer` says how
             worker.pipe.send((function, chunk))
         answer = worker.answer(timeout)
@@ -218,6 +216,14 @@ class Processes:
         else:
             self._idle.append(worker)
         return answer
+
+    def _take_idle(self) -> _Worker | None:
+        with contextlib.suppress(IndexError):
+            while (worker := self._idle.pop()).given_up:
+                self._workers.remove(worker)
+                worker.end()
+            return worker
+        return None
 
     def _start(self) -> _Worker:
         for _ in range(2):  # one may be killed as it starts
@@ -242,6 +248,7 @@ class Processes:
         """Give up chunks; workers that are at one are ended."""
         while running := [future for future in pending if not (future.cancel() or future.done())]:
             for worker in self._workers.difference(self._idle):
+                worker.given_up = True
                 worker.kill()
             wait(running, 0.1)
 
