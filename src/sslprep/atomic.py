@@ -40,7 +40,7 @@ _PIECE = 1 << 18
 class _Pieces(io.BufferedWriter):
     """Writes at most 256 KB at a time.
 
-    For larger pieces Linux looks for as much memory in one stretch, at up to four times the CPU.
+    For larger pieces Linux looks for memory in one stretch, which takes more CPU than it saves.
     """
 
     def write(self, data: Any, /) -> int:

@@ -34,9 +34,8 @@ def _asking(path: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         wild = re.search(r"[*?\[{]", path)
-        said = (
-            f" ({error.__cause__!s:.200})" if error.__cause__ else ""
-        )  # of a server, or none there
+        # fsspec says the same of a file that is missing and of a server that does not answer.
+        said = f" ({error.__cause__!s:.200})" if error.__cause__ else ""
         raise ImagesError(
             f"no such file{said}", where=path, remedy=_LIST if wild else "Check the path."
         ) from error
