@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.errors import NotEnoughError, ParameterError
+from sslprep.errors import NotEnoughError, ParameterError, SslprepError
+from sslprep.lowshot import sample_files
 from sslprep.lowshot.labels import classes_of
 from sslprep.lowshot.sample_files import SamplesWritten
 from sslprep.lowshot.singlelabel import draw_singlelabel_samples
@@ -231,3 +232,24 @@ def test_another_lab_with_equal_labels_gets_the_same_rows(places: Path, tmp_path
     for name in ("train_images_sample1_k4.npy", "train_images_sample2_k1.npy"):
         here, there = np.load(tmp_path / "a" / name), np.load(tmp_path / "b" / name)
         assert np.char.add("/elsewhere", here).tolist() == there.tolist()
+
+
+def test_a_list_that_changes_between_two_samples_stops_the_run(
+    places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is read row by row: half of the samples would be of another one."""
+    drawn = 0
+
+    def change_then_draw(*arguments: object) -> object:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 4:
+            other = np.load(places / "train_images.npy")
+            np.save(places / "train_images.npy", np.char.replace(other, "/p/", "/q/"))
+        return draw_sample(*arguments)  # type: ignore[arg-type]
+
+    draw_sample = sample_files.draw_sample
+    monkeypatch.setattr(sample_files, "draw_sample", change_then_draw)
+    with pytest.raises(SslprepError, match="changed while it was being read"):
+        draw(places, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -189,10 +189,8 @@ class SampleSet(OutputSet):
         """Draw and write the samples of every size, their index files, and the manifests last.
 
         `save` writes the data files of one sample under the names given, and returns the names of
-        its rows, if they are known; `parameters` are those of the command that name inputs, and
-        `about` is more of the manifests.
+        its rows, if known; `parameters` name the inputs, and `about` is more of the manifests.
         """
-        records = inputs.records()
         possible, skipping = possible_sizes(
             self.sizes, classes, parameters["targets"], skip_impossible
         )
@@ -205,9 +203,9 @@ class SampleSet(OutputSet):
             {"id": id_, **({"name": name} if name else {}), **counts}
             for id_, name, counts in zip(classes.ids, names, classes.counts, strict=True)
         ]
+        sets: dict[Size, list[dict[str, Any]]] = {size: [] for size in possible}
         with console.progress(len(possible) * len(self.samples), "samples") as advance:
             for size in possible:
-                sets = []
                 for sample, (*files, index_file) in self._files_of(size).items():
                     drawn = draw_sample(classes, self.draws, size, sample)
                     ones, zeros = ([rows.tolist() for rows in pool or ()] for pool in drawn)
@@ -227,32 +225,34 @@ class SampleSet(OutputSet):
                     )
                     self.save_bytes(index_file, encode_index(index))
                     place = {"sample": sample, "files": files, "index": index_file}
-                    sets.append({**size.fields, **place})
+                    sets[size].append({**size.fields, **place})
                     advance(1)
-                asked: dict[str, Any] = {"k_values": [size.k]}
-                if not size.k:
-                    asked = {"fraction": [size.fraction], "balanced": size.balanced}
-                manifest.write(
-                    self,
-                    self._manifest_of(size),
-                    kind=KIND,
-                    parameters={**parameters, "num_samples": len(sets), **draw, **asked},
-                    inputs=records,
-                    outputs=[name for files in self._files_of(size).values() for name in files],
-                    seed=self.draws.seed,
-                    generator=GENERATOR,
-                    counts={"rows": classes.rows, "classes": len(names), "samples": len(sets)},
-                    warnings=warnings,
-                    details={
-                        "multi_label": classes.negatives is not None,
-                        "stem": self.stem,
-                        **size.fields,
-                        "largest_k": largest_k(classes),
-                        "classes": of_classes,
-                        "sets": sets,
-                    },
-                    **about,
-                )
+        records = inputs.records()  # of lists that are read as they are needed
+        for size in possible:
+            asked: dict[str, Any] = {"k_values": [size.k]}
+            if not size.k:
+                asked = {"fraction": [size.fraction], "balanced": size.balanced}
+            manifest.write(
+                self,
+                self._manifest_of(size),
+                kind=KIND,
+                parameters={**parameters, "num_samples": len(self.samples), **draw, **asked},
+                inputs=records,
+                outputs=[name for files in self._files_of(size).values() for name in files],
+                seed=self.draws.seed,
+                generator=GENERATOR,
+                counts={"rows": classes.rows, "classes": len(names), "samples": len(self.samples)},
+                warnings=warnings,
+                details={
+                    "multi_label": classes.negatives is not None,
+                    "stem": self.stem,
+                    **size.fields,
+                    "largest_k": largest_k(classes),
+                    "classes": of_classes,
+                    "sets": sets[size],
+                },
+                **about,
+            )
         self.commit()
         for text in (*warnings, *skipping):
             logger.warning("%s", text)
