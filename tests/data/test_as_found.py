@@ -267,7 +267,8 @@ class TestVoc:
             ).read_bytes()
 
     @pytest.mark.parametrize(
-        ("difficult", "label"), [("true", -1), ("True", -1), ("Unspecified", 1), ("", 1), ("0", 1)]
+        ("difficult", "label"),
+        [("true", -1), ("True", -1), ("FALSE", 1), ("Unspecified", 1), ("", 1), ("0", 1)],
     )
     def test_difficult_in_words(self, voc: Voc, tmp_path: Path, difficult: str, label: int) -> None:
         source = voc({"train": "1.jpg\n", "val": "1.jpg\n"})

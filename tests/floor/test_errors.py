@@ -32,6 +32,11 @@ def test_the_form(parts: dict, text: str) -> None:
     assert (type(back), str(back)) == (ArrayError, text)
 
 
+def test_parts_are_named() -> None:
+    with pytest.raises(TypeError):
+        SslprepError("is bad", "a.txt")  # type: ignore[misc]
+
+
 def test_a_place_can_be_put_before() -> None:
     error = SslprepError("is bad", where="line 3", expected="good", remedy="Mend it.").at("a.txt")
     assert str(error) == "a.txt, line 3: is bad; expected good. Mend it."
