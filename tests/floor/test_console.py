@@ -66,7 +66,7 @@ def test_json_of_a_name_that_is_not_text() -> None:
 def test_long_work_says_so_every_minute(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = [0.0]
+    now = [500.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     console.configure()
     with console.progress(10_000, "images", done=1000) as advance:
@@ -79,6 +79,10 @@ def test_long_work_says_so_every_minute(
         "sslprep: 3,000 of 10,000 images, 17/s, 7 min left",
         "sslprep: 4,000 of 10,000 images, 17/s, 6 min left",
     ]
+    with console.progress(None, "files") as advance:
+        now[0] += 60
+        advance(120)
+    assert capsys.readouterr().err == "sslprep: 120 files, 2/s\n"
 
 
 def test_quiet_work_says_nothing(
