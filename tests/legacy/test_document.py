@@ -156,6 +156,8 @@ def test_pytorch_models(outputs: Path, name: str) -> None:
     state = torch.load(outputs / name, weights_only=True)["state_dict"]
     assert "layer4.2.conv3.weight" in state
     assert not [n for n in state if n.startswith("res")]
+    # The script of 2019 kept the head of the pretext task, but for a `pred`.
+    assert ("fc6.weight" in state) is (name == "pth_jigsaw_model.dat")
 
 
 def test_every_output_is_as_its_manifest_says(outputs: Path) -> None:
