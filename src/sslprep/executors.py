@@ -282,7 +282,6 @@ class Dask:
             ) from error
         self._client = client
         self._results: Any = None
-        self._heard = False
         if not self._count_threads():
             logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
         self._compare_versions()

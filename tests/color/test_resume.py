@@ -451,3 +451,18 @@ def test_workers_that_cannot_start_keep_what_was_counted(
     with pytest.raises(ImagesError, match="the workers were lost after 15 images"):
         color_histogram(mixed_list, out, jobs=2)
     assert (out / STATE).exists()
+
+
+def test_what_a_run_has_left_that_was_killed_when_it_had_finished_is_taken_away(
+    photo_list: Path, tmp_path: Path
+) -> None:
+    """The histogram is there, and used as it is; its lock and what it replaced lie beside."""
+    run = {"data_file": photo_list, "output_path": tmp_path / "out", "jobs": 1}
+    generate_color_bins(**run)
+    before = bytes_of(tmp_path / "out")
+    head = ".ab_histogram_train_imagenet.manifest.json"
+    left = [f"{head}.lock", f"{head}.ab_histogram_train_imagenet.npy.replaced", STATE]
+    for name in left:
+        (tmp_path / "out" / name).write_bytes(b"")
+    generate_color_bins(**run, overwrite=True)
+    assert bytes_of(tmp_path / "out") == before

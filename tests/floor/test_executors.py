@@ -215,3 +215,16 @@ def test_ctrl_c_reaches_this_process_and_not_the_workers(tmp_path: Path) -> None
     assert said.count("Traceback") == 1
     assert said.endswith("KeyboardInterrupt\n")
     assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_a_cluster_that_answers_now_and_then_is_not_given_up() -> None:
+    """The time-out is of the silence; all the work together may take much longer."""
+    distributed = pytest.importorskip("distributed")
+    quiet = {"processes": False, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
+        open_executor(scheduler=cluster.scheduler_address) as pool,
+    ):
+        lost: Lost = []
+        found = list(completed(time.sleep, [0.3] * 8, pool, timeout=1.0, lost=lost))
+    assert (len(found), lost) == (8, [])

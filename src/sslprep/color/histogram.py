@@ -196,7 +196,9 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         if same and not manifest.changed_outputs(output / own, record):
             _check_readable(record.counts, given, output / listed)
             logger.info("using %s, made from the same images; --recount counts them again", table)
-            Pass(output, stem).remove()  # of a run that was stopped when it had finished
+            # What a run has left that was killed when it had finished.
+            OutputSet(output, [table, listed, groups], manifests=[own], overwrite=True).close()
+            Pass(output, stem).remove()
             done = record.counts["images"]
             return _result(record.counts, record.warnings, resumed_after=done, written=())
     with OutputSet(
