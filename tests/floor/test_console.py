@@ -1,6 +1,7 @@
 """Results, progress and messages."""
 
 import logging
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def test_long_work_says_so_every_minute(
         now[0] += 60
         advance(120)
     assert capsys.readouterr().err == "sslprep: 120 files, 2/s\n"
+
+
+def test_a_script_that_calls_the_functions_sees_nothing_of_it() -> None:
+    code = "from sslprep import console; console.say('story')\n"
+    code += "with console.progress(None, 'images') as advance: advance(1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_quiet_work_says_nothing(
