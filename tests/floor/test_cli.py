@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -369,33 +370,30 @@ def test_what_the_machine_does_is_one_line_too(
     assert said.count("\n") == 1
 
 
-def test_ctrl_c_while_the_program_loads_is_no_traceback() -> None:
+def run_interrupted(module: str, steps: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a Python that does `steps` when `module` is imported."""
     code = (
-        "import sys; from sslprep.__main__ import main\n"
-        "class Impatient:\n"
+        "import os, signal, sys; from sslprep.__main__ import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Watching:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name == 'sslprep.cli': raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Impatient()); main()\n"
+        f"        if name == {module!r}:\n"
+        f"{textwrap.indent(steps, ' ' * 12)}\n"
+        "sys.meta_path.insert(0, Watching()); main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+
+
+def test_ctrl_c_while_the_program_loads_is_no_traceback() -> None:
+    done = run_interrupted("sslprep.cli", "raise KeyboardInterrupt")
     assert (done.returncode, done.stderr) == (130, "")
 
 
 @pytest.mark.parametrize("module", ["sslprep.cli", "sslprep.color.bins"])
 def test_ctrl_c_that_an_import_swallows_comes_behind_it(module: str) -> None:
     """C code that is stopped half-way in its import goes on, and crashes later."""
-    code = (
-        "import os, signal, sys; from sslprep.__main__ import main\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "class Swallowing:\n"
-        "    def find_spec(self, name, *rest):\n"
-        f"        if name == {module!r}:\n"
-        "            try: os.kill(os.getpid(), signal.SIGINT)\n"
-        "            except KeyboardInterrupt: pass\n"
-        "sys.meta_path.insert(0, Swallowing())\n"
-        "sys.argv[1:] = ['color', 'bins', '--help']; main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    swallow = "try: os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt: pass"
+    done = run_interrupted(module, swallow, "color", "bins", "--help")
     assert (done.returncode, done.stdout) == (130, "")
 
 

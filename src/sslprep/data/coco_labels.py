@@ -328,11 +328,12 @@ class _Places:
     def __init__(self, listed: str, ids: Sequence[int]) -> None:
         self._listed, self._low = listed, min(ids, default=0)
         self._table = None
-        self._place_of = {id_: place for place, id_ in enumerate(ids)}
         span = max(ids, default=0) - self._low + 1
         if span <= _DENSE:  # a table is ten times as fast
             self._table = np.full(span + 1, -1, np.intp)  # one more: what is outside
             self._table[np.array(ids, np.int64) - self._low] = np.arange(len(ids))
+        else:
+            self._place_of = {id_: place for place, id_ in enumerate(ids)}
 
     def of(self, field: str, block: Sequence[ImageLevel], start: int) -> NDArray[np.intp]:
         """Return the place of the one that each annotation names."""
