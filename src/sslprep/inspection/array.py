@@ -136,7 +136,7 @@ def _numbers(array: NDArray[Any]) -> dict[str, object]:
     finite = np.isfinite(array)
     facts: dict[str, object] = {}
     if finite.any():
-        # Reduced in place: an array may be larger than memory.
+        # Reduced in place: of a mapped array the mask alone, a byte a number, is in memory.
         some: Any = array[np.unravel_index(finite.argmax(), array.shape)]
         facts["smallest"] = array.min(initial=some, where=finite).item()
         facts["largest"] = array.max(initial=some, where=finite).item()
