@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-import tokenize
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,9 +20,14 @@ from numpy.typing import NDArray
 from sslprep.errors import ArrayError
 from sslprep.input_files import reading
 
-_LONGEST_HEADER = 10_000
-"""NumPy's own limit; it asks for the memory before it looks."""
+_LONGEST_HEADER = 1 << 14
+"""Above NumPy's own limit; what a file holds behind it is not even read."""
 _MOST_AXES = 32
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,
+}
 _BLOCK = 1 << 20
 _KINDS = {
     "i": "integers",
@@ -45,31 +50,24 @@ def write_array(file: BinaryIO, array: NDArray[Any]) -> None:
         file.write(contiguous.reshape(-1).view(np.uint8).data)
 
 
-def parse_array_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def parse_array_header(start: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Parse a `.npy` header with NumPy: (shape, Fortran order, dtype); the data are not looked at.
+
+    Args:
+        start: The first bytes of the file, so that no header can ask for more memory than they
+            take; it stands behind the header afterwards.
 
     Raises:
         ValueError: It is none, or of an impossible shape.
     """
     try:
-        version = np.lib.format.read_magic(file)
-        if version not in {(1, 0), (2, 0), (3, 0)}:
+        version = np.lib.format.read_magic(start)
+        if version not in _HEADERS:
             raise ValueError(f"unknown version {version}")
-        width = 2 if version == (1, 0) else 4
-        length = int.from_bytes(file.read(width), "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes")
-        file.seek(-width, os.SEEK_CUR)
-        read = np.lib.format.read_array_header_1_0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote: we read them
-            shape, fortran, dtype = (read if width == 2 else np.lib.format.read_array_header_2_0)(
-                file
-            )
-    except (
-        *(TypeError, SyntaxError, LookupError, AttributeError, ArithmeticError),
-        *(tokenize.TokenError, RecursionError, MemoryError),
-    ) as error:
+            shape, fortran, dtype = _HEADERS[version](start)
+    except Exception as error:  # damage meets NumPy's tokenizer, parser and arithmetic
         raise ValueError(str(error)) from error
     if (
         any(not isinstance(n, int) or n < 0 for n in shape)
@@ -79,41 +77,6 @@ def parse_array_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[
     ):
         raise ValueError(f"the impossible shape {shape} of {dtype}")
     return shape, fortran, dtype
-
-
-def read_array_header(
-    file: BinaryIO, path: Path
-) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
-    """Read and check a `.npy` header: (dtype, shape, Fortran order, offset of the data).
-
-    Raises:
-        ArrayError: Not a `.npy` file, an object array, or a length that does not fit.
-    """
-    try:
-        shape, fortran, dtype = parse_array_header(file)
-    except ValueError as error:
-        raise ArrayError(
-            f"not a readable .npy file ({' '.join(str(error).split())[:100]})",
-            where=path,
-            expected="a file written by numpy.save",
-        ) from error
-    if dtype.hasobject:
-        raise ArrayError(
-            "holds Python objects, which sslprep never unpickles",
-            where=path,
-            expected="numbers or strings",
-            remedy="Save it again with a plain dtype.",
-        )
-    offset = file.tell()
-    size, wanted = os.fstat(file.fileno()).st_size - offset, math.prod(shape) * dtype.itemsize
-    if size != wanted:
-        raise ArrayError(
-            f"holds {size} bytes of data",
-            where=path,
-            expected=f"{wanted} bytes for shape {shape} of {dtype}",
-            remedy="The file is truncated or damaged; copy it again.",
-        )
-    return dtype, shape, fortran, offset
 
 
 def read_array(
@@ -137,14 +100,38 @@ def read_array(
         ArrayError: Not a `.npy` file, truncated, an object array, or not of the kind asked for.
     """
     with reading(path, ArrayError), open(path, "rb") as file:
-        dtype, shape, fortran, offset = read_array_header(file, path)
+        start = BytesIO(file.read(_LONGEST_HEADER))
+        try:
+            shape, fortran, dtype = parse_array_header(start)
+        except ValueError as error:
+            raise ArrayError(
+                f"not a readable .npy file ({' '.join(str(error).split())[:100]})",
+                where=path,
+                expected="a file written by numpy.save",
+            ) from error
+        if dtype.hasobject:
+            raise ArrayError(
+                "holds Python objects, which sslprep never unpickles",
+                where=path,
+                expected="numbers or strings",
+                remedy="Save it again with a plain dtype.",
+            )
+        offset = file.seek(start.tell())
+        size, wanted = os.fstat(file.fileno()).st_size - offset, math.prod(shape) * dtype.itemsize
+        if size != wanted:
+            raise ArrayError(
+                f"holds {size} bytes of data",
+                where=path,
+                expected=f"{wanted} bytes for shape {shape} of {dtype}",
+                remedy="The file is truncated or damaged; copy it again.",
+            )
         if kinds is not None and dtype.kind not in kinds:
             names = ", ".join(_KINDS.get(kind, kind) for kind in kinds)
             raise ArrayError(f"got dtype {dtype}", where=path, expected=f"an array of {names}")
         allowed = (ndim,) if isinstance(ndim, int) else ndim
         if allowed is not None and len(shape) not in allowed:
-            wanted = " or ".join(f"{n} {'axis' if n == 1 else 'axes'}" for n in allowed)
-            raise ArrayError(f"got shape {shape}", where=path, expected=f"an array with {wanted}")
+            axes = " or ".join(f"{n} {'axis' if n == 1 else 'axes'}" for n in allowed)
+            raise ArrayError(f"got shape {shape}", where=path, expected=f"an array with {axes}")
         if dtype.kind == "U":
             _refuse_impossible_characters(file, dtype, path)
         if mmap and 0 not in shape:

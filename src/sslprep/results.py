@@ -68,20 +68,14 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         cat        12
         horse       3
     """
-    text = [list(headers), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-    numbers = [
-        bool(rows) and all(isinstance(value, int | float) for value in column)
-        for column in (zip(*rows, strict=True) if rows else [()] * len(headers))
-    ]
-    text.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(cells, widths, numbers, strict=True)
-        ).rstrip()
-        for cells in text
-    )
+    lines = [[*headers], *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    for i, width in enumerate(widths):
+        number = rows and all(isinstance(row[i], int | float) for row in rows)
+        for line in lines:
+            line[i] = line[i].rjust(width) if number else line[i].ljust(width)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def _cell(value: object) -> str:

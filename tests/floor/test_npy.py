@@ -56,7 +56,7 @@ def damaged(tmp_path: Path, change: object) -> Path:
         (lambda b: b.replace(b"'<i8'", b"'<U0'"), "impossible shape"),
         (lambda b: b.replace(b"(100,), }" + b" " * 8, b"(0, 10**20), }   "), "not a readable"),
         (lambda b: b.replace(b"(100,), }" + b" " * 17, b"(0, 99999999999999999999), }"), "imposs"),
-        (lambda b: b[:6] + b"\x02\0\xff\xff\xff\x7f" + b[10:], "a header of 2147483647 bytes"),
+        (lambda b: b[:6] + b"\x02\0\xff\xff\xff\x7f" + b[10:], "expected 2147483647 bytes"),
         (lambda b: b[:6] + b"\x01\x1b" + b[8:], "unknown version"),
         (lambda b: b.replace(b"'<i8'", b"()   "), "not a readable"),
     ],
