@@ -5,24 +5,25 @@ Results come as they are done, whatever the order. A worker that dies or hangs c
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import math
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from sslprep import __version__
 from sslprep.errors import MissingExtraError, ParameterError, WorkersLostError
 
 logger = logging.getLogger(__name__)
@@ -49,31 +50,22 @@ def cores() -> int:
     return max(1, min(count, math.ceil(quota / period)))
 
 
-@contextlib.contextmanager
 def open_executor(
     jobs: int | None = None, scheduler: str | None = None
-) -> Iterator[Processes | Dask | None]:
-    """Open what `--jobs` and `--scheduler` ask for.
+) -> AbstractContextManager[Processes | Dask | None]:
+    """Open what `--jobs` and `--scheduler` ask for, for `completed`; `None` is this process.
 
     Args:
         jobs: Number of processes; 1 works in this process, `None` takes every core.
         scheduler: Address of a Dask scheduler, such as `tcp://host:8786`.
 
-    Yields:
-        Where `completed` works; `None` is this process.
-
     Raises:
-        ParameterError: Fewer than one job, or a scheduler that does not answer.
+        ParameterError: A scheduler that does not answer.
         MissingExtraError: Dask is not installed.
     """
-    if jobs is not None and jobs < 1:
-        raise ParameterError(f"--jobs is {jobs}", expected="1 or more")
-    if scheduler is None and jobs == 1:
-        yield None
-        return
-    executor = Processes(jobs or cores()) if scheduler is None else Dask(scheduler)
-    with contextlib.closing(executor):
-        yield executor
+    if scheduler is not None:
+        return closing(Dask(scheduler))
+    return nullcontext() if jobs == 1 else closing(Processes(jobs or cores()))
 
 
 def completed(
@@ -155,7 +147,6 @@ class _Worker(subprocess.Popen[bytes]):
     """
 
     def __init__(self) -> None:
-        self.given_up = False  # ended by us, maybe as it had just answered
         self.pipe, theirs = multiprocessing.Pipe()
         code = f"import sys; sys.path = {sys.path!a}; from sslprep.executors import work; "
         with theirs:
@@ -169,13 +160,14 @@ class _Worker(subprocess.Popen[bytes]):
             )
 
     def answer(self, timeout: float | None) -> Answer:
-        with contextlib.suppress(EOFError, OSError):
+        with suppress(EOFError, OSError):
             if self.pipe.poll(timeout):
                 answer: Answer = self.pipe.recv()
                 return answer
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             self.wait(0.1)  # a closed pipe is seen before the process is gone
         code = self.poll()
+        self.end()
         if code is None or code >= 0:
             return "lost", "it hung" if code is None else f"it ended with code {code}"
         return "lost", f"it was ended by signal {-code}, {signal.Signals(-code).name}"
@@ -196,8 +188,7 @@ class Processes:
         self._threads = ThreadPoolExecutor(
             count, initializer=signal.pthread_sigmask, initargs=(signal.SIG_BLOCK, {signal.SIGINT})
         )
-        self._workers: set[_Worker] = set()
-        self._idle: list[_Worker] = []
+        self._workers: dict[int, _Worker] = {}
 
     def submit(
         self, function: Callable[[_A], _R], chunk: _A, timeout: float | None
@@ -206,30 +197,18 @@ class Processes:
         return self._threads.submit(self._call, function, chunk, timeout)
 
     def _call(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Answer:
-        worker = self._take_idle() or self._start()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `answer` says how
-            worker.pipe.send((function, chunk))
-        answer = worker.answer(timeout)
-        if answer[0] == "lost":
-            self._workers.remove(worker)
+        worker = self._workers.get(threading.get_ident()) or self._start()
+        if worker.poll() is not None:  # ended by `cancel`, as it had just answered
             worker.end()
-        else:
-            self._idle.append(worker)
-        return answer
-
-    def _take_idle(self) -> _Worker | None:
-        with contextlib.suppress(IndexError):
-            while (worker := self._idle.pop()).given_up:
-                self._workers.remove(worker)
-                worker.end()
-            return worker
-        return None
+            worker = self._start()
+        with suppress(BrokenPipeError, ConnectionResetError):  # `answer` says how
+            worker.pipe.send((function, chunk))
+        return worker.answer(timeout)
 
     def _start(self) -> _Worker:
         for _ in range(2):  # one may be killed as it starts
             try:
-                worker = _Worker()
-                self._workers.add(worker)
+                worker = self._workers[threading.get_ident()] = _Worker()
                 kind, reason = worker.answer(_START)
             except OSError as error:
                 kind, reason = "lost", error.strerror
@@ -245,18 +224,30 @@ class Processes:
         return ((future, future.result()) for future in wait(pending, None, FIRST_COMPLETED).done)
 
     def cancel(self, pending: Iterable[Future[Answer]]) -> None:
-        """Give up chunks; workers that are at one are ended."""
+        """Give up chunks, and end the workers that may be at one."""
         while running := [future for future in pending if not (future.cancel() or future.done())]:
-            for worker in self._workers.difference(self._idle):
-                worker.given_up = True
+            for worker in list(self._workers.values()):
                 worker.kill()
+                worker.wait()  # so that nobody is given work as it dies
             wait(running, 0.1)
 
     def close(self) -> None:
         """End all workers."""
         self._threads.shutdown()
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.end()
+
+
+def call_checked(version: str, function: Callable[[_A], _R], chunk: _A) -> _R:
+    """Do a chunk on a worker of a cluster that others set up, if it has our `version`."""
+    if version != __version__:
+        raise ParameterError(
+            f"a Dask worker has sslprep {__version__}",
+            where=socket.gethostname(),
+            expected=f"{version}, as here",
+            remedy="Install the same version on all workers.",
+        )
+    return function(chunk)
 
 
 class Dask:
@@ -284,40 +275,16 @@ class Dask:
         self._results: Any = None
         if not self._count_threads():
             logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
-        self._compare_versions()
 
     def _count_threads(self) -> int:
         count: int = sum(self._client.nthreads().values())
         self.window = 4 * max(8, count)
         return count
 
-    def _compare_versions(self) -> None:
-        """Refuse workers of another sslprep; one that hangs does not answer, and delays little."""
-        answers: list[dict[str, Any]] = []
-
-        def ask() -> None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of other packages `Client` has warned already
-                with contextlib.suppress(OSError):  # the work is done before they answer
-                    answers.append(self._client.get_versions(check=True, packages=["sslprep"]))
-
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        asking.join(10)
-        for answer in answers:
-            here = answer["client"]["packages"]["sslprep"]
-            for name, worker in answer["workers"].items():
-                if (there := worker["packages"]["sslprep"]) != here:
-                    raise ParameterError(
-                        f"the Dask worker {name} has sslprep {there}",
-                        expected=f"{here}, as here",
-                        remedy="Install the same version on all workers.",
-                    )
-
     def submit(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Any:
         """Begin a chunk; `timeout` seconds without any answer make all that is under way lost."""
         self._timeout = timeout
-        future = self._client.submit(function, chunk, pure=False)
+        future = self._client.submit(call_checked, __version__, function, chunk, pure=False)
         if self._results is not None:
             self._results.add(future)
         return future
@@ -358,7 +325,7 @@ class Dask:
     def cancel(self, pending: Iterable[Any]) -> None:
         """Give up chunks."""
         self._results = None
-        with contextlib.suppress(Exception):  # the scheduler may be gone
+        with suppress(Exception):  # the scheduler may be gone
             self._client.cancel(list(pending))
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import sslprep
 from sslprep import executors
 from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
 from sslprep.executors import Lost, completed, open_executor
@@ -82,9 +83,19 @@ def test_a_result_that_cannot_be_sent_is_an_error() -> None:
         list(completed(memoryview, [b""], pool))
 
 
-def test_jobs_must_be_positive() -> None:
-    with pytest.raises(ParameterError, match="--jobs is 0"), open_executor(0):
-        pass
+def test_a_dask_worker_of_another_version_is_refused() -> None:
+    assert executors.call_checked(sslprep.__version__, abs, -1) == 1
+    with pytest.raises(ParameterError, match=r"worker has sslprep .*; expected 0.0, as here"):
+        executors.call_checked("0.0", abs, -1)
+
+
+def test_an_idle_worker_that_died_is_replaced() -> None:
+    with executors.closing(executors.Processes(1)) as pool:
+        assert list(completed(abs, [-1], pool)) == [(-1, 1)]
+        for worker in psutil.Process().children():
+            worker.kill()
+            worker.wait()
+        assert list(completed(abs, [-2], pool)) == [(-2, 2)]
 
 
 def test_an_error_is_one_line_whatever_it_names() -> None:
