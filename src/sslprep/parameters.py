@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import operator
+import math
 import os
 import types
 import typing
@@ -56,8 +56,8 @@ class Parameter(NamedTuple):
     @property
     def form(self) -> str:
         """How it is written on the command line: switch, list, pairs or value."""
-        kinds = [typing.get_origin(kind) or kind for kind in map(_bare, _arms(self.hint))]
-        return next((form for kind, form in _FORMS.items() if kind in kinds), "value")
+        kinds = map(_kind, (self.hint, *typing.get_args(self.hint)))
+        return next((_FORMS[kind] for kind in kinds if kind in _FORMS), "value")
 
 
 @functools.cache
@@ -118,15 +118,52 @@ def check(value: Any, parameter: Parameter) -> Any:
     Raises:
         ArgumentError: It is of another type, none of the choices, or out of range.
     """
+    words = [word for leaf in _leaves(parameter.hint) for word in typing.get_args(leaf)]
+    choices = {_folded(word): word for word in words if isinstance(word, str)}
     try:
-        return _as(value, parameter.hint)
-    except _REFUSALS:
+        plain = _plain(value, choices)
+        if parameter.form == "list" and plain is not None and not isinstance(plain, list):
+            plain = [plain]
+        if plain == []:
+            raise ValueError(value)
+        # msgspec knows no union of a path and text; what may be a URL stays text.
+        hint = str if parameter.hint == str | Path else parameter.hint
+        return msgspec.convert(plain, hint, dec_hook=_path)
+    except (ValueError, TypeError, RuntimeError, msgspec.ValidationError):  # `~user` is not there
         shown = repr(value) if isinstance(value, str) else str(value)
         raise ArgumentError(
             f"{parameter.flag} is {shown if len(shown) <= 80 else f'{shown[:77]}…'}",
             expected=wanted(parameter.hint),
             remedy=None if shown.strip("' ") else "Is a shell variable empty?",
         ) from None
+
+
+def _plain(value: Any, choices: Mapping[str, str]) -> Any:
+    """Return a value as msgspec takes it: paths are text, NumPy's numbers and arrays Python's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item, choices) for key, item in value.items()}
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        if "\0" in text or not (text.strip() or "" in choices):
+            raise ValueError(text)
+        return choices.get(_folded(text), text)
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Iterable):
+        return [_plain(item, choices) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(value)
+    return value
+
+
+def _folded(word: str) -> str:
+    return word.strip().casefold().replace("-", "_")
+
+
+def _path(_: type, text: str) -> Path:
+    path = Path(text).expanduser()
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise ValueError(text)
+    return path
 
 
 def from_text(text: str, hint: Any) -> Any:
@@ -136,12 +173,10 @@ def from_text(text: str, hint: Any) -> Any:
         >>> from_text("1.5", tuple[int, ...]), from_text("x", float), from_text("7", str)
         (1.5, 'x', '7')
     """
-    arms = [_bare(arm) for arm in _arms(hint)]
-    if type(None) in arms and text.lower() == "none":
+    if text.lower() == "none" and type(None) in typing.get_args(hint):
         return None
-    items = [item for arm in arms for item in typing.get_args(arm)]
-    kinds = {*arms, *(_bare(arm) for item in items for arm in _arms(item))}
-    for kind in (int, float) if kinds & {int, float} else ():
+    numbers = {int, float}.intersection(_kind(leaf) for leaf in _leaves(hint))
+    for kind in (int, float) if numbers else ():
         with contextlib.suppress(ValueError):
             return kind(text)
     return text
@@ -154,30 +189,37 @@ def wanted(hint: Any) -> str:
         >>> wanted(tuple[Positive, ...]), wanted(Literal["npy", "csv"])
         ('a whole number, 1 or more', 'npy or csv')
     """
-    arms = [arm for arm in _arms(hint) if arm is not type(None)]
-    if len(arms) > 1:
-        return " or ".join(map(wanted, arms))
-    kind = _bare(arms[0])
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        return " or ".join(filter(None, [", ".join(map(str, inner[:-1])), str(inner[-1])]))
-    if origin is tuple:
-        return wanted(inner[0]) if inner[-1] is Ellipsis else " and ".join(map(wanted, inner))
-    words = _WORDS.get(origin or kind, f"a {getattr(kind, '__name__', kind)}")
-    limits = [note for note in getattr(arms[0], "__metadata__", ()) if isinstance(note, Meta)]
-    words = next((meta.description for meta in limits if meta.description), words)
+    return " or ".join(filter(None, map(_words, _leaves(hint))))
+
+
+def _words(leaf: Any) -> str:
+    inner = typing.get_args(leaf)
+    if typing.get_origin(leaf) is Literal:
+        return " or ".join(filter(None, [", ".join(inner[:-1]), inner[-1]]))
+    meta = inner[1] if typing.get_origin(leaf) is Annotated else Meta()
     said = [
         form.format(getattr(meta, bound))
-        for meta in limits
         for bound, form in _LIMITS.items()
         if getattr(meta, bound) is not None
     ]
+    words = meta.description or _WORDS[_kind(leaf)]
     return f"{words}, {' and '.join(said)}" if said else words
 
 
+def _leaves(hint: Any) -> list[Any]:
+    """Take unions and tuples apart: what one value may be."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType, tuple):
+        return [hint]
+    arms = [arm for arm in typing.get_args(hint) if arm not in (type(None), Ellipsis)]
+    return [leaf for arm in arms for leaf in _leaves(arm)]
+
+
+def _kind(leaf: Any) -> Any:
+    origin = typing.get_origin(leaf)
+    return typing.get_args(leaf)[0] if origin is Annotated else origin or leaf
+
+
 _FORMS = {bool: "switch", tuple: "list", dict: "pairs"}
-_REFUSALS = (ValueError, TypeError, RuntimeError, msgspec.ValidationError)
-"""What `_as` raises; RuntimeError is a `~user` that is not there."""
 _WORDS = {
     bool: "True or False",
     int: "a whole number",
@@ -194,65 +236,3 @@ _LIMITS = {
     "le": "at most {:,}",
     "lt": "less than {:,}",
 }
-
-
-def _as(value: Any, hint: Any) -> Any:
-    arms = _arms(hint)
-    if len(arms) > 1:
-        if value is None and type(None) in arms:
-            return None
-        for arm in arms:
-            with contextlib.suppress(*_REFUSALS):
-                if arm is not type(None):
-                    return _as(value, arm)
-        raise ValueError(value)
-    kind = _bare(hint)
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        alike = [c for c in inner if type(c) is type(value) and _plain(c) == _plain(value)]
-        return alike[0] if alike else _refuse(value)
-    if origin is tuple:
-        return _items(value, inner)
-    if origin is dict:
-        return {_as(key, inner[0]): _as(item, inner[1]) for key, item in dict(value).items()}
-    if isinstance(value, bool) is not (kind is bool) and kind in (bool, int, float):
-        raise TypeError(value)
-    if kind is int:
-        return msgspec.convert(operator.index(value), hint)
-    if kind is float and not isinstance(value, str):
-        number = msgspec.convert(float(value), hint)
-        return number if number - number == 0 else _refuse(value)  # neither infinite nor NaN
-    if isinstance(value, str | Path) and (not str(value).strip() or "\0" in str(value)):
-        _refuse(value)
-    if kind is Path:
-        path = Path(value).expanduser()
-        long = any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts)
-        return _refuse(value) if long else path
-    if isinstance(kind, type) and not isinstance(value, kind):
-        raise TypeError(value)
-    return msgspec.convert(value, hint) if kind is str else value
-
-
-def _items(value: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
-    single = isinstance(value, str | bytes | os.PathLike | Mapping)
-    items = [value] if single or not isinstance(value, Iterable) else list(value)
-    kinds = [inner[0]] * len(items) if inner[-1] is Ellipsis else inner
-    return tuple(map(_as, items, kinds)) if len(items) == len(kinds) > 0 else _refuse(value)
-
-
-def _refuse(value: object) -> Any:
-    raise ValueError(value)
-
-
-def _plain(word: object) -> str:
-    return str(word).strip().casefold().replace("-", "_")
-
-
-def _arms(hint: Any) -> tuple[Any, ...]:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return typing.get_args(hint)
-    return (hint,)
-
-
-def _bare(hint: Any) -> Any:
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
