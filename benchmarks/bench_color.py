@@ -200,8 +200,8 @@ def rates(folder: str) -> None:
 
 def parts(folder: str, entries: int) -> None:
     """Print what listing, chunking and saving cost for a list of many entries."""
+    from sslprep.color.histogram import Pass
     from sslprep.color.images import open_images
-    from sslprep.color.resume import Pass
     from sslprep.manifest import Inputs
 
     start = time.process_time()
@@ -209,9 +209,8 @@ def parts(folder: str, entries: int) -> None:
     opened = time.process_time()
     number = sum(1 for _ in source.chunks())
     listed = time.process_time()
-    state = Pass(Path(folder), "s", 1, "benchmark")
-    state.tables[0] = np.arange(65536).reshape(256, 256) ** 2
-    state.save()
+    state = Pass("benchmark", np.arange(65536).reshape(1, 256, 256) ** 2)
+    state.save(Path(folder, "s"))
     saved = time.process_time()
     print(
         f"{entries:,} entries: opening and hashing the list {opened - start:.2f} s, reading it "

@@ -18,7 +18,8 @@ from sslprep.color.priors import (
     standard_errors,
     zhang_bins,
 )
-from sslprep.errors import ArrayError, ImagesError, OutputError, ParameterError
+from sslprep.errors import ArrayError, ImagesError, ManifestError, OutputError, ParameterError
+from sslprep.input_files import sha256_of
 
 
 @pytest.fixture
@@ -31,6 +32,14 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "ab_histogram_train_toy.npy"
     np.save(path, counts)
     return path
+
+
+def _write_manifest(path: Path, **fields: object) -> None:
+    """Write a manifest beside a file, as of some hand-edited one."""
+    record = {"schema": 1, "sslprep": "0", "command": "x", "inputs": [], "parameters": {}}
+    output = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    record |= {"outputs": [output], **fields}
+    path.with_suffix(".manifest.json").write_text(json.dumps(record))
 
 
 class TestFair:
@@ -203,26 +212,47 @@ class TestCommand:
         result = color_bins(histogram=(other,), type="val", dataset="places")
         assert result.written[0].name == "pts_in_hull_val_places_bin10.npy"
 
-    @pytest.mark.parametrize(
-        ("kind", "type"), [("color-histogram", "../../x"), ("color-histogram", 7), ("plot", "val")]
-    )
-    def test_names_that_are_none_and_manifests_of_others_are_not_taken(
-        self, table: Path, kind: str, type: object
-    ) -> None:
+    def test_manifests_of_others_are_not_taken(self, table: Path) -> None:
         other = table.with_name("counts.npy")
         table.rename(other)
-        record = {
-            "schema": 1,
-            "sslprep": "0",
-            "kind": kind,
-            "command": "x",
-            "parameters": {"type": type, "dataset": "toy"},
-            "inputs": [],
-            "outputs": [],
-        }
-        other.with_suffix(".manifest.json").write_text(json.dumps(record))
+        _write_manifest(other, kind="plot", parameters={"type": "val", "dataset": "toy"})
         with pytest.raises(ParameterError, match="neither name nor manifest"):
             color_bins(histogram=(other,))
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(("type", value) for value in ("../../x", 7, ["train"], {})),
+            *(("sample", value) for value in ("0.05", [0.05], 0, 1.5, True)),
+            *(("global_resize_img", value) for value in ("256", 1.5, [256])),
+            *((name, "yes") for name in ("fast_decode", "strict_decode")),
+        ],
+    )
+    def test_odd_values_in_a_manifest_are_one_line(
+        self, table: Path, name: str, value: object
+    ) -> None:
+        _write_manifest(table, kind="color-histogram", parameters={name: value})
+        before = sorted(table.parent.iterdir())
+        with pytest.raises(ManifestError, match=rf"not the manifest of a .*\$\.{name}"):
+            color_bins(histogram=(table,))
+        assert sorted(table.parent.iterdir()) == before
+
+    def test_a_broken_manifest_is_not_taken_for_none(self, table: Path) -> None:
+        table.with_suffix(".manifest.json").write_text("{")
+        with pytest.raises(ManifestError, match="not a manifest"):
+            color_bins(histogram=(table,))
+
+    def test_a_table_that_changed_since_its_manifest_was_written_is_refused(
+        self, table: Path
+    ) -> None:
+        names = {"type": "train", "dataset": "toy"}
+        _write_manifest(table, kind="color-histogram", parameters=names)
+        color_bins(histogram=(table,), output=table.parent / "before")
+        np.save(table, np.load(table) * 2)
+        with pytest.raises(ManifestError, match="is not what its manifest says"):
+            color_bins(histogram=(table,))
+        table.with_suffix(".manifest.json").unlink()
+        assert color_bins(histogram=(table,)).bins == {10: 313}
 
     @pytest.mark.parametrize(
         ("options", "text"),
@@ -349,6 +379,23 @@ class TestPlot:
         own.write_text(own.read_text().replace('"color-bins"', '"plot"'))
         own.write_text(own.read_text().replace('"bin_size"', '"other"'))
         assert plot_color_bins(points).bins == 313
+
+    @pytest.mark.parametrize("size", ["10", None, 0, [10], "missing"])
+    def test_an_odd_bin_size_in_the_manifest_is_one_line(self, table: Path, size: object) -> None:
+        color_bins(histogram=(table,))
+        points = table.with_name("pts_in_hull_train_toy_bin10.npy")
+        parameters = {} if size == "missing" else {"bin_size": size}
+        _write_manifest(points, kind="color-bins", parameters=parameters)
+        with pytest.raises(ManifestError, match=r"not the manifest of a color-bins: .*bin_size"):
+            plot_color_bins(points)
+        assert not points.with_suffix(".svg").exists()
+
+    def test_bins_that_changed_since_are_not_drawn_by_their_old_manifest(self, table: Path) -> None:
+        color_bins(histogram=(table,))
+        points = table.with_name("pts_in_hull_train_toy_bin10.npy")
+        np.save(points, np.load(points) + 5)
+        with pytest.raises(ManifestError, match="is not what its manifest says"):
+            plot_color_bins(points)
 
     def test_only_svg(self, table: Path) -> None:
         color_bins(histogram=(table,))

@@ -15,8 +15,7 @@ from sslprep import executors
 from sslprep.color import images
 from sslprep.color.counting import versions
 from sslprep.color.generate import generate_color_bins
-from sslprep.color.histogram import color_histogram
-from sslprep.color.resume import Pass
+from sslprep.color.histogram import Pass, color_histogram
 from sslprep.errors import ImagesError, ParameterError
 
 POISON = """

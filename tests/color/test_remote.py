@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sslprep.color import remote
+from sslprep.color import images
 from sslprep.color.histogram import color_histogram
 from sslprep.errors import ImagesError, MissingExtraError
 
@@ -17,7 +17,7 @@ fsspec = pytest.importorskip("fsspec")
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     system = fsspec.filesystem("memory")
-    monkeypatch.setattr(remote, "RETRIES", (0.0, 0.0))
+    monkeypatch.setattr(images, "RETRIES", (0.0, 0.0))
     for number in range(5):
         system.pipe(f"/set/{number}.jpg", b"%d" % number)
     yield system
@@ -38,7 +38,7 @@ def test_many_are_one_request_and_a_missing_one_is_not_asked_for_again(
         return real(self, paths, *arguments, **options)
 
     monkeypatch.setattr(type(memory), "cat_ranges", counted)
-    found = remote.read_many([*URLS, "memory://set/none.jpg"])
+    found = images.read_many([*URLS, "memory://set/none.jpg"])
     assert [found[url] for url in URLS] == [b"0", b"1", b"2", b"3", b"4"]
     assert isinstance(found["memory://set/none.jpg"], FileNotFoundError)
     assert requests == [6]
@@ -61,7 +61,7 @@ def test_what_fails_for_a_moment_is_asked_for_again(
         return found
 
     monkeypatch.setattr(type(memory), "cat_ranges", flaky)
-    found = remote.read_many(URLS)
+    found = images.read_many(URLS)
     assert [found[url] for url in URLS[:3]] == [b"0", b"1", b"2"]
     assert isinstance(found[URLS[3]], TimeoutError)
     assert asked[1:] == [["/set/1.jpg", "/set/3.jpg"], ["/set/3.jpg"]]
@@ -91,7 +91,7 @@ def test_a_folder_is_walked_in_order_and_none_is_left_out_in_silence(
     for name in ("b/2.jpg", "a/10.jpg", "a/9.jpg", "a/deep/0.jpg"):
         memory.pipe(f"/set/{name}", b"x")
     below = [f"memory:///set/{x}" for x in ("a/10.jpg", "a/9.jpg", "a/deep/0.jpg", "b/2.jpg")]
-    assert list(remote.walk("memory://set")) == [u.replace("//set", "///set") for u in URLS] + below
+    assert list(images.walk("memory://set")) == [u.replace("//set", "///set") for u in URLS] + below
     real = type(memory).ls
 
     def flaky(self: Any, path: str, **options: Any) -> Any:
@@ -101,31 +101,34 @@ def test_a_folder_is_walked_in_order_and_none_is_left_out_in_silence(
 
     monkeypatch.setattr(type(memory), "ls", flaky)
     with pytest.raises(ImagesError, match="memory:///set/a/deep: cannot read: Slow Down"):
-        list(remote.walk("memory://set"))
+        list(images.walk("memory://set"))
 
 
-def test_marks_of_many_come_in_order_and_a_missing_one_is_named(memory: Any) -> None:
-    first = remote.marks(URLS)
-    memory.pipe("/set/3.jpg", b"another")
-    second = remote.marks(URLS)
-    assert [a == b for a, b in zip(first, second, strict=True)] == [True] * 3 + [False, True]
+def test_a_shard_that_changed_is_another_input_and_a_missing_one_is_named(memory: Any) -> None:
+    shards = [url.replace("jpg", "tar") for url in URLS]
+    for shard in shards:
+        memory.pipe(shard.removeprefix("memory:/"), b"one")
+    first = images.Images("list", lambda: shards).identity
+    assert images.Images("list", lambda: shards).identity == first
+    memory.pipe("/set/3.tar", b"another")
+    assert images.Images("list", lambda: shards).identity != first
     with pytest.raises(ImagesError, match=r"set/none\.tar: no such file"):
-        remote.marks([*URLS, "memory://set/none.tar"])
+        images.Images("list", lambda: [*shards, "memory://set/none.tar"])
 
 
 def test_an_unknown_store_in_a_list_costs_its_images_alone(memory: Any, tmp_path: Path) -> None:
-    found = remote.read_many([URLS[0], "nowhere://a.jpg"])
+    found = images.read_many([URLS[0], "nowhere://a.jpg"])
     assert found[URLS[0]] == b"0"
     assert "nowhere" in str(found["nowhere://a.jpg"])
 
 
 def test_an_unknown_store_and_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImagesError, match="nowhere"):
-        remote.is_folder("nowhere://set")
+        images.look_at("nowhere://set")
     known = importlib.import_module("fsspec.registry").known_implementations
     monkeypatch.setitem(known, "odd", {"class": "no_such.Odd"})
     with pytest.raises(MissingExtraError, match="pip install fsspec"):
-        remote.is_folder("odd://set")
+        images.look_at("odd://set")
 
 
 def test_a_server_that_does_not_answer_is_not_called_a_missing_file(tmp_path: Path) -> None:
@@ -141,5 +144,5 @@ def test_a_store_that_refuses_a_whole_request_costs_its_images_alone(
         raise NoCredentialsError("Unable to locate credentials")
 
     monkeypatch.setattr(type(memory), "cat_ranges", refuse)
-    found = remote.read_many(URLS)
+    found = images.read_many(URLS)
     assert [str(found[url]) for url in URLS] == ["Unable to locate credentials"] * len(URLS)

@@ -18,9 +18,8 @@ import sslprep.color.histogram as histogram_module
 from sslprep.atomic import OutputSet
 from sslprep.color import counting, images
 from sslprep.color.generate import generate_color_bins
-from sslprep.color.histogram import color_histogram
+from sslprep.color.histogram import Pass, color_histogram, load
 from sslprep.color.images import Chunk
-from sslprep.color.resume import Pass
 from sslprep.errors import ImagesError, OutputError, ParameterError
 from sslprep.executors import Processes
 
@@ -246,18 +245,17 @@ def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(
 ) -> None:
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     generate_color_bins(data_file=str(photo_list), output_path=undisturbed, jobs=1)
-    real = Pass.remove
+    real = OutputSet.commit
 
-    def impatient(state: Pass) -> None:
-        if state.total:
-            raise KeyboardInterrupt
-        real(state)
+    def impatient(self: OutputSet) -> None:
+        real(self)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pass, "remove", impatient)
+        patch.setattr(OutputSet, "commit", impatient)
         with pytest.raises(KeyboardInterrupt):
             generate_color_bins(data_file=str(photo_list), output_path=out, jobs=1)
-    assert (out / STATE).exists()
+    assert not (out / STATE).exists()  # it goes with the commit
     generate_color_bins(data_file=str(photo_list), output_path=out, jobs=1)
     assert bytes_of(out) == bytes_of(undisturbed)
 
@@ -266,10 +264,9 @@ def test_a_full_disk_leaves_no_half_state(tmp_path: Path, monkeypatch: pytest.Mo
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    state = Pass(tmp_path, "a", 1, "x")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
-        state.save()
+        Pass("x", np.zeros((1, 256, 256), np.int64)).save(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -288,9 +285,7 @@ class TestState:
     """The tables and the set of finished chunks, which may come in any order."""
 
     def _state(self, folder: Path) -> Pass:
-        state = Pass(folder, "s", 1, "id")
-        state.load(give_up=False)
-        return state
+        return load(folder / "s", "id", 1, give_up=False)
 
     def test_chunks_in_any_order_and_what_came_after_the_last_save_is_not_there(
         self, tmp_path: Path
@@ -298,7 +293,7 @@ class TestState:
         state = self._state(tmp_path)
         state.add(3, _counts(3, 2))
         state.add(1, _counts(1, 4, "truncated"))
-        state.save()
+        state.save(tmp_path / "s")
         state.add(2, _counts(2, 0))
         again = self._state(tmp_path)
         assert again.images == {1: 9, 3: 9}
@@ -333,13 +328,13 @@ def decode_image(data, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(data, **options)
 counting.decode_image = decode_image
-from sslprep.color import remote
-many = remote.read_many
+many = counting.read_many
 def read_many(urls):
+    urls = list(urls)
     if any("poison" in url for url in urls):
         os.kill(os.getpid(), signal.SIGKILL)
     return many(urls)
-remote.read_many = read_many
+counting.read_many = read_many
 """
 
 
@@ -427,9 +422,10 @@ def test_each_image_that_hangs_is_waited_for_as_long_as_the_first(
 
     def hanging(work, chunks, executor, *, timeout, lost):
         waited.append(timeout)
-        left = [place for place in (3, 7, 9) if place not in work.keywords["deadly"]]
+        note = work.keywords["note"]
+        left = [place for place in (9, 7, 3) if note(place) is None]
         if left:
-            work.keywords["notes"].write_text(str(left[0]))
+            note(left[-1])
             lost.append((chunks[0], "it hung"))
         else:
             yield chunks[0], "counts"
@@ -461,7 +457,7 @@ def test_what_a_run_has_left_that_was_killed_when_it_had_finished_is_taken_away(
     generate_color_bins(**run)
     before = bytes_of(tmp_path / "out")
     head = ".ab_histogram_train_imagenet.manifest.json"
-    left = [f"{head}.lock", f"{head}.ab_histogram_train_imagenet.npy.replaced", STATE]
+    left = [f"{head}.lock", f"{head}.ab_histogram_train_imagenet.npy.replaced"]
     for name in left:
         (tmp_path / "out" / name).write_bytes(b"")
     generate_color_bins(**run, overwrite=True)

@@ -16,9 +16,8 @@ import pytest
 
 from sslprep.color.counting import Settings, count_chunk, read_file
 from sslprep.color.decoding import UnreadableError, decode_image
-from sslprep.color.histogram import color_histogram
-from sslprep.color.images import Chunk, DamagedTarError, members
-from sslprep.color.resume import Pass
+from sslprep.color.histogram import color_histogram, load
+from sslprep.color.images import Chunk, members
 from sslprep.errors import ArrayError, ImagesError, SslprepError
 
 RAN: list[str] = []
@@ -53,11 +52,9 @@ def test_a_pickled_list_is_never_loaded(tmp_path: Path) -> None:
 
 
 def test_a_state_with_pickles_is_never_loaded(tmp_path: Path) -> None:
-    state = Pass(tmp_path, "s", 1, "id")
-    state.file.write_bytes(pickle.dumps(Attack()))
+    (tmp_path / "s").write_bytes(pickle.dumps(Attack()))
     RAN.clear()
-    state.load(give_up=False)
-    assert state.total == 0
+    assert load(tmp_path / "s", "id", 1, give_up=False).total == 0
     assert RAN == []
 
 
@@ -138,7 +135,7 @@ def test_flipped_bytes_in_a_shard_end_the_walk_or_not(seed: int) -> None:
     data = np.frombuffer(file.getvalue(), np.uint8).copy()
     places = chance.integers(0, len(data) // 2, 30)
     data[places] = chance.integers(0, 256, len(places))
-    with contextlib.suppress(DamagedTarError):
+    with contextlib.suppress(tarfile.ReadError):
         assert len(list(members(io.BytesIO(data.tobytes())))) < 50
 
 
@@ -175,13 +172,13 @@ def test_a_member_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:
 
 def test_a_negative_size_does_not_walk_backwards() -> None:
     base256 = b"\xff" * 11 + b"\x00"
-    with pytest.raises(DamagedTarError):
+    with pytest.raises(tarfile.ReadError):
         list(members(io.BytesIO(_header(b"a.jpg", base256) + bytes(2000))))
 
 
 def test_a_long_name_of_a_terabyte_is_not_read() -> None:
     base256 = b"\x80" + (1 << 40).to_bytes(11, "big")
-    with pytest.raises(DamagedTarError):
+    with pytest.raises(tarfile.ReadError):
         list(members(io.BytesIO(_header(b"x", base256, b"L") + bytes(2000))))
 
 

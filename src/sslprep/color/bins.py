@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import GROUPS
-from sslprep.color.histogram import Word, manifest_of, read_table
+from sslprep.color.histogram import Word
 from sslprep.color.priors import (
     LAMBDA,
     Points,
@@ -25,13 +26,15 @@ from sslprep.color.priors import (
     standard_errors,
     zhang_bins,
 )
-from sslprep.errors import ArrayError, ParameterError
+from sslprep.errors import ArrayError, ManifestError, ParameterError
+from sslprep.input_files import reading, sha256_of
 from sslprep.npy import read_array
-from sslprep.parameters import command
+from sslprep.parameters import Fraction, command
 from sslprep.results import result
 
 logger = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 Grid = Literal["fair", "zhang"]
 Size = Annotated[int, Meta(ge=1, le=255)]
 Width = Annotated[float, Meta(ge=0, le=1e6)]
@@ -67,7 +70,6 @@ def color_bins(
     points: Path | None = None,
     weights: bool = False,
     overwrite: bool = False,
-    hash_inputs: bool = False,
 ) -> BinsResult:
     """Make colour bins and their priors from finished histograms, for any number of sizes.
 
@@ -89,7 +91,6 @@ def color_bins(
         points: Another set of centres to use, [Q, 2], in place of the grid's own.
         weights: Write the rebalancing weights of rare colours too.
         overwrite: Replace existing files.
-        hash_inputs: Hash inputs also when they are above 1 GB.
 
     Returns:
         Number of bins by size, and the files.
@@ -106,7 +107,8 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     """Make bins as `color bins` does, from its arguments by name; others do not matter."""
     paths: tuple[Path, ...] = given["histogram"]
     made = {path: _made(path) for path in paths}
-    names = {what: given[what] or made[paths[0]].get(what) for what in ("type", "dataset")}
+    first = made[paths[0]]
+    names = {what: given[what] or getattr(first, what) for what in ("type", "dataset")}
     try:
         msgspec.convert(names, dict[str, Word])
     except msgspec.ValidationError as error:
@@ -115,7 +117,7 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
             where=paths[0],
             remedy="Pass --type and --dataset.",
         ) from error
-    shares = {said.get("sample") for said in made.values()}
+    shares = {said.sample for said in made.values()}
     sample = shares.pop() if len(shares) == 1 else None
     folder = given["output"] or paths[0].parent
     given |= names | {"output": folder, "sample": sample}
@@ -123,7 +125,7 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     bins: dict[int, int] = {}
     with open_outputs(given) as out:
         warnings = _differences(made)
-        inputs = manifest.Inputs(hash_inputs=given["hash_inputs"])
+        inputs = manifest.Inputs()
         for path in (*paths, *([points] if points else [])):
             inputs.add_file(path)
         centres = check_points(given)
@@ -141,9 +143,10 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
             if sample is not None:
                 errors = standard_errors(tables, found, sample, fair_size=fair, sigma=smooth)
                 arrays["standard_errors"] = errors
-            end = "{type}_{dataset}_bin".format(**names) + str(size)
+            end = f"{names['type']}_{names['dataset']}_bin{size}"
+            files = {what: f"{what}_{end}.npy" for what in arrays}
             for what, values in arrays.items():
-                out.save_array(f"{what}_{end}.npy", values)
+                out.save_array(files[what], values)
             manifest.write(
                 out,
                 f"pts_in_hull_{end}{MANIFEST_SUFFIX}",
@@ -158,7 +161,7 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
                     "weights": weights,
                 },
                 inputs=records,
-                outputs=[f"{what}_{end}.npy" for what in arrays],
+                outputs=files.values(),
                 counts={
                     "bins": len(found.points),
                     "empty_bins": int((found.counts == 0).sum()),
@@ -173,7 +176,7 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
                     "weights_lambda": LAMBDA if weights else None,
                     "smallest_prior": float(found.priors.min()),
                     "largest_prior": float(found.priors.max()),
-                    **{f"{what}_file": f"{what}_{end}.npy" for what in arrays},
+                    **{f"{what}_file": file for what, file in files.items()},
                 },
             )
             bins[size] = len(found.points)
@@ -182,12 +185,46 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     return BinsResult(bins=bins, pixels=int(table.sum()), warnings=tuple(warnings), written=written)
 
 
-def _made(path: Path) -> dict[str, Any]:
-    """Return with which parameters a histogram was made, as its manifest or else its name says."""
-    if record := manifest_of(path, "color-histogram"):
-        return record.parameters
+class _Made(msgspec.Struct):
+    """How a histogram was made, as its manifest or else its name says."""
+
+    type: Word | None = None
+    dataset: Word | None = None
+    global_resize_img: int | None = None
+    fast_decode: bool | None = None
+    strict_decode: bool | None = None
+    sample: Fraction | None = None
+
+
+def _made(path: Path) -> _Made:
     named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
-    return named.groupdict() if named else {}
+    by_name = _Made(type=named["type"], dataset=named["dataset"]) if named else _Made()
+    return manifest_of(path, "color-histogram", _Made) or by_name
+
+
+def manifest_of(path: Path, kind: str, wanted: type[_T]) -> _T | None:
+    """Return what the manifest beside a file says of how it was made, if one of that kind is there.
+
+    Raises:
+        ManifestError: It is malformed, or not of this file as it is now.
+    """
+    own = path.with_suffix(MANIFEST_SUFFIX)
+    record = manifest.read(own) if os.path.lexists(own) else None
+    if record is None or record.kind != kind:
+        return None
+    with reading(path):
+        digest = sha256_of(path)
+    if digest not in {output.sha256 for output in record.outputs}:
+        raise ManifestError(
+            "is not what its manifest says",
+            where=path,
+            expected=f"a file that {own.name} lists, unchanged",
+            remedy="Make it again, or take the manifest away if it is of another file.",
+        )
+    try:
+        return msgspec.convert(record.details | record.parameters, wanted)
+    except msgspec.ValidationError as error:
+        raise ManifestError(f"not the manifest of a {kind}: {error}", where=own) from error
 
 
 def open_outputs(given: dict[str, Any]) -> OutputSet:
@@ -209,20 +246,31 @@ def open_outputs(given: dict[str, Any]) -> OutputSet:
 
 def check_points(given: dict[str, Any]) -> Points | None:
     """Read `--points`, where given, or refuse it together with what excludes it."""
-    sizes = len(set(given["bin_size"]))
     if given["points"] is None:
         return None
-    if given["grid"] == "fair":
+    sizes = len(set(given["bin_size"]))
+    if given["grid"] == "fair" or sizes > 1:
         raise ParameterError(
-            "--points gives centres, --grid fair makes its own bins",
-            remedy="Leave one of the two out.",
-        )
-    if sizes > 1:
-        raise ParameterError(
-            f"--points is one set of bins, --bin-size gives {sizes} sizes",
-            expected="one size, for the file names",
+            f"--points is one set of centres, given with --grid {given['grid']} and {sizes} sizes",
+            expected="--grid zhang and one --bin-size, for the file names",
         )
     return read_points(given["points"])
+
+
+def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
+    """Read and check a histogram, [256, 256]; or the tables of a sample's groups, [groups, …]."""
+    found = read_array(path, kinds="iu")
+    shape = (groups, 256, 256) if groups else (256, 256)
+    limit = 2**62  # a sum of tables still fits
+    if found.shape != shape:
+        problem = f"got shape {found.shape}"
+    elif found.min() < 0 or found.max() > limit or not 0 < found.sum(dtype=object) < limit:
+        problem = "the counts are impossible: below 0, too large, or none"
+    else:
+        return found.astype(np.int64)
+    raise ArrayError(
+        problem, where=path, expected=f"counts {shape}, as `sslprep color histogram` writes them"
+    )
 
 
 def read_points(path: Path) -> Points:
@@ -261,14 +309,14 @@ def _read(path: Path) -> NDArray[Any]:
     return found
 
 
-def _differences(made: dict[Path, dict[str, Any]]) -> list[str]:
+def _differences(made: dict[Path, _Made]) -> list[str]:
     """Say in which ways histograms that are to be added were made differently."""
     warnings = []
     for name in ("global_resize_img", "fast_decode", "strict_decode", "sample"):
-        values = {str(said.get(name)): path for path, said in made.items()}
+        values = {str(getattr(said, name)): path for path, said in made.items()}
         if len(values) > 1:
-            said_ = ", ".join(f"{value} in {path}" for value, path in values.items())
-            warnings.append(f"the histograms were made differently: {name} is {said_}")
+            each = ", ".join(f"{value} in {path}" for value, path in values.items())
+            warnings.append(f"the histograms were made differently: {name} is {each}")
             logger.warning("%s", warnings[-1])
     return warnings
 

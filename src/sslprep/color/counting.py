@@ -12,10 +12,9 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -23,9 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import __version__
-from sslprep.color import remote
 from sslprep.color.decoding import TRUNCATED, UnreadableError, decode_image, opencv
-from sslprep.color.images import Chunk, DamagedTarError, is_shard_name, is_wanted, members
+from sslprep.color.images import (
+    Chunk,
+    is_shard_name,
+    is_url,
+    is_wanted,
+    members,
+    open_file,
+    read_many,
+)
 from sslprep.errors import WorkersLostError
 from sslprep.executors import Lost, Processes, completed
 
@@ -91,24 +97,12 @@ def versions() -> dict[str, str]:
     return {"opencv": opencv().__version__, "sslprep": __version__}
 
 
-def count_chunk(
-    settings: Settings,
-    chunk: Chunk,
-    *,
-    notes: Path | None = None,
-    deadly: Mapping[int, str] = MappingProxyType({}),
-) -> Counts:
-    """Count all images of a chunk; those that cannot be read are listed with the reason.
+Note = Callable[[int], str | None]
+"""Called with the place of an image in its chunk before it is read; may say why to leave it out."""
 
-    The place of each image in the chunk is written to the file `notes` before it is read; those at
-    the places of `deadly` are left out, with the reason given there.
-    """
 
-    def note(place: int) -> str | None:
-        if notes is not None:
-            notes.write_text(str(place))
-        return deadly.get(place)
-
+def count_chunk(settings: Settings, chunk: Chunk, note: Note | None = None) -> Counts:
+    """Count all images of a chunk; those that cannot be read are listed with the reason."""
     cv2, side = opencv(), settings.global_resize_img
     tables = np.zeros((settings.groups, 256, 256), np.int64)
     small = np.empty((side, side, 3), np.uint8)
@@ -123,10 +117,7 @@ def count_chunk(
             tables[group] += counts.astype(np.int64)
 
     groups = _groups(settings, chunk)
-    if chunk.span:
-        read = _members(chunk, chunk.span, groups, note)
-    else:  # a lost worker's files are fetched one by one, to find the one that ended it
-        read = _files(chunk, groups, note, _TOGETHER if notes is None else 1)
+    read = (_members if chunk.span else _files)(chunk, groups, note)
     strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
     images = waiting = 0
     threads = cv2.getNumThreads()
@@ -172,7 +163,9 @@ def count_watched(settings: Settings, timeout: float, process: Processes, chunk:
         while True:
             notes.write_text("-1")
             lost: Lost = []
-            work = functools.partial(count_chunk, settings, notes=notes, deadly=deadly)
+            work = functools.partial(
+                count_chunk, settings, note=functools.partial(_note, notes, deadly)
+            )
             for _, counts in completed(work, [chunk], process, timeout=patience, lost=lost):
                 return counts
             place = int(notes.read_text() or -1)
@@ -183,6 +176,11 @@ def count_watched(settings: Settings, timeout: float, process: Processes, chunk:
             if place >= 0 and deaths[place] == 2:
                 deadly[place] = f"killed its worker ({lost[0][1]})"
                 patience = timeout
+
+
+def _note(file: Path, deadly: dict[int, str], place: int) -> str | None:
+    file.write_text(str(place))
+    return deadly.get(place)
 
 
 def _groups(settings: Settings, chunk: Chunk) -> Iterator[int | None]:
@@ -197,31 +195,30 @@ def _groups(settings: Settings, chunk: Chunk) -> Iterator[int | None]:
     yield from itertools.repeat(0)
 
 
-_Note = Callable[[int], str | None]
 _Read = Iterator[tuple[int, str, bytes | str]]
 """Group, name, and bytes (or why there are none) of every image to be counted."""
 
 
-def _files(chunk: Chunk, groups: Iterator[int | None], note: _Note, together: int) -> _Read:
+def _files(chunk: Chunk, groups: Iterator[int | None], note: Note | None) -> _Read:
+    # A lost worker's files are fetched one by one, to find the one that ended it.
+    together = 1 if note else _TOGETHER
     numbered = zip(itertools.count(), chunk.names, groups, strict=False)
     drawn = [(place, name, group) for place, name, group in numbered if group is not None]
     for start in range(0, len(drawn), together):
         part = drawn[start : start + together]
-        urls = [name for place, name, _ in part if remote.is_url(name) and not note(place)]
-        fetched = remote.read_many(urls)
-        for place, name, group in part:
-            content = note(place) or (fetched[name] if name in fetched else read_file(name))
+        left_out = {name: note and note(place) for place, name, _ in part}
+        fetched = read_many(x for x in left_out if is_url(x) and not left_out[x])
+        for _, name, group in part:
+            content = left_out[name] or (fetched[name] if name in fetched else read_file(name))
             yield group, name, _reason(content) if isinstance(content, Exception) else content
 
 
-def _members(
-    chunk: Chunk, span: tuple[int, int | None], groups: Iterator[int | None], note: _Note
-) -> _Read:
+def _members(chunk: Chunk, groups: Iterator[int | None], note: Note | None) -> _Read:
     """Read the images of a shard, named `shard.tar/member`; damage is an entry of its own."""
     (shard,), places = chunk.names, itertools.count()
     try:
-        with remote.open_file(shard) as file:
-            for archive, member in members(file, *span):
+        with open_file(shard) as file:
+            for archive, member in members(file, *(chunk.span or ())):
                 if member.isdir() or not is_wanted(member.name):
                     continue
                 place, group = next(places), next(groups)
@@ -234,9 +231,9 @@ def _members(
                 elif member.size > MAX_FILE_BYTES:
                     content = _TOO_LARGE
                 else:
-                    content = note(place) or archive.extractfile(member).read()
+                    content = (note and note(place)) or archive.extractfile(member).read()
                 yield group, f"{shard}/{member.name}", content
-    except (DamagedTarError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         yield 0, shard, f"damaged shard ({error})"
     except Exception as error:  # noqa: BLE001 - each store and each compression has its own
         yield 0, shard, _reason(error)

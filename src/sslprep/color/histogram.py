@@ -7,8 +7,8 @@ any order: the state of a pass is its table and the set of finished chunks.
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import itertools
@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,13 +28,10 @@ from numpy.typing import NDArray
 
 from sslprep import console, executors, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.counting import Settings, count_chunk, count_watched, versions
+from sslprep.color.counting import Counts, Listed, Settings, count_chunk, count_watched, versions
 from sslprep.color.decoding import opencv
-from sslprep.color.images import Images, is_shard_name, open_images, partition_of
-from sslprep.color.remote import is_url
-from sslprep.color.resume import Pass
-from sslprep.errors import ArrayError, ImagesError, ManifestError, WorkersLostError
-from sslprep.npy import read_array
+from sslprep.color.images import Images, is_shard_name, is_url, open_images, partition_of
+from sslprep.errors import ImagesError, ManifestError, OutputError, ParameterError, WorkersLostError
 from sslprep.parameters import Fraction, NotNegative, Positive, command
 from sslprep.results import result
 
@@ -71,7 +69,7 @@ class HistogramResult:
     resumed_after: int
     bins: dict[int, int] | None = None
     warnings: tuple[str, ...] = ()
-    written: tuple[Path, ...]
+    written: tuple[Path, ...] = ()
 
 
 @command(renamed={"data_file": "images", "output_path": "output"})
@@ -136,30 +134,6 @@ def color_histogram(
     return histogram_of(named(locals()))
 
 
-def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
-    """Read and check a histogram, [256, 256]; or the tables of a sample's groups, [groups, …]."""
-    found = read_array(path, kinds="iu")
-    shape = (groups, 256, 256) if groups else (256, 256)
-    limit = 2**62  # a sum of tables still fits
-    if found.shape != shape:
-        problem = f"got shape {found.shape}"
-    elif found.min() < 0 or found.max() > limit or not 0 < found.sum(dtype=object) < limit:
-        problem = "the counts are impossible: below 0, too large, or none"
-    else:
-        return found.astype(np.int64)
-    raise ArrayError(
-        problem, where=path, expected=f"counts {shape}, as `sslprep color histogram` writes them"
-    )
-
-
-def manifest_of(path: Path, kind: str) -> manifest.Manifest | None:
-    """Return the manifest of a histogram or of bins, if there is one of that kind."""
-    with contextlib.suppress(ManifestError):
-        record = manifest.read(path.with_suffix(MANIFEST_SUFFIX))
-        return record if record.kind == kind else None
-    return None
-
-
 def named(given: dict[str, Any]) -> dict[str, Any]:
     """Add to arguments the partition that `images` are of, if any, and the names that follow."""
     images = os.path.expanduser(given["images"])
@@ -182,8 +156,8 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
     output, sample, images = given["output"], given["sample"], given["images"]
     stem = "ab_histogram_{type}_{dataset}".format(**given)
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
-    own = stem + MANIFEST_SUFFIX
-    settings = Settings(**{field.name: given[field.name] for field in dataclasses.fields(Settings)})
+    own, unfinished = stem + MANIFEST_SUFFIX, f".{stem}.resume.json"
+    settings = msgspec.convert(given, Settings)
     inputs = manifest.Inputs(hash_inputs=given["hash_inputs"])
 
     def opened() -> tuple[Images, str]:
@@ -191,31 +165,34 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         bearing = (source.identity, settings, versions()["opencv"])
         return source, hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
 
-    if reuse and (record := manifest_of(output / table, "color-histogram")):
-        same = record.details.get("identity") == opened()[1]
-        if same and not manifest.changed_outputs(output / own, record):
-            _check_readable(record.counts, given, output / listed)
-            logger.info("using %s, made from the same images; --recount counts them again", table)
-            # What a run has left that was killed when it had finished.
-            OutputSet(output, [table, listed, groups], manifests=[own], overwrite=True).close()
-            Pass(output, stem).remove()
-            done = record.counts["images"]
-            return _result(record.counts, record.warnings, resumed_after=done, written=())
+    def finished() -> manifest.Manifest | None:
+        with contextlib.suppress(ManifestError):
+            record = manifest.read(output / own)
+            whole = record.kind == "color-histogram" and record.counts.keys() >= set(_COUNTS)
+            if whole and record.details.get("identity") == opened()[1]:
+                return None if manifest.changed_outputs(output / own, record) else record
+        return None
+
+    done = finished() if reuse else None
     with OutputSet(
         output,
         [table, listed, *([groups] if sample else [])],
         manifests=[own],
-        overwrite=given["overwrite"],
-        also_replaces=[groups],
+        overwrite=given["overwrite"] or done is not None,
+        also_replaces=[groups, unfinished],
+        shared=[unfinished],
     ) as out:
+        if done:
+            _check_readable(done.counts, given, output / listed)
+            logger.info("using %s, made from the same images; --recount counts them again", table)
+            return _result(done.counts, done.warnings, resumed_after=done.counts["images"])
         source, identity = opened()
-        state = Pass(output, stem, settings.groups, identity)
+        file = output / unfinished
         if given["recount"]:
-            state.remove()
-        else:
-            state.load(give_up=given["overwrite"])
+            file.unlink(missing_ok=True)
+        state = load(file, identity, settings.groups, give_up=given["overwrite"])
         resumed_after = state.total
-        _count(source, state, settings, given)
+        _count(source, state, settings, given, file)
         total, truncated = state.total, sum(entry.counted for entry in state.listed)
         unreadable = len(state.listed) - truncated
         damaged = source.shards and sum(is_shard_name(entry.path) for entry in state.listed)
@@ -229,22 +206,17 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         }
         if source.shards:
             counts |= {"shards": source.total, "damaged_shards": damaged}
-        if total == 0:
-            state.remove()
-            raise ImagesError(
-                f"--sample {sample} draws no image" if sample else "holds no images",
-                where=images,
-                remedy="Take a larger --sample." if sample else None,
-            )
         if unreadable == total:
-            state.remove()
-            first = "; ".join(f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3])
-            raise ImagesError(
-                f"none of {total:,} images can be read ({first})",
-                where=images,
-                remedy="Check the paths: relative ones start from the current folder or --root.",
-            )
-        _check_readable(counts, given, state.file)
+            file.unlink(missing_ok=True)
+            problem, remedy = "holds no images", None
+            if total:
+                first = [f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3]]
+                problem = f"none of {total:,} images can be read ({'; '.join(first)})"
+                remedy = "Check the paths: relative ones start from the current folder or --root."
+            elif sample:
+                problem, remedy = f"--sample {sample} draws no image", "Take a larger --sample."
+            raise ImagesError(problem, where=images, remedy=remedy)
+        _check_readable(counts, given, file)
         said = {
             f"{unreadable:,} of {total:,} images were unreadable": unreadable,
             f"{truncated:,} images are truncated and were counted": truncated,
@@ -282,20 +254,22 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             },
         )
         out.commit()
-        state.remove()
-    written = tuple(output / record.file for record in out.written)
-    return _result(counts, warnings, resumed_after=resumed_after, written=written)
+    written = [output / record.file for record in out.written]
+    return _result(counts, warnings, resumed_after=resumed_after, written=tuple(written))
 
 
-def _result(counts: Mapping[str, Any], warnings: list[str], **more: Any) -> HistogramResult:
-    names = ("images", "unreadable", "truncated", "pixels")
-    return HistogramResult(
-        **{name: counts[name] for name in names}, warnings=tuple(warnings), **more
-    )
+_COUNTS = ("images", "unreadable", "truncated", "pixels")
 
 
-def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any]) -> None:
-    """Count all chunks that are not finished, saving now and then."""
+def _result(counts: Mapping[str, int], warnings: list[str], **more: Any) -> HistogramResult:
+    said: dict[str, Any] = {name: counts[name] for name in _COUNTS}
+    return HistogramResult(**said, warnings=tuple(warnings), **more)
+
+
+def _count(
+    source: Images, state: Pass, settings: Settings, given: dict[str, Any], file: Path
+) -> None:
+    """Count all chunks that are not finished, saving to `file` now and then."""
     todo = (chunk for chunk in source.chunks() if chunk.number not in state.images)
     total = None if source.shards else round(source.total * (settings.sample or 1))
     lost: executors.Lost = []
@@ -314,7 +288,7 @@ def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any
                 state.add(chunk.number, counts)
                 advance(counts.images)
                 if time.monotonic() - saved >= SAVE_EVERY:
-                    state.save()
+                    state.save(file)
                     saved = time.monotonic()
     except WorkersLostError as error:
         raise ImagesError(
@@ -323,7 +297,7 @@ def _count(source: Images, state: Pass, settings: Settings, given: dict[str, Any
         ) from error
     finally:
         if state.images:  # also on Ctrl-C or lost workers: what is counted is not counted again
-            state.save()
+            state.save(file)
 
 
 # How many images are behind the damage, nobody knows.
@@ -343,3 +317,92 @@ def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path)
                 "--max-unreadable to accept it without a new pass, or repair the images and pass "
                 "--recount.",
             )
+
+
+class Pass(msgspec.Struct):
+    """A pass under way. Passes of the same `identity` have the same results.
+
+    Attributes:
+        identity: A text that differs where images or parameters do.
+        tables: Counts, [groups, 256, 256].
+        images: Number of images of each finished chunk.
+        listed: Images to be listed, in any order.
+    """
+
+    identity: str
+    tables: NDArray[np.int64]
+    images: dict[int, int] = {}
+    listed: list[Listed] = []
+
+    @property
+    def total(self) -> int:
+        """Images of all finished chunks."""
+        return sum(self.images.values())
+
+    def add(self, chunk: int, counts: Counts) -> None:
+        """Take a chunk's counts, if they were made with our versions."""
+        ours = versions()
+        for package, there in counts.versions.items():
+            if (here := ours[package]) != there:
+                raise ParameterError(
+                    f"the worker {counts.worker} has {package} {there}",
+                    expected=f"{here}, as here",
+                    remedy="Install the same versions on all workers; counts may differ.",
+                )
+        self.tables.reshape(-1)[counts.cells] += counts.pixels
+        self.images[chunk] = counts.images
+        self.listed += counts.listed
+
+    def save(self, file: Path) -> None:
+        """Write the state to disk, whole or not at all."""
+        part = file.with_name(f"{file.name}.part")
+        try:
+            with open(part, "wb") as out:
+                out.write(msgspec.json.encode(self, enc_hook=lambda x: zlib.compress(x, 1)))
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(part, file)
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror}", where=file) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def entries(self) -> list[dict[str, object]]:
+        """Return the listed images in order, each with its index among all images."""
+        chunks = sorted(self.images)
+        before = itertools.accumulate((self.images[chunk] for chunk in chunks), initial=0)
+        first = dict(zip(chunks, before, strict=False))
+        return [
+            {"index": first[x.chunk] + x.place, "path": x.path, "reason": x.reason}
+            | {"counted": x.counted}
+            for x in sorted(self.listed)
+        ]
+
+
+def load(file: Path, identity: str, groups: int, *, give_up: bool) -> Pass:
+    """Go on from what is on disk; what another input has left is refused, or given up."""
+    try:
+        state = msgspec.json.decode(file.read_bytes(), type=Pass, dec_hook=_table)
+    except FileNotFoundError:
+        pass
+    except (OSError, zlib.error, msgspec.DecodeError):
+        logger.warning("%s is damaged; the pass begins anew", file)
+    else:
+        if state.identity == identity:
+            logger.info("going on after %s images", f"{state.total:,}")
+            return state
+        if not give_up:
+            raise OutputError(
+                f"an unfinished pass ({state.total:,} images) of another input or other "
+                "parameters is here",
+                where=file,
+                remedy="Finish it with its own arguments, choose another --output, or pass "
+                "--recount to give it up.",
+            )
+        logger.warning("%s is of another input or other parameters; the pass begins anew", file)
+    return Pass(identity, np.zeros((groups, 256, 256), np.int64))
+
+
+def _table(_: type, text: str) -> NDArray[np.int64]:
+    flat = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.int64)
+    return flat.reshape(-1, 256, 256).copy()

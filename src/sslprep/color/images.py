@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import hashlib
 import itertools
 import os
+import re
+import stat
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
-from sslprep.color import remote
-from sslprep.errors import ImagesError, ManifestError
+from sslprep.errors import ImagesError, ManifestError, MissingExtraError, SslprepError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import reading, sha256_of
 from sslprep.manifest import Inputs, Manifest
@@ -28,6 +32,10 @@ from sslprep.npy import read_array
 from sslprep.partition import IMAGES
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+RETRIES = (1.0, 5.0, 20.0)
+"""Seconds to wait before a file that could not be had is asked for again."""
+_LIST = "A pattern is not read; let the shell list: printf '%s\\n' set-{000..146}.tar > list.txt."
+_SETTLED = (bytes, FileNotFoundError, IsADirectoryError, PermissionError)
 CHUNK_IMAGES = 512
 """Images of one chunk: about a second of work; a table of counts comes back for each."""
 
@@ -66,7 +74,9 @@ class Images:
                 expected="a list of image paths, or a folder with images or tar shards; one kind",
             )
         self._digest, self.total, self.shards = digest.digest(), kinds.total(), kinds[True] > 0
-        marks = remote.marks(entries()) if self.shards else []
+        shards = entries() if self.shards else ()
+        with ThreadPoolExecutor(32) as threads:  # a store answers in 50 ms, but to many at once
+            marks = [mark for _, mark in threads.map(look_at, shards)]
         self.identity = f"{digest.hexdigest()}, {CHUNK_IMAGES}, {marks}"
 
     def _parts(self, digest: Any) -> Iterator[tuple[str, ...]]:
@@ -123,16 +133,23 @@ def open_images(
     partition: tuple[str, Manifest] | None = None,
 ) -> Images:
     """Find out what `images` (of a partition, if any) and `root` mean; a list goes to `inputs`."""
-    if remote.is_folder(images):
-        return Images(images, lambda: filter(is_wanted, remote.walk(images)))
+    if look_at(images)[0]:
+        return Images(images, lambda: filter(is_wanted, walk(images)))
     if is_shard_name(images):
         return Images(images, lambda: [images])
-    path = remote.copy_here(images) if remote.is_url(images) else Path(images)
+    path = copy_here(images) if is_url(images) else Path(images)
     start = str(root or "")
     if partition:
         name, record = partition
         path = path.with_name(name + IMAGES)  # which all its formats list
         start = start or record.details.get("root") or record.parameters.get("relative_to") or ""
+        if not isinstance(start, str):
+            raise ManifestError(
+                f"says that images start from {start}",
+                where=path.with_name(name + MANIFEST_SUFFIX),
+                expected="a folder",
+                remedy="Pass --root.",
+            )
     elif path.suffix in (".csv", ".jsonl", ".parquet"):
         raise ImagesError(
             "is a table that no finished partition of sslprep lists as it is",
@@ -144,7 +161,7 @@ def open_images(
 
     def entries() -> Iterator[str]:
         for name in _array(path) if path.suffix == ".npy" else _lines(path):
-            yield name if not start or remote.is_url(name) else os.path.join(start, name)
+            yield name if not start or is_url(name) else os.path.join(start, name)
 
     return Images(images, entries)
 
@@ -152,8 +169,8 @@ def open_images(
 def _cut(shard: str) -> Iterator[tuple[int, int | None]]:
     """Cut a lone shard, if it is plain and local, so that many can work on it."""
     begin, images = 0, 0
-    if shard.lower().endswith(".tar") and not remote.is_url(shard):
-        with contextlib.suppress(DamagedTarError, OSError), open(shard, "rb") as file:
+    if shard.lower().endswith(".tar") and not is_url(shard):
+        with contextlib.suppress(tarfile.ReadError, OSError), open(shard, "rb") as file:
             for archive, member in members(file):
                 if archive.fileobj is not file:
                     break  # compressed under a plain name
@@ -184,16 +201,13 @@ def _lines(path: Path) -> Iterator[str]:
                 yield os.fsdecode(entry)
 
 
-class DamagedTarError(Exception):
-    """A shard ends early or holds something that is no header; the text says where."""
-
-
 def members(
     file: BinaryIO, begin: int = 0, end: int | None = None
 ) -> Iterator[tuple[Any, tarfile.TarInfo]]:
     """Yield archive and member for all whose header lies in [begin, end), compressed or not.
 
-    Nothing is extracted, no link is followed. A walk that cannot go on is a `DamagedTarError`.
+    Nothing is extracted, no link is followed. A walk that cannot go on is a `tarfile.ReadError`,
+    which says where.
     """
     file.seek(begin)
     try:
@@ -201,19 +215,142 @@ def members(
             fileobj=file, encoding="utf-8", errors="surrogateescape"
         )
     except tarfile.ReadError as error:
-        raise DamagedTarError(f"no tar header at byte {begin:,}") from error
+        raise tarfile.ReadError(f"no tar header at byte {begin:,}") from error
     try:
         while (member := archive.next()) and (end is None or member.offset < end):
             if member.size < 0:
-                raise DamagedTarError(f"an impossible size at byte {member.offset:,}")
+                raise ValueError("an impossible size")
             yield archive, member
             archive.members.clear()  # else every member stays in memory
         # tarfile ends in silence at a block that is no header, and at the first of several ends.
-        archive.fileobj.seek(at := archive.offset)
-        while member is None and (block := archive.fileobj.read(tarfile.BLOCKSIZE)):
+        archive.fileobj.seek(archive.offset)
+        rest = iter(functools.partial(archive.fileobj.read, tarfile.BLOCKSIZE), b"")
+        for number, block in enumerate(() if member else rest):
             if block.strip(b"\0"):
-                what = "no tar header" if at == archive.offset else "more follows its end,"
-                raise DamagedTarError(f"{what} at byte {at:,}")
-            at += len(block)
+                raise ValueError("more follows its end" if number else "no tar header")
     except (tarfile.TarError, ValueError, OverflowError, MemoryError) as error:
-        raise DamagedTarError(f"{error} at byte {archive.offset:,}") from error
+        raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from error
+
+
+def is_url(path: str) -> bool:
+    """Tell a URL from a path."""
+    return "://" in path
+
+
+@contextlib.contextmanager
+def _asking(path: str) -> Iterator[None]:
+    """Say in one line what a store's own error says: no credentials, no such bucket."""
+    try:
+        yield
+    except SslprepError:
+        raise
+    except FileNotFoundError as error:
+        wild = re.search(r"[*?\[{]", path)
+        # fsspec says the same of a file that is missing and of a server that does not answer.
+        said = f" ({error.__cause__!s:.200})" if error.__cause__ else ""
+        raise ImagesError(
+            f"no such file{said}", where=path, remedy=_LIST if wild else "Check the path."
+        ) from error
+    except ImportError as error:  # fsspec itself, or what reads this kind of URL
+        raise MissingExtraError(
+            f"{path} cannot be opened: {error}",
+            remedy="Install what reads it: pip install fsspec, for gs:// also gcsfs.",
+        ) from error
+    except Exception as error:
+        said = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
+        raise ImagesError(
+            f"cannot read: {said or type(error).__name__:.200}",
+            where=path,
+            remedy="Check the URL and your credentials." if is_url(path) else None,
+        ) from error
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    with _asking(url):
+        import fsspec.core
+
+        return cast(tuple[Any, str], fsspec.core.url_to_fs(url))
+
+
+def open_file(path: str) -> BinaryIO:
+    """Open a path or URL for reading, with seek."""
+    if not is_url(path):
+        return open(path, "rb")
+    system, name = _file_system(path)
+    return cast(BinaryIO, system.open(name, "rb"))
+
+
+def look_at(path: str) -> tuple[bool, str]:
+    """Tell whether it is a folder, and return a text that changes when the file does."""
+    with _asking(path):
+        if not is_url(path):
+            status = os.stat(path)
+            return stat.S_ISDIR(status.st_mode), f"{status.st_size}, {status.st_mtime_ns}"
+        system, name = _file_system(path)
+        info = system.info(name)
+        return info["type"] == "directory", str(info)
+
+
+def copy_here(url: str) -> Path:
+    """Copy a file to this machine, for as long as this process runs."""
+    with _asking(url):
+        import fsspec
+
+        return Path(fsspec.open_local(f"simplecache::{url}", simplecache={"same_names": True}))
+
+
+def walk(folder: str) -> Iterator[str]:
+    """Yield all files under a folder, those of each one sorted; each folder once, links too.
+
+    One folder's names are in memory at a time. (fsspec's own `walk` leaves out in silence what it
+    cannot list, and its `find` holds all names.)
+    """
+    folders, seen = [folder], set()  # a link to a folder above would go round for ever
+    while folders:
+        place = folders.pop()
+        if (real := os.path.realpath(place)) not in seen:
+            seen.add(real)
+            found = _list(place)
+            yield from sorted(name for name in found if not found[name])
+            folders += sorted((name for name in found if found[name]), reverse=True)
+
+
+def _list(folder: str) -> dict[str, bool]:
+    """Return what lies in a folder, and whether each is a folder itself."""
+    with _asking(folder):
+        if not is_url(folder):
+            with os.scandir(folder) as found:
+                return {x.path: os.path.isdir(x) if x.is_symlink() else x.is_dir() for x in found}
+        system, place = _file_system(folder)
+        entries = {x["name"].rstrip("/"): x["type"] for x in system.ls(place, detail=True)}
+        system.invalidate_cache(place)
+        entries.pop(place.rstrip("/"), None)
+        return {system.unstrip_protocol(x): kind == "directory" for x, kind in entries.items()}
+
+
+def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:
+    """Return the bytes of each URL, or the error that it gave; all of one store at a time.
+
+    Those that fail are asked for again some times, but for errors that will not pass.
+    """
+    found: dict[str, bytes | Exception] = {}
+    stores: dict[Any, dict[str, str]] = {}
+    for url in urls:
+        try:
+            system, path = _file_system(url)
+            stores.setdefault(system, {})[url] = path
+        except ImagesError as error:
+            found[url] = error
+    for system, paths in stores.items():
+        for seconds in (0.0, *RETRIES):
+            todo = [url for url in paths if not isinstance(found.get(url), _SETTLED)]
+            if not todo:
+                break
+            time.sleep(seconds)
+            try:
+                names = [paths[url] for url in todo]
+                part = system.cat_ranges(names, None, None, on_error="return")
+                found |= zip(todo, part, strict=True)
+            except Exception as error:  # noqa: BLE001 - each store has its own
+                found |= dict.fromkeys(todo, error)
+    return found

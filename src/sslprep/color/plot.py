@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.bins import read_points, read_priors
-from sslprep.color.histogram import manifest_of
+from sslprep.color.bins import Size, manifest_of, read_points, read_priors
 from sslprep.drawing.gamut import bin_size, gamut, prior
 from sslprep.drawing.svg import document
 from sslprep.errors import ParameterError
@@ -28,6 +29,11 @@ class PlotResult:
     bins: int
 
 
+class _Made(msgspec.Struct):
+    bin_size: Size
+    points_are: str = ""
+
+
 @command(renamed={"output_file": "output"})
 def plot_color_bins(
     points: Path,
@@ -35,7 +41,6 @@ def plot_color_bins(
     *,
     priors: Path | None = None,
     overwrite: bool = False,
-    hash_inputs: bool = False,
 ) -> PlotResult:
     """Draw colour bins as they look at L = 50, and the logarithm of their priors beside them.
 
@@ -44,7 +49,6 @@ def plot_color_bins(
         output: The picture, an .svg; beside the bins under their name if not given.
         priors: Their priors; the `priors_….npy` beside the bins if not given.
         overwrite: Replace an existing picture.
-        hash_inputs: Hash inputs also when they are above 1 GB.
 
     Returns:
         Number of bins, and the files.
@@ -65,14 +69,14 @@ def plot_color_bins(
         raise ParameterError(f"--output is {target}", expected="a name ending in .svg")
     own = f"{target.name}{MANIFEST_SUFFIX}"
     with OutputSet(target.parent, [target.name], manifests=[own], overwrite=overwrite) as out:
-        inputs = manifest.Inputs(hash_inputs=hash_inputs)
+        inputs = manifest.Inputs()
         inputs.add_file(points)
         inputs.add_file(priors)
         bins = read_points(points)
         shares = read_priors(priors, len(bins))
-        record = manifest_of(points, "color-bins")
-        size = bin_size(bins) if record is None else record.parameters["bin_size"]
-        corners = record is not None and record.details.get("points_are") == "left edges"
+        made = manifest_of(points, "color-bins", _Made)
+        size = made.bin_size if made else bin_size(bins)
+        corners = made is not None and made.points_are == "left edges"
         parts = [gamut(bins, size, corners=corners), prior(bins, size, shares, corners=corners)]
         says = f"{len(bins):,} colour bins and how often each occurs"
         out.save_bytes(target.name, document(parts, title=points.stem, description=says).encode())
