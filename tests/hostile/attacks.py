@@ -1262,7 +1262,7 @@ def keys_of_deep_tuples(canary: str) -> bytes:
 
 
 # A dict that stands in itself a million times, arrays and all.
-@attack()
+@attack(loads=True)
 def dicts_doubling(canary: str) -> bytes:
     first = b"}U\x01a" + array_pickle() + b"sq\x00"
     rest = b"".join(b"}(U\x01ah%cU\x01bh%cuq%c" % (i, i, i + 1) for i in range(40))

@@ -32,7 +32,6 @@ _CHUNK = 1 << 18
 _MAX_TEXT = 1 << 20
 _MAX_AXES = 8
 _MAX_ELEMENTS = 1 << 40
-_LONGEST_ESCAPE = {"unicode-escape": 4, "raw-unicode-escape": 10}
 
 TYPES = {
     "float64": ("f8", "DoubleStorage", "F64"),
@@ -64,10 +63,10 @@ WRITTEN = ("float64", "float32", "float16", "int64", "int32")
 """Those that are written into PyTorch's and safetensors' files."""
 
 
-def refuse(position: int, problem: str, advice: str = "") -> NoReturn:
-    """Raise the error of every refusal; the caller that knows the file adds its name."""
+def refuse(problem: str, advice: str = "", *, where: str | None = None) -> NoReturn:
+    """Raise the error of every refusal; the callers that know the byte and the file add them."""
     remedy = f"{advice} Nothing was loaded.".lstrip()
-    raise UnsafeFileError(problem, where=f"byte {position}", remedy=remedy)
+    raise UnsafeFileError(problem, where=where, remedy=remedy)
 
 
 def shown(text: object, limit: int = 60) -> str:
@@ -106,21 +105,24 @@ class Span:
     encoding: Encoding
     _decoded: NDArray[np.uint8] | None = None
 
+    @property
+    def place(self) -> str:
+        """File and byte, for messages when an array is read."""
+        return f"{self.file.path}, byte {self.start}"
+
     def can_hold(self, nbytes: int) -> bool:
         """Whether `nbytes` bytes may come out; certain for raw strings, else a bound."""
-        length = len(self)
-        if self.encoding == "raw":
-            return length == nbytes
-        return nbytes <= length <= nbytes * _LONGEST_ESCAPE.get(self.encoding, 2)
+        return nbytes == len(self) or (self.encoding != "raw" and nbytes < len(self))
 
     def data(self, nbytes: int) -> NDArray[np.uint8]:
         """Return the `nbytes` bytes that the string stands for, decoded once."""
-        if self.encoding == "raw" and len(self) == nbytes:
+        if self.encoding == "raw":
             return np.frombuffer(self.file.bytes, np.uint8, nbytes, self.start)
-        if self._decoded is None and self.can_hold(nbytes):
+        if self._decoded is None:
             self._decoded = self._decode(nbytes)
-        if self._decoded is None or self._decoded.size != nbytes:
-            refuse(self.start, f"an array whose data are not the {nbytes:,} bytes of its shape")
+        if self._decoded.size != nbytes:
+            problem = f"an array whose data are not the {nbytes:,} bytes of its shape"
+            refuse(problem, where=self.place)
         return self._decoded
 
     def __len__(self) -> int:
@@ -143,12 +145,13 @@ class Span:
                 stop = min(start + _CHUNK, self.stop)
                 part = decoder.decode(view[start:stop], stop == self.stop).encode("latin1")
                 if filled + len(part) > nbytes:
-                    refuse(self.start, f"an array with more data than the {nbytes:,} bytes of it")
+                    problem = f"an array with more data than the {nbytes:,} bytes of it"
+                    refuse(problem, where=self.place)
                 out[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
                 filled += len(part)
                 self.file.forget(start, stop)
         except ValueError as error:  # UnicodeError is one
-            refuse(self.start, f"a string that is not {self.encoding} latin1 ({error})")
+            refuse(f"a string that is not {self.encoding} latin1 ({error})", where=self.place)
         return out[:filled]
 
 
@@ -157,40 +160,40 @@ class StoredArray:
     """An array in the file: its shape and type are known, its values are read by `load`.
 
     Attributes:
-        position: Where the file speaks of it, for messages.
         shape: Lengths of its axes.
-        raw: One of `DTYPES`, in either byte order: of its bytes.
+        type: The type of its elements, one of `TYPES`.
         data: Its bytes. Their number must be what shape, type and strides ask for.
         strides: Steps between neighbours along each axis, in elements; `None` for C order.
-        name: Of `TYPES`, where NumPy has no such type.
+        big_endian: Whether the first byte of an element is the highest.
     """
 
-    position: int
     shape: tuple[int, ...]
-    raw: np.dtype[Any]
+    type: str
     data: Span | bytes
     strides: tuple[int, ...] | None = None
-    name: str | None = None
-    _held: int = field(init=False)
+    big_endian: bool = False
     _loaded: NDArray[Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        count = extent(self.shape, self.strides) if self.strides else math.prod(self.shape)
-        self._held, size = count * self.raw.itemsize, len(self.data)
-        fits = self.data.can_hold(self._held) if isinstance(self.data, Span) else size == self._held
-        if not fits:
-            what = f"an array of shape {self.shape} and type {self.raw}"
-            refuse(self.position, f"{what} with {size:,} bytes")
+        held, size = self._held, len(self.data)
+        if not (self.data.can_hold(held) if isinstance(self.data, Span) else size == held):
+            refuse(f"an array of shape {self.shape} and type {self.type} with {size:,} bytes")
+
+    @property
+    def raw(self) -> np.dtype[Any]:
+        """NumPy's type of its bytes, in the file's byte order."""
+        return DTYPES[TYPES[self.type][0]].newbyteorder(">" if self.big_endian else "<")
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the array that `load` gives; bfloat16 is widened to float32."""
-        return DTYPES["f4"] if self.name == "bfloat16" else self.raw
+        return DTYPES["f4"] if self.type == "bfloat16" else self.raw
 
     @property
-    def type(self) -> str:
-        """The type as the file has it, such as `float32`, `bfloat16` or `float8_e5m2`."""
-        return self.name or self.raw.name
+    def _held(self) -> int:
+        """Bytes of its data."""
+        count = extent(self.shape, self.strides) if self.strides else math.prod(self.shape)
+        return count * self.raw.itemsize
 
     @property
     def ndim(self) -> int:
@@ -199,7 +202,7 @@ class StoredArray:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all elements."""
+        """Bytes of all elements, as `load` gives them."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def load(self) -> NDArray[Any]:
@@ -209,19 +212,18 @@ class StoredArray:
             UnsafeFileError: Its bytes are damaged.
             CheckpointError: NumPy has no such type and no wider one was meant: float8.
         """
-        if self.name not in (None, "bfloat16"):
-            raise CheckpointError(
-                f"an array of type {self.type}",
-                where=f"byte {self.position}",
-                expected="float32, float64, float16 or bfloat16",
-                remedy="Convert it in PyTorch, with the scales that belong to it.",
-            )
         if self._loaded is None:
-            data = self.data
-            if isinstance(data, Span):
-                flat = data.data(self._held)
+            if isinstance(self.data, Span):
+                if self.type.startswith("float8"):
+                    raise CheckpointError(
+                        f"an array of type {self.type}",
+                        where=self.data.place,
+                        expected="float32, float64, float16 or bfloat16",
+                        remedy="Convert it in PyTorch, with the scales that belong to it.",
+                    )
+                flat = self.data.data(self._held)
             else:
-                flat = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
+                flat = np.frombuffer(self.data, np.uint8) if self.data else np.empty(0, np.uint8)
             array = flat.view(self.raw)
             if self.strides is None:
                 array = array.reshape(self.shape)
@@ -231,26 +233,13 @@ class StoredArray:
                 size = self.raw.itemsize
                 steps = [s * size * m for s, m in zip(self.strides, moves, strict=True)]
                 array = np.lib.stride_tricks.as_strided(array, self.shape, steps)
-            if self.name == "bfloat16":  # the upper half of a float32
+            if self.type == "bfloat16":  # the upper half of a float32
                 wide = array.astype(np.uint32)
                 wide <<= 16
                 array = wide.view(np.float32)
             self._loaded = array.astype(self.dtype.newbyteorder("="), copy=False)
             self._loaded.flags.writeable = False
         return self._loaded
-
-
-def stored(
-    position: int,
-    shape: tuple[int, ...],
-    name: str,
-    data: Span,
-    strides: tuple[int, ...] | None = None,
-) -> StoredArray:
-    """Return a little-endian array of one of `TYPES`."""
-    foreign = name if name.startswith(("bfloat", "float8")) else None
-    raw = DTYPES[TYPES[name][0]].newbyteorder("<")
-    return StoredArray(position, shape, raw, data, strides, foreign)
 
 
 def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
@@ -270,20 +259,20 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-def check_shape(shape: object, position: int) -> tuple[int, ...]:
+def check_shape(shape: object) -> tuple[int, ...]:
     """Return `shape` if it is one that an array can have, else refuse it."""
     if not (isinstance(shape, tuple) and len(shape) <= _MAX_AXES and all(map(_is_length, shape))):
-        refuse(position, f"an array whose shape is not a tuple of at most {_MAX_AXES} lengths")
+        refuse(f"an array whose shape is not a tuple of at most {_MAX_AXES} lengths")
     if math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
-        refuse(position, f"an array of shape {shape}, more than there can be")
+        refuse(f"an array of shape {shape}, more than there can be")
     return shape
 
 
-def check_strides(strides: object, shape: tuple[int, ...], position: int) -> tuple[int, ...]:
+def check_strides(strides: object, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return `strides` if there is one for each axis; `extent` says whether they stay inside."""
     axes = len(shape)
     if not (isinstance(strides, tuple) and len(strides) == axes and all(map(_is_length, strides))):
-        refuse(position, "a tensor whose strides are not one step for each axis")
+        refuse("a tensor whose strides are not one step for each axis")
     return strides
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
-from sslprep.checkpoints.globals import NotRead, PickledType, UnbuiltArray
+from sslprep.checkpoints.globals import NotRead, PickledArray, PickledType
 from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
 from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
 from sslprep.checkpoints.unpickle import read_pickle
@@ -45,10 +45,9 @@ _FORMATS: dict[Container, str] = {
 _PICKLE_STARTS = b"\x80(}c]"
 """What a pickled dict begins with: its protocol, or in protocols 0 and 1 a dict's opcodes."""
 _SPARE = 16 << 20
-_MAX_LEAVES = 200_000
 _MAX_DEPTH = 24
 _MAX_TEXTS = 16 << 20
-_MAX_ENDLESS = 4
+_MAX_VALUES = 200_000
 _LONGEST_HEADER = 1 << 16
 _ENOUGH_LINES = 1000
 _LINE_ENDS = (
@@ -114,12 +113,7 @@ class Contents:
         They are in this machine's byte order and read-only. Most are views of the mapped file: not
         always aligned or C-contiguous. Copy one before changing it or giving it to PyTorch.
         """
-        try:
-            return {
-                n: b.load() if isinstance(b, StoredArray) else b for n, b in self.stored.items()
-            }
-        except (UnsafeFileError, CheckpointError) as error:
-            raise error.at(self.path) from error
+        return {n: b.load() if isinstance(b, StoredArray) else b for n, b in self.stored.items()}
 
     @cached_property
     def extra(self) -> dict[str, Any]:
@@ -216,7 +210,7 @@ def _whole_pickle(file: MappedFile, start: int) -> Any:
     value, end = read_pickle(file, start)
     if end != file.size:
         # `pickle.load` would ignore it, and with it whatever it is.
-        refuse(end, f"{file.size - end:,} bytes follow the end of the pickle")
+        refuse(f"{file.size - end:,} bytes follow the end of the pickle", where=f"byte {end}")
     return value
 
 
@@ -243,70 +237,53 @@ def _npy_header(file: MappedFile) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     try:
         shape, _, dtype = parse_array_header(start)
     except ValueError as error:
-        problem = f"not a readable .npy header ({error!s:.100})"
-        raise UnsafeFileError(problem, remedy="Nothing was loaded.") from error
+        refuse(f"not a readable .npy header ({error!s:.100})")
     return dtype, shape, start.tell()
 
 
 def _leaves(tree: Any) -> dict[Key, Leaf]:
-    """Return the leaves of a tree of dicts and lists; what has no end is left whole."""
-    if not isinstance(tree, dict):
-        kind = _TOPS.get(type(tree), type(tree).__name__)
-        raise CheckpointError(f"holds a {kind}", expected=_EXPECTED)
+    """Return the leaves of a tree of dicts and lists, each dict or list where it stands first."""
     found: dict[Key, Leaf] = {}
-    left, room, endless = _MAX_LEAVES, _MAX_TEXTS, 0
-    for name, top in tree.items():
-        part: dict[Key, Leaf] = {}
-        before = left
-        for key, value in _walk(top, (name,)):
-            left -= 1 + (len(value) if isinstance(value, list | tuple) else 0)
-            if left < 0 or len(key) > _MAX_DEPTH:
-                # One list may stand in itself a million times.
-                endless += 1
-                if endless > _MAX_ENDLESS or any(isinstance(v, StoredArray) for v in part.values()):
-                    problem = f"more than {_MAX_LEAVES:,} values, or dicts deeper than {_MAX_DEPTH}"
-                    raise CheckpointError(f"holds {problem}", expected=_EXPECTED)
-                part, left = {(name,): NotRead("values without end")}, before
-                break
-            if isinstance(value, Span):
-                room -= len(value)
-                text = value.text() if room >= 0 else None
-                part[key] = NotRead(f"a text of {len(value):,} bytes") if text is None else text
-            elif isinstance(value, _LEAVES):
-                part[key] = value
-            elif _is_plain(value):
-                part[key] = list(value)
-            elif not isinstance(value, dict | list | tuple):
-                part[key] = NotRead(_KINDS.get(type(value), "a class"))
-        found |= part
+    texts, values, seen = _MAX_TEXTS, _MAX_VALUES, set()
+    left: list[tuple[Key, Any]] = [((), tree)]
+    while left:
+        key, value = left.pop()
+        if isinstance(value, PickledArray):
+            value = value.value
+        if not key and not isinstance(value, dict):
+            kind = _TOPS.get(type(value), type(value).__name__)
+            raise CheckpointError(f"holds a {kind}", expected=_EXPECTED)
+        if isinstance(value, dict | list | tuple):
+            # One list may stand in itself a million times: only the first is gone into.
+            again = id(value) in seen
+            seen.add(id(value))
+            values -= len(value) * again
+            if not isinstance(value, dict) and values >= 0 and _is_plain(value):
+                found[key] = list(value)
+            elif again or len(key) > _MAX_DEPTH:
+                found[key] = NotRead("values that stand elsewhere too, or too deep")
+            else:
+                items = value.items() if isinstance(value, dict) else enumerate(value)
+                left += [((*key, str(name)), item) for name, item in items][::-1]
+        elif isinstance(value, Span):
+            texts -= len(value)
+            text = value.text() if texts >= 0 else None
+            found[key] = NotRead(f"a text of {len(value):,} bytes") if text is None else text
+        else:
+            unread = NotRead(_KINDS.get(type(value), "a class"))
+            found[key] = value if isinstance(value, _LEAVES) else unread
     if not any(isinstance(leaf, StoredArray) for leaf in found.values()):
         raise CheckpointError("holds no array", expected=_EXPECTED)
     return found
 
 
-def _walk(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
-    """Yield a value and all that it holds, each with its place."""
-    yield key, value
-    if isinstance(value, dict):
-        items: Iterable[tuple[Any, Any]] = value.items()
-    elif isinstance(value, list | tuple) and not _is_plain(value):
-        items = enumerate(value)
-    else:
-        return
-    for name, item in items:
-        yield from _walk(item, (*key, str(name)))
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it is a list of plain values, which is a value itself."""
-    return isinstance(value, list | tuple) and all(isinstance(item, _PLAIN) for item in value)
+def _is_plain(value: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether a list holds plain values alone, and is a value itself."""
+    return all(isinstance(item, _PLAIN) for item in value)
 
 
 _EXPECTED = "a checkpoint: a dict of named arrays"
 _PLAIN = (type(None), bool, int, float, str, bytes)
 _LEAVES = (*_PLAIN, StoredArray, NotRead)
 _TOPS = {StoredArray: "bare array", NotRead: "value of a class", Span: "text", str: "text"}
-_KINDS: Mapping[type, str] = {
-    PickledType: "numpy.dtype",
-    UnbuiltArray: "an unfinished array",
-}
+_KINDS: Mapping[type, str] = {PickledType: "numpy.dtype"}

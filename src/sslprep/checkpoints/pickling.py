@@ -22,7 +22,7 @@ from sslprep.errors import CheckpointError
 _LONGEST_STRING = (1 << 31) - 1
 
 
-class Global:
+class Name:
     """A global that is written by its name alone; nothing is imported."""
 
     def __init__(self, module: str, name: str) -> None:
@@ -32,8 +32,8 @@ class Global:
         """Pickle wants to see something that can be called; nobody calls it."""
 
 
-_RECONSTRUCT = Global("numpy.core.multiarray", "_reconstruct")
-_NDARRAY, _DTYPE = Global("numpy", "ndarray"), Global("numpy", "dtype")
+_RECONSTRUCT = Name("numpy.core.multiarray", "_reconstruct")
+_NDARRAY, _DTYPE = Name("numpy", "ndarray"), Name("numpy", "dtype")
 _NO_SHAPE = (0,)
 _Pickler: Any = pickle._Pickler
 
@@ -67,7 +67,7 @@ class Pickler(_Pickler):  # type: ignore[misc]
         else:
             super().save_str(value)
 
-    def _global(self, value: Global) -> None:
+    def _global(self, value: Name) -> None:
         self.write(value.opcodes)
         self.memoize(value)
 
@@ -114,7 +114,7 @@ class Pickler(_Pickler):  # type: ignore[misc]
     dispatch |= {
         bytes: _bytes,
         str: _str,
-        Global: _global,
+        Name: _global,
         np.ndarray: _array,
         **dict.fromkeys(map(type, DTYPES.values()), _dtype),
         **dict.fromkeys((dtype.type for dtype in DTYPES.values()), _scalar),

@@ -24,7 +24,6 @@ from sslprep.checkpoints.arrays import (
     check_shape,
     refuse,
     shown,
-    stored,
 )
 from sslprep.checkpoints.pickling import plain_array, raw_bytes
 
@@ -51,37 +50,34 @@ def read_safetensors(file: MappedFile) -> tuple[dict[str, StoredArray], dict[str
     """Return the arrays by name, and the file's own metadata."""
     length = struct.unpack_from("<Q", file.bytes)[0]
     if length > _MAX_HEADER:
-        refuse(0, f"a header of {length:,} bytes; at most {_MAX_HEADER:,} are read")
+        refuse(f"a header of {length:,} bytes; at most {_MAX_HEADER:,} are read")
     begin = 8 + length
     metadata: dict[str, str] = {}
     entries: dict[str, _Entry] = {}
     try:
         raw = msgspec.json.decode(file.bytes[8:begin], type=dict[str, msgspec.Raw])
         if len(raw) > _MAX_TENSORS:
-            refuse(8, f"{len(raw):,} tensors; at most {_MAX_TENSORS:,} are read")
+            refuse(f"{len(raw):,} tensors; at most {_MAX_TENSORS:,} are read")
         for name, value in raw.items():
             if name == "__metadata__":
                 metadata = msgspec.json.decode(value, type=dict[str, str])
             else:
                 entries[name] = msgspec.json.decode(value, type=_Entry)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        refuse(8, f"a header that is not one of safetensors ({error})")
+        refuse(f"a header that is not one of safetensors ({error})")
     arrays: dict[str, StoredArray] = {}
     expected = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
         start, stop = entry.data_offsets
         if entry.dtype not in _TYPES:
-            refuse(8, f"{shown(name)!r} of the unknown type {shown(entry.dtype, 20)!r}")
+            refuse(f"{shown(name)!r} of the unknown type {shown(entry.dtype, 20)!r}")
         if start != expected or not start <= stop <= file.size - begin:
-            refuse(
-                8, f"{shown(name)!r} at bytes {start:,} to {stop:,}, with a gap or beyond the end"
-            )
+            refuse(f"{shown(name)!r} at bytes {start:,} to {stop:,}, with a gap or beyond the end")
         expected = stop
-        shape = check_shape(tuple(entry.shape), 8)
         span = Span(file, begin + start, begin + stop, "raw")
-        arrays[name] = stored(8, shape, _TYPES[entry.dtype], span)
+        arrays[name] = StoredArray(check_shape(tuple(entry.shape)), _TYPES[entry.dtype], span)
     if expected != file.size - begin:
-        refuse(begin + expected, "bytes that belong to no tensor")
+        refuse("bytes that belong to no tensor")
     return {name: arrays[name] for name in entries}, metadata
 
 

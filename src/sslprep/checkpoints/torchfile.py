@@ -16,7 +16,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, ClassVar, Literal
 
 import numpy as np
@@ -35,11 +35,10 @@ from sslprep.checkpoints.arrays import (
     extent,
     refuse,
     shown,
-    stored,
 )
-from sslprep.checkpoints.globals import NUMPY, NotRead, Stub, Vocabulary
-from sslprep.checkpoints.pickling import Global, Pickler, plain_array, raw_bytes
-from sslprep.checkpoints.unpickle import read_pickle
+from sslprep.checkpoints.globals import NUMPY, Global, NotRead
+from sslprep.checkpoints.pickling import Name, Pickler, plain_array, raw_bytes
+from sslprep.checkpoints.unpickle import Machine, read_pickle
 from sslprep.errors import CheckpointError
 
 Container = Literal["zip", "legacy"]
@@ -52,29 +51,15 @@ LEGACY_START = re.compile(
 )
 _LEGACY_VERSION = 1001
 _STORAGES = {storage: name for name, (_, storage, _) in TYPES.items() if storage is not None}
-_NEWER = [name for name, (_, storage, _) in TYPES.items() if storage is None]
+_STORAGES["UntypedStorage"] = "uint8"
+_NEWER = {f"torch.{name}": name for name, (_, storage, _) in TYPES.items() if storage is None}
 """Types without storages of their own: `_rebuild_tensor_v3` names them."""
 _MAX_RECORDS = 50_000
 _MAX_DIRECTORY = 4 << 20
+_DIRECTORY_SIZE = 5
 _LOCAL_HEADER = 30
 _ENCRYPTED = 1
 _ALIGNMENT = 64
-
-
-class _Tail:
-    """The file as `zipfile` reads its directory: in one piece, which must not be a large one."""
-
-    def __init__(self, file: MappedFile) -> None:
-        self._file = file
-        self.seek, self.tell = file.bytes.seek, file.bytes.tell
-        self.seek(0)
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            size = self._file.size - self.tell()
-        if size > _MAX_DIRECTORY:
-            refuse(self.tell(), f"a zip directory of {size:,} bytes")
-        return self._file.bytes.read(size)
 
 
 def _is_data(name: str) -> bool:
@@ -90,11 +75,15 @@ def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
             could unfold to more than its place in the file; one beyond the file.
     """
     try:
-        infos = zipfile.ZipFile(_Tail(file)).infolist()  # type: ignore[call-overload]
+        # The directory is read in one piece, which must not be a large one.
+        end = zipfile._EndRecData(file.bytes)  # type: ignore[attr-defined]
+        if end is not None and end[_DIRECTORY_SIZE] > _MAX_DIRECTORY:
+            refuse(f"a zip directory of {end[_DIRECTORY_SIZE]:,} bytes")
+        infos = zipfile.ZipFile(file.bytes).infolist()  # type: ignore[call-overload]
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, OverflowError) as error:
-        refuse(file.size, f"a truncated or damaged zip archive ({error})", "Fetch it again.")
+        refuse(f"a truncated or damaged zip archive ({error})", "Fetch it again.")
     if len(infos) > _MAX_RECORDS:
-        refuse(file.size, f"a zip archive of {len(infos):,} records")
+        refuse(f"a zip archive of {len(infos):,} records")
     if any(info.filename.endswith("/constants.pkl") for info in infos):
         raise CheckpointError(
             "is a TorchScript archive: a program, not a state dict",
@@ -110,21 +99,16 @@ def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
         name, at = info.filename, info.header_offset
         packed = info.compress_type or info.compress_size != info.file_size
         if packed or info.flag_bits & _ENCRYPTED:
-            refuse(max(at, 0), f"record {shown(name)!r} is compressed or encrypted")
+            refuse(f"record {shown(name)!r} is compressed or encrypted")
         if name in records:
-            refuse(max(at, 0), f"record {shown(name)!r} a second time")
+            refuse(f"record {shown(name)!r} a second time")
         local = file.bytes[at : at + _LOCAL_HEADER] if at >= 0 else b""
         first = at + len(local) + int.from_bytes(local[26:28], "little")
         first += int.from_bytes(local[28:30], "little")
         if local[:4] != b"PK\x03\x04" or first + info.file_size > file.size:
-            refuse(max(at, 0), f"record {shown(name)!r} beyond the end of the file")
+            refuse(f"record {shown(name)!r} beyond the end of the file")
         records[name] = (first, info.file_size)
     return records
-
-
-@dataclass(frozen=True, eq=False)
-class _StorageType(Stub):
-    type: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,91 +120,82 @@ class _Storage:
     count: int
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        return DTYPES[TYPES[self.type][0]].newbyteorder("<")
+    def item(self) -> int:
+        """Bytes of an element."""
+        return DTYPES[TYPES[self.type][0]].itemsize
 
 
-class _Storages:
-    """Builds tensors over the storages of one file, and tells them where these are in the end."""
+class _TensorMachine(Machine):
+    """Reads tensors over the storages of a file; `place` says where these are in the end."""
 
-    def __init__(self, file: MappedFile) -> None:
-        self._file = file
+    known = NUMPY | {
+        *(f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3")),
+        *(f"torch._utils._rebuild_parameter{kind}" for kind in ("", "_with_state")),
+        *(f"torch.{storage}" for storage in _STORAGES),
+        "torch.storage.UntypedStorage",
+    }
+
+    def __init__(self, file: MappedFile, start: int, stop: int) -> None:
+        super().__init__(file, start, stop)
         self.found: dict[str, _Storage] = {}
-        self._views: list[tuple[Span, _Storage, int]] = []
-        self.vocabulary: Vocabulary = {
-            **NUMPY,
-            ("torch._utils", "_rebuild_tensor_v2"): Stub(self._tensor),
-            ("torch._utils", "_rebuild_tensor"): Stub(self._tensor),
-            ("torch._utils", "_rebuild_tensor_v3"): Stub(self._newer_tensor),
-            ("torch._utils", "_rebuild_parameter"): Stub(_parameter),
-            ("torch._utils", "_rebuild_parameter_with_state"): Stub(_parameter),
-            **{("torch", name): _StorageType(type=kind) for name, kind in _STORAGES.items()},
-            ("torch.storage", "UntypedStorage"): _StorageType(type="uint8"),
-            **{("torch", name): NotRead(f"torch.{name}") for name in _NEWER},
-        }
-
-    def read(self, start: int = 0, stop: int | None = None) -> tuple[Any, int]:
-        """Read a pickle of tensors; `place` must follow."""
-        return read_pickle(
-            self._file, start, stop=stop, vocabulary=self.vocabulary, persistent=self._storage
-        )
+        self._views: list[tuple[Span, _Storage]] = []
 
     def place(self, places: Mapping[str, tuple[int, int]]) -> None:
         """Say where the storages are: first byte and length of each by its key."""
-        for span, storage, position in self._views:
+        for span, storage in self._views:
             if storage.key not in places:
-                refuse(position, f"storage {shown(storage.key)!r}, which is not in the file")
+                refuse(f"storage {shown(storage.key)!r}, which is not in the file")
             start, length = places[storage.key]
-            if length != storage.count * storage.dtype.itemsize:
-                of = f"{shown(storage.key)!r} of {storage.count:,} {storage.dtype}"
-                refuse(position, f"storage {of} with {length:,} bytes")
+            if length != storage.count * storage.item:
+                of = f"{shown(storage.key)!r} of {storage.count:,} {storage.type}"
+                refuse(f"storage {of} with {length:,} bytes")
             span.start, span.stop = span.start + start, span.stop + start
 
-    def _storage(self, value: Any, position: int) -> _Storage:
-        """Return what a persistent id ('storage', type, key, device, elements[, view]) names."""
-        match value:
+    def persistent_load(self, pid: Any) -> _Storage:
+        """Return what ('storage', type, key, device, elements[, view]) names."""
+        match pid:
             # Nothing but None has stood behind the count since 0.4 (there, a view of a storage).
-            case ("storage", _StorageType(type=kind), str(key), _, int(count), *view) if (
-                count >= 0 and view in ([], [None])
+            case ("storage", Global(kind), str(key), _, int(count), *view) if (
+                kind in _STORAGES and count >= 0 and view in ([], [None])
             ):
-                storage = _Storage(key, kind, count)
+                storage = _Storage(key, _STORAGES[kind], count)
             case _:
-                refuse(position, "a persistent id that is not a storage")
+                refuse("a persistent id that is not a storage")
         if self.found.setdefault(storage.key, storage) != storage:
-            refuse(position, f"storage {shown(storage.key)!r} with two types")
+            refuse(f"storage {shown(storage.key)!r} with two types")
         return storage
 
-    def _tensor(self, args: tuple[Any, ...], position: int) -> StoredArray:
-        if not 4 <= len(args) <= 7 or not isinstance(args[0], _Storage):
-            refuse(position, "a tensor that is not (storage, offset, shape, strides, …)")
-        storage, offset = args[:2]
-        shape = check_shape(args[2], position)
-        strides = check_strides(args[3], shape, position)
+    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Build a tensor or a parameter."""
+        match name, args:
+            case "_rebuild_tensor" | "_rebuild_tensor_v2", (
+                _Storage() as storage, offset, shape, strides, *_,
+            ):  # fmt: skip
+                return self._tensor(storage, offset, shape, strides)
+            case "_rebuild_tensor_v3", (
+                _Storage(type="uint8") as storage, offset, shape, strides, _, _, NotRead(kind), *_,
+            ) if kind in _NEWER:  # fmt: skip
+                typed = replace(storage, type=_NEWER[kind])
+                typed = replace(typed, count=storage.count // typed.item)
+                return self._tensor(typed, offset, shape, strides)
+            case "_rebuild_parameter" | "_rebuild_parameter_with_state", (
+                StoredArray() as made,
+                *_,
+            ):
+                return made
+        return super().call(name, args)
+
+    def _tensor(self, storage: _Storage, offset: Any, shape: Any, strides: Any) -> StoredArray:
+        shape = check_shape(shape)
+        strides = check_strides(strides, shape)
         if type(offset) is not int or offset < 0:
-            refuse(position, "a tensor with an impossible offset")
+            refuse("a tensor with an impossible offset")
         reach = extent(shape, strides)
         if offset + reach > storage.count:
-            refuse(position, f"a tensor of shape {shape} that reaches beyond its storage")
-        size = storage.dtype.itemsize
-        span = Span(self._file, offset * size, (offset + reach) * size, "raw")
-        self._views.append((span, self.found[storage.key], position))
-        return stored(position, shape, storage.type, span, strides)
-
-    def _newer_tensor(self, args: tuple[Any, ...], position: int) -> StoredArray:
-        """Build (untyped storage, offset, shape, strides, requires grad, hooks, type)."""
-        kind = args[6].kind if len(args) > 6 and isinstance(args[6], NotRead) else ""
-        name = kind.removeprefix("torch.")
-        if name not in _NEWER or not isinstance(args[0], _Storage) or args[0].type != "uint8":
-            refuse(position, "a tensor that is not (untyped storage, offset, shape, …, type)")
-        size = DTYPES[TYPES[name][0]].itemsize
-        storage = _Storage(args[0].key, name, args[0].count // size)
-        return self._tensor((storage, *args[1:4]), position)
-
-
-def _parameter(args: tuple[Any, ...], position: int) -> StoredArray:
-    if not 1 <= len(args) <= 4 or not isinstance(args[0], StoredArray):
-        refuse(position, "a parameter that is not a tensor")
-    return args[0]
+            refuse(f"a tensor of shape {shape} that reaches beyond its storage")
+        span = Span(self.file, offset * storage.item, (offset + reach) * storage.item, "raw")
+        self._views.append((span, self.found[storage.key]))
+        return StoredArray(shape, storage.type, span, strides)
 
 
 def read_zip(file: MappedFile) -> Any:
@@ -229,14 +204,14 @@ def read_zip(file: MappedFile) -> Any:
     folder = next(name for name in records if _is_data(name)).split("/")[0]
     start, length = records.get(f"{folder}/byteorder", (0, 0))
     if length and file.bytes[start : start + min(length, 16)] != b"little":
-        refuse(start, "a checkpoint in big-endian byte order")
-    storages = _Storages(file)
+        refuse("a checkpoint in big-endian byte order")
     start, length = records[f"{folder}/data.pkl"]
-    value, end = storages.read(start, start + length)
-    if end != start + length:
-        refuse(end, "more bytes after the end of the pickle")
+    machine = _TensorMachine(file, start, start + length)
+    value = machine.run()
+    if machine.at != machine.end:
+        refuse("more bytes after the end of the pickle")
     prefix = f"{folder}/data/"
-    storages.place({name.removeprefix(prefix): place for name, place in records.items()})
+    machine.place({name.removeprefix(prefix): place for name, place in records.items()})
     return value
 
 
@@ -246,13 +221,13 @@ def read_legacy(file: MappedFile) -> Any:
     version, position = read_pickle(file, position)
     system, position = read_pickle(file, position)
     if magic != LEGACY_MAGIC or version != _LEGACY_VERSION or not isinstance(system, dict):
-        refuse(position, "not PyTorch's old container")
+        refuse("not PyTorch's old container")
     if system.get("little_endian") is not True:
-        refuse(position, "a checkpoint in big-endian byte order")
-    storages = _Storages(file)
-    value, position = storages.read(position)
-    keys, position = read_pickle(file, position)
-    storages.place(_legacy_places(file, keys, storages.found, position))
+        refuse("a checkpoint in big-endian byte order")
+    machine = _TensorMachine(file, position, file.size)
+    value = machine.run()
+    keys, position = read_pickle(file, machine.at)
+    machine.place(_legacy_places(file, keys, machine.found, position))
     return value
 
 
@@ -261,23 +236,22 @@ def _legacy_places(
 ) -> dict[str, tuple[int, int]]:
     """Return where each storage is: 8 bytes of count before each, in the order of the keys."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        refuse(position, "a list of storages that is not one")
+        refuse("a list of storages that is not one")
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         if key not in storages or key in places:
-            refuse(position, f"storage {shown(key)!r}, which no tensor names, or twice")
+            refuse(f"storage {shown(key)!r}, which no tensor names, or twice")
         left = file.size - position - 8
         if left < 0:
-            refuse(position, "the file ends before its storages; it is truncated")
-        length = struct.unpack_from("<q", file.bytes, position)[0]
-        length *= storages[key].dtype.itemsize
+            refuse("the file ends before its storages; it is truncated")
+        length = struct.unpack_from("<q", file.bytes, position)[0] * storages[key].item
         if not 0 <= length <= left:
             problem = f"storage {shown(key)!r} of {length:,} bytes where {left:,} are left"
-            refuse(position, f"{problem} (truncated?)")
+            refuse(f"{problem} (truncated?)")
         places[key] = (position + 8, length)
         position += 8 + length
     if position != file.size:
-        refuse(position, f"{file.size - position:,} bytes after the last storage")
+        refuse(f"{file.size - position:,} bytes after the last storage")
     return places
 
 
@@ -285,12 +259,12 @@ class _Stored:
     """A storage to be written: pickled as its persistent id."""
 
     def __init__(self, key: int, array: NDArray[Any], view: tuple[None, ...]) -> None:
-        kind = Global("torch", str(TYPES[array.dtype.name][1]))
+        kind = Name("torch", str(TYPES[array.dtype.name][1]))
         self.id = ("storage", kind, str(key), "cpu", array.size, *view)
 
 
-_REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
-_ORDERED = Global("collections", "OrderedDict")
+_REBUILD = Name("torch._utils", "_rebuild_tensor_v2")
+_ORDERED = Name("collections", "OrderedDict")
 
 
 class _StatePickler(Pickler):
