@@ -39,12 +39,18 @@ GROUPS = {
 _ANSWERS = {"data check", "inspect", "jigsaw stats", "lowshot identify", "lowshot verify", "report"}
 _ANSWERS |= {"evaluate full", "evaluate lowshot", "evaluate scores", "verify"}
 """Commands whose text is what the user asked for: it goes to standard output."""
-_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+_TRUTH = dict.fromkeys(("true", "1", "yes", "on"), True)
+_TRUTH |= dict.fromkeys(("false", "0", "no", "off"), False)
 _COMMON = {"--json": "json", "--quiet": "quiet", "-q": "quiet", "--verbose": "verbose"}
 _COMMON |= {"-v": "verbose", "--help": "help", "-h": "help", "--version": "version"}
 _EPILOGUE = """For every command: -q --quiet (only errors), -v --verbose, --json (the result, or the
 error, as JSON on standard output), -h --help. Lists are written 1,2,4 or 1 2 4; flags with hyphens
 or underscores, in any case."""
+
+
+def named_by(words: Sequence[str]) -> str | None:
+    """Return the command that a line begins with."""
+    return next((n for n in (" ".join(words[:2]), *words[:1]) if n in COMMANDS), None)
 
 
 def load(command: str) -> Function:
@@ -63,23 +69,22 @@ def first_line(command: str) -> str:
     return found[1].removesuffix('"""') if found else ""
 
 
-def common_flags(tokens: Sequence[str]) -> tuple[dict[str, bool], list[str]]:
+def common_flags(tokens: Sequence[str]) -> tuple[set[str], list[str]]:
     """Take out the flags that every command has, wherever they stand.
 
     Example:
         >>> common_flags(["verify", "--quiet", "here", "--json=false"])
-        ({'quiet': True, 'json': False}, ['verify', 'here'])
+        ({'quiet'}, ['verify', 'here'])
     """
     options: dict[str, bool] = {}
     rest = []
     for token in tokens:
-        flag, equals, value = token.partition("=")
-        name = _COMMON.get(flag)
-        if name is None or (equals and value.lower() not in _TRUE | _FALSE):
-            rest.append(token)
+        flag, _, value = token.partition("=")
+        if flag in _COMMON and (value or "true").lower() in _TRUTH:
+            options[_COMMON[flag]] = _TRUTH[(value or "true").lower()]
         else:
-            options[name] = value.lower() not in _FALSE
-    return options, rest
+            rest.append(token)
+    return {name for name, on in options.items() if on}, rest
 
 
 def help_text(prog: str, function: Function) -> str:
@@ -118,16 +123,9 @@ def _usage(prog: str, function: Function) -> str:
 def _docstring(function: Function) -> tuple[str, dict[str, str]]:
     """Return what a docstring says before its sections, and of each parameter."""
     text = inspect.getdoc(function) or ""
-    about = text.partition("\nArgs:")[0].partition("\nReturns:")[0]
-    explained: dict[str, str] = {}
-    name = ""
-    for line in text.partition("\nArgs:\n")[2].splitlines():
-        if not line.startswith("    "):
-            break
-        if line[4:5].strip():
-            name, _, line = line.strip().partition(": ")
-        explained[name] = f"{explained.get(name, '')} {line.strip()}".strip()
-    return about.strip(), explained
+    about = re.split(r"\n(?:Args|Returns):\n", text)[0].strip()
+    explained = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", text, re.MULTILINE)
+    return about, {name: " ".join(words.split()) for name, words in explained}
 
 
 def _metavar(parameter: Parameter) -> str:
@@ -151,6 +149,11 @@ def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any
         {'output': 'X', 'k': (1, 2, 4), 'nested': False}
     """
     parameters = {p.name: p for p in parameters_of(function)}
+    switches = [p for p in parameters.values() if p.form == "switch"]
+    flags = {f"--no-{p.flag[2:]}": (p, False) for p in switches}
+    flags |= {p.flag: (p, True) for p in parameters.values()}
+    for old, new in getattr(function, "renamed", {}).items():
+        flags[f"--{old.replace('_', '-')}"] = parameters[new], True
     given: dict[str, Any] = {}
     loose: list[str] = []
     words = deque(map(_not_blank, tokens))
@@ -163,27 +166,23 @@ def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any
             loose.append(word)
             continue
         flag, equals, value = word.partition("=")
-        name = flag[2:].lower().replace("-", "_") if flag.startswith("--") else ""
-        name = getattr(function, "renamed", {}).get(name, name)
-        on = name in parameters or name[:3] != "no_"
-        p = parameters.get(name if on else name[3:])
-        if p is None or (p.form != "switch" and not on):
-            known = [p.flag for p in parameters.values()]
-            raise ArgumentError(f"unknown option {word}", remedy=_meant(word, known))
+        p, on = flags.get(flag.lower().replace("_", "-"), (None, True))
+        if p is None:
+            remedy = _meant(word, [p.flag for p in parameters.values()])
+            raise ArgumentError(f"unknown option {word}", remedy=remedy)
         if p.form == "switch":
-            if not equals and words and words[0].lower() in _TRUE | _FALSE:
-                value = words.popleft()
-            if (equals or value) and value.lower() not in _TRUE | _FALSE:
+            if not equals:
+                value = words.popleft() if words and words[0].lower() in _TRUTH else "true"
+            if value.lower() not in _TRUTH:
                 raise ArgumentError(f"{p.flag} is {value!r}", expected="True or False")
-            given[p.name] = on is not (value.lower() in _FALSE)
+            given[p.name] = _TRUTH[value.lower()] is on
             continue
         values = [value] if equals else []
         while words and not _is_flag(words[0]) and (p.form != "value" or not values):
             values.append(words.popleft())
         if not values:
-            raise ArgumentError(
-                f"{p.flag}: expected {'one' if p.form == 'value' else 'an'} argument"
-            )
+            number = "one argument" if p.form == "value" else "an argument"
+            raise ArgumentError(f"{p.flag}: expected {number}")
         given[p.name] = values[0] if p.form == "value" else [*given.get(p.name, []), *values]
     for p in parameters.values():
         if p.positional and p.name not in given and loose:
@@ -205,11 +204,9 @@ def _not_blank(word: str) -> str:
     if not word:
         raise ArgumentError("an argument is empty", remedy="Is a shell variable empty?")
     if not word.strip():
-        raise ArgumentError(
-            "an argument is blank",
-            remedy="A blank behind the backslash at a line's end ends the command there: "
-            "remove it, and what follows is read too.",
-        )
+        remedy = "A blank behind the backslash at a line's end ends the command there: "
+        remedy += "remove it, and what follows is read too."
+        raise ArgumentError("an argument is blank", remedy=remedy)
     return word
 
 
@@ -253,25 +250,21 @@ def overview(group: str = "") -> str:
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 input at fault, 2 command line, 130 interrupted."""
-    options, rest = common_flags(list(sys.argv[1:] if tokens is None else tokens))
-    exit_with(lambda: _dispatch(rest, options), as_json=options.get("json", False))
+    options, rest = common_flags(sys.argv[1:] if tokens is None else tokens)
+    exit_with(lambda: _dispatch(rest, options), as_json="json" in options)
 
 
-def _dispatch(rest: list[str], options: dict[str, bool]) -> int:
+def _dispatch(rest: list[str], options: set[str]) -> int:
     if rest[:1] == ["help"]:
-        rest, options = rest[1:], {**options, "help": True}
-    if options.get("version") or rest[:1] == ["version"]:
+        rest, options = rest[1:], {*options, "help"}
+    if "version" in options or rest[:1] == ["version"]:
         print(sslprep.__version__)
         return 0
     if rest[:1] == ["completion"]:
-        if rest[1:] not in (["bash"], ["zsh"], ["fish"]):
-            raise ArgumentError("completion needs a shell", expected="bash, zsh or fish")
-        print(importlib.import_module("sslprep.completion").script(rest[1]))
+        print(importlib.import_module("sslprep.completion").completion(rest[1:]))
         return 0
-    for length in (2, 1):
-        name = " ".join(rest[:length])
-        if name in COMMANDS:
-            return run(f"sslprep {name}", name, rest[length:], options)
+    if name := named_by(rest):
+        return run(f"sslprep {name}", name, rest[len(name.split()) :], options)
     if not rest or (rest[0] in GROUPS and not rest[1:]):
         print(overview(*rest))
         return 0
@@ -286,15 +279,14 @@ def run(
     prog: str,
     command: str,
     tokens: Sequence[str],
-    options: Mapping[str, bool],
+    options: set[str],
     defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Run one command, show its result, and return the exit code."""
-    quiet, verbose = options.get("quiet", False), options.get("verbose", False)
-    to_json = options.get("json", False)
+    quiet, verbose, to_json = (name in options for name in ("quiet", "verbose", "json"))
     console.configure(quiet=quiet, verbose=verbose)
     function = load(command)
-    if options.get("help"):
+    if "help" in options:
         print(help_text(prog, function))
         return 0
     result = function(**{**defaults, **parse(prog, function, tokens)})

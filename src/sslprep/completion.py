@@ -1,44 +1,45 @@
-"""Shell completion: a script for bash, zsh or fish, made from the table of commands."""
+"""Shell completion: what `sslprep completion SHELL` prints makes the shell ask at each TAB.
+
+Put `eval "$(sslprep completion bash)"` into `~/.bashrc` (zsh: `~/.zshrc`), or for fish `sslprep
+completion fish | source` into its `config.fish`.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from sslprep import COMMANDS
-from sslprep.cli import GROUPS, load
+from sslprep.cli import load, named_by
+from sslprep.errors import ArgumentError
 from sslprep.parameters import parameters_of
 
-_COMMON = "--json --quiet --verbose --help"
-_BASH = """_sslprep() {
-    local words=""
-    case "${COMP_WORDS[*]:1:COMP_CWORD-1} " in
-%s
-    esac
-    COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
+_BASH = "complete -o default -C 'sslprep completion words' sslprep"
+_SCRIPTS = {
+    "bash": _BASH,
+    "zsh": f"autoload -U +X bashcompinit && bashcompinit\n{_BASH}",
+    "fish": "complete -c sslprep -a '(COMP_LINE=(commandline -cp) sslprep completion words)'",
 }
-complete -o default -F _sslprep sslprep"""
+_WORDS = ("help", "version", "completion bash", "completion zsh", "completion fish")
 
 
-def script(shell: str) -> str:
-    """Return the script that makes `shell` complete commands and flags.
+def completion(tokens: Sequence[str]) -> str:
+    """Return the script for a shell, or the words for the line that the shell is at."""
+    if tokens[:1] == ["words"]:
+        return "\n".join(words(os.environ["COMP_LINE"]))
+    if len(tokens) != 1 or tokens[0] not in _SCRIPTS:
+        raise ArgumentError("completion needs a shell", expected="bash, zsh or fish")
+    return _SCRIPTS[tokens[0]]
 
-    Put `eval "$(sslprep completion bash)"` into `~/.bashrc`, or for fish `sslprep completion fish
-    | source` into its `config.fish`.
-    """
-    words = {
-        path: " ".join([*(parameter.flag for parameter in parameters_of(load(path))), _COMMON])
-        for path in COMMANDS
-    }
-    for group in GROUPS:
-        words[group] = " ".join(p.split()[1] for p in COMMANDS if p.startswith(f"{group} "))
-    first = " ".join([*GROUPS, *(p for p in COMMANDS if " " not in p), "help version completion"])
-    if shell == "fish":
-        lines = [f"complete -c sslprep -n __fish_use_subcommand -xa '{first}'"]
-        for path, flags in words.items():
-            seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in path.split())
-            lines.append(f"complete -c sslprep -n '{seen}' -a '{flags}'")
-        return "\n".join(lines)
-    longest_first = sorted(words.items(), key=lambda item: -len(item[0].split()))
-    cases = [f'        "{path} "*) words="{flags}" ;;' for path, flags in longest_first]
-    text = _BASH % "\n".join([*cases, f'        " ") words="{first}" ;;'])
-    if shell == "zsh":
-        return f"autoload -U +X bashcompinit && bashcompinit\n{text}"
-    return text
+
+def words(line: str) -> list[str]:
+    """Return what the last word of a command line may become."""
+    *before, begun = line.split(" ")[1:]
+    if command := named_by(before):
+        found = {parameter.flag for parameter in parameters_of(load(command))}
+        found |= {"--json", "--quiet", "--verbose", "--help"}
+    else:
+        start = " ".join([*before, ""])
+        paths = (path for path in (*COMMANDS, *_WORDS) if path.startswith(start))
+        found = {path.removeprefix(start).split()[0] for path in paths}
+    return sorted(word for word in found if word.startswith(begun))

@@ -74,10 +74,10 @@ def run(file: str, words: Sequence[str] | None = None) -> NoReturn:
                 f"{path.name} is no script of 2019", expected=f"one of {', '.join(SCRIPTS)}"
             )
         script = SCRIPTS[path.stem]
-        if options.get("help"):
+        if "help" in options:
             print(f"Today's command is `sslprep {script.command}`.\n")
         defaults = {**script.defaults, "overwrite": True}
         return cli.run(path.name, script.command, tokens, options, defaults)
 
     options, tokens = cli.common_flags(joined(sys.argv[1:] if words is None else words))
-    cli.exit_with(call, as_json=options.get("json", False))
+    cli.exit_with(call, as_json="json" in options)

@@ -274,16 +274,30 @@ def test_help_and_version_are_words_too(capsys: pytest.CaptureFixture[str]) -> N
     assert printed("version") == printed("--version")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_names_commands_and_flags(shell: str) -> None:
-    text = completion.script(shell)
-    assert "--data-source-dir" in text or "--source" in text
-    for name in ("lowshot", "--k-values", "stats"):
-        assert name in text
-    if shell == "bash":
-        ask = f"{text}; COMP_WORDS=(sslprep data v); COMP_CWORD=2; _sslprep; echo ${{COMPREPLY[@]}}"
-        done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
-        assert done.stdout == "voc\n"
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("sslprep lowshot v", ["verify", "voc"]),
+        ("sslprep re", ["report"]),
+        ("sslprep lowshot voc --k", ["--k-values"]),
+        ("sslprep verify there --", ["--folder", "--help", "--json", "--quiet", "--verbose"]),
+        ("sslprep completion ", ["bash", "fish", "zsh"]),
+        ("sslprep nothing ", []),
+    ],
+)
+def test_completion_names_commands_and_flags(line: str, found: list[str]) -> None:
+    assert completion.words(line) == found
+
+
+def test_a_shell_asks_for_completion(run: Run) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "sslprep completion words" in run("completion", shell).stdout
+    ask = f"{run('completion', 'bash').stdout}complete -p sslprep"
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    assert "-C 'sslprep completion words' sslprep" in done.stdout
+    asked = {**os.environ, "COMP_LINE": "sslprep data v"}
+    assert run("completion", "words", "sslprep", "v", "data", env=asked).stdout == "voc\n"
+    assert run("completion", "ksh").returncode == run("completion").returncode == 2
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
