@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import io
 import logging
 import os
@@ -29,26 +30,22 @@ from sslprep.npy import write_array
 from sslprep.results import encode_json
 
 logger = logging.getLogger(__name__)
+_warn = functools.cache(logger.warning)  # once for each folder or file
 
 MANIFEST_SUFFIX = ".manifest.json"
-_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, 524}  # 524: the kernel's own ENOTSUPP
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS}
 _TRIES = 5
 _PIECE = 1 << 18
 
 
-class _Pieces(io.BufferedWriter):
-    """Writes at most 256 KB at a time.
+class _Pieces(io.FileIO):
+    """Takes at most 256 KB at a time; what buffers for it comes back with the rest.
 
-    For larger pieces Linux looks for memory in one stretch, which takes more CPU than it saves.
+    For larger pieces Linux looks for memory in one stretch, which takes eight times the CPU.
     """
 
     def write(self, data: Any, /) -> int:
-        size = memoryview(data).nbytes
-        if size <= _PIECE:
-            return super().write(data)
-        view = memoryview(data).cast("B")
-        return sum(super(_Pieces, self).write(view[i : i + _PIECE]) for i in range(0, size, _PIECE))
+        return super().write(memoryview(data)[:_PIECE])
 
 
 class OutputRecord(msgspec.Struct, kw_only=True):
@@ -110,12 +107,13 @@ class OutputSet:
         names = list(names)
         self._obsolete = [name for name in also_replaces if name not in names]
         self._made_folders: list[Path] = []
-        self._warned: set[str] = set()
         self._lock_name = lock or self.manifests[0]
+        self._lock_path = folder / f".{self._lock_name}.lock"
         self._lock: IO[bytes] | None = None
         try:
             with _os_errors(folder), interrupts.held():
-                self._make_folder()
+                self._made_folders = [p for p in (folder, *folder.parents) if not p.exists()]
+                folder.mkdir(parents=True, exist_ok=True)
                 self._lock = self._acquire()
             self.announce([*names, *self.manifests, *self._obsolete])
         except BaseException:
@@ -167,48 +165,35 @@ class OutputSet:
         """Return where a file of this set is written before it gets its final name."""
         return self.folder / f".{name}.part"
 
-    def _make_folder(self) -> None:
-        missing = [self.folder, *self.folder.parents]
-        self._made_folders = [path for path in missing if not path.exists()]
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    def _lock_path(self) -> Path:
-        return self.folder / f".{self._lock_name}.lock"
-
     def _acquire(self) -> IO[bytes]:
         """Take the run's lock: a file of its own that vanishes with the run.
 
         The lock is the kernel's (flock), so a killed run never leaves it held.
         """
-        path = self._lock_path()
-        for last in [False] * (_TRIES - 1) + [True]:
-            ours = not os.path.lexists(path)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = open(os.open(path, flags, 0o666), "rb")  # noqa: SIM115 - held until close()
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        tries = 0
+        while True:
+            handle = open(os.open(self._lock_path, flags, 0o666), "rb")  # noqa: SIM115 - held until close()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except BlockingIOError as error:
                 handle.close()
-                break
+                raise OutputError(
+                    "another sslprep run is writing here",
+                    where=self.folder / self._lock_name,
+                    expected="one run at a time",
+                    remedy="Wait for it, or choose another output folder.",
+                ) from error
             except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    handle.close()
-                    if ours:
-                        path.unlink(missing_ok=True)
-                    raise
-                self._warn(f"{path}: this file system has no locks; run one command at a time")
+                _warn(f"{self._lock_path}: no lock ({error.strerror}); run one command at a time")
             # The run before us may have removed the file between our open and our lock. Some
             # network file systems give it another number at every look: there we go on.
+            tries += 1
             with contextlib.suppress(FileNotFoundError):
-                if last or os.path.samestat(os.fstat(handle.fileno()), os.stat(path)):
+                now = os.stat(self._lock_path)
+                if tries == _TRIES or os.path.samestat(os.fstat(handle.fileno()), now):
                     return handle
             handle.close()
-        raise OutputError(
-            "another sslprep run is writing here",
-            where=self.folder / self._lock_name,
-            expected="one run at a time",
-            remedy="Wait for it, or choose another output folder.",
-        )
 
     def _finish_killed_commit(self, names: list[str]) -> None:
         """Undo what a run killed within its commit had moved, or clear up after its last rename."""
@@ -227,10 +212,10 @@ class OutputSet:
         part = self.part(name)
         with _os_errors(self.folder / name):
             part.unlink(missing_ok=True)  # maybe a link to elsewhere
-            with _Pieces(open(part, "xb", buffering=0)) as file:
+            with io.BufferedWriter(_Pieces(part, "xb")) as file:
                 yield file
                 file.flush()
-                self._sync(file.fileno(), part)
+                _sync(file.fileno(), part)
             size, digest = part.stat().st_size, sha256_of(part)
         self.written.append(OutputRecord(file=name, bytes=size, sha256=digest))
 
@@ -254,9 +239,7 @@ class OutputSet:
         What is replaced is moved aside first, old manifests before all: between the two a folder
         has none, so it never claims to be complete when it is not. Ctrl-C waits.
         """
-        done = [record.file for record in self.written]
-        ready = [name for name in done if name not in self.manifests]
-        ready += [name for name in self.manifests if name in done]
+        ready = sorted((record.file for record in self.written), key=self.manifests.__contains__)
         moved: list[str] = []
         placed: list[str] = []
         with _os_errors(self.folder), interrupts.held():
@@ -265,11 +248,11 @@ class OutputSet:
                     if os.path.lexists(self.folder / name):
                         os.replace(self.folder / name, self._aside(name))
                         moved.append(name)
-                self._sync_folder()
+                _sync_folder(self.folder)
                 for name in ready:
                     os.replace(self.part(name), self.folder / name)
                     placed.append(name)
-                self._sync_folder()
+                _sync_folder(self.folder)
             except OSError:
                 for name in placed:
                     (self.folder / name).unlink()
@@ -279,26 +262,6 @@ class OutputSet:
             self._made_folders = []
             for name in moved:
                 self._aside(name).unlink()
-
-    def _sync(self, handle: int, path: Path) -> None:
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in _NO_SYNC:
-                raise
-            self._warn(f"{path}: this file system cannot flush ({error.strerror}); going on")
-
-    def _sync_folder(self) -> None:
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            self._sync(handle, self.folder)
-        finally:
-            os.close(handle)
-
-    def _warn(self, text: str) -> None:
-        if text not in self._warned:
-            logger.warning("%s", text)
-            self._warned.add(text)
 
     def _aside(self, name: str) -> Path:
         return self.folder / f".{self._lock_name}.{name}.replaced"
@@ -311,11 +274,28 @@ class OutputSet:
                     with contextlib.suppress(OSError):
                         self.part(name).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
-                    self._lock_path().unlink()
+                    self._lock_path.unlink()
                 self._lock.close()
             for path in self._made_folders:
                 with contextlib.suppress(OSError):  # not empty, so not ours alone
                     path.rmdir()
+
+
+def _sync(handle: int, path: Path) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        _warn(f"{path}: this file system cannot flush ({error.strerror}); going on")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _sync(handle, folder)
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

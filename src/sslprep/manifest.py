@@ -19,13 +19,16 @@ import msgspec
 from sslprep import __version__
 from sslprep.atomic import MANIFEST_SUFFIX, OutputRecord, OutputSet
 from sslprep.errors import ManifestError, ParameterError, SslprepError
-from sslprep.input_files import reading, sha256_of
+from sslprep.input_files import read_json, reading, sha256_of
 from sslprep.parameters import command
 from sslprep.results import result
 
 SCHEMA = 1
 HASH_LIMIT = 1_000_000_000
 """Inputs above this many bytes are recorded by size alone unless hashing is asked for."""
+
+NO_CONTENT = {"output", "overwrite", "hash_inputs"}
+"""Parameters that change nothing in what is written, and stand in no manifest."""
 
 
 class InputRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -146,7 +149,7 @@ def write(
         name: File name of the manifest, ending in `.manifest.json`.
         kind: See `Manifest`, as for all that follow.
         command: The command.
-        parameters: All parameters that bear on the content.
+        parameters: The arguments of the command, by name; those of `NO_CONTENT` are left out.
         inputs: What it was made from.
         outputs: Names of the files that it describes; by default all written so far.
         more: The other fields of `Manifest`, as far as there is something to say.
@@ -158,7 +161,7 @@ def write(
         sslprep=__version__,
         kind=kind,
         command=command,
-        parameters=dict(parameters),
+        parameters={k: v for k, v in parameters.items() if k not in NO_CONTENT},
         inputs=list(inputs),
         outputs=[records[name] for name in names if not name.endswith(MANIFEST_SUFFIX)],
         created=_source_date(),
@@ -183,20 +186,15 @@ def read(path: Path) -> Manifest:
     Raises:
         ManifestError: Not a manifest, or one of a newer version of sslprep.
     """
-    with reading(path, ManifestError):
-        data = path.read_bytes()
-    try:
-        schema = msgspec.json.decode(data, type=_SchemaOnly).schema
-        if schema > SCHEMA:
-            raise ManifestError(
-                f"has schema {schema}",
-                where=path,
-                expected=f"at most {SCHEMA}",
-                remedy="Upgrade sslprep to read it.",
-            )
-        return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestError(f"not a manifest: {error}", where=path) from error
+    schema = read_json(path, _SchemaOnly, ManifestError).schema
+    if schema > SCHEMA:
+        raise ManifestError(
+            f"has schema {schema}",
+            where=path,
+            expected=f"at most {SCHEMA}",
+            remedy="Upgrade sslprep to read it.",
+        )
+    return read_json(path, Manifest, ManifestError)
 
 
 class _SchemaOnly(msgspec.Struct):
@@ -235,8 +233,23 @@ def changed_outputs(path: Path, manifest: Manifest | None = None) -> list[str]:
     """
     problems = []
     for output in (manifest or read(path)).outputs:
+        file, beside = path.parent / output.file, f"({path.name})"
         try:
-            _compare(path, output)
+            if Path(output.file).name != output.file or "\0" in output.file:
+                raise ManifestError(f"names {output.file!r}, not a file beside it", where=path)
+            with reading(file, ManifestError):
+                status = file.stat()
+                if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+                    raise ManifestError("is no ordinary file", where=file)
+                if status.st_size != output.bytes:
+                    size, expected = f"has {status.st_size} bytes", f"{output.bytes} {beside}"
+                    raise ManifestError(size, where=file, expected=expected)
+                if (digest := sha256_of(file)) != output.sha256:
+                    found, expected = (
+                        f"has SHA-256 {digest[:12]}…",
+                        f"{output.sha256[:12]}… {beside}",
+                    )
+                    raise ManifestError(found, where=file, expected=expected)
         except ManifestError as error:
             problems.append(str(error))
     return problems
@@ -306,25 +319,3 @@ def verify(folder: Path) -> VerifyResult:
             remedy="Give a folder that sslprep wrote into.",
         )
     return VerifyResult(manifests=manifests, files=files, problems=tuple(problems))
-
-
-def _compare(manifest: Path, output: OutputRecord) -> None:
-    if Path(output.file).name != output.file or "\0" in output.file:
-        raise ManifestError(f"names {output.file!r}, not a file beside it", where=manifest)
-    file = manifest.parent / output.file
-    with reading(file, ManifestError):
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
-            raise ManifestError("is no ordinary file", where=file)
-        size = status.st_size
-        if size != output.bytes:
-            raise ManifestError(
-                f"has {size} bytes", where=file, expected=f"{output.bytes} ({manifest.name})"
-            )
-        digest = sha256_of(file)
-    if digest != output.sha256:
-        raise ManifestError(
-            f"has SHA-256 {digest[:12]}…",
-            where=file,
-            expected=f"{output.sha256[:12]}… ({manifest.name})",
-        )

@@ -170,7 +170,7 @@ def evaluate_full(
             MANIFEST,
             kind=FULL_KIND,
             command="evaluate full",
-            parameters={n: v for n, v in given.items() if n not in ("output", "overwrite")},
+            parameters=given,
             inputs=inputs.records(),
             seed=seed,
             generator=bootstrap.GENERATOR,

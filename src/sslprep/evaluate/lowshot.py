@@ -171,7 +171,7 @@ def evaluate_lowshot(
             MANIFEST,
             kind=curve.KIND,
             command="evaluate lowshot",
-            parameters={n: v for n, v in given.items() if n not in ("output", "overwrite")},
+            parameters=given,
             inputs=inputs.records(),
             seed=seed,
             generator=bootstrap.GENERATOR,

@@ -272,11 +272,10 @@ class PartitionSet(OutputSet):
         )
 
     def _content(self) -> dict[str, Any]:
-        """Keep the parameters that bear on the content, as the command line writes them."""
+        """Return the parameters as the command line writes them."""
         kept = {
             name: [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else value
             for name, value in self._parameters.items()
-            if name not in ("output", "overwrite", "hash_inputs")
         }
         return kept | ({"format": ["npy", *self.formats]} if "format" in kept else {})
 
