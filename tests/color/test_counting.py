@@ -23,7 +23,7 @@ def _counted(path: str, side: int = 256) -> NDArray[np.int64]:
 
 def _tables(settings: Settings, paths: list[str], number: int = 0) -> NDArray[np.int64]:
     found = count_chunk(settings, Chunk(number=number, names=tuple(paths)))
-    tables = np.zeros(settings.groups * 65536, np.int64)
+    tables = np.zeros((GROUPS if settings.sample else 1) * 65536, np.int64)
     tables[found.cells] = found.pixels
     return tables.reshape(-1, 256, 256)
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -34,7 +34,6 @@ from sslprep.results import result
 
 logger = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 Grid = Literal["fair", "zhang"]
 Size = Annotated[int, Meta(ge=1, le=255)]
 Width = Annotated[float, Meta(ge=0, le=1e6)]
@@ -83,11 +82,9 @@ def color_bins(
         type: Part of the data set, for the file names; the first histogram's if not given.
         dataset: Name of the data set, for the file names; the first histogram's if not given.
         bin_size: Sides of the bins in ab units, such as 5,10,15,20.
-        grid: zhang: centres of the whole sRGB gamut, 313 at size 10, smoothed priors (Zhang et
-            al. 2016); fair: left edges of the bins that hold a pixel, as the script of 2019 wrote
-            them.
-        smooth: Width in ab units of the Gaussian that smooths the priors of the zhang grid; 0
-            does not smooth.
+        grid: zhang: centres of the whole sRGB gamut, 313 at size 10, smoothed priors (Zhang et al.
+            2016); fair: left edges of the bins that hold a pixel, as in the script of 2019.
+        smooth: Width in ab units of the Gaussian over the priors of the zhang grid; 0 for none.
         points: Another set of centres to use, [Q, 2], in place of the grid's own.
         weights: Write the rebalancing weights of rare colours too.
         overwrite: Replace existing files.
@@ -106,7 +103,7 @@ def color_bins(
 def bins_of(given: dict[str, Any]) -> BinsResult:
     """Make bins as `color bins` does, from its arguments by name; others do not matter."""
     paths: tuple[Path, ...] = given["histogram"]
-    made = {path: _made(path) for path in paths}
+    made = {path: made_of(path, "color-histogram") for path in paths}
     first = made[paths[0]]
     names = {what: given[what] or getattr(first, what) for what in ("type", "dataset")}
     try:
@@ -152,14 +149,9 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
                 f"pts_in_hull_{end}{MANIFEST_SUFFIX}",
                 kind="color-bins",
                 command="color bins",
-                parameters={
-                    **names,
-                    "bin_size": size,
-                    "grid": grid,
-                    "smooth": None if fair else smooth,
-                    "points": points,
-                    "weights": weights,
-                },
+                parameters=names
+                | {"bin_size": size, "grid": grid, "smooth": None if fair else smooth}
+                | {"points": points, "weights": weights},
                 inputs=records,
                 outputs=files.values(),
                 counts={
@@ -185,8 +177,8 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     return BinsResult(bins=bins, pixels=int(table.sum()), warnings=tuple(warnings), written=written)
 
 
-class _Made(msgspec.Struct):
-    """How a histogram was made, as its manifest or else its name says."""
+class Made(msgspec.Struct):
+    """How a histogram or bins were made, as a manifest or else a name says."""
 
     type: Word | None = None
     dataset: Word | None = None
@@ -194,24 +186,17 @@ class _Made(msgspec.Struct):
     fast_decode: bool | None = None
     strict_decode: bool | None = None
     sample: Fraction | None = None
+    bin_size: Size | None = None
+    points_are: str = ""
 
 
-def _made(path: Path) -> _Made:
-    named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
-    by_name = _Made(type=named["type"], dataset=named["dataset"]) if named else _Made()
-    return manifest_of(path, "color-histogram", _Made) or by_name
-
-
-def manifest_of(path: Path, kind: str, wanted: type[_T]) -> _T | None:
-    """Return what the manifest beside a file says of how it was made, if one of that kind is there.
-
-    Raises:
-        ManifestError: It is malformed, or not of this file as it is now.
-    """
+def made_of(path: Path, kind: str) -> Made:
+    """Return how a file was made; a manifest that is not of the file as it is now is refused."""
     own = path.with_suffix(MANIFEST_SUFFIX)
     record = manifest.read(own) if os.path.lexists(own) else None
     if record is None or record.kind != kind:
-        return None
+        named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
+        return Made(type=named["type"], dataset=named["dataset"]) if named else Made()
     with reading(path):
         digest = sha256_of(path)
     if digest not in {output.sha256 for output in record.outputs}:
@@ -222,7 +207,7 @@ def manifest_of(path: Path, kind: str, wanted: type[_T]) -> _T | None:
             remedy="Make it again, or take the manifest away if it is of another file.",
         )
     try:
-        return msgspec.convert(record.details | record.parameters, wanted)
+        return msgspec.convert(record.details | record.parameters, Made)
     except msgspec.ValidationError as error:
         raise ManifestError(f"not the manifest of a {kind}: {error}", where=own) from error
 
@@ -309,7 +294,7 @@ def _read(path: Path) -> NDArray[Any]:
     return found
 
 
-def _differences(made: dict[Path, _Made]) -> list[str]:
+def _differences(made: dict[Path, Made]) -> list[str]:
     """Say in which ways histograms that are to be added were made differently."""
     warnings = []
     for name in ("global_resize_img", "fast_decode", "strict_decode", "sample"):

@@ -13,7 +13,6 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,8 +45,7 @@ _TOGETHER = 32  # files fetched in one request
 _BATCH_PIXELS = 8 * 256 * 256
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What bears on the counts; see `color histogram`."""
 
     global_resize_img: int = 256
@@ -55,11 +53,6 @@ class Settings:
     strict_decode: bool = False
     sample: float | None = None
     seed: int = 0
-
-    @property
-    def groups(self) -> int:
-        """Number of tables: one, or one for each group of a sample."""
-        return 1 if self.sample is None else GROUPS
 
 
 class Listed(msgspec.Struct, order=True):
@@ -73,15 +66,10 @@ class Listed(msgspec.Struct, order=True):
 
 
 class Counts(NamedTuple):
-    """Counts of one chunk, sparse, and who counted them with what.
+    """Counts of one chunk: `pixels` in `cells`, places in the flat [groups, 256, 256] tables.
 
-    Attributes:
-        cells: Places in the flat [groups, 256, 256] tables.
-        pixels: Pixels at each of them.
-        images: Images of the chunk; with a sample those drawn.
-        listed: Those of them to be listed.
-        versions: Of what bears on the result.
-        worker: Host and process.
+    `images` is how many it has (with a sample: drawn), `listed` those of them to be listed,
+    `worker` the host and process that counted, with `versions` of what bears on the result.
     """
 
     cells: NDArray[np.uint32]
@@ -104,7 +92,7 @@ Note = Callable[[int], str | None]
 def count_chunk(settings: Settings, chunk: Chunk, note: Note | None = None) -> Counts:
     """Count all images of a chunk; those that cannot be read are listed with the reason."""
     cv2, side = opencv(), settings.global_resize_img
-    tables = np.zeros((settings.groups, 256, 256), np.int64)
+    tables = np.zeros((GROUPS if settings.sample else 1, 256, 256), np.int64)
     small = np.empty((side, side, 3), np.uint8)
     batch = max(1, _BATCH_PIXELS // side**2) if settings.sample is None else 1
     lab = np.empty((batch, side, side, 3), np.uint8)

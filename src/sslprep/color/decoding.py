@@ -91,23 +91,20 @@ def reduction(size: tuple[int, int], side: int) -> int:
 
 # ITU-T T.81, annex B: a JPEG is a row of segments `FF code length data`; after a start of scan
 # (FF DA) come entropy-coded bytes, in which FF is followed by 00 or a restart code.
-_START_OF_SCAN = 0xDA
-_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
+_WITHOUT_LENGTH = (0x01, 0xD8)
 # C4, C8 and CC stand in the range of the frame headers but are tables.
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
-_MARKER_IN_SCAN = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 def _markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield every marker of a JPEG: (code, position of the byte after it)."""
-    position, in_scan = 2, False
-    while found := (_MARKER_IN_SCAN if in_scan else _MARKER).search(data, position):
+    """Yield every marker of a JPEG but restarts: (code, position of the byte after it)."""
+    position = 2
+    while found := _MARKER.search(data, position):
         code, position = found[1][0], found.end()
         yield code, position
         if code not in _WITHOUT_LENGTH:
             position += int.from_bytes(data[position : position + 2], "big")
-            in_scan = code == _START_OF_SCAN
 
 
 def is_complete(data: bytes) -> bool:

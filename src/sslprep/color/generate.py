@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from sslprep.color.bins import Grid, Size, Width, bins_of, check_points, color_bins, open_outputs
-from sslprep.color.histogram import (
-    HistogramResult,
-    Seconds,
-    Share,
-    Side,
-    Word,
-    color_histogram,
-    histogram_of,
-    named,
-)
+from sslprep.color.bins import Grid, Size, Width, bins_of, check_points, open_outputs
+from sslprep.color.histogram import HistogramResult, Seconds, Share, Side, Word, histogram_of, named
 from sslprep.parameters import Fraction, NotNegative, Positive, command
 
 
@@ -47,7 +34,6 @@ def generate_color_bins(
     scheduler: str | None = None,
     worker_timeout: Seconds = 600.0,
     overwrite: bool = False,
-    hash_inputs: bool = False,
 ) -> HistogramResult:
     """Count the colours of all images and make bins and priors of every size, in one run.
 
@@ -55,8 +41,36 @@ def generate_color_bins(
     parameters that is in the folder already is used as it is. A killed run goes on where it was
     when it is started again with the same arguments, with any number of cores.
 
+    Args:
+        images: A path or URL: a list of paths or URLs (.npy, or one a line), a partition's list in
+            any of its formats, a folder, a tar shard, or a list or folder of tar shards.
+        output: Folder to write into.
+        type: Part of the data set, for the file names; the list's partition or else train.
+        dataset: Name of the data set, for the file names; the list's own or else imagenet.
+        root: Folder that relative paths start from; the list's own or else the current one.
+        bin_size: Sides of the bins in ab units, such as 5,10,15,20.
+        global_resize_img: Side in pixels that each image is brought to, aspect not kept.
+        grid: zhang: centres of the whole sRGB gamut, 313 at size 10, smoothed priors (Zhang et al.
+            2016); fair: left edges of the bins that hold a pixel, as in the script of 2019.
+        smooth: Width in ab units of the Gaussian over the priors of the zhang grid; 0 for none.
+        points: Another set of centres to use, [Q, 2], in place of the grid's own.
+        weights: Write the rebalancing weights of rare colours too.
+        sample: Share of the images to draw at random and count, such as 0.05; all by default.
+        seed: Seed of the draw.
+        fast_decode: Let JPEGs be shrunk while decoding, where that is near enough; not exact.
+        strict_decode: Leave out JPEGs whose end is missing, which OpenCV decodes in part.
+        max_unreadable: Largest share of unreadable images, 0 to 1; above it nothing is written.
+        recount: Count from the start, even where an unfinished or finished pass is there.
+        jobs: Number of processes; all cores if not given.
+        scheduler: Address of a Dask scheduler to work on, such as tcp://host:8786.
+        worker_timeout: Seconds that a worker may take for 512 images or a shard; then another does.
+        overwrite: Replace existing files.
+
     Returns:
         Numbers of images and bins, and the files.
+
+    Raises:
+        SslprepError: As `color_histogram` and `color_bins`.
     """
     given = named(locals())
     check_points(given)
@@ -65,19 +79,3 @@ def generate_color_bins(
     table = output / "ab_histogram_{type}_{dataset}.npy".format(**given)
     made = bins_of(given | {"histogram": (table,)})
     return dataclasses.replace(counted, bins=made.bins, written=counted.written + made.written)
-
-
-def _explain(function: Callable[..., Any], *others: Callable[..., Any]) -> None:
-    """Give a docstring its `Args` and `Raises`, in the words of other commands' docstrings."""
-    doc, *said = (inspect.getdoc(one) or "" for one in (function, *others))
-    words = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", "\n".join(said), re.MULTILINE)
-    known = dict(words if doc else ())
-    for section, names in (
-        ("Args", [name for name in inspect.signature(function).parameters if name in known]),
-        ("Raises", [name for name in known if name.endswith("Error")]),
-    ):
-        doc += "\n".join([f"\n\n{section}:", *(f"    {name}: {known[name]}" for name in names)])
-    function.__doc__ = doc
-
-
-_explain(generate_color_bins, color_bins, color_histogram)

@@ -28,7 +28,15 @@ from numpy.typing import NDArray
 
 from sslprep import console, executors, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.counting import Counts, Listed, Settings, count_chunk, count_watched, versions
+from sslprep.color.counting import (
+    GROUPS,
+    Counts,
+    Listed,
+    Settings,
+    count_chunk,
+    count_watched,
+    versions,
+)
 from sslprep.color.decoding import opencv
 from sslprep.color.images import Images, is_shard_name, is_url, open_images, partition_of
 from sslprep.errors import ImagesError, ManifestError, OutputError, ParameterError, WorkersLostError
@@ -91,7 +99,6 @@ def color_histogram(
     scheduler: str | None = None,
     worker_timeout: Seconds = 600.0,
     overwrite: bool = False,
-    hash_inputs: bool = False,
 ) -> HistogramResult:
     """Count the colours of all images into one table, from which bins of every size follow.
 
@@ -100,14 +107,12 @@ def color_histogram(
     arguments, with any number of cores.
 
     Args:
-        images: The images: a list of paths or URLs (.npy, or one a line), a partition's list in any
-            of its formats, a folder, a tar shard, or a list or folder of tar shards; itself a
-            path or a URL.
+        images: A path or URL: a list of paths or URLs (.npy, or one a line), a partition's list in
+            any of its formats, a folder, a tar shard, or a list or folder of tar shards.
         output: Folder to write into.
         type: Part of the data set, for the file names; the list's partition or else train.
         dataset: Name of the data set, for the file names; the list's own or else imagenet.
-        root: Folder that relative paths of a list start from; by default the one that the
-            list was written relative to, else the current one.
+        root: Folder that relative paths start from; the list's own or else the current one.
         global_resize_img: Side in pixels that each image is brought to, aspect not kept.
         sample: Share of the images to draw at random and count, such as 0.05; all by default.
         seed: Seed of the draw.
@@ -117,10 +122,8 @@ def color_histogram(
         recount: Count from the start, even where an unfinished or finished pass is there.
         jobs: Number of processes; all cores if not given.
         scheduler: Address of a Dask scheduler to work on, such as tcp://host:8786.
-        worker_timeout: Seconds after which a worker that says nothing of its 512 images (or its
-            shard) is given up, and they are counted by another.
+        worker_timeout: Seconds that a worker may take for 512 images or a shard; then another does.
         overwrite: Replace existing files.
-        hash_inputs: Hash the list also when it is above 1 GB.
 
     Returns:
         Numbers of images and pixels, and the files.
@@ -137,13 +140,10 @@ def color_histogram(
 def named(given: dict[str, Any]) -> dict[str, Any]:
     """Add to arguments the partition that `images` are of, if any, and the names that follow."""
     images = os.path.expanduser(given["images"])
-    partition = partition_of(images)
-    kind, dataset = "train", "imagenet"
-    if partition:
-        kind, known = partition[0], str(partition[1].details.get("dataset", ""))
-        short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", known).lower())
-        dataset = short or dataset
-    names = {"type": given["type"] or kind, "dataset": given["dataset"] or dataset}
+    name, record = partition = partition_of(images)
+    dataset = str(record.details.get("dataset", "")) if record else ""
+    short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", dataset).lower())
+    names = {"type": given["type"] or name, "dataset": given["dataset"] or short or "imagenet"}
     return given | names | {"images": images, "partition": partition}
 
 
@@ -158,22 +158,16 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
     own, unfinished = stem + MANIFEST_SUFFIX, f".{stem}.resume.json"
     settings = msgspec.convert(given, Settings)
-    inputs = manifest.Inputs(hash_inputs=given["hash_inputs"])
-
-    def opened() -> tuple[Images, str]:
-        source = open_images(images, given["root"], inputs, given["partition"])
-        bearing = (source.identity, settings, versions()["opencv"])
-        return source, hashlib.sha256(msgspec.json.encode(bearing)).hexdigest()
-
-    def finished() -> manifest.Manifest | None:
-        with contextlib.suppress(ManifestError):
-            record = manifest.read(output / own)
-            whole = record.kind == "color-histogram" and record.counts.keys() >= set(_COUNTS)
-            if whole and record.details.get("identity") == opened()[1]:
-                return None if manifest.changed_outputs(output / own, record) else record
-        return None
-
-    done = finished() if reuse else None
+    inputs = manifest.Inputs(hash_inputs=True)
+    source = open_images(images, given["root"], inputs, *given["partition"])
+    bears_on_it = (source.identity, settings, versions()["opencv"])
+    identity = hashlib.sha256(msgspec.json.encode(bears_on_it)).hexdigest()
+    done = None
+    with contextlib.suppress(ManifestError):
+        record = manifest.read(output / own)
+        same = record.details.get("identity") == identity and record.counts.keys() >= _COUNTS
+        if reuse and same and not manifest.changed_outputs(output / own, record):
+            done = record
     with OutputSet(
         output,
         [table, listed, *([groups] if sample else [])],
@@ -186,11 +180,10 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             _check_readable(done.counts, given, output / listed)
             logger.info("using %s, made from the same images; --recount counts them again", table)
             return _result(done.counts, done.warnings, resumed_after=done.counts["images"])
-        source, identity = opened()
         file = output / unfinished
         if given["recount"]:
             file.unlink(missing_ok=True)
-        state = load(file, identity, settings.groups, give_up=given["overwrite"])
+        state = load(file, identity, GROUPS if sample else 1, give_up=given["overwrite"])
         resumed_after = state.total
         _count(source, state, settings, given, file)
         total, truncated = state.total, sum(entry.counted for entry in state.listed)
@@ -258,7 +251,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
     return _result(counts, warnings, resumed_after=resumed_after, written=tuple(written))
 
 
-_COUNTS = ("images", "unreadable", "truncated", "pixels")
+_COUNTS = {"images", "unreadable", "truncated", "pixels"}
 
 
 def _result(counts: Mapping[str, int], warnings: list[str], **more: Any) -> HistogramResult:
@@ -305,9 +298,10 @@ _DAMAGED = "shards are damaged or hold tars: not all in them was counted"
 
 
 def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path) -> None:
-    said = {"unreadable": "images cannot be read", "damaged_shards": _DAMAGED}
-    for (bad, says), of in zip(said.items(), ("images", "shards"), strict=True):
-        number, total, most = counts.get(bad, 0), counts.get(of, 0), given["max_unreadable"]
+    most = given["max_unreadable"]
+    unreadable = ("unreadable", "images", "images cannot be read")
+    for bad, of, says in (unreadable, ("damaged_shards", "shards", _DAMAGED)):
+        number, total = counts.get(bad, 0), counts.get(of, 0)
         if number > most * total:
             raise ImagesError(
                 f"{number:,} of {total:,} {says} ({100 * number / total:.2g} %)",
@@ -320,13 +314,9 @@ def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path)
 
 
 class Pass(msgspec.Struct):
-    """A pass under way. Passes of the same `identity` have the same results.
+    """A pass under way: its tables, [groups, 256, 256], and how many images each done chunk has.
 
-    Attributes:
-        identity: A text that differs where images or parameters do.
-        tables: Counts, [groups, 256, 256].
-        images: Number of images of each finished chunk.
-        listed: Images to be listed, in any order.
+    Passes of the same `identity` have the same results.
     """
 
     identity: str
@@ -381,26 +371,25 @@ class Pass(msgspec.Struct):
 
 def load(file: Path, identity: str, groups: int, *, give_up: bool) -> Pass:
     """Go on from what is on disk; what another input has left is refused, or given up."""
+    fresh = Pass(identity, np.zeros((groups, 256, 256), np.int64))
     try:
         state = msgspec.json.decode(file.read_bytes(), type=Pass, dec_hook=_table)
     except FileNotFoundError:
-        pass
+        return fresh
     except (OSError, zlib.error, msgspec.DecodeError):
         logger.warning("%s is damaged; the pass begins anew", file)
-    else:
-        if state.identity == identity:
-            logger.info("going on after %s images", f"{state.total:,}")
-            return state
-        if not give_up:
-            raise OutputError(
-                f"an unfinished pass ({state.total:,} images) of another input or other "
-                "parameters is here",
-                where=file,
-                remedy="Finish it with its own arguments, choose another --output, or pass "
-                "--recount to give it up.",
-            )
-        logger.warning("%s is of another input or other parameters; the pass begins anew", file)
-    return Pass(identity, np.zeros((groups, 256, 256), np.int64))
+        return fresh
+    if state.identity == identity:
+        logger.info("going on after %s images", f"{state.total:,}")
+    elif not give_up:
+        raise OutputError(
+            f"an unfinished pass ({state.total:,} images) of another input or other parameters "
+            "is here",
+            where=file,
+            remedy="Finish it with its own arguments, choose another --output, or pass --recount "
+            "to give it up.",
+        )
+    return state if state.identity == identity else fresh
 
 
 def _table(_: type, text: str) -> NDArray[np.int64]:

@@ -18,9 +18,8 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
@@ -40,8 +39,7 @@ CHUNK_IMAGES = 512
 """Images of one chunk: about a second of work; a table of counts comes back for each."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chunk:
+class Chunk(NamedTuple):
     """The `number`th part of a pass, which one worker takes at a time.
 
     `names` are paths or URLs of images; with `span` of one shard, in those bytes of which the
@@ -113,7 +111,7 @@ def is_wanted(name: str) -> bool:
     return is_image_name(name) or (is_shard_name(name) and not hidden)
 
 
-def partition_of(images: str) -> tuple[str, Manifest] | None:
+def partition_of(images: str) -> tuple[str, Manifest | None]:
     """Return name and manifest of the partition that a list is of: its .npy, or as written."""
     path = Path(images)
     name = path.name.removesuffix(IMAGES) if path.name.endswith(IMAGES) else path.stem
@@ -123,14 +121,15 @@ def partition_of(images: str) -> tuple[str, Manifest] | None:
         ours = record.kind == "partition" and path.name in digests
         if ours and (path.suffix == ".npy" or digests[path.name] == sha256_of(path)):
             return name, record
-    return None
+    return "train", None
 
 
 def open_images(
     images: str,
     root: Path | None,
     inputs: Inputs,
-    partition: tuple[str, Manifest] | None = None,
+    name: str = "",
+    partition: Manifest | None = None,
 ) -> Images:
     """Find out what `images` (of a partition, if any) and `root` mean; a list goes to `inputs`."""
     if look_at(images)[0]:
@@ -140,15 +139,13 @@ def open_images(
     path = copy_here(images) if is_url(images) else Path(images)
     start = str(root or "")
     if partition:
-        name, record = partition
         path = path.with_name(name + IMAGES)  # which all its formats list
-        start = start or record.details.get("root") or record.parameters.get("relative_to") or ""
+        said = partition.details.get("root") or partition.parameters.get("relative_to")
+        start = start or said or ""
         if not isinstance(start, str):
+            own = path.with_name(name + MANIFEST_SUFFIX)
             raise ManifestError(
-                f"says that images start from {start}",
-                where=path.with_name(name + MANIFEST_SUFFIX),
-                expected="a folder",
-                remedy="Pass --root.",
+                f"says that images lie in {start}", where=own, remedy="Pass --root."
             )
     elif path.suffix in (".csv", ".jsonl", ".parquet"):
         raise ImagesError(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.bins import Size, manifest_of, read_points, read_priors
+from sslprep.color.bins import made_of, read_points, read_priors
 from sslprep.drawing.gamut import bin_size, gamut, prior
 from sslprep.drawing.svg import document
 from sslprep.errors import ParameterError
@@ -27,11 +25,6 @@ class PlotResult:
 
     written: tuple[Path, ...]
     bins: int
-
-
-class _Made(msgspec.Struct):
-    bin_size: Size
-    points_are: str = ""
 
 
 @command(renamed={"output_file": "output"})
@@ -74,9 +67,8 @@ def plot_color_bins(
         inputs.add_file(priors)
         bins = read_points(points)
         shares = read_priors(priors, len(bins))
-        made = manifest_of(points, "color-bins", _Made)
-        size = made.bin_size if made else bin_size(bins)
-        corners = made is not None and made.points_are == "left edges"
+        made = made_of(points, "color-bins")
+        size, corners = made.bin_size or bin_size(bins), made.points_are == "left edges"
         parts = [gamut(bins, size, corners=corners), prior(bins, size, shares, corners=corners)]
         says = f"{len(bins):,} colour bins and how often each occurs"
         out.save_bytes(target.name, document(parts, title=points.stem, description=says).encode())

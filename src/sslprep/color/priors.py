@@ -21,13 +21,9 @@ _BLOCK = 1 << 22  # distances held at a time
 
 
 class Bins(NamedTuple):
-    """Bins with their priors.
+    """Bins, [Q, 2], a ascending, then b (a given set keeps its order), and their priors, sum 1.
 
-    Attributes:
-        points: [Q, 2], a and b; a ascending, then b (a given set keeps its order).
-        priors: float64 [Q], sum 1.
-        counts: Pixels in each bin, [Q]; fractions where bins share pixels.
-        outside: Pixels that no bin holds.
+    `counts` are the pixels in each, fractions where bins share some; `outside` is in none.
     """
 
     points: Points
