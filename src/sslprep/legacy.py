@@ -9,49 +9,39 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from sslprep import cli
 from sslprep.errors import ArgumentError
 
-
-class Script(NamedTuple):
-    """One old script: today's command, and the defaults of 2019 that it has changed."""
-
-    command: str
-    defaults: Mapping[str, Any] = MappingProxyType({})
-
-
-SCRIPTS: Mapping[str, Script] = {
-    "create_coco_data_files": Script("data coco"),
-    "create_voc_data_files": Script("data voc"),
-    "create_imagenet_data_files": Script("data folders"),
-    "generate_jigsaw_permutations": Script(
-        "jigsaw generate", {"method": "max_avg", "ties": "reference"}
+SCRIPTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "create_coco_data_files": ("data coco", {}),
+    "create_voc_data_files": ("data voc", {}),
+    "create_imagenet_data_files": ("data folders", {}),
+    "generate_jigsaw_permutations": (
+        "jigsaw generate",
+        {"method": "max_avg", "ties": "reference"},
     ),
-    "generate_colorization_bins_priors": Script(
-        "color generate", {"grid": "fair", "type": "train", "dataset": "imagenet"}
+    "generate_colorization_bins_priors": (
+        "color generate",
+        {"grid": "fair", "type": "train", "dataset": "imagenet"},
     ),
-    "create_voc_low_shot_samples": Script("lowshot voc"),
-    "create_voc_low_shot_challenge_samples": Script("lowshot voc"),
-    "create_places_low_shot_samples": Script("lowshot places", {"skip_impossible": True}),
-    "pickle_jigsaw_model": Script("convert jigsaw"),
-    "pickle_caffe2_detection": Script("convert detectron"),
-    "pickle_caffe2_to_pytorch": Script(
-        "convert pytorch", {"bgr2rgb": False, "keep_pretext": True, "container": "legacy"}
+    "create_voc_low_shot_samples": ("lowshot voc", {}),
+    "create_voc_low_shot_challenge_samples": ("lowshot voc", {}),
+    "create_places_low_shot_samples": ("lowshot places", {"skip_impossible": True}),
+    "pickle_jigsaw_model": ("convert jigsaw", {}),
+    "pickle_caffe2_detection": ("convert detectron", {}),
+    "pickle_caffe2_to_pytorch": (
+        "convert pytorch",
+        {"bgr2rgb": False, "keep_pretext": True, "container": "legacy"},
     ),
-    "pickle_pytorch_to_caffe2": Script("convert caffe2", {"bgr2rgb": False}),
+    "pickle_pytorch_to_caffe2": ("convert caffe2", {"bgr2rgb": False}),
 }
+"""Script -> today's command, and the defaults of 2019 that it has changed."""
 
 
 def joined(tokens: Sequence[str]) -> list[str]:
-    """Join a flag that a blank has torn apart: the user's document prints `-- N 2000`.
-
-    Example:
-        >>> joined(["--", "N", "2000"])
-        ['--N', '2000']
-    """
+    """Join a flag that a blank has torn apart: the user's document prints `-- N 2000`."""
     result: list[str] = []
     for token in tokens:
         if result and result[-1] == "--":
@@ -73,11 +63,10 @@ def run(file: str, words: Sequence[str] | None = None) -> NoReturn:
             raise ArgumentError(
                 f"{path.name} is no script of 2019", expected=f"one of {', '.join(SCRIPTS)}"
             )
-        script = SCRIPTS[path.stem]
+        command, defaults = SCRIPTS[path.stem]
         if "help" in options:
-            print(f"Today's command is `sslprep {script.command}`.\n")
-        defaults = {**script.defaults, "overwrite": True}
-        return cli.run(path.name, script.command, tokens, options, defaults)
+            print(f"Today's command is `sslprep {command}`.\n")
+        return cli.run(path.name, command, tokens, options, {**defaults, "overwrite": True})
 
     options, tokens = cli.common_flags(joined(sys.argv[1:] if words is None else words))
     cli.exit_with(call, as_json="json" in options)

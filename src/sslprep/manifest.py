@@ -221,18 +221,18 @@ def find(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def changed_outputs(path: Path, manifest: Manifest | None = None) -> list[str]:
+def changed_outputs(path: Path, manifest: Manifest) -> list[str]:
     """Compare the files beside a manifest with what it says of them.
 
     Args:
         path: The manifest file.
-        manifest: Its content, if it was read already.
+        manifest: Its content.
 
     Returns:
         One line for each file that is missing or differs; empty where all is as it should be.
     """
     problems = []
-    for output in (manifest or read(path)).outputs:
+    for output in manifest.outputs:
         file, beside = path.parent / output.file, f"({path.name})"
         try:
             if Path(output.file).name != output.file or "\0" in output.file:

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,17 +20,6 @@ class Plain:
     share: float = 0.5
 
 
-@result
-class Spoken:
-    rows: int
-
-    def text(self) -> str:
-        return f"{self.rows} rows"
-
-    def full_text(self) -> str:
-        return f"{self.rows} rows, each of them"
-
-
 def test_fields_are_laid_out_where_a_record_says_nothing_itself() -> None:
     assert text_of(Plain(files=12345)) == "files: 12,345\nshare: 0.5"
     one = Plain(files=1, names=("a",), counts={"cat": 1000, "dog": 2})
@@ -41,18 +31,18 @@ def test_fields_are_laid_out_where_a_record_says_nothing_itself() -> None:
     assert "more" not in twenty
 
 
-def test_a_record_speaks_for_itself() -> None:
-    assert text_of(Spoken(rows=3)) == "3 rows"
-    assert text_of(Spoken(rows=3), full=True) == "3 rows, each of them"
+def test_a_record_speaks_for_itself(spoken: Any) -> None:
+    assert text_of(spoken) == "3 rows"
+    assert text_of(spoken, full=True) == "3 rows, each of them"
     assert text_of(Plain(files=1), full=True) == text_of(Plain(files=1))
-    assert repr(Spoken(rows=3)) == "<Spoken\n3 rows>"
+    assert repr(spoken) == "<Spoken\n3 rows>"
 
 
 def test_a_record_is_frozen() -> None:
     with pytest.raises(AttributeError):
-        Spoken(rows=3).rows = 4  # type: ignore[misc]
+        Plain(files=3).files = 4  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Spoken(3)  # type: ignore[call-arg, misc]
+        Plain(3)  # type: ignore[call-arg, misc]
 
 
 def test_a_table_without_rows_and_with_odd_characters() -> None:
