@@ -44,6 +44,27 @@ def test_written_names_size_and_hash(tmp_path: Path) -> None:
     assert out.written[0].sha256 == sha256_of(tmp_path / "a")
 
 
+@pytest.mark.parametrize("size", [1, 1000, 262_144, 262_145, 700_000])
+def test_what_is_hashed_is_what_is_in_the_file(tmp_path: Path, size: int) -> None:
+    pieces = [bytes([at]) * (size if at % 2 else 3) for at in range(7)]
+    with OutputSet(tmp_path, ["a", "b"], manifests=[M]) as out:
+        with out.create("a") as file:
+            for piece in pieces:
+                file.write(piece)
+        with out.create("b") as file:  # as zip writers do: back, and on
+            file.write(b"".join(pieces))
+            file.seek(1)
+            file.write(b"length")
+            file.seek(0, 2)
+            file.write(b"end")
+        out.save_json(M, {})
+        out.commit()
+    assert (tmp_path / "a").read_bytes() == b"".join(pieces)
+    for record in out.written:
+        path = tmp_path / record.file
+        assert (record.bytes, record.sha256) == (path.stat().st_size, sha256_of(path))
+
+
 def test_an_error_before_commit_leaves_nothing_not_even_the_folder(tmp_path: Path) -> None:
     def fail() -> None:
         with OutputSet(tmp_path / "new" / "er", ["a"], manifests=[M]) as out:
