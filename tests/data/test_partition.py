@@ -14,6 +14,7 @@ from sslprep import manifest
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, MissingExtraError, OutputError
+from sslprep.partition.images import Images, sort_names
 from sslprep.partition.write import PartitionSet
 
 Voc = Callable[..., Path]
@@ -23,6 +24,36 @@ LISTS = {
     for name, text in (("cat", "1 1\n2 0\n"), ("dog", "1 -1\n2 1\n"))
     for split in ("train", "trainval", "val", "test")
 }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["a"],
+        ["b.jpg", "a.jpg", "a-b.jpg", "a.b.jpg", "ab", "B.jpg", "_.jpg"],
+        ["same_start_" + end for end in ("b", "a", "aa", "", "a" * 30, "a" * 29 + "b")],
+        ["12345678" * 3 + end for end in "cab"] + ["22345678" * 3 + end for end in "cab"],
+        ["b1", "\x7f", "\x01", "~", "a 1", "a1", "a\n"],
+        ["é.jpg", "e\u0301.jpg", "z.jpg", "\U0001f600.jpg", "\uffff.jpg", "\udc80.jpg", "ÿ.jpg"],
+    ],
+)
+def test_names_are_sorted_by_code_point_and_stored_as_they_are(names: list[str]) -> None:
+    found = sort_names(names)
+    assert [*found] == sorted(names)
+    assert (len(found), found.longest) == (len(names), max(map(len, names), default=0))
+    images = Images([("here/", found), ("", found), ("é/", found)])
+    if names:
+        file = io.BytesIO()
+        images.write(file)
+        file.seek(0)
+        paths = np.load(file)
+        wanted = [prefix + name for prefix in ("here/", "", "é/") for name in sorted(names)]
+        assert (paths.tolist(), [*images]) == (wanted, wanted)
+        assert paths.dtype == f"<U{max(map(len, wanted))}"
+    assert found.plain(".jpg") == all(name.endswith(".jpg") for name in names)
+    assert not sort_names([*names, ".x.jpg"]).plain(".jpg")
+    assert not sort_names([*names, "x.jpgg"]).plain(".jpg")
 
 
 def parquet(path: Path) -> dict[str, list[object]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import read_text, reading
-from sslprep.partition.images import Names
+from sslprep.partition.images import AsciiNames, Names, sort_names
 
 JUNK = frozenset(
     [
@@ -94,20 +93,19 @@ def _scan(path: Path) -> tuple[Names, list[str], int, Counter[str]]:
         finally:
             os.close(handle)
     total = len(files) + len(others)
-    files.sort()
-    names = Names(files)
+    names = sort_names(files)
     # The ends of the names are few, mostly one: to look at them is much faster than at all names.
     end = os.path.splitext(files[0])[1] if files else ""
-    alike = names.joined.count(f"{end}\0") == len(files)
-    ends = {end} if alike else {name[-5:] for name in files}
-    hidden = bisect_left(files, ".") != bisect_left(files, "/")
+    plain = names.plain(end)
+    ends = {end} if plain else {name[-5:] for name in files}
+    hidden = not plain and any(name.startswith(".") for name in files)
     left_out: Counter[str] = Counter()
     if hidden or not all(_is_image_end(f"a{end}") for end in ends):
-        for name in files:
+        for name in names:
             if not is_image_name(name) and not _is_junk(name):
                 end = os.path.splitext(name)[1]
                 left_out[f"files {f'ending in {end}' if end else 'without suffix'}{_LEFT}"] += 1
-        names = Names([name for name in files if is_image_name(name)])
+        names = sort_names([name for name in files if is_image_name(name)])
     if gone := sum(is_image_name(name) for name, folder in others if not folder):
         left_out[f"images that are no files, such as broken links,{_LEFT}"] = gone
     _check_names(path, names)
@@ -187,7 +185,7 @@ def _is_junk(name: str) -> bool:
 
 
 def _check_names(folder: Path, names: Names) -> None:
-    for name in names if not names.joined.isascii() else ():
+    for name in () if isinstance(names, AsciiNames) else names:
         try:
             name.encode()
         except UnicodeEncodeError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sslprep.errors import DatasetError
 
@@ -37,6 +38,68 @@ class Names(Collection[str]):
 
     def __contains__(self, name: object) -> bool:
         return name in [*self]
+
+    def plain(self, end: str) -> bool:
+        """Tell whether all names end so and none is hidden."""
+        every = f"\0{self.joined}"
+        return every.count(f"{end}\0") == len(self) and "\0." not in every
+
+    def codes(self, rows: int) -> Iterator[NDArray[np.unsignedinteger]]:
+        """Yield the code points of at most so many names, `(names, longest)`, 0 after the end."""
+        names = iter(self)
+        while block := [*islice(names, rows)]:
+            array = np.array(block, f"<U{self.longest}")
+            yield array.view("<u4").reshape(len(block), self.longest)
+
+
+class AsciiNames(Names):
+    """Names in ASCII, sorted and held as an array: that takes half the time of strings.
+
+    Raises:
+        UnicodeEncodeError: One is not ASCII.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.longest = max(map(len, names), default=0)
+        size = self.longest // 8 + 1
+        array = np.array(names, f"S{8 * size}")
+        words = array.view(">u8").reshape(len(array), size)  # they compare as the bytes do
+        for word in words.T:  # mostly the first that differs tells all names apart
+            key = word.astype(np.uint64)
+            if (key != key[:1]).any():
+                break
+        order = np.argsort(key)
+        key = key[order]
+        if (key[1:] == key[:-1]).any():
+            order = np.lexsort(words.T[::-1])
+        self._array = array[order]
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._array.astype(str).tolist())
+
+    def plain(self, end: str) -> bool:
+        """As of `Names`."""
+        ends = np.char.endswith(self._array, end.encode())
+        return bool(ends.all() and (self._bytes()[:, 0] != ord(".")).all())
+
+    def codes(self, rows: int) -> Iterator[NDArray[np.unsignedinteger]]:
+        """As of `Names`."""
+        codes = self._bytes()[:, : self.longest]
+        return (codes[at : at + rows] for at in range(0, len(self), rows))
+
+    def _bytes(self) -> NDArray[np.uint8]:
+        return self._array.view(np.uint8).reshape(len(self), self._array.itemsize)
+
+
+def sort_names(names: Collection[str]) -> Names:
+    """Sort names by code point."""
+    try:
+        return AsciiNames(names)
+    except UnicodeEncodeError:
+        return Names(sorted(names))
 
 
 class Images:
@@ -84,13 +147,18 @@ class Images:
         """Write a `<U…` `.npy` file without ever holding all paths, or one of them as a string."""
         header = {"descr": f"<U{self.width}", "fortran_order": False, "shape": (len(self),)}
         np.lib.format.write_array_header_1_0(file, header)
+        step = max(1, _BLOCK // (4 * self.width))
         for prefix, names in self.groups:
-            width = self.width - len(prefix)
-            every = [*names]
-            for at in range(0, len(every), 4096):
-                padded = [name.ljust(width, "\0") for name in every[at : at + 4096]]
-                text = prefix + prefix.join(padded)
-                file.write(text.encode("utf-32-le", "surrogatepass"))
+            start = np.frombuffer(prefix.encode("utf-32-le", "surrogatepass"), "<u4")
+            for codes in names.codes(step):
+                rows = np.zeros((len(codes), self.width), "<u4")
+                rows[:, : len(start)] = start
+                rows[:, len(start) : len(start) + names.longest] = codes
+                file.write(rows.data)
+
+
+_BLOCK = 1 << 19
+"""Bytes of paths made at once: few enough to stay in the processor's cache."""
 
 
 def stored_prefix(folder: Path, relative_to: Path | None) -> str:

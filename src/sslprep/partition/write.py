@@ -404,5 +404,7 @@ def images_per_class(
     if labels.ndim == 2:
         return tuple(np.count_nonzero(labels == value, axis=0) for value in (PRESENT, IGNORE))
     ids = np.array([c.id for c in classes], dtype=np.int64)
-    present = np.bincount(np.searchsorted(ids, labels), minlength=len(ids))
+    counted = np.array_equal(ids, range(len(ids)))
+    places = labels if counted else np.searchsorted(ids, labels)
+    present = np.bincount(places, minlength=len(ids))
     return present, np.zeros_like(present)
