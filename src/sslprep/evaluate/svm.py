@@ -35,9 +35,9 @@ _EXACT = 1e-9
 """Largest remainder of the optimum's equations, in units of the margin."""
 _KRYLOV = 16
 """Products with K for all the costs at which every row lies inside the margin."""
-_DIRECT = 600
-"""Systems of at most so many rows are solved one by one, by elimination."""
-_MAIN = 64
+_DIRECT = 300
+"""Systems of at most so many rows are solved one by one; beyond, elimination takes longer."""
+_MAIN = 32
 """Directions of K that conjugate gradients are relieved of."""
 _SETTLED = 1e-2
 """With a remainder below this, S is nearly the optimum's, and steps are worth to be exact."""
@@ -260,7 +260,8 @@ class _Kernel:
     ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what multiplies with the inverse of the main directions + diagonal."""
         weights = np.where(inside, 1 / (ridge + self._left), np.float32(0))
-        middle = np.stack([(self._vectors * of) @ self._vectors.T for of in weights])
+        halves = (self._vectors * of for of in np.sqrt(weights))
+        middle = np.stack([half @ half.T for half in halves])
         middle = np.linalg.inv(middle + np.diag(1 / self._values))
 
         def inverse(rows: NDArray[np.float32]) -> NDArray[np.float32]:
