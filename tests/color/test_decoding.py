@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from PIL import Image
 from sslprep.color.decoding import (
     UnreadableError,
     is_complete,
-    jpeg_size,
     reduction,
 )
 from sslprep.color.decoding import decode_image as decode_with_end
@@ -136,9 +136,10 @@ def test_a_picture_of_more_pixels_than_opencv_allows_is_refused() -> None:
     ],
 )
 def test_fast_decoding_goes_a_little_below_the_side_by_halves_alone(
-    height: int, width: int, factor: int
+    photos: list[str], height: int, width: int, factor: int
 ) -> None:
-    assert reduction((height, width), 256) == factor
+    photo = Path(photos[0]).read_bytes()
+    assert reduction(_of_size(photo, height, width), 256) == factor
     assert factor == 1 or min(height, width) / factor >= (160 if factor == 2 else 256)
 
 
@@ -151,6 +152,12 @@ def test_fast_decoding_shrinks_large_jpegs_alone(photos: list[str]) -> None:
     assert decode_image(png, fast_side=256).shape == (600, 700, 3)
     decoded = decode_image(_with_table_first(jpeg), fast_side=256)
     assert np.array_equal(decoded, decode_image(jpeg, fast_side=256))
+
+
+def _of_size(jpeg: bytes, height: int, width: int) -> bytes:
+    """Let the frame header claim another size."""
+    at = re.search(rb"\xff[\xc0\xc2]\x00\x11\x08", jpeg).end()  # type: ignore[union-attr]
+    return jpeg[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + jpeg[at + 4 :]
 
 
 def _with_table_first(jpeg: bytes) -> bytes:
@@ -187,10 +194,9 @@ class TestEndMarker:
         assert not is_complete(with_thumbnail[:-100])
 
 
-def test_size_is_height_and_width(photo: bytes) -> None:
-    assert jpeg_size(photo) == (90, 120)
-    assert jpeg_size(photo[:30]) == (0, 0)
-    for height, width in ((1, 1), (7, 300), (1000, 3)):
-        data = cv2.imencode(".jpg", np.zeros((height, width, 3), np.uint8))[1].tobytes()
-        assert jpeg_size(data) == (height, width)
-        assert jpeg_size(_with_table_first(data)) == (height, width)
+def test_the_shorter_side_counts_wherever_the_header_stands(photo: bytes) -> None:
+    assert reduction(photo, 30) == 2  # 90 × 120
+    assert reduction(photo[:30], 30) == 1
+    for height, width in ((1024, 3000), (3000, 1024)):
+        data = _of_size(photo, height, width)
+        assert reduction(data, 256) == reduction(_with_table_first(data), 256) == 4

@@ -310,7 +310,9 @@ class TestState:
         }
 
     def test_counts_made_with_other_versions_are_refused_by_name(self, tmp_path: Path) -> None:
-        odd = _counts(0, 0)._replace(versions={"opencv": "4.5.0"}, worker="node7, process 9")
+        odd = _counts(0, 0)._replace(
+            versions={"opencv": "4.5.0", "sslprep": "0"}, worker="node7, process 9"
+        )
         with pytest.raises(ParameterError, match=r"node7, process 9 has opencv 4\.5\.0"):
             self._state(tmp_path).add(0, odd)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.color.counting import GROUPS
-from sslprep.color.histogram import Word
+from sslprep.color.histogram import NO_NAME, Word
 from sslprep.color.priors import (
     LAMBDA,
     Points,
@@ -106,14 +106,12 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     made = {path: made_of(path, "color-histogram") for path in paths}
     first = made[paths[0]]
     names = {what: given[what] or getattr(first, what) for what in ("type", "dataset")}
-    try:
-        msgspec.convert(names, dict[str, Word])
-    except msgspec.ValidationError as error:
+    if None in names.values():
         raise ParameterError(
             "neither name nor manifest says what it is of",
             where=paths[0],
             remedy="Pass --type and --dataset.",
-        ) from error
+        )
     shares = {said.sample for said in made.values()}
     sample = shares.pop() if len(shares) == 1 else None
     folder = given["output"] or paths[0].parent
@@ -195,8 +193,8 @@ def made_of(path: Path, kind: str) -> Made:
     own = path.with_suffix(MANIFEST_SUFFIX)
     record = manifest.read(own) if os.path.lexists(own) else None
     if record is None or record.kind != kind:
-        named = re.fullmatch(r"ab_histogram_(?P<type>[^_]+)_(?P<dataset>.+)", path.stem)
-        return Made(type=named["type"], dataset=named["dataset"]) if named else Made()
+        named = re.fullmatch(rf"ab_histogram_([^_{NO_NAME}]+)_([^{NO_NAME}]+)", path.stem)
+        return Made(type=named[1], dataset=named[2]) if named else Made()
     with reading(path):
         digest = sha256_of(path)
     if digest not in {output.sha256 for output in record.outputs}:

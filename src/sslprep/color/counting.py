@@ -39,7 +39,6 @@ MAX_FILE_BYTES = 1 << 30
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
 GROUPS = 32
 """Random groups that a sample is dealt into; how they differ gives standard errors."""
-_TOGETHER = 32  # files fetched in one request
 # `calcHist` counts in integers and returns float32, exact up to 2^24 pixels at a time. Buffers
 # of this size are used again while they are in the cache.
 _BATCH_PIXELS = 8 * 256 * 256
@@ -104,8 +103,9 @@ def count_chunk(settings: Settings, chunk: Chunk, note: Note | None = None) -> C
             counts = cv2.calcHist([rows], [1, 2], None, [256, 256], [0, 256, 0, 256])
             tables[group] += counts.astype(np.int64)
 
-    groups = _groups(settings, chunk)
-    read = (_members if chunk.span else _files)(chunk, groups, note)
+    draws = _draws(settings, chunk, note)
+    # A lost worker's files are fetched one by one, to find the one that ended it.
+    read = _members(chunk, draws) if chunk.span else _files(chunk, draws, 1 if note else 32)
     strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
     images = waiting = 0
     threads = cv2.getNumThreads()
@@ -156,14 +156,13 @@ def count_watched(settings: Settings, timeout: float, process: Processes, chunk:
             )
             for _, counts in completed(work, [chunk], process, timeout=patience, lost=lost):
                 return counts
-            place = int(notes.read_text() or -1)
+            place, ((_, reason),) = int(notes.read_text() or -1), lost
             deaths[place] += 1
-            if place < 0 and deaths[place] == 3:
-                raise WorkersLostError(f"three processes ended before their work ({lost[0][1]})")
             patience *= 2  # it may have been a long shard, not a hang
+            if place < 0 and deaths[place] == 3:
+                raise WorkersLostError(f"three processes ended before their work ({reason})")
             if place >= 0 and deaths[place] == 2:
-                deadly[place] = f"killed its worker ({lost[0][1]})"
-                patience = timeout
+                deadly[place], patience = f"killed its worker ({reason})", timeout
 
 
 def _note(file: Path, deadly: dict[int, str], place: int) -> str | None:
@@ -171,45 +170,42 @@ def _note(file: Path, deadly: dict[int, str], place: int) -> str | None:
     return deadly.get(place)
 
 
-def _groups(settings: Settings, chunk: Chunk) -> Iterator[int | None]:
-    """Yield the group of each image of a chunk, `None` for those that a sample leaves out.
-
-    It depends on the seed and the place alone.
-    """
-    chance = np.random.default_rng([settings.seed, chunk.number])
-    while settings.sample is not None:
-        taken, group = chance.random(2)
-        yield int(group * GROUPS) if taken < settings.sample else None
-    yield from itertools.repeat(0)
-
-
+_Draws = Iterator[tuple[int | None, str | None]]
 _Read = Iterator[tuple[int, str, bytes | str]]
 """Group, name, and bytes (or why there are none) of every image to be counted."""
 
 
-def _files(chunk: Chunk, groups: Iterator[int | None], note: Note | None) -> _Read:
-    # A lost worker's files are fetched one by one, to find the one that ended it.
-    together = 1 if note else _TOGETHER
-    numbered = zip(itertools.count(), chunk.names, groups, strict=False)
-    drawn = [(place, name, group) for place, name, group in numbered if group is not None]
-    for start in range(0, len(drawn), together):
-        part = drawn[start : start + together]
-        left_out = {name: note and note(place) for place, name, _ in part}
-        fetched = read_many(x for x in left_out if is_url(x) and not left_out[x])
-        for _, name, group in part:
-            content = left_out[name] or (fetched[name] if name in fetched else read_file(name))
+def _draws(settings: Settings, chunk: Chunk, note: Note | None) -> _Draws:
+    """Yield the group of each image, `None` where a sample leaves it out, and what `note` says.
+
+    The group depends on the seed and the place alone.
+    """
+    chance = np.random.default_rng([settings.seed, chunk.number])
+    for place in itertools.count():
+        taken, group = chance.random(2) if settings.sample else (0.0, 0.0)
+        drawn = taken < (settings.sample or 1)
+        yield int(group * GROUPS) if drawn else None, note(place) if note else None
+
+
+def _files(chunk: Chunk, draws: _Draws, together: int) -> _Read:
+    named = zip(chunk.names, draws, strict=False)
+    drawn = ((name, group, why) for name, (group, why) in named if group is not None)
+    while part := list(itertools.islice(drawn, together)):
+        fetched = read_many(name for name, _, why in part if is_url(name) and not why)
+        for name, group, why in part:
+            content = why or (fetched[name] if name in fetched else read_file(name))
             yield group, name, _reason(content) if isinstance(content, Exception) else content
 
 
-def _members(chunk: Chunk, groups: Iterator[int | None], note: Note | None) -> _Read:
+def _members(chunk: Chunk, draws: _Draws) -> _Read:
     """Read the images of a shard, named `shard.tar/member`; damage is an entry of its own."""
-    (shard,), places = chunk.names, itertools.count()
+    (shard,) = chunk.names
     try:
         with open_file(shard) as file:
             for archive, member in members(file, *(chunk.span or ())):
                 if member.isdir() or not is_wanted(member.name):
                     continue
-                place, group = next(places), next(groups)
+                group, why = next(draws)
                 if group is None:
                     continue
                 if is_shard_name(member.name):
@@ -219,7 +215,7 @@ def _members(chunk: Chunk, groups: Iterator[int | None], note: Note | None) -> _
                 elif member.size > MAX_FILE_BYTES:
                     content = _TOO_LARGE
                 else:
-                    content = (note and note(place)) or archive.extractfile(member).read()
+                    content = why or archive.extractfile(member).read()
                 yield group, f"{shard}/{member.name}", content
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         yield 0, shard, f"damaged shard ({error})"

@@ -63,7 +63,7 @@ def decode_image(
         whole = is_complete(data)
         if strict and not whole:
             raise UnreadableError(TRUNCATED)
-        if shrink_to and (factor := reduction(jpeg_size(data), shrink_to)) > 1:
+        if shrink_to and (factor := reduction(data, shrink_to)) > 1:
             flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
         if not data.endswith(_END_OF_IMAGE):
             data += _ENDLESS
@@ -78,13 +78,15 @@ def decode_image(
     return picture, whole
 
 
-def reduction(size: tuple[int, int], side: int) -> int:
+def reduction(data: bytes, side: int) -> int:
     """Return by how much (1, 2, 4 or 8) a JPEG may shrink in decoding under `--fast-decode`.
 
     Its shorter side stays as long as all pictures are made, but a half may go a little below:
     most of ImageNet has 375 or 333 pixels there.
     """
-    shorter = min(size)
+    headers = (data[at + 3 : at + 7] for code, at in _markers(data) if code in _FRAME_HEADERS)
+    size = next(headers, b"")
+    shorter = min(int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big"))
     half = 2 if 4 * shorter >= 5 * side else 1
     return next((n for n in (8, 4) if shorter >= n * side), half)
 
@@ -111,12 +113,3 @@ def is_complete(data: bytes) -> bool:
     """Tell whether a JPEG has its end marker; OpenCV decodes one without it in silence."""
     # Bytes after the end (padding, a maker's appendix) are common, so the markers decide.
     return data.endswith(_END_OF_IMAGE) or any(c == _END_OF_IMAGE[1] for c, _ in _markers(data))
-
-
-def jpeg_size(data: bytes) -> tuple[int, int]:
-    """Return (height, width) in pixels from a JPEG's frame header, (0, 0) where there is none."""
-    for code, position in _markers(data):
-        if code in _FRAME_HEADERS and len(data) >= position + 7:
-            height = int.from_bytes(data[position + 3 : position + 5], "big")
-            return height, int.from_bytes(data[position + 5 : position + 7], "big")
-    return 0, 0

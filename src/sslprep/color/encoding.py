@@ -93,8 +93,7 @@ def decode(
     if not (highest > 0).all():
         raise ArrayError("a row of probabilities is all 0", expected="a distribution")
     annealed = (z / highest) ** (1 / temperature)
-    colours: NDArray[np.float64] = annealed / annealed.sum(-1, keepdims=True) @ bins
-    return colours
+    return np.asarray(annealed / annealed.sum(-1, keepdims=True) @ bins)
 
 
 def _points(points: ArrayLike) -> NDArray[np.float64]:

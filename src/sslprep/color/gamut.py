@@ -66,5 +66,4 @@ def grid_points(size: int) -> NDArray[np.int64]:
     for edge, (a, b) in zip(np.roll(hull, -1, axis=0) - hull, hull, strict=True):
         right = edge[0] * (corners[..., 1] - b) < edge[1] * (corners[..., 0] - a)
         meets &= ~right.all(1)
-    points: NDArray[np.int64] = np.unique(corners[meets].reshape(-1, 2), axis=0).astype(int) * size
-    return points
+    return np.asarray(np.unique(corners[meets].reshape(-1, 2), axis=0).astype(int) * size)

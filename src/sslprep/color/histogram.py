@@ -48,8 +48,8 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY = 30.0
 """Seconds between two saves of an unfinished pass."""
 
-_NO_NAME = r"/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff"
-Word = Annotated[str, Meta(pattern=rf"\A[^{_NO_NAME}]+\Z", description="a word for file names")]
+NO_NAME = r"/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff"
+Word = Annotated[str, Meta(pattern=rf"\A[^{NO_NAME}]+\Z", description="a word for file names")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Side = Annotated[int, Meta(ge=1, le=4096)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -331,9 +331,8 @@ class Pass(msgspec.Struct):
 
     def add(self, chunk: int, counts: Counts) -> None:
         """Take a chunk's counts, if they were made with our versions."""
-        ours = versions()
-        for package, there in counts.versions.items():
-            if (here := ours[package]) != there:
+        for package, here in versions().items():
+            if (there := counts.versions[package]) != here:
                 raise ParameterError(
                     f"the worker {counts.worker} has {package} {there}",
                     expected=f"{here}, as here",

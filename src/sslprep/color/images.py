@@ -136,7 +136,14 @@ def open_images(
         return Images(images, lambda: filter(is_wanted, walk(images)))
     if is_shard_name(images):
         return Images(images, lambda: [images])
-    path = copy_here(images) if is_url(images) else Path(images)
+    path = Path(images)
+    if is_url(images):
+        with _asking(images):
+            import fsspec
+
+            path = Path(
+                fsspec.open_local(f"simplecache::{images}", simplecache={"same_names": True})
+            )
     start = str(root or "")
     if partition:
         path = path.with_name(name + IMAGES)  # which all its formats list
@@ -288,14 +295,6 @@ def look_at(path: str) -> tuple[bool, str]:
         return info["type"] == "directory", str(info)
 
 
-def copy_here(url: str) -> Path:
-    """Copy a file to this machine, for as long as this process runs."""
-    with _asking(url):
-        import fsspec
-
-        return Path(fsspec.open_local(f"simplecache::{url}", simplecache={"same_names": True}))
-
-
 def walk(folder: str) -> Iterator[str]:
     """Yield all files under a folder, those of each one sorted; each folder once, links too.
 
@@ -305,24 +304,23 @@ def walk(folder: str) -> Iterator[str]:
     folders, seen = [folder], set()  # a link to a folder above would go round for ever
     while folders:
         place = folders.pop()
-        if (real := os.path.realpath(place)) not in seen:
-            seen.add(real)
-            found = _list(place)
-            yield from sorted(name for name in found if not found[name])
-            folders += sorted((name for name in found if found[name]), reverse=True)
-
-
-def _list(folder: str) -> dict[str, bool]:
-    """Return what lies in a folder, and whether each is a folder itself."""
-    with _asking(folder):
-        if not is_url(folder):
-            with os.scandir(folder) as found:
-                return {x.path: os.path.isdir(x) if x.is_symlink() else x.is_dir() for x in found}
-        system, place = _file_system(folder)
-        entries = {x["name"].rstrip("/"): x["type"] for x in system.ls(place, detail=True)}
-        system.invalidate_cache(place)
-        entries.pop(place.rstrip("/"), None)
-        return {system.unstrip_protocol(x): kind == "directory" for x, kind in entries.items()}
+        if (real := os.path.realpath(place)) in seen:
+            continue
+        seen.add(real)
+        with _asking(place):
+            if is_url(place):
+                system, path = _file_system(place)
+                entries = {x["name"].rstrip("/"): x["type"] for x in system.ls(path, detail=True)}
+                system.invalidate_cache(path)
+                entries.pop(path.rstrip("/"), None)
+                found = {system.unstrip_protocol(x): entries[x] == "directory" for x in entries}
+            else:
+                with os.scandir(place) as here:
+                    found = {
+                        x.path: (os.path.isdir(x) if x.is_symlink() else x.is_dir()) for x in here
+                    }
+        yield from sorted(name for name in found if not found[name])
+        folders += sorted((name for name in found if found[name]), reverse=True)
 
 
 def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:

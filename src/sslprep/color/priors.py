@@ -102,8 +102,7 @@ def smooth_priors(counts: ArrayLike, points: ArrayLike, sigma: float) -> NDArray
     priors = _spread((held / total)[:, None], points, sigma)[:, 0]
     if not priors.all():
         priors = (priors * total + 1 / len(priors)) / (total + 1)
-    scaled: NDArray[np.float64] = priors / priors.sum()
-    return scaled
+    return np.asarray(priors / priors.sum())
 
 
 def _spread(shares: NDArray[np.float64], points: ArrayLike, sigma: float) -> NDArray[np.float64]:
@@ -144,8 +143,7 @@ def standard_errors(
     if fair_size is None:
         off = _spread(off, bins.points, sigma)
     number = counts.shape[1]
-    errors: NDArray[np.float64] = np.sqrt((1 - share) * number / (number - 1) * (off**2).sum(1))
-    return errors
+    return np.asarray(np.sqrt((1 - share) * number / (number - 1) * (off**2).sum(1)))
 
 
 def rebalancing_weights(priors: ArrayLike) -> NDArray[np.float64]:
@@ -155,5 +153,4 @@ def rebalancing_weights(priors: ArrayLike) -> NDArray[np.float64]:
     """
     p = np.asarray(priors, np.float64)
     weights = 1 / ((1 - LAMBDA) * p + LAMBDA / len(p))
-    scaled: NDArray[np.float64] = weights / (p * weights).sum()
-    return scaled
+    return np.asarray(weights / (p * weights).sum())
