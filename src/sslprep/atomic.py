@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import msgspec
 import numpy as np
@@ -121,15 +121,15 @@ class OutputSet:
         self._shared = frozenset(shared)
         names = list(names)
         self._obsolete = [name for name in also_replaces if name not in names]
-        self._made_folders: list[Path] = []
         self._lock_name = lock or self.manifests[0]
         self._lock_path = folder / f".{self._lock_name}.lock"
-        self._lock: IO[bytes] | None = None
+        self._cleanup = contextlib.ExitStack()
         try:
             with _os_errors(folder), interrupts.held():
-                self._made_folders = [p for p in (folder, *folder.parents) if not p.exists()]
-                folder.mkdir(parents=True, exist_ok=True)
-                self._lock = self._acquire()
+                for path in [p for p in (folder, *folder.parents) if not p.exists()][::-1]:
+                    path.mkdir(exist_ok=True)
+                    self._cleanup.callback(_discard, path)
+                self._acquire()
             self.announce([*names, *self.manifests, *self._obsolete])
         except BaseException:
             self.close()
@@ -156,6 +156,8 @@ class OutputSet:
                     remedy="Give the folder as the output folder.",
                 )
         self.names += new
+        for name in new:
+            self._cleanup.callback(_discard, self.part(name))
         self._finish_killed_commit(new)
         existing = []
         for name in new:
@@ -180,7 +182,7 @@ class OutputSet:
         """Return where a file of this set is written before it gets its final name."""
         return self.folder / f".{name}.part"
 
-    def _acquire(self) -> IO[bytes]:
+    def _acquire(self) -> None:
         """Take the run's lock: a file of its own that vanishes with the run.
 
         The lock is the kernel's (flock), so a killed run never leaves it held.
@@ -207,7 +209,9 @@ class OutputSet:
             with contextlib.suppress(FileNotFoundError):
                 now = os.stat(self._lock_path)
                 if tries == _TRIES or os.path.samestat(os.fstat(handle.fileno()), now):
-                    return handle
+                    self._cleanup.callback(handle.close)
+                    self._cleanup.callback(_discard, self._lock_path)
+                    return
             handle.close()
 
     def _finish_killed_commit(self, names: list[str]) -> None:
@@ -257,26 +261,18 @@ class OutputSet:
         has none, so it never claims to be complete when it is not. Ctrl-C waits.
         """
         ready = sorted((record.file for record in self.written), key=self.manifests.__contains__)
-        moved: list[str] = []
-        placed: list[str] = []
-        with _os_errors(self.folder), interrupts.held():
-            try:
-                for name in dict.fromkeys([*self.manifests, *self._obsolete, *ready]):
-                    if os.path.lexists(self.folder / name):
-                        os.replace(self.folder / name, self._aside(name))
-                        moved.append(name)
-                _sync_folder(self.folder)
-                for name in ready:
-                    os.replace(self.part(name), self.folder / name)
-                    placed.append(name)
-                _sync_folder(self.folder)
-            except OSError:
-                for name in placed:
-                    (self.folder / name).unlink()
-                for name in reversed(moved):
-                    os.replace(self._aside(name), self.folder / name)
-                raise
-            self._made_folders = []
+        with _os_errors(self.folder), interrupts.held(), contextlib.ExitStack() as undo:
+            old = dict.fromkeys([*self.manifests, *self._obsolete, *ready])
+            moved = [name for name in old if os.path.lexists(self.folder / name)]
+            for name in moved:
+                os.replace(self.folder / name, self._aside(name))
+                undo.callback(os.replace, self._aside(name), self.folder / name)
+            _sync_folder(self.folder)
+            for name in ready:
+                os.replace(self.part(name), self.folder / name)
+                undo.callback(os.unlink, self.folder / name)
+            _sync_folder(self.folder)
+            undo.pop_all()
             for name in moved:
                 self._aside(name).unlink()
 
@@ -286,16 +282,13 @@ class OutputSet:
     def close(self) -> None:
         """Remove what was begun and not committed, and let other runs in."""
         with interrupts.held():  # an impatient second Ctrl-C waits too
-            if self._lock is not None and not self._lock.closed:
-                for name in self.names:
-                    with contextlib.suppress(OSError):
-                        self.part(name).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    self._lock_path.unlink()
-                self._lock.close()
-            for path in self._made_folders:
-                with contextlib.suppress(OSError):  # not empty, so not ours alone
-                    path.rmdir()
+            self._cleanup.close()
+
+
+def _discard(path: Path) -> None:
+    """Remove a file or an empty folder, where that can be."""
+    with contextlib.suppress(OSError):
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _sync(handle: int, path: Path) -> None:
