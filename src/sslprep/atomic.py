@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _warn = functools.cache(logger.warning)  # once for each folder or file
 
 MANIFEST_SUFFIX = ".manifest.json"
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, 524}  # 524: the kernel's own ENOTSUPP
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS}
 _TRIES = 5
 _PIECE = 1 << 18
@@ -190,6 +191,7 @@ class OutputSet:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         tries = 0
         while True:
+            ours = not os.path.lexists(self._lock_path)
             handle = open(os.open(self._lock_path, flags, 0o666), "rb")  # noqa: SIM115 - held until close()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -202,7 +204,12 @@ class OutputSet:
                     remedy="Wait for it, or choose another output folder.",
                 ) from error
             except OSError as error:
-                _warn(f"{self._lock_path}: no lock ({error.strerror}); run one command at a time")
+                if error.errno not in _NO_LOCKS:
+                    handle.close()
+                    if ours:
+                        _discard(self._lock_path)
+                    raise
+                _warn(f"{self.folder}: this file system has no locks; run one command at a time")
             # The run before us may have removed the file between our open and our lock. Some
             # network file systems give it another number at every look: there we go on.
             tries += 1

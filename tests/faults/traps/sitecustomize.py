@@ -82,24 +82,26 @@ def _set(trap: dict) -> None:
             refuse()
         fsync(number)
 
-    class FailingFile(io.BufferedWriter):
+    class FailingFile(io.FileIO):
         """A file of a disk that reports at the end what it could not keep."""
 
         def close(self) -> None:
-            if not self.closed:
-                super().close()
+            failing = not self.closed and self.writable() and belongs(self.name)
+            super().close()
+            if failing:
                 refuse()
 
     opened = builtins.open
 
     def watched_open(file: object, mode: str = "r", *rest: object, **more: object) -> object:
         if "b" in mode and set(mode) & set("xw") and belongs(file):
-            return FailingFile(io.FileIO(file, mode.replace("b", "")))  # type: ignore[arg-type]
+            return io.BufferedWriter(FailingFile(file, mode.replace("b", "")))  # type: ignore[arg-type]
         return opened(file, mode, *rest, **more)  # type: ignore[call-overload]
 
     os.fsync = watched_fsync  # type: ignore[assignment]
     if refused == "close":
         builtins.open = watched_open  # type: ignore[assignment]
+        io.FileIO = FailingFile  # type: ignore[misc]
     if refused == "flock":
         fcntl.flock = lambda *_: refuse()  # type: ignore[assignment]
     sys.addaudithook(hook)
