@@ -7,9 +7,8 @@ from typing import Literal
 
 from sslprep.checkpoints import batchnorm
 from sslprep.checkpoints.account import ConversionResult, kept
-from sslprep.checkpoints.conversion import Conversion, in_order, with_statistics
+from sslprep.checkpoints.conversion import Conversion, Converted, in_order, with_statistics
 from sslprep.checkpoints.pickling import save_pickle
-from sslprep.checkpoints.proof import Target
 from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError
 from sslprep.parameters import command
@@ -89,7 +88,6 @@ def convert_caffe2(
         ):
             raise CheckpointError(
                 "has Caffe2 names already (such as res2_0_branch2a_w)",
-                where=model,
                 expected="another layout (such as layer1.0.conv1.weight)",
                 remedy="Use it as it is.",
             )
@@ -105,17 +103,11 @@ def convert_caffe2(
         if reverse:
             takes = in_order(blobs, takes, "bgr" if takes.order == "RGB" else "rgb")
             notes = [f"conv1 was reversed to {takes.order}."]
-        fates = source.account({text: kept(text, text) for text in weights})
+        made = Converted(form="caffe2", takes=takes, arrays=blobs)
+        made.fates = {text: kept(text, text) for text in weights}
         save_pickle(out, output.name, {"blobs": blobs, **source.marked()})
         if source.network.stride_in_1x1:
             notes.append("The strides stand in the 1×1 convolutions, not in the 3×3.")
-        return run.finish(
-            out,
-            source,
-            weights,
-            fates,
-            tensors=len(blobs),
-            target=Target(form="caffe2", takes=takes),
-            notes=[*notes, takes.text()],
-            details={"reversed_channels": reverse},
-        )
+        notes.append(takes.text())
+        details = {"reversed_channels": reverse}
+        return run.finish(out, source, weights, made, notes=notes, details=details)

@@ -13,12 +13,7 @@ from typing import Any
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.checkpoints import proof
-from sslprep.checkpoints.account import (
-    ConversionResult,
-    Fate,
-    kept,
-    short_table,
-)
+from sslprep.checkpoints.account import ConversionResult, Fate, kept, short_table
 from sslprep.checkpoints.batchnorm import Arrays, unfold
 from sslprep.checkpoints.picture import check_choice
 from sslprep.checkpoints.preprocessing import Preprocessing, reverse_channels
@@ -34,19 +29,17 @@ _SELECTION = ("tower", "branch", "prefix", "under", "allow_unknown", "allow_miss
 
 
 @dataclass(kw_only=True)
-class Converted:
+class Converted(proof.Target):
     """A model for its target.
 
     Attributes:
         arrays: By the target's name.
         fates: What became of each Caffe2 blob.
-        classifier: The Caffe2 head that became torchvision's `fc`.
         other_heads: Heads that are kept and that torchvision's models have no place for.
     """
 
     arrays: dict[str, Any] = field(default_factory=dict)
     fates: dict[str, Fate] = field(default_factory=dict)
-    classifier: str | None = None
     other_heads: dict[str, None] = field(default_factory=dict)
 
     def put(self, text: str, name: str, array: Any) -> None:
@@ -79,7 +72,7 @@ class Conversion:
 
     @contextmanager
     def open(self) -> Iterator[OutputSet]:
-        """Open the outputs; the caller reads nothing before."""
+        """Open the outputs, and name the model in what goes wrong; nothing is read before."""
         check_choice(check=self._check, picture=self._picture)
         outputs = OutputSet(
             self.output.parent,
@@ -92,7 +85,10 @@ class Conversion:
             self._inputs.add_file(self.model)
             if self._picture is not None:
                 self._inputs.add_file(self._picture)
-            yield out
+            try:
+                yield out
+            except CheckpointError as error:
+                raise error if error.where else error.at(self.model) from error
 
     def source(self, *, need_towers: bool = False) -> Model:
         """Open the checkpoint as the command's arguments ask for."""
@@ -107,26 +103,19 @@ class Conversion:
         out: OutputSet,
         model: Model,
         weights: Arrays,
-        fates: Sequence[Fate],
+        made: Converted,
         *,
-        tensors: int,
-        target: proof.Target,
         notes: Sequence[str],
         details: Mapping[str, Any],
     ) -> ConversionResult:
-        """Prove the written file of so many `tensors`, where that was asked for; describe it.
+        """Prove what was written of a model, where that was asked for, and describe it.
 
         `notes` say what its user must know or set, `details` stand in the manifest.
         """
-        stages, proven = None, {}
+        stages, proven, fates = None, {}, model.account(made.fates)
         if self._check:
             part = out.part(self.output.name)
-            try:
-                stages = proof.prove(
-                    model, weights, target, part, fates=fates, picture=self._picture
-                )
-            except CheckpointError as error:
-                raise error.at(self.model) from error
+            stages = proof.prove(model, weights, made, part, fates=fates, picture=self._picture)
             proven = {
                 "largest_relative_difference_below": proof.LIMIT,
                 "stages": list(stages),
@@ -146,10 +135,10 @@ class Conversion:
             command=self.command,
             parameters=self.parameters,
             inputs=self._inputs.records(),
-            counts={"tensors": tensors, **counts},
+            counts={"tensors": len(made.arrays), **counts},
             warnings=model.warnings,
             details={
-                "preprocessing": target.takes.record(),
+                "preprocessing": made.takes.record(),
                 "stride_in_1x1": model.network.stride_in_1x1,
                 **details,
                 **({"proof": proven} if proven else {}),
@@ -165,7 +154,7 @@ class Conversion:
             written=tuple(self.output.with_name(record.file) for record in out.written),
             model=model.describe,
             blobs=counts,
-            tensors=tensors,
+            tensors=len(made.arrays),
             notes=tuple(notes),
             proof=stages,
             warnings=tuple(model.warnings),

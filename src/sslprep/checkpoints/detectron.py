@@ -26,10 +26,12 @@ from sslprep.checkpoints.conversion import (
 from sslprep.checkpoints.names import caffe2_name
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.preprocessing import Preprocessing
-from sslprep.checkpoints.proof import Target
+from sslprep.checkpoints.proof import Form
 from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.parameters import NotNegative, command
+
+Blobs = Mapping[str, NDArray[Any]]
 
 AUTHOR = "sslprep"
 
@@ -49,14 +51,11 @@ def refuse_second_time(model: Model, target: str, *, absorb_std: bool) -> None:
         raise CheckpointError(problem, expected=expected, remedy=remedy)
 
 
-def to_affine(
-    model: Model, blobs: Mapping[str, NDArray[Any]], *, decompose: bool, eps: float
-) -> Converted:
+def to_affine(made: Converted, model: Model, blobs: Blobs, *, decompose: bool) -> None:
     """Replace every batch norm by an affine layer (Detectron's AffineChannel).
 
     Decomposed, it becomes two: `…_bn_norm_{s,b}` of the statistics, `…_bn_{s,b}` as they are.
     """
-    made = Converted()
     for text, array in blobs.items():
         name = model.names[text]
         norm, own = name.module, name.param in ("s", "b")
@@ -67,23 +66,21 @@ def to_affine(
         became = text if own else f"{made_of}_{'s' if name.param == 'riv' else 'b'}"
         made.fates[text] = Fate(blob=text, became=became, action="folded")
         if decompose and name.param == "riv":
-            pair = batchnorm.decompose(blobs[f"{norm}_rm"], array, eps)
+            pair = batchnorm.decompose(blobs[f"{norm}_rm"], array, made.eps)
         elif name.param == "s":
             b, rm, riv = (blobs[f"{norm}_{param}"] for param in ("b", "rm", "riv"))
-            pair = batchnorm.fold(array, b, rm, riv, eps)
+            pair = batchnorm.fold(array, b, rm, riv, made.eps)
         else:
             continue
         made.arrays[f"{made_of}_s"], made.arrays[f"{made_of}_b"] = pair
-    return made
 
 
-def to_detectron2(model: Model, blobs: Mapping[str, NDArray[Any]]) -> Converted:
-    """Return the trunk under Detectron2's names, and what became of every blob."""
+def to_detectron2(made: Converted, model: Model, blobs: Blobs) -> None:
+    """Give the trunk Detectron2's names."""
     if model.network.kind != "ResNet":
         raise CheckpointError(
             f"holds {model.network.describe}", expected="a ResNet: Detectron2 has no AlexNet"
         )
-    made = Converted()
     for text, array in blobs.items():
         name = caffe2_name(text)
         target = name.spelled("detectron2")
@@ -93,12 +90,9 @@ def to_detectron2(model: Model, blobs: Mapping[str, NDArray[Any]]) -> Converted:
             raise CheckpointError(f"{text} has no place in Detectron2's ResNet")
         else:
             made.put(text, target, array)
-    return made
 
 
-def settings(
-    target: str, model: Model, blobs: Mapping[str, NDArray[Any]], takes: Preprocessing
-) -> dict[str, Any]:
+def settings(target: str, model: Model, blobs: Blobs, takes: Preprocessing) -> dict[str, Any]:
     """Return what must be set in the detector's configuration, by key."""
     mean, std = ([round(v, 3) for v in values] for values in (takes.mean, takes.std))
     if target == "detectron":
@@ -229,33 +223,24 @@ def convert_detectron(
     with run.open() as out:
         source = run.source()
         weights = source.weights(momentum=keep_momentum)
-        try:
-            refuse_second_time(source, target, absorb_std=absorb_std)
-            refuse_broken_norms(source)
-            takes, blobs = source.preprocessing, dict(weights)
-            if absorb_std:
-                if "conv1_w" not in blobs:
-                    raise CheckpointError("has no conv1_w to absorb the std into")
-                blobs["conv1_w"] = preprocessing.absorb_std(blobs["conv1_w"], takes)
-                takes = takes.absorbed()
-            takes = in_order(blobs, takes, channels or ("bgr" if target == "detectron" else None))
-            if target == "detectron2":
-                made = to_detectron2(source, with_statistics(source, blobs, bn_eps))
-            else:
-                made = to_affine(source, blobs, decompose=decompose_bn, eps=bn_eps)
-        except CheckpointError as error:
-            raise error.at(model) from error
-        if target == "detectron":
-            source.keep_unknown()
-        fates = source.account(made.fates)
-        made.arrays |= {
-            fate.became: source.value(fate.blob)
-            for fate in fates
-            if fate.action == "unknown" and fate.became is not None
-        }
+        refuse_second_time(source, target, absorb_std=absorb_std)
+        refuse_broken_norms(source)
+        takes, blobs = source.preprocessing, dict(weights)
+        if absorb_std:
+            if "conv1_w" not in blobs:
+                raise CheckpointError("has no conv1_w to absorb the std into")
+            blobs["conv1_w"] = preprocessing.absorb_std(blobs["conv1_w"], takes)
+            takes = takes.absorbed()
+        takes = in_order(blobs, takes, channels or ("bgr" if target == "detectron" else None))
+        form: Form = "detectron2" if target == "detectron2" else "caffe2"
+        made = Converted(form=form, takes=takes, eps=bn_eps)
         content: dict[str, Any] = {"blobs": made.arrays}
         if target == "detectron2":
+            to_detectron2(made, source, with_statistics(source, blobs, bn_eps))
             content = {"model": made.arrays, "__author__": AUTHOR, "matching_heuristics": True}
+        else:
+            to_affine(made, source, blobs, decompose=decompose_bn)
+            made.arrays |= source.keep_unknown()
         # What the file itself must say: what cannot be done a second time or guessed.
         source.mark.pop("channels", None)
         mark = {
@@ -265,15 +250,6 @@ def convert_detectron(
         }
         save_pickle(out, output.name, content | source.marked(**mark))
         chosen = settings(target, source, weights, takes)
-        return run.finish(
-            out,
-            source,
-            weights,
-            fates,
-            tensors=len(made.arrays),
-            target=Target(
-                form="detectron2" if target == "detectron2" else "caffe2", takes=takes, eps=bn_eps
-            ),
-            notes=_notes(target, source, chosen, takes, decomposed=decompose_bn),
-            details={"target": target, "absorbed_std": absorb_std, "settings": chosen},
-        )
+        notes = _notes(target, source, chosen, takes, decomposed=decompose_bn)
+        details = {"target": target, "absorbed_std": absorb_std, "settings": chosen}
+        return run.finish(out, source, weights, made, notes=notes, details=details)

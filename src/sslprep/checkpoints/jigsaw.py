@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslprep.checkpoints.account import ConversionResult
-from sslprep.checkpoints.conversion import Conversion
+from sslprep.checkpoints.conversion import Conversion, Converted
 from sslprep.checkpoints.pickling import save_pickle
-from sslprep.checkpoints.proof import Target
 from sslprep.parameters import NotNegative, command
 
 
@@ -51,12 +50,11 @@ def convert_jigsaw(
         if source.tower is None:
             source.warn("convert detectron took the tower; copied as it is")
         source.keep_unknown()
-        blobs = {
-            fate.became: source.value(text)
-            for text, fate in source.fates.items()
-            if fate.became is not None
-        }
-        save_pickle(out, output.name, {"blobs": blobs, **source.marked()})
+        made = Converted(form="caffe2", takes=source.preprocessing)
+        for text, fate in source.fates.items():
+            if fate.became is not None:
+                made.put(fate.became, fate.became, source.value(text))
+        save_pickle(out, output.name, {"blobs": made.arrays, **source.marked()})
         notes = [source.preprocessing.text()]
         if (apart := source.distances.get("riv")) is not None:
             # Taking one tower is a choice that the user should know of.
@@ -66,13 +64,4 @@ def convert_jigsaw(
                 f"The other towers' running variances differ by up to {largest}; all distances "
                 "are in the manifest.",
             )
-        return run.finish(
-            out,
-            source,
-            weights,
-            list(source.fates.values()),
-            tensors=len(blobs),
-            target=Target(form="caffe2", takes=source.preprocessing),
-            notes=notes,
-            details={},
-        )
+        return run.finish(out, source, weights, made, notes=notes, details={})

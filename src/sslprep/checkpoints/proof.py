@@ -32,7 +32,7 @@ LIMIT = 1e-4
 Form = Literal["torch", "safetensors", "detectron2", "caffe2"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Target:
     """The written model.
 

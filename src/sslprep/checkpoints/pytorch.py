@@ -27,25 +27,25 @@ from sslprep.checkpoints.conversion import (
 from sslprep.checkpoints.names import caffe2_name
 from sslprep.checkpoints.networks import BLOCKS, Network
 from sslprep.checkpoints.preprocessing import Preprocessing
-from sslprep.checkpoints.proof import Target
 from sslprep.checkpoints.safetensorsfile import save_safetensors
 from sslprep.checkpoints.source import Model
 from sslprep.checkpoints.torchfile import save_torch
 from sslprep.errors import CheckpointError
 from sslprep.parameters import NotNegative, command
 
+Blobs = Mapping[str, NDArray[Any]]
 Order = Literal["rgb", "bgr"]
 Arch = Literal["R-18", "R-34", "R-50", "R-101", "R-152"]
 
 
 def to_state_dict(
-    model: Model, blobs: Mapping[str, NDArray[Any]], *, keep_head: bool, keep_pretext: bool
-) -> Converted:
+    made: Converted, model: Model, blobs: Blobs, *, keep_head: bool, keep_pretext: bool
+) -> None:
     """Give the blobs of one tower, batch norms with their statistics, their PyTorch names.
 
     Without `pred` in a head's name, `keep_pretext` keeps it, as the script of 2019 did.
     """
-    made = Converted(classifier=find_classifier(model.network) if keep_head else None)
+    made.classifier = find_classifier(model.network) if keep_head else None
     places = model.network.modules
     names = {text: caffe2_name(text) for text in blobs}
     for text in sorted(blobs, key=lambda text: places.get(names[text].module, len(places))):
@@ -60,7 +60,6 @@ def to_state_dict(
             made.put(text, target, blobs[text])
             if head and name.layer != made.classifier:
                 made.other_heads[target.rpartition(".")[0]] = None
-    return made
 
 
 def find_classifier(network: Network) -> str | None:
@@ -210,17 +209,15 @@ def convert_pytorch(
     with run.open() as out:
         source = run.source()
         weights = source.weights()
-        try:
-            check_jigsaw(jigsaw, source)
-            check_arch(arch, source.network)
-            if source.folded:
-                refuse_broken_norms(source)
-            blobs = with_statistics(source, weights, bn_eps)
-            takes = in_order(blobs, source.preprocessing, channels)
-            made = to_state_dict(source, blobs, keep_head=keep_head, keep_pretext=keep_pretext)
-            refuse_unknown(made.fates.values(), allow_unknown=allow_unknown)
-        except CheckpointError as error:
-            raise error.at(model) from error
+        check_jigsaw(jigsaw, source)
+        check_arch(arch, source.network)
+        if source.folded:
+            refuse_broken_norms(source)
+        blobs = with_statistics(source, weights, bn_eps)
+        takes = in_order(blobs, source.preprocessing, channels)
+        made = Converted(form=format, takes=takes, eps=bn_eps)
+        to_state_dict(made, source, blobs, keep_head=keep_head, keep_pretext=keep_pretext)
+        refuse_unknown(made.fates.values(), allow_unknown=allow_unknown)
         conv1_order = channels if takes.order in ("RGB", "BGR") else None
         notes = _notes(source, made, takes)
         if bn_eps != batchnorm.EPS:
@@ -232,18 +229,10 @@ def convert_pytorch(
             save_safetensors(out, output.name, made.arrays, metadata)
         else:
             save_torch(out, output.name, made.arrays, container=container)
-        return run.finish(
-            out,
-            source,
-            weights,
-            source.account(made.fates),
-            tensors=len(made.arrays),
-            target=Target(form=format, takes=takes, classifier=made.classifier, eps=bn_eps),
-            notes=notes,
-            details={
-                "format": format,
-                "channels": conv1_order,
-                "classifier": made.classifier,
-                "notes": notes,
-            },
-        )
+        details = {
+            "format": format,
+            "channels": conv1_order,
+            "classifier": made.classifier,
+            "notes": notes,
+        }
+        return run.finish(out, source, weights, made, notes=notes, details=details)

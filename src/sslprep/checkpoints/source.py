@@ -34,7 +34,7 @@ from sslprep.checkpoints.recognise import (
     refuse_others,
 )
 from sslprep.checkpoints.towers import choose_tower, tower_distances, towers_of
-from sslprep.errors import CheckpointError, ManifestError, SslprepError
+from sslprep.errors import CheckpointError, ManifestError
 from sslprep.input_files import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -119,10 +119,7 @@ class Model:
     def value(self, text: str) -> Any:
         """Read an array, or return a bare number, by what it is called in the file."""
         stored = self.stored[text]
-        try:
-            return stored.load() if isinstance(stored, StoredArray) else stored
-        except SslprepError as error:
-            raise error.at(self.path) from error
+        return stored.load() if isinstance(stored, StoredArray) else stored
 
     def weights(self, *, momentum: bool = False) -> Arrays:
         """Read the blobs of the model as float32, and check their values."""
@@ -158,11 +155,11 @@ class Model:
         if warning not in self.warnings:
             self.warnings.append(warning)
 
-    def keep_unknown(self) -> None:
-        """Keep the arrays that no rule knows, where the target has Caffe2's names too."""
-        for text, fate in self.fates.items():
-            if self.caffe2 and fate.action == "unknown":
-                self.fates[text] = replace(fate, became=text)
+    def keep_unknown(self) -> dict[str, Any]:
+        """Keep and read the arrays that no rule knows, where they are beside Caffe2's names."""
+        unknown = [t for t, fate in self.fates.items() if self.caffe2 and fate.action == "unknown"]
+        self.fates |= {text: replace(self.fates[text], became=text) for text in unknown}
+        return {text: self.value(text) for text in unknown}
 
     def marked(self, **more: Any) -> dict[str, Any]:
         """Return the top-level key of a pickle that says what was done to it, if anything was."""
@@ -173,7 +170,7 @@ class Model:
         """Return what became of every array, from what the target made of each Caffe2 name."""
         whole = []
         for text, fate in self.fates.items():
-            after = outcomes.get(fate.became or "")
+            after = None if fate.action == "unknown" else outcomes.get(fate.became or "")
             if after is not None and after.action in ("kept", "renamed"):
                 fate = kept(text, str(after.became), after.reason or fate.reason)
             elif after is not None:
