@@ -134,16 +134,14 @@ class Encoder:
         names: The parts of its names, by the whole path of the array.
         layout: The row of the table that it was found by; `None` when it was found by its
             structure alone.
-        others: What stands before the names of the file's other networks.
-        beside: Why other arrays are left out, by a part of their path.
+        beside: What becomes of every array that is no part of it, by its whole path.
     """
 
     prefix: str
     naming: str
     names: Mapping[str, BlobName]
     layout: Layout | None = None
-    others: tuple[str, ...] = ()
-    beside: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, Fate] = field(default_factory=dict)
 
 
 def find_encoders(paths: Iterable[str]) -> list[Encoder]:
@@ -189,9 +187,13 @@ def find_encoder(
     prefix: str | None = None,
     under: str | None = None,
 ) -> Encoder:
-    """Return the network that a file is about, from the whole paths of all arrays.
+    """Return the network that a file is about, and why its other arrays are left out.
 
-    `open_model` says what the other arguments are.
+    Args:
+        paths: Of all arrays.
+        branch: Which of two encoders, by a part of its path, such as `student`.
+        prefix: What stands before the encoder's names, such as `module.encoder_q.`.
+        under: The key, or keys joined by dots, under which it stands.
 
     Raises:
         CheckpointError: No network, or several and no rule that chooses.
@@ -219,18 +221,21 @@ def find_encoder(
         )
     chosen = _choose(encoders)
     if chosen is None:
-        names = ", ".join(f"{e.prefix[:60] or 'top level'} ({len(e.names)})" for e in encoders[:5])
+        several = ", ".join(
+            f"{e.prefix[:60] or 'top level'} ({len(e.names)})" for e in encoders[:5]
+        )
         raise CheckpointError(
-            f"holds {len(encoders)} networks and no rule that chooses: {names}",
+            f"holds {len(encoders)} networks and no rule that chooses: {several}",
             remedy="Choose with --branch, --prefix or --under.",
         )
     rows = [e.layout for e in (chosen, *found) if e.layout is not None]
-    beside: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for row in reversed(rows):
-        beside |= row.beside
-    others = tuple(e.prefix for e in found if e.prefix != chosen.prefix)
-    layout = rows[0] if rows else None
-    return replace(chosen, layout=layout, others=others, beside=beside)
+        reasons |= row.beside
+    others = tuple(e.prefix for e in found if e.prefix not in ("", chosen.prefix))
+    beside = _beside(paths, chosen, reasons, others)
+    names = {path: name for path, name in chosen.names.items() if path not in beside}
+    return replace(chosen, names=names, layout=rows[0] if rows else None, beside=beside)
 
 
 def _row(encoder: Encoder, paths: Iterable[str]) -> Layout | None:
@@ -261,19 +266,20 @@ def _choose(encoders: list[Encoder]) -> Encoder | None:
     return known[0] if len(known) == 1 else None
 
 
-def account_beside(paths: Iterable[str], encoder: Encoder) -> dict[str, Fate]:
+def _beside(
+    paths: Iterable[str], encoder: Encoder, reasons: Mapping[str, str], others: tuple[str, ...]
+) -> dict[str, Fate]:
     """Return what becomes of every array that is no part of the encoder, and why."""
-    beside = encoder.beside
     fates: dict[str, Fate] = {}
     for path in paths:
         inside = path.startswith(encoder.prefix)
         parts = re.split("[./]", path.removeprefix(encoder.prefix) if inside else path)
-        reason = next((beside[part] for part in parts if part in beside), None)
+        reason = next((reasons[part] for part in parts if part in reasons), None)
         if path in encoder.names and (reason is None or parts[0] != "fc"):
             continue
         if parts[-1] == "num_batches_tracked" and (inside or reason is None):
             reason = COUNTER
-        elif reason is None and any(path.startswith(other) for other in encoder.others if other):
+        elif reason is None and path.startswith(others):
             reason = COPY
         if reason is None and not (inside and encoder.naming == "caffe2"):
             told = parts[:1] if inside else parts

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.names import BlobName, parse_caffe2
-from sslprep.checkpoints.networks import Kind, Layer, Network, alexnet, resnet
+from sslprep.checkpoints.networks import NORM_PARAMS, Kind, Layer, Network, alexnet, resnet
 from sslprep.errors import CheckpointError
 
 Shape = tuple[int, ...]
@@ -272,11 +272,13 @@ def _text(wanted: _Wanted) -> str:
 
 
 def missing_blobs(network: Network, names: Iterable[str], *, folded: bool = False) -> list[str]:
-    """List what a network lacks; folded norms need scale and shift alone."""
-    present = set(names)
+    """List what a network, or a norm that is there, lacks; folded ones need scale and shift."""
+    present = {name: parse_caffe2(name) for name in names}
+    norms = {n.module for n in present.values() if n is not None and n.is_norm and not n.momentum}
+    parts = (f"{module}_{param}" for module in sorted(norms) for param in NORM_PARAMS)
     return [
         name
-        for name in network.blobs
+        for name in dict.fromkeys((*network.blobs, *parts))
         if name not in present and not (folded and name.endswith(("_rm", "_riv")))
     ]
 

@@ -20,7 +20,7 @@ from sslprep.checkpoints import preprocessing
 from sslprep.checkpoints.account import MOMENTUM, Fate, are, dropped, kept, refuse_unknown
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import Arrays
-from sslprep.checkpoints.layouts import DETECTRON2, Encoder, account_beside, find_encoder
+from sslprep.checkpoints.layouts import DETECTRON2, Encoder, find_encoder
 from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, respelled
 from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.open import Contents, open_checkpoint
@@ -235,9 +235,7 @@ def find_model(
     *,
     tower: int | None = None,
     need_towers: bool = False,
-    branch: str | None = None,
-    prefix: str | None = None,
-    under: str | None = None,
+    **choice: str | None,
 ) -> Model:
     """Find the network of an opened file, whole or not, and account for every array.
 
@@ -246,25 +244,23 @@ def find_model(
         tower: The tower to take; by default 0 where there are towers.
         need_towers: Whether a file without towers is an error. One whose towers `convert
             detectron` took is none: both orders of the two commands must work.
-        branch: Which of two encoders, by a part of its path, such as `student`.
-        prefix: What stands before the encoder's names, such as `module.encoder_q.`.
-        under: The key, or keys joined by dots, under which it stands.
+        choice: Which encoder, see `find_encoder`.
     """
     stored: dict[str, Any] = {".".join(key): value for key, value in contents.arrays.items()}
     if len(stored) < len(contents.arrays):
         raise CheckpointError("has two arrays of one name in different dicts")
     try:
-        encoder = find_encoder(stored, branch=branch, prefix=prefix, under=under)
+        encoder = find_encoder(stored, **choice)
     except CheckpointError:
         refuse_others({path: array.shape for path, array in stored.items()})
         raise
-    start = encoder.prefix
+    start, caffe2 = encoder.prefix, encoder.naming == "caffe2"
     refuse_others({p[len(start) :]: a.shape for p, a in stored.items() if p.startswith(start)})
     (facts, sha256), mark = _noted(contents), _read_mark(contents.extra.get(MARK))
     # The path of the dict that holds the encoder's arrays, with a dot behind it.
     first = next(iter(encoder.names))
     root = first.removesuffix(next(k for k in contents.arrays if ".".join(k) == first)[-1])
-    if encoder.naming == "caffe2":
+    if caffe2:
         # Caffe2 notes its iteration as a bare number among the blobs.
         stored |= {
             ".".join(key): value
@@ -274,22 +270,27 @@ def find_model(
     # What each array is called: as in that dict, or by its whole path where the top has one
     # of that name.
     texts = {p: p if (text := p.removeprefix(root)) in stored else text for p in stored}
-    beside = account_beside(stored, encoder)
-    names = {texts[p]: n for p, n in _respelled(encoder, facts).items() if p not in beside}
     values = {texts[path]: value for path, value in stored.items()}
-    towers = towers_of(names.values())
-    chosen, distances = _tower(values, names, mark, tower, need_towers=need_towers)
+    names = {texts[path]: name for path, name in _respelled(encoder, facts).items()}
+    towers, chosen, distances = towers_of(names.values()), {}, {}
+    if towers or (need_towers and "tower" not in mark):
+        chosen = choose_tower(names, tower or 0)
+        distances = tower_distances(values, names, chosen)
+    elif tower not in (None, mark.get("tower")):
+        raise CheckpointError(
+            f"has no towers, so no tower {tower} to take",
+            remedy="Take it from the original Jigsaw model, or leave --tower out.",
+        )
     fates: dict[str, Fate] = {}
     taken: dict[str, BlobName] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path, text in texts.items():
-        name = names.get(text)
-        if encoder.naming == "caffe2" and path.removeprefix(encoder.prefix) in BOOKKEEPING:
-            fates[text] = kept(text, path.removeprefix(encoder.prefix))
-        elif name is None:
-            fates[text] = replace(beside[path], blob=text)
+        if caffe2 and path.removeprefix(start) in BOOKKEEPING:
+            fates[text] = kept(text, path.removeprefix(start))
+        elif text not in names:
+            fates[text] = replace(encoder.beside[path], blob=text)
         else:
-            fates[text] = fate = chosen.get(text) or kept(text, str(name))
+            fates[text] = fate = chosen.get(text) or kept(text, str(names[text]))
             if fate.became in taken:
                 first = next(t for t, f in fates.items() if f.became == fate.became)
                 raise CheckpointError(
@@ -297,7 +298,7 @@ def find_model(
                     remedy="The file mixes two models; choose with --prefix or --under.",
                 )
             if fate.became is not None:
-                taken[fate.became] = name.without_tower()
+                taken[fate.became] = names[text].without_tower()
                 shapes[fate.became] = values[text].shape
     warnings: list[str] = []
     trained = {name: shape for name, shape in shapes.items() if not taken[name].momentum}
@@ -368,31 +369,6 @@ def _noted(contents: Contents) -> tuple[Mapping[str, Any], str | None]:
     return (record.details if same else {}), sha256
 
 
-def _tower(
-    values: Mapping[str, Any],
-    names: Mapping[str, BlobName],
-    mark: Mapping[str, Any],
-    tower: int | None,
-    *,
-    need_towers: bool,
-) -> tuple[dict[str, Fate], dict[str, dict[str, Any]]]:
-    if towers_of(names.values()) or (need_towers and "tower" not in mark):
-        fates = choose_tower(names, tower or 0)
-        norms = {
-            text: values[text].load()
-            for text, name in names.items()
-            if name.is_norm and not name.momentum and name.tower is not None
-            if values[text].dtype.kind == "f"
-        }
-        return fates, tower_distances(norms, names, fates)
-    if tower is not None and tower != mark.get("tower"):
-        raise CheckpointError(
-            f"has no towers, so no tower {tower} to take",
-            remedy="Take it from the original Jigsaw model, or leave --tower out.",
-        )
-    return {}, {}
-
-
 _BGR_AUTHORS = ("Caffe2", "Detectron2 Model Zoo", MARK)
 
 
@@ -441,24 +417,19 @@ def _recognise(
     conv1 = shapes.get("conv1_w", ())
     channels = conv1[1] if len(conv1) == 4 else 3
     network = recognise(shapes, caffe2=from_caffe2, stride_in_1x1=stride_in_1x1)
+    if network.colorization and channels != 3:
+        return network, preprocessing.LIGHTNESS
     if channels != 3:
-        return network, (
-            preprocessing.LIGHTNESS if network.colorization else preprocessing.unknown(channels)
-        )
-    if (takes := Preprocessing.read(facts.get("preprocessing"))) is not None:
+        return network, preprocessing.unknown(channels)
+    if (takes := Preprocessing.read(facts.get("preprocessing")) or pixels) is not None:
         return network, takes
-    if pixels is not None:
-        return network, pixels
-    plain = msra or network.kind == "CaffeNet"
-    takes = preprocessing.CAFFENET if plain else preprocessing.IMAGENET_BGR
-    if encoder.naming == "detectron2" or author:
-        bgr = author in _BGR_AUTHORS and mark.get("channels") != "rgb"
-    else:
-        bgr = encoder.naming == "caffe2" and mark.get("channels") != "rgb"
-        if not bgr and encoder.layout is not None and not plain:
-            takes = encoder.layout.preprocessing.reversed()
-        bgr = bgr or facts.get("channels") == "bgr"
-    takes = takes if bgr else takes.reversed()
+    takes = encoder.layout.preprocessing if encoder.layout else preprocessing.IMAGENET_RGB
+    if msra or network.kind == "CaffeNet":
+        takes = preprocessing.CAFFENET.reversed()
+    bgr = author in _BGR_AUTHORS if author else encoder.naming == "caffe2"
+    if (noted := mark.get("channels") or facts.get("channels")) is not None:
+        bgr = noted == "bgr"
+    takes = takes.reversed() if bgr else takes
     return network, takes.absorbed() if mark.get("absorbed_std") else takes
 
 
@@ -470,14 +441,6 @@ def _check(model: Model, *, allow_missing: bool) -> None:
             remedy="Pass --allow-missing if it is whole.",
         )
     missing = missing_blobs(model.network, model.names, folded=model.folded)
-    present = {n.module for n in model.names.values() if n.is_norm and not n.momentum}
-    parts = ("s", "b") if model.folded else ("s", "b", "rm", "riv")
-    missing += [
-        text
-        for module in sorted(present)
-        for param in parts
-        if (text := f"{module}_{param}") not in model.names and text not in missing
-    ]
     if missing and not allow_missing:
         raise CheckpointError(
             f"{are(missing)} missing",

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sslprep.checkpoints.account import OTHER_TOWER, Fate, dropped, kept
 from sslprep.checkpoints.names import BlobName
@@ -66,7 +65,7 @@ def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fat
 
 
 def tower_distances(
-    arrays: Mapping[str, NDArray[Any]], names: Mapping[str, BlobName], fates: Mapping[str, Fate]
+    stored: Mapping[str, Any], names: Mapping[str, BlobName], fates: Mapping[str, Fate]
 ) -> dict[str, dict[str, Any]]:
     """Measure how far the batch norms of the other towers are from those of the chosen one.
 
@@ -74,6 +73,12 @@ def tower_distances(
         For each parameter (s, b, rm, riv) the largest absolute difference, the blob where it
         is, and the largest difference relative to the largest value of the chosen tower's blob.
     """
+    arrays = {
+        text: stored[text].load()
+        for text, name in names.items()
+        if name.is_norm and not name.momentum and name.tower is not None
+        if stored[text].dtype.kind == "f"
+    }
     chosen = {fate.became: arrays[text] for text, fate in fates.items() if text in arrays}
     found: dict[str, dict[str, Any]] = {}
     for text, array in arrays.items():
