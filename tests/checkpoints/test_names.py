@@ -66,7 +66,7 @@ def test_every_real_name_is_read_and_rendered_back(model):
         ("res2_0_branch2a_w", BlobName(layer="res2_0_branch2a", param="w")),
         (
             "res4_22_branch2c_bn_s8_riv",
-            BlobName(layer="res4_22_branch2c", param="riv", norm="_bn", tower=8, late=True),
+            BlobName(layer="res4_22_branch2c", param="riv", norm="_bn", tower=8),
         ),
         ("conv3_s0_bn_s", BlobName(layer="conv3", param="s", norm="_bn", tower=0)),
         ("conv1norm_s", BlobName(layer="conv1", param="s", norm="norm")),
@@ -82,7 +82,6 @@ def test_every_real_name_is_read_and_rendered_back(model):
                 param="s",
                 norm="_bn",
                 tower=0,
-                late=True,
                 probe="_s1k6_resize",
             ),
         ),

@@ -202,7 +202,7 @@ def test_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([1, 2], "holds a list; expected a checkpoint: a dict of named arrays"),
+        ([1, 2], "holds a value of type list; expected a checkpoint: a dict of named arrays"),
         ({"a": 1}, "holds no array; expected a checkpoint"),
         ({"blobs": {"a": [1], "b": {}}}, "holds no array; expected a checkpoint"),
         (np.ones(2), "holds a bare array; expected a checkpoint"),

@@ -196,11 +196,6 @@ class StoredArray:
         return count * self.raw.itemsize
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
     def nbytes(self) -> int:
         """Bytes of all elements, as `load` gives them."""
         return math.prod(self.shape) * self.dtype.itemsize
@@ -259,22 +254,20 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
+def check_lengths(lengths: object, what: str) -> tuple[int, ...]:
+    """Return shape or strides if they may be one's, else refuse them as `what` they are."""
+    if not (
+        isinstance(lengths, tuple)
+        and len(lengths) <= _MAX_AXES
+        and all(type(length) is int and length >= 0 for length in lengths)
+    ):
+        refuse(f"{what} that is not a tuple of at most {_MAX_AXES} lengths")
+    return lengths
+
+
 def check_shape(shape: object) -> tuple[int, ...]:
     """Return `shape` if it is one that an array can have, else refuse it."""
-    if not (isinstance(shape, tuple) and len(shape) <= _MAX_AXES and all(map(_is_length, shape))):
-        refuse(f"an array whose shape is not a tuple of at most {_MAX_AXES} lengths")
-    if math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
-        refuse(f"an array of shape {shape}, more than there can be")
-    return shape
-
-
-def check_strides(strides: object, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return `strides` if there is one for each axis; `extent` says whether they stay inside."""
-    axes = len(shape)
-    if not (isinstance(strides, tuple) and len(strides) == axes and all(map(_is_length, strides))):
-        refuse("a tensor whose strides are not one step for each axis")
-    return strides
-
-
-def _is_length(value: object) -> bool:
-    return type(value) is int and value >= 0
+    lengths = check_lengths(shape, "an array with a shape")
+    if math.prod(max(n, 1) for n in lengths) > _MAX_ELEMENTS:
+        refuse(f"an array of shape {shown(shape)}, more than there can be")
+    return lengths

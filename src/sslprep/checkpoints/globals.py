@@ -67,8 +67,16 @@ def is_latin1(text: str) -> bool:
 
 def kind_of(value: object) -> str:
     """Return what a value is called in messages."""
-    names = {Global: "a global", NotRead: "a value that is not read", Span: "a long string"}
-    return names.get(type(value), f"a value of type {type(value).__name__}")
+    return _KINDS.get(type(value), f"a value of type {type(value).__name__}")
+
+
+_KINDS = {
+    Global: "a global",
+    NotRead: "a value of a class",
+    Span: "a text",
+    StoredArray: "a bare array",
+    PickledType: "numpy.dtype",
+}
 
 
 def call(name: str, args: tuple[Any, ...]) -> Any:

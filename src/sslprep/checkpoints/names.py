@@ -106,8 +106,8 @@ class BlobName:
             running mean, running variance).
         norm: How the batch norm of the layer is spelled: `_bn`, `_reshape_bn` (Jigsaw's fully
             connected layers), `norm`, `_norm` (colorization's AlexNet); empty for the layer.
-        tower: Number of the Jigsaw tower, `None` without one.
-        late: Whether the tower stands after `_bn` (ResNet) or before it (AlexNet, `pool5`).
+        tower: Number of the Jigsaw tower, `None` without one. It stands behind the `_bn` of a
+            ResNet's trunk, and before every other.
         probe: The pooling whose batch norm it is, such as `_s4k19_resize`; before it stands
             what is pooled.
         affine: Whether it belongs to the first of Detectron's two affine layers (`_bn_norm_s`).
@@ -118,7 +118,6 @@ class BlobName:
     param: Param
     norm: str = ""
     tower: int | None = None
-    late: bool = False
     probe: str = ""
     affine: bool = False
     momentum: bool = False
@@ -136,9 +135,8 @@ class BlobName:
     def module(self) -> str:
         """Name of what the blob belongs to, such as `res2_0_branch1_bn_s3` or `conv1`."""
         tower = "" if self.tower is None else f"_s{self.tower}"
-        early, late = ("", tower) if self.late else (tower, "")
-        probe = f"{self.probe}_bn" if self.probe else ""
-        return f"{self.layer}{early}{self.norm}{late}{probe}"
+        norm = self.norm + tower if self.layer.startswith("res") else tower + self.norm
+        return f"{self.layer}{norm}{self.probe}{'_bn' * bool(self.probe)}"
 
     @property
     def unit(self) -> Unit | None:
@@ -150,7 +148,7 @@ class BlobName:
 
     def without_tower(self) -> BlobName:
         """Return the same blob as a model of one tower names it."""
-        return replace(self, tower=None, late=False)
+        return replace(self, tower=None)
 
     def torch(self, *, classifier: str | None = None) -> str | None:
         """Render the torchvision name; heads and AlexNet have names by the same rule.
@@ -210,12 +208,9 @@ def parse_caffe2(name: str) -> BlobName | None:
     if match is None:
         return None
     layer, param, norm, probe = match["layer"], match["param"], match["norm"] or "", match["probe"]
-    early, late = match["early"], match["late"]
     is_norm = bool(norm or probe)
     impossible = (
-        (early is not None and late is not None)
-        or (late is not None and norm != "_bn")
-        or (is_norm and param == "w")
+        (is_norm and param == "w")
         or (not is_norm and param not in ("w", "b"))
         or (layer == STEM_NORM and norm != "_bn")
         or (layer.startswith("pool") and not is_norm and not layer.endswith("_cls"))
@@ -226,17 +221,17 @@ def parse_caffe2(name: str) -> BlobName | None:
     )
     if impossible:
         return None
-    tower = early if early is not None else late
-    return BlobName(
+    tower = match["early"] or match["late"]
+    found = BlobName(
         layer=layer,
         param=cast("Param", param),
         norm=norm,
         tower=None if tower is None else int(tower),
-        late=late is not None,
         probe=probe or "",
         affine=match["affine"] is not None,
         momentum=match["momentum"] is not None,
     )
+    return found if str(found) == name else None  # None: a tower in the wrong place, or two
 
 
 def caffe2_name(text: str) -> BlobName:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
-from sslprep.checkpoints.globals import NotRead, PickledArray, PickledType
+from sslprep.checkpoints.globals import NotRead, PickledArray, kind_of
 from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
 from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
 from sslprep.checkpoints.unpickle import read_pickle
@@ -167,11 +166,9 @@ def open_checkpoint(path: Path) -> Contents:
             problem = f"its arrays share their data so often that they make {held:,} bytes"
             expected = f"about the {file.size:,} bytes of the file"
             raise UnsafeFileError(problem, expected=expected, remedy="Nothing was loaded.")
-    except UnsafeFileError as error:
-        if _line_ends_changed(file):
+    except (UnsafeFileError, CheckpointError) as error:
+        if isinstance(error, UnsafeFileError) and _line_ends_changed(file):
             error.remedy = f"{_LINE_ENDS} Nothing was loaded."
-        raise error.at(path) from error
-    except CheckpointError as error:
         raise error.at(path) from error
     return contents
 
@@ -251,8 +248,7 @@ def _leaves(tree: Any) -> dict[Key, Leaf]:
         if isinstance(value, PickledArray):
             value = value.value
         if not key and not isinstance(value, dict):
-            kind = _TOPS.get(type(value), type(value).__name__)
-            raise CheckpointError(f"holds a {kind}", expected=_EXPECTED)
+            raise CheckpointError(f"holds {kind_of(value)}", expected=_EXPECTED)
         if isinstance(value, dict | list | tuple):
             # One list may stand in itself a million times: only the first is gone into.
             again = id(value) in seen
@@ -270,8 +266,7 @@ def _leaves(tree: Any) -> dict[Key, Leaf]:
             text = value.text() if texts >= 0 else None
             found[key] = NotRead(f"a text of {len(value):,} bytes") if text is None else text
         else:
-            unread = NotRead(_KINDS.get(type(value), "a class"))
-            found[key] = value if isinstance(value, _LEAVES) else unread
+            found[key] = value if isinstance(value, _LEAVES) else NotRead(kind_of(value))
     if not any(isinstance(leaf, StoredArray) for leaf in found.values()):
         raise CheckpointError("holds no array", expected=_EXPECTED)
     return found
@@ -285,5 +280,3 @@ def _is_plain(value: list[Any] | tuple[Any, ...]) -> bool:
 _EXPECTED = "a checkpoint: a dict of named arrays"
 _PLAIN = (type(None), bool, int, float, str, bytes)
 _LEAVES = (*_PLAIN, StoredArray, NotRead)
-_TOPS = {StoredArray: "bare array", NotRead: "value of a class", Span: "text", str: "text"}
-_KINDS: Mapping[type, str] = {PickledType: "numpy.dtype"}

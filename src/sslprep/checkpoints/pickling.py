@@ -71,14 +71,6 @@ class Pickler(_Pickler):  # type: ignore[misc]
         self.write(value.opcodes)
         self.memoize(value)
 
-    def _opcodes(self, opcodes: bytes) -> None:
-        """Write what makes a value that is not written again; it takes its number all the same."""
-        self.write(opcodes)
-        self.memoize([])
-
-    # An array is `_reconstruct(ndarray, (0,), "b")` with the state (1, shape, dtype, False, data),
-    # a type `dtype("f4", False, True)` with (3, "<", None, None, None, -1, -1, 0).
-
     def _array(self, array: NDArray[Any]) -> None:
         if array.dtype.str[1:] not in DTYPES:
             raise CheckpointError(f"an array of type {array.dtype} has no place in a checkpoint")
@@ -87,32 +79,20 @@ class Pickler(_Pickler):  # type: ignore[misc]
                 f"an array of {array.nbytes:,} bytes",
                 expected=f"at most {_LONGEST_STRING:,}, the longest string of pickle protocol 2",
             )
-        for part in (_RECONSTRUCT, _NDARRAY, _NO_SHAPE):
-            self.save(part)
-        self._opcodes(b"U\1b\x87")
-        self.write(b"R(K\1")
-        self.save(array.shape)
-        self.save(array.dtype)
-        self.write(b"\x89")
-        self._bytes(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        self._opcodes(b"t")
-        self.write(b"b")
+        data = raw_bytes(np.ascontiguousarray(array))
+        state = (1, array.shape, array.dtype, False, data)
+        self.save_reduce(_RECONSTRUCT, (_NDARRAY, _NO_SHAPE, b"b"), state)
 
     def _dtype(self, dtype: np.dtype[Any]) -> None:
-        self.save(_DTYPE)
-        self._bytes(dtype.str[1:].encode())
-        self._opcodes(b"\x89\x88\x87")
-        self.write(b"R")
-        self.memoize(dtype)
-        order, unset = dtype.str[:1].encode(), b"J\xff\xff\xff\xff" * 2
-        self._opcodes(b"(K\3U\1" + order + b"NNN" + unset + b"K\0t")
-        self.write(b"b")
+        state = (3, dtype.str[:1].encode(), None, None, None, -1, -1, 0)
+        self.save_reduce(_DTYPE, (dtype.str[1:].encode(), False, True), state, obj=dtype)
 
     def _scalar(self, number: np.generic) -> None:
         self.save(number.item())
 
     dispatch |= {
         bytes: _bytes,
+        memoryview: _bytes,
         str: _str,
         Name: _global,
         np.ndarray: _array,

@@ -30,8 +30,8 @@ from sslprep.checkpoints.arrays import (
     MappedFile,
     Span,
     StoredArray,
+    check_lengths,
     check_shape,
-    check_strides,
     extent,
     refuse,
     shown,
@@ -187,7 +187,7 @@ class _TensorMachine(Machine):
 
     def _tensor(self, storage: _Storage, offset: Any, shape: Any, strides: Any) -> StoredArray:
         shape = check_shape(shape)
-        strides = check_strides(strides, shape)
+        strides = check_lengths(strides, "a tensor with strides")
         if type(offset) is not int or offset < 0:
             refuse("a tensor with an impossible offset")
         reach = extent(shape, strides)
@@ -255,14 +255,6 @@ def _legacy_places(
     return places
 
 
-class _Stored:
-    """A storage to be written: pickled as its persistent id."""
-
-    def __init__(self, key: int, array: NDArray[Any], view: tuple[None, ...]) -> None:
-        kind = Name("torch", str(TYPES[array.dtype.name][1]))
-        self.id = ("storage", kind, str(key), "cpu", array.size, *view)
-
-
 _REBUILD = Name("torch._utils", "_rebuild_tensor_v2")
 _ORDERED = Name("collections", "OrderedDict")
 
@@ -277,10 +269,13 @@ class _StatePickler(Pickler):
 
     def persistent_id(self, value: Any) -> Any:
         """Return what stands for a storage in the pickle."""
-        return value.id if isinstance(value, _Stored) else None
+        if isinstance(value, _Storage):
+            kind = Name("torch", str(TYPES[value.type][1]))
+            return "storage", kind, value.key, "cpu", value.count, *self._view
+        return None
 
     def _tensor(self, array: NDArray[Any]) -> None:
-        storage = _Stored(self._count, array, self._view)
+        storage = _Storage(str(self._count), array.dtype.name, array.size)
         strides = tuple(step // array.itemsize for step in array.strides)
         self._count += 1
         arguments: tuple[Any, ...] = (storage, 0, array.shape, strides, False, OrderedDict())
@@ -294,7 +289,7 @@ class _StatePickler(Pickler):
         str: Pickler.save_str,
         np.ndarray: _tensor,
         OrderedDict: _ordered,
-        _Stored: None,
+        _Storage: None,
     }
 
 

@@ -269,7 +269,7 @@ def _first_filters(blobs: Mapping[str, object]) -> Filters | None:
     for name, blob in blobs.items():
         if not (isinstance(blob, StoredArray) and _CONV1.fullmatch(name)):
             continue
-        if blob.ndim == 4 and blob.shape[1] in (1, 3) and 0 < max(blob.shape[2:]) <= 16:
+        if len(blob.shape) == 4 and blob.shape[1] in (1, 3) and 0 < max(blob.shape[2:]) <= 16:
             return np.asarray(blob.load(), np.float32)
     return None
 
