@@ -199,10 +199,11 @@ def test_no_step_is_picklers_own_where_it_would_build_what_a_file_names() -> Non
            if Machine.dispatch.get(ord(op.code)) is pickle._Unpickler.dispatch.get(ord(op.code))
            and ord(op.code) in Machine.dispatch}  # fmt: skip
     assert own == {
-        "PROTO", "MARK", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT",
-        "BINFLOAT", "NONE", "NEWTRUE",
-        "NEWFALSE", "EMPTY_LIST", "LIST", "EMPTY_DICT", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2",
-        "TUPLE3", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "BINPERSID", "STOP",
+        "PROTO", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT",
+        "NONE", "NEWTRUE", "NEWFALSE", "EMPTY_LIST", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1",
+        "TUPLE2", "TUPLE3", "MARK", "STOP", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE",
+        "GET", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "BINPERSID",
+        "APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS",
     }  # fmt: skip
 
 

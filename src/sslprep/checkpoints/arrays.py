@@ -255,19 +255,19 @@ def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_lengths(lengths: object, what: str) -> tuple[int, ...]:
-    """Return shape or strides if they may be one's, else refuse them as `what` they are."""
+    """Return shape or strides if they may be one's, else refuse them."""
     if not (
         isinstance(lengths, tuple)
         and len(lengths) <= _MAX_AXES
         and all(type(length) is int and length >= 0 for length in lengths)
     ):
-        refuse(f"{what} that is not a tuple of at most {_MAX_AXES} lengths")
+        refuse(f"an array whose {what} are not a tuple of at most {_MAX_AXES} lengths")
     return lengths
 
 
 def check_shape(shape: object) -> tuple[int, ...]:
     """Return `shape` if it is one that an array can have, else refuse it."""
-    lengths = check_lengths(shape, "an array with a shape")
+    lengths = check_lengths(shape, "axes")
     if math.prod(max(n, 1) for n in lengths) > _MAX_ELEMENTS:
         refuse(f"an array of shape {shown(shape)}, more than there can be")
     return lengths

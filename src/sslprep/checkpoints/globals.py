@@ -59,6 +59,27 @@ class NotRead:
 
     kind: str
 
+    def __setitem__(self, key: object, value: object) -> None:
+        """Keep nothing."""
+
+    def extend(self, values: object) -> None:
+        """Keep nothing."""
+
+    append = add = extend
+
+
+class TextDict(dict[str, Any]):
+    """A dict whose keys are texts, each once."""
+
+    def __setitem__(self, key: object, value: Any) -> None:
+        """Set one item under the text of its key."""
+        text = _key_text(key)
+        if text in self and not isinstance(key, str | bytes):
+            text = f"[{text}]"  # 1 beside "1"
+        if text in self:
+            refuse(f"the dictionary key {shown(text)!r} a second time")
+        super().__setitem__(text, value)
+
 
 def is_latin1(text: str) -> bool:
     """Whether every character is one byte in latin1."""
@@ -101,11 +122,11 @@ def call(name: str, args: tuple[Any, ...]) -> Any:
         case "bytes", ():
             return b""
         case "OrderedDict", () | (list(),):
-            made: dict[str, Any] = {}
+            made = TextDict()
             for pair in args[0] if args else ():
                 if not isinstance(pair, list | tuple) or len(pair) != 2:
                     refuse("an OrderedDict that is not made of pairs")
-                set_item(made, *pair)
+                made[pair[0]] = pair[1]
             return made
         case "getattr" | "_reconstructor", (NotRead() as inert, *_):
             return inert
@@ -150,16 +171,6 @@ def _octets(value: object) -> Span | bytes:
     if not isinstance(value, str) or not is_latin1(value):
         refuse(f"{kind_of(value)} in place of bytes")
     return value.encode("latin1")
-
-
-def set_item(target: dict[str, Any], key: Any, value: Any) -> None:
-    """Set one item under the text of its key, each once."""
-    text = _key_text(key)
-    if text in target and not isinstance(key, str | bytes):
-        text = f"[{text}]"  # 1 beside "1"
-    if text in target:
-        refuse(f"the dictionary key {shown(text)!r} a second time")
-    target[text] = value
 
 
 def _key_text(key: Any) -> str:

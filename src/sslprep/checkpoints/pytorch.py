@@ -25,7 +25,7 @@ from sslprep.checkpoints.conversion import (
     with_statistics,
 )
 from sslprep.checkpoints.names import caffe2_name
-from sslprep.checkpoints.networks import BLOCKS, Network
+from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.safetensorsfile import save_safetensors
 from sslprep.checkpoints.source import Model
@@ -74,11 +74,8 @@ def find_classifier(network: Network) -> str | None:
 def check_arch(arch: Arch | None, network: Network) -> None:
     """Check the architecture that the user names against the blocks that are there."""
     if arch not in (None, network.arch):
-        blocks = BLOCKS.get(str(arch), network.blocks)
-        shown = f"{'-'.join(map(str, blocks))} blocks in res2 to res5 for "
         raise CheckpointError(
             f"is {network.describe}, not {arch}",
-            expected=f"{shown * (blocks != network.blocks)}--arch {arch}",
             remedy="Leave --arch out: it is found from the blobs.",
         )
 

@@ -187,7 +187,7 @@ class _TensorMachine(Machine):
 
     def _tensor(self, storage: _Storage, offset: Any, shape: Any, strides: Any) -> StoredArray:
         shape = check_shape(shape)
-        strides = check_lengths(strides, "a tensor with strides")
+        strides = check_lengths(strides, "strides")
         if type(offset) is not int or offset < 0:
             refuse("a tensor with an impossible offset")
         reach = extent(shape, strides)

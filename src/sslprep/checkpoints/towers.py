@@ -73,22 +73,18 @@ def tower_distances(
         For each parameter (s, b, rm, riv) the largest absolute difference, the blob where it
         is, and the largest difference relative to the largest value of the chosen tower's blob.
     """
-    arrays = {
-        text: stored[text].load()
-        for text, name in names.items()
-        if name.is_norm and not name.momentum and name.tower is not None
-        if stored[text].dtype.kind == "f"
-    }
-    chosen = {fate.became: arrays[text] for text, fate in fates.items() if text in arrays}
+    chosen = {fate.became: text for text, fate in fates.items()}
     found: dict[str, dict[str, Any]] = {}
-    for text, array in arrays.items():
-        base = chosen.get(str(names[text].without_tower()))
-        if fates[text].became is not None or base is None or base.shape != array.shape:
+    for text, name in names.items():
+        mine = stored.get(chosen.get(str(name.without_tower()), ""))
+        other = stored[text]
+        left = fates[text].became is None and name.is_norm and not name.momentum
+        if not left or mine is None or mine.shape != other.shape or mine.dtype.kind != "f":
             continue
-        apart = float(np.abs(array - base).max(initial=0))
-        largest = float(np.abs(base).max(initial=0))
+        values = mine.load()
+        apart, largest = (float(np.abs(v).max(initial=0)) for v in (other.load() - values, values))
         entry = found.setdefault(
-            names[text].param, {"largest_difference": -1.0, "blob": None, "relative": 0.0}
+            name.param, {"largest_difference": -1.0, "blob": None, "relative": 0.0}
         )
         entry["relative"] = max(entry["relative"], apart / largest if largest else 0.0)
         if apart > entry["largest_difference"]:

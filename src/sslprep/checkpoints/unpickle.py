@@ -18,12 +18,12 @@ from sslprep.checkpoints.globals import (
     NotRead,
     PickledArray,
     PickledType,
+    TextDict,
     built_array,
     call,
     find_global,
     is_latin1,
     kind_of,
-    set_item,
 )
 from sslprep.errors import UnsafeFileError
 
@@ -45,6 +45,10 @@ def read_pickle(file: MappedFile, start: int = 0) -> tuple[Any, int]:
 
 
 _Unpickler: Any = pickle._Unpickler
+_DAMAGE = (
+    pickle.UnpicklingError, LookupError, OverflowError, ValueError, TypeError, AttributeError,
+)  # fmt: skip
+"""What pickle's own steps raise where the stack holds something else than they want."""
 
 
 class Machine(_Unpickler):  # type: ignore[misc]
@@ -80,7 +84,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
             return stopped.value
         except UnsafeFileError as error:
             raise error.at(f"byte {self.position}") from error
-        except (pickle.UnpicklingError, LookupError, OverflowError, ValueError) as error:
+        except _DAMAGE as error:
             problem = UnsafeFileError(f"a damaged pickle ({error})", remedy="Nothing was loaded.")
             raise problem.at(f"byte {self.position}") from error
 
@@ -132,38 +136,11 @@ class Machine(_Unpickler):  # type: ignore[misc]
         self._text(newline - quotes - self.at, encoding)
         self.at = newline + 1
 
-    # Containers and the memo.
-
-    def _extend(self, values: list[Any]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, list):
-            target.extend(values)
-        elif not isinstance(target, NotRead):
-            refuse(f"appends to {kind_of(target)}")
-
-    def _update(self, values: list[Any]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, NotRead):
-            return
-        if not isinstance(target, dict) or len(values) % 2:
-            refuse(f"sets items of {kind_of(target)}")
-        for key, value in zip(values[::2], values[1::2], strict=True):
-            set_item(target, key, value)
-
     def _dict(self) -> None:
         values = self.pop_mark()
-        self.append({})
-        self._update(values)
-
-    def _pops(self, count: int) -> list[Any]:
-        values = self.stack[-count:]
-        del self.stack[-count:]
-        if len(values) < count:
-            refuse("takes from an empty stack")
-        return values
-
-    def _put(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
+        self.append(TextDict())
+        for key, value in zip(values[::2], values[1::2], strict=True):
+            self.stack[-1][key] = value
 
     # Globals, and what is built from them.
 
@@ -176,26 +153,24 @@ class Machine(_Unpickler):  # type: ignore[misc]
         return call(name, args)
 
     def _reduce(self) -> None:
-        called, args = self._pops(2)
-        if isinstance(called, NotRead):
-            self.append(called)
-        elif isinstance(called, Global) and isinstance(args, tuple):
-            self.append(self.call(called.name, args))
-        else:
+        args, called = self.stack.pop(), self.stack.pop()
+        if isinstance(called, Global) and isinstance(args, tuple):
+            called = self.call(called.name, args)
+        elif not isinstance(called, NotRead):
             refuse(f"calls {kind_of(called)} with {kind_of(args)}")
-
-    def _newobj(self, count: int) -> None:
-        called, *_ = self._pops(count)
-        if not isinstance(called, NotRead):
-            refuse(f"makes an instance of {kind_of(called)}")
         self.append(called)
+
+    def _newobj(self, arguments: int) -> None:
+        del self.stack[-arguments:]
+        if not isinstance(self.stack[-1], NotRead):
+            refuse(f"makes an instance of {kind_of(self.stack[-1])}")
 
     def _frozenset(self) -> None:
         self.pop_mark()
         self.append(NotRead("frozenset"))
 
     def _build(self) -> None:
-        target, state = self._pops(2)
+        state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, PickledArray):
             if target.value is not None:
                 refuse("sets the state of an array a second time")
@@ -207,7 +182,6 @@ class Machine(_Unpickler):  # type: ignore[misc]
         elif not isinstance(target, NotRead | dict):
             # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers.
             refuse(f"sets the state of {kind_of(target)}")
-        self.append(target)
 
     def persistent_load(self, pid: Any) -> Any:
         """Return what an id stands for that only the reading program knows."""
@@ -223,9 +197,11 @@ class Machine(_Unpickler):  # type: ignore[misc]
 
 _OWN = (
     *("PROTO", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG"),
-    *("LONG1", "MARK"),
-    *("FLOAT", "BINFLOAT", "EMPTY_LIST", "LIST", "EMPTY_DICT", "EMPTY_TUPLE", "TUPLE", "TUPLE1"),
-    *("TUPLE2", "TUPLE3", "GET", "BINGET", "LONG_BINGET", "STOP"),
+    *("LONG1", "FLOAT", "BINFLOAT", "EMPTY_LIST", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1"),
+    *("TUPLE2", "TUPLE3", "MARK", "STOP", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET"),
+    *("BINGET", "LONG_BINGET"),
+    # These call methods of what is on the stack: of a list, a `TextDict`, a `NotRead`.
+    *("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS"),
     *("GLOBAL", "STACK_GLOBAL", "BINPERSID"),  # they call `find_class` and `persistent_load`
 )
 """Opcodes that pickle's own machine may carry out."""
@@ -242,21 +218,13 @@ _STEPS: dict[str, Callable[[Machine], object]] = {
     "SHORT_BINBYTES": lambda m: m._text(m._number(1), "raw", as_bytes=True),
     "BINBYTES8": lambda m: m._text(m._number(8), "raw", as_bytes=True),
     "BYTEARRAY8": lambda m: m._text(m._number(8), "raw", as_bytes=True),
-    "APPEND": lambda m: m._extend(m._pops(1)),
-    "APPENDS": lambda m: m._extend(m.pop_mark()),
+    "EMPTY_DICT": lambda m: m.append(TextDict()),
     "DICT": Machine._dict,
-    "SETITEM": lambda m: m._update(m._pops(2)),
-    "SETITEMS": lambda m: m._update(m.pop_mark()),
-    "PUT": lambda m: m._put(int(m.readline()[:-1])),
-    "BINPUT": lambda m: m._put(m._number(1)),
-    "LONG_BINPUT": lambda m: m._put(m._number(4)),
-    "MEMOIZE": lambda m: m._put(len(m.memo)),
     "REDUCE": Machine._reduce,
     "BUILD": Machine._build,
-    "NEWOBJ": lambda m: m._newobj(2),
-    "NEWOBJ_EX": lambda m: m._newobj(3),
+    "NEWOBJ": lambda m: m._newobj(1),
+    "NEWOBJ_EX": lambda m: m._newobj(2),
     "EMPTY_SET": lambda m: m.append(NotRead("set")),
-    "ADDITEMS": lambda m: m._extend(m.pop_mark()),
     "FROZENSET": Machine._frozenset,
 }
 """The others that are read. No INST, OBJ, EXT or PERSID, none that only a person writes, and no
