@@ -116,7 +116,7 @@ def test_deeper_networks_are_found_from_their_blocks(models, tmp_path, depth):
 def test_arch_is_checked_against_the_blocks(models, tmp_path):
     with pytest.raises(CheckpointError, match=r"is R-50, not R-101\. Leave --arch out"):
         convert(models, tmp_path, models.small("supervised"), arch="R-101")
-    with pytest.raises(CheckpointError, match="blocks 1-1-1-1, not R-50; expected 3-4-6-3 bl"):
+    with pytest.raises(CheckpointError, match="blocks 1-1-1-1, not R-50"):
         convert(models, tmp_path, models.small("shallow"), arch="R-50")
     convert(models, tmp_path, models.small("supervised"), arch="R-50")
 
