@@ -6,11 +6,13 @@ The parts stay on the exception as attributes, so that callers need not parse th
 
 from __future__ import annotations
 
-import functools
+import dataclasses
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Self
 
 
+@dataclass(eq=False, repr=False)
 class SslprepError(Exception):
     """The input is at fault; the command line ends with exit code 1.
 
@@ -25,19 +27,15 @@ class SslprepError(Exception):
         'targets.npy: got (5011,); expected shape (images, classes)'
     """
 
-    def __init__(
-        self,
-        problem: str,
-        *,
-        where: str | Path | None = None,
-        expected: str | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        self.problem = problem
-        self.where = None if where is None else str(where)
-        self.expected = expected
-        self.remedy = remedy
-        super().__init__(problem)
+    problem: str
+    _: KW_ONLY
+    where: str | Path | None = None
+    expected: str | None = None
+    remedy: str | None = None
+
+    def __post_init__(self) -> None:
+        self.args = (self.problem,)  # what pickles are made with
+        self.where = None if self.where is None else str(self.where)
 
     def __str__(self) -> str:
         text = self.problem if self.where is None else f"{self.where}: {self.problem}"
@@ -48,15 +46,10 @@ class SslprepError(Exception):
         # One error is one line, whatever a file name or a value holds.
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only parts survive the trip from a worker process.
-        parts = {"where": self.where, "expected": self.expected, "remedy": self.remedy}
-        return functools.partial(type(self), self.problem, **parts), ()
-
     def at(self, where: str | Path) -> Self:
         """Return the same error with the file (or place) put before what it already names."""
-        place = str(where) if self.where is None else f"{where}, {self.where}"
-        return type(self)(self.problem, where=place, expected=self.expected, remedy=self.remedy)
+        place = where if self.where is None else f"{where}, {self.where}"
+        return dataclasses.replace(self, where=place)
 
 
 class AnnotationError(SslprepError):
