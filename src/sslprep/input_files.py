@@ -36,6 +36,12 @@ _SIGNS = {
 def reading(path: Path, kind: type[SslprepError] = ArrayError) -> Iterator[None]:
     """Turn a missing or unreadable input file into one line that names it."""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise kind(
+                "is no ordinary file",
+                where=path,
+                remedy="A pipe or a device may never end; copy it to a file first.",
+            )
         yield
     except FileNotFoundError as error:
         raise kind("no such file", where=path, remedy="Check the path.") from error

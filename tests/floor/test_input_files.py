@@ -1,13 +1,14 @@
 """What a wrong input file is called, and where in a JSON file the wrong value stands."""
 
 import gzip
+import os
 import zipfile
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from sslprep.errors import AnnotationError
+from sslprep.errors import AnnotationError, ArrayError
 from sslprep.input_files import (
     decode_json,
     read_json,
@@ -16,6 +17,7 @@ from sslprep.input_files import (
     value_at,
     what_it_is,
 )
+from sslprep.npy import read_array
 
 
 class Item(msgspec.Struct):
@@ -111,3 +113,14 @@ def test_text_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="no such file"), reading(tmp_path, AnnotationError):
         (tmp_path / "none").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["pipe", "device"])
+def test_what_may_never_end_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for read in (read_text, lambda path, kind: read_json(path, dict, kind)):
+        with pytest.raises(AnnotationError, match=f"{name}: is no ordinary file"):
+            read(tmp_path / name, AnnotationError)
+    with pytest.raises(ArrayError, match=f"{name}: is no ordinary file"):
+        read_array(tmp_path / name)
