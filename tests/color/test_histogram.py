@@ -26,6 +26,7 @@ from sslprep.data.folders import write_folders
 from sslprep.errors import (
     ArrayError,
     ImagesError,
+    ManifestError,
     OutputError,
     ParameterError,
     SslprepError,
@@ -694,6 +695,24 @@ class TestOutputsOfOurOwn:
         with pytest.raises(ImagesError, match="is a table that no finished partition"):
             color_histogram(lists / name, tmp_path / "out", jobs=1)
 
+    @pytest.mark.parametrize("root", [7, ["a"], {"a": 1}, True])
+    def test_an_odd_root_in_the_manifest_is_one_line(
+        self, tree: Path, tmp_path: Path, root: object
+    ) -> None:
+        write_folders(data_source_dir=tree, output_dir=tmp_path / "lists")
+        own = tmp_path / "lists" / "train.manifest.json"
+        record = json.loads(own.read_bytes())
+        record.setdefault("details", {})["root"] = root
+        own.write_text(json.dumps(record))
+        with pytest.raises(ManifestError, match=r"train\.manifest\.json: says that images lie in"):
+            color_histogram(tmp_path / "lists" / "train_images.npy", tmp_path / "out", jobs=1)
+
+    def test_a_broken_manifest_is_not_taken_for_none(self, tree: Path, tmp_path: Path) -> None:
+        write_folders(data_source_dir=tree, output_dir=tmp_path / "lists")
+        (tmp_path / "lists" / "train.manifest.json").write_text("{")
+        with pytest.raises(ManifestError, match=r"train\.manifest\.json: "):
+            color_histogram(tmp_path / "lists" / "train_images.npy", tmp_path / "out", jobs=1)
+
     def test_another_root_and_other_names_may_be_given(self, tree: Path, tmp_path: Path) -> None:
         lists = tmp_path / "lists"
         write_folders(data_source_dir=tree, output_dir=lists, relative_to=tree)
@@ -767,6 +786,14 @@ class TestSample:
         with pytest.raises(ImagesError, match=r"--sample 1e-06 draws no image.*larger --sample"):
             color_histogram(photo_list, tmp_path / "out", sample=1e-6, jobs=1)
         assert not (tmp_path / "out").exists()
+
+    def test_groups_of_another_run_are_refused(self, photo_list: Path, tmp_path: Path) -> None:
+        color_histogram(photo_list, tmp_path, sample=0.5, global_resize_img=16, jobs=1)
+        groups = tmp_path / "ab_histogram_train_imagenet_groups.npy"
+        np.save(groups, np.load(groups)[::-1] * 2)
+        with pytest.raises(ArrayError, match="is not the sum of its groups' tables"):
+            color_bins((tmp_path / TABLE,), output=tmp_path / "bins")
+        assert not (tmp_path / "bins").exists()
 
     def test_errors_follow_later_from_the_groups_on_any_grid(
         self, photo_list: Path, tmp_path: Path

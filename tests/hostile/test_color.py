@@ -8,6 +8,7 @@ import struct
 import tarfile
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from sslprep.color.counting import Settings, count_chunk, read_file
 from sslprep.color.decoding import UnreadableError, decode_image
 from sslprep.color.histogram import color_histogram, load
 from sslprep.color.images import Chunk, members
-from sslprep.errors import ArrayError, ImagesError, SslprepError
+from sslprep.errors import ArrayError, ImagesError, OutputError, SslprepError
 
 RAN: list[str] = []
 
@@ -56,6 +57,39 @@ def test_a_state_with_pickles_is_never_loaded(tmp_path: Path) -> None:
     RAN.clear()
     assert load(tmp_path / "s", "id", 1, give_up=False).total == 0
     assert RAN == []
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.npy", "shard.tar", "list.manifest.json"])
+def test_a_pipe_in_place_of_a_file_does_not_hang(tmp_path: Path, good: str, name: str) -> None:
+    (tmp_path / "list.txt").write_text(good)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    given = tmp_path / ("list.txt" if name.endswith("json") else name)
+    with pytest.raises(SslprepError, match=rf"{name}.*(is no ordinary file|not a file)"):
+        color_histogram(given, tmp_path / "out", jobs=1)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_a_state_that_is_no_file(tmp_path: Path, good: str, make: Callable[[Path], None]) -> None:
+    (tmp_path / "list.txt").write_text(good)
+    out, state = tmp_path / "out", tmp_path / "out" / ".ab_histogram_train_imagenet.resume.json"
+    out.mkdir()
+    make(state)
+    if state.is_dir():
+        with pytest.raises(OutputError, match=r"resume\.json: a folder has the name"):
+            color_histogram(tmp_path / "list.txt", out, jobs=1)
+        assert list(out.iterdir()) == [state]
+    else:
+        assert color_histogram(tmp_path / "list.txt", out, jobs=1).images == 1
+        assert not state.exists()
+
+
+def test_a_folder_where_the_state_is_written(tmp_path: Path, good: str) -> None:
+    (tmp_path / "list.txt").write_text(good)
+    part = tmp_path / "out" / ".ab_histogram_train_imagenet.resume.json.part"
+    part.mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"resume\.json: cannot write: Is a directory"):
+        color_histogram(tmp_path / "list.txt", tmp_path / "out", jobs=1)
 
 
 def test_a_pipe_does_not_hang(tmp_path: Path, good: str) -> None:

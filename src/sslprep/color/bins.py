@@ -317,6 +317,13 @@ def _read_tables(paths: Sequence[Path], sample: float | None) -> NDArray[np.int6
                 remedy="Its images would be counted twice; leave one out.",
             )
         if sample is not None:  # all were dealt alike
-            table = read_table(path.with_name(f"{path.stem}_groups.npy"), GROUPS)
+            groups = read_table(path.with_name(f"{path.stem}_groups.npy"), GROUPS)
+            if not np.array_equal(groups.sum(0), table):
+                raise ArrayError(
+                    "is not the sum of its groups' tables",
+                    where=path,
+                    expected=f"that of {path.stem}_groups.npy, of the same run",
+                )
+            table = groups
         total += table
     return total

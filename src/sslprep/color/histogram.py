@@ -354,7 +354,8 @@ class Pass(msgspec.Struct):
         except OSError as error:
             raise OutputError(f"cannot write: {error.strerror}", where=file) from error
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
 
     def entries(self) -> list[dict[str, object]]:
         """Return the listed images in order, each with its index among all images."""
@@ -371,10 +372,10 @@ class Pass(msgspec.Struct):
 def load(file: Path, identity: str, groups: int, *, give_up: bool) -> Pass:
     """Go on from what is on disk; what another input has left is refused, or given up."""
     fresh = Pass(identity, np.zeros((groups, 256, 256), np.int64))
+    if not file.is_file():
+        return fresh
     try:
         state = msgspec.json.decode(file.read_bytes(), type=Pass, dec_hook=_table)
-    except FileNotFoundError:
-        return fresh
     except (OSError, zlib.error, msgspec.DecodeError):
         logger.warning("%s is damaged; the pass begins anew", file)
         return fresh

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import functools
 import hashlib
 import itertools
@@ -115,12 +116,13 @@ def partition_of(images: str) -> tuple[str, Manifest | None]:
     """Return name and manifest of the partition that a list is of: its .npy, or as written."""
     path = Path(images)
     name = path.name.removesuffix(IMAGES) if path.name.endswith(IMAGES) else path.stem
-    with contextlib.suppress(ManifestError, OSError, ValueError):  # or no name of a file at all
-        record = manifest.read(path.with_name(name + MANIFEST_SUFFIX))
-        digests = {output.file: output.sha256 for output in record.outputs}
-        ours = record.kind == "partition" and path.name in digests
-        if ours and (path.suffix == ".npy" or digests[path.name] == sha256_of(path)):
-            return name, record
+    own = path.parent / (name + MANIFEST_SUFFIX)
+    record = manifest.read(own) if os.path.lexists(own) else None
+    if record and record.kind == "partition":
+        digest = {output.file: output.sha256 for output in record.outputs}.get(path.name)
+        with reading(path, ImagesError):
+            if digest and (path.suffix == ".npy" or digest == sha256_of(path)):
+                return name, record
     return "train", None
 
 
@@ -174,7 +176,7 @@ def _cut(shard: str) -> Iterator[tuple[int, int | None]]:
     """Cut a lone shard, if it is plain and local, so that many can work on it."""
     begin, images = 0, 0
     if shard.lower().endswith(".tar") and not is_url(shard):
-        with contextlib.suppress(tarfile.ReadError, OSError), open(shard, "rb") as file:
+        with contextlib.suppress(tarfile.ReadError, OSError), open_file(shard) as file:
             for archive, member in members(file):
                 if archive.fileobj is not file:
                     break  # compressed under a plain name
@@ -279,6 +281,8 @@ def _file_system(url: str) -> tuple[Any, str]:
 def open_file(path: str) -> BinaryIO:
     """Open a path or URL for reading, with seek."""
     if not is_url(path):
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(errno.EINVAL, "not a file")  # a pipe or device might never end
         return open(path, "rb")
     system, name = _file_system(path)
     return cast(BinaryIO, system.open(name, "rb"))
