@@ -76,7 +76,7 @@ def _weighted_ap(
     places = np.flatnonzero(positive[order])
     ranked = kept[order[: places[-1] + 1]]
     found = counts[kept[order[places]]]
-    upto_next = [part.sum(axis=0) for part in np.split(counts[ranked], places[:-1] + 1)]
+    upto_next = [counts[part].sum(axis=0) for part in np.split(ranked, places[:-1] + 1)]
     shown = np.cumsum(upto_next, axis=0)
     precision = np.cumsum(found, axis=0) / np.maximum(shown, 1)
     if definition == "envelope":
