@@ -158,6 +158,55 @@ def refuse_no_positive(folder, tmp_path):
     return {"test_targets": tmp_path / "none.npy"}
 
 
+def refuse_no_negative(folder, tmp_path):
+    labels = np.load(folder / "test_labels.npy")
+    labels[labels[:, 1] == 0, 1] = -1
+    np.save(tmp_path / "all.npy", labels)
+    return {"test_targets": tmp_path / "all.npy"}
+
+
+def refuse_marks(folder, tmp_path):
+    """VOC's own lists: -1 absent, 0 difficult; left out as ignored, all AP would be 100."""
+    labels = np.load(folder / "test_labels.npy")
+    np.save(tmp_path / "marks.npy", np.choose(labels + 1, [0, -1, 1]))
+    return {"test_targets": tmp_path / "marks.npy"}
+
+
+def refuse_fewer_classes(folder, tmp_path):
+    np.save(tmp_path / "train.npy", np.load(folder / "train_labels.npy"))
+    np.save(tmp_path / "three.npy", np.load(folder / "test_labels.npy")[:, :3])
+    return {"train_targets": tmp_path / "train.npy", "test_targets": tmp_path / "three.npy"}
+
+
+def refuse_short(folder, tmp_path):
+    """Rows that the 1e-5 in the protocol's division would make all alike."""
+    np.save(tmp_path / "tiny.npy", np.load(folder / "train_features.npy") * 1e-9)
+    return {"train_features": tmp_path / "tiny.npy"}
+
+
+def refuse_another_order(folder, tmp_path):
+    """Features in the order of a shuffled pass, as VISSL writes them, and its targets beside."""
+    order = np.random.default_rng(0).permutation(140)
+    for name in ("features", "labels"):
+        saved = name.replace("labels", "targets")
+        rows = np.load(folder / f"train_{name}.npy")[order]
+        np.save(tmp_path / f"rank0_chunk0_train_heads_{saved}.npy", rows)
+    return {"train_features": tmp_path / "rank0_chunk0_train_heads_features.npy"}
+
+
+def refuse_another_order_of_ids(folder, tmp_path):
+    ids = np.arange(140) % 4
+    np.save(tmp_path / "ids.npy", ids)
+    np.save(tmp_path / "test.npy", np.arange(80) % 4)
+    np.save(tmp_path / "a_features.npy", np.load(folder / "train_features.npy"))
+    np.save(tmp_path / "a_targets.npy", np.sort(ids)[:, None])
+    return {
+        "train_features": tmp_path / "a_features.npy",
+        "train_targets": tmp_path / "ids.npy",
+        "test_targets": tmp_path / "test.npy",
+    }
+
+
 def refuse_two_positives(folder, tmp_path):
     labels = np.load(folder / "train_labels.npy")
     labels[2:, 1] = 0
@@ -183,6 +232,18 @@ def refuse_other_classes(folder, tmp_path):
         (refuse_zeros, "1 of 80 rows hold nothing but zeros, the first is row 11"),
         (refuse_dims, "has 49 dims; expected the 50 of"),
         (refuse_no_positive, "has no positive of 1 of 4 classes: dog"),
+        (refuse_no_negative, "has no negative of 1 of 4 classes: dog; expected .* every score"),
+        (refuse_marks, "look like the marks of VOC's own lists"),
+        (refuse_fewer_classes, "has 3 classes .*; expected the 4 of training$"),
+        (refuse_short, "140 of 140 rows are shorter than the 1e-5 that is added"),
+        (
+            refuse_another_order,
+            "heads_features.npy: was saved with other labels, or in another order",
+        ),
+        (
+            refuse_another_order_of_ids,
+            "a_features.npy: was saved with other labels, or in another order",
+        ),
         (refuse_two_positives, "has fewer than 3 positives of 1 classes: 1"),
         (refuse_other_classes, r"has 4 classes \(dog, cat, emu, …\); expected the 4 of training"),
     ],
@@ -193,3 +254,22 @@ def test_no_figure_is_made_of_what_cannot_give_one(voc_like, tmp_path, change, s
         run(voc_like, tmp_path / "out", **change(voc_like, tmp_path))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_saved_with_features_may_be_the_same(voc_like, tmp_path):
+    """Also where they number the classes otherwise, or are of other rows."""
+    ids = {"train": np.arange(140) % 4, "test": np.arange(80) % 4}
+    files = {}
+    for name, of_images in ids.items():
+        rows = np.load(voc_like / f"{name}_features.npy")
+        files |= {
+            f"{name}_features": tmp_path / f"{name}_features.npy",
+            f"{name}_targets": tmp_path / f"{name}.npy",
+        }
+        np.save(files[f"{name}_features"], rows)
+        np.save(files[f"{name}_targets"], of_images)
+    plain = run(voc_like, tmp_path / "plain", protocol="pcl", **files).map
+    for saved in (ids["train"] + 1, ids["train"][:-1], ids["train"].astype(float)):
+        np.save(tmp_path / "train_targets.npy", saved)
+        made = run(voc_like, tmp_path / "out", protocol="pcl", overwrite=True, **files).map
+        assert made.ap == plain.ap

@@ -305,9 +305,19 @@ def class_ids(folder, tmp_path):
     return {"test_targets": tmp_path / "ids.npy"}
 
 
+def another_order(folder, tmp_path):
+    """The samples are of the list's order; the features, and what lies beside, of another."""
+    order = np.random.default_rng(0).permutation(140)
+    for name in ("features", "labels"):
+        saved = name.replace("labels", "targets")
+        np.save(tmp_path / f"pool5_{saved}.npy", np.load(folder / f"train_{name}.npy")[order])
+    return {"train_features": tmp_path / "pool5_features.npy"}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (another_order, "another order, than .*_sample1_k1.npy holds; .* drawn from it"),
         (other_rows, r"has 139 rows, and .*_sample1_k1.npy shape \(140, 4\); expected features of"),
         (no_positive, "holds 0 positives and 12 negatives of class 1; expected 3 positives"),
         (fewer_classes, r"_sample2_k3.npy shape \(140, 3\); .* the same 4 classes"),

@@ -112,3 +112,34 @@ def test_a_class_without_positives_is_named(files):
     np.save(files / "none.npy", labels)
     with pytest.raises(SslprepError, match="no positive of 1 of 3 classes: 2"):
         evaluate_scores(files / "predictions.npy", files / "none.npy")
+
+
+def test_a_class_without_negatives_is_named(files):
+    labels = np.ones((30, 3), int)
+    labels[0, :2] = 0
+    np.save(files / "all.npy", labels)
+    with pytest.raises(SslprepError, match="no negative of 1 of 3 classes: 2"):
+        evaluate_scores(files / "predictions.npy", files / "all.npy")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "json"])
+def test_marks_of_voc_are_refused(files, suffix):
+    """Its lists have -1 for absent; left out as ignored, every average precision was 100."""
+    marks = {
+        i: {c: 2 * v - 1 for c, v in (("a", n < 5), ("b", n > 25))}
+        for n, i in enumerate("0123456789abcdefghijklmnopqrst")
+    }
+    (files / "marks.json").write_text(json.dumps(marks))
+    np.save(files / "marks.npy", [list(row.values()) for row in marks.values()])
+    np.save(files / "scores.npy", np.random.default_rng(0).random((30, 2)))
+    with pytest.raises(SslprepError, match="marks of VOC's own lists"):
+        evaluate_scores(files / "scores.npy", files / f"marks.{suffix}")
+
+
+def test_classes_of_one_name_are_told_apart(files):
+    """ImageNet has two cranes and two maillots."""
+    classes = [{"name": name, "id": n} for n, name in enumerate(["crane", "owl", "crane"])]
+    (files / "classes.json").write_text(json.dumps(classes))
+    found = evaluate_scores(files / "predictions.npy", files / "targets.npy")
+    assert list(found.ap["step"]) == ["crane (0)", "owl", "crane (2)"]
+    assert found.mean_ap["step"] == np.mean(list(found.ap["step"].values()))

@@ -76,7 +76,7 @@ def _record(path: Path) -> manifest.Manifest | None:
 
 
 def _check_rows(features: Features, used: NDArray[np.intp] | None) -> None:
-    """Refuse rows that are no features: NaN, infinite or nearly, or nothing but zeros."""
+    """Refuse rows that are no features: NaN, infinite or nearly, nothing but zeros or nearly."""
     rows = np.arange(len(features.rows)) if used is None else used
     squares = np.empty(len(rows))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -86,6 +86,7 @@ def _check_rows(features: Features, used: NDArray[np.intp] | None) -> None:
     for bad, what in (
         (~np.isfinite(squares), "hold NaN or infinity, or numbers whose squares are"),
         (squares == 0, "hold nothing but zeros"),
+        (squares < 1e-10, "are shorter than the 1e-5 that is added to each length"),
     ):
         if bad.any():
             raise ArrayError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import partition
-from sslprep.errors import AnnotationError, ArrayError
+from sslprep.errors import AnnotationError, ArrayError, SslprepError
 from sslprep.evaluate.feature_file import Features
-from sslprep.lowshot.labels import is_json, read_class_ids, read_label_matrix
+from sslprep.lowshot.labels import is_json, read_class_ids, read_label_matrix, refuse_voc_marks
 from sslprep.npy import read_array
 
 Labels = NDArray[np.int8]
@@ -31,7 +33,12 @@ class Columns:
     @property
     def titles(self) -> tuple[str, ...]:
         """What to call the classes: their ids or columns where no names are known."""
-        return self.names or tuple(map(str, self.ids or range(self.count)))
+        ids = [str(n) for n in self.ids or range(self.count)]
+        times = Counter(self.names)  # ImageNet has two cranes
+        return tuple(
+            f"{name} ({n})" if times[name] > 1 else name
+            for name, n in zip(self.names or ids, ids, strict=True)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +68,7 @@ def read_targets(path: Path, *, in_order: bool = False) -> Targets:
             return _single(found, path, tuple(keys))
         if in_order:
             _refuse_unsorted(path)
+        refuse_voc_marks(found, path)
         return Targets(found.astype(np.int8), Columns(len(names), names), tuple(keys))
     array = read_array(path, ndim=(1, 2), mmap=True)
     # VISSL writes the class ids of ImageNet and Places as a column.
@@ -68,6 +76,7 @@ def read_targets(path: Path, *, in_order: bool = False) -> Targets:
     if array.ndim == 1 or (column and (array > partition.PRESENT).any()):
         return _single(read_class_ids(path), path)
     labels = read_label_matrix(path).labels
+    refuse_voc_marks(labels, path)
     count = labels.shape[1]
     records = _class_records(path)
     names = tuple(r.name for r in records) if len(records) == count else ()
@@ -127,8 +136,8 @@ def read_test_targets(path: Path, features: Features, columns: Columns) -> Targe
         raise ArrayError(
             f"has {found.count} classes ({', '.join(found.titles[:3])}, …)",
             where=path,
-            expected=f"the {columns.count} of training in their order"
-            f" ({', '.join(columns.names[:3])}, …)" * bool(columns.names),
+            expected=f"the {columns.count} of training"
+            + f" in their order ({', '.join(columns.names[:3])}, …)" * bool(columns.names),
         )
     elif columns.names:
         truth = Targets(truth.labels, columns)
@@ -137,26 +146,69 @@ def read_test_targets(path: Path, features: Features, columns: Columns) -> Targe
 
 
 def refuse_other_rows(targets: Targets, path: Path, features: Features) -> None:
-    """Refuse labels of other images than the features."""
+    """Refuse labels of other images than the features, or in another order."""
     if len(targets.labels) != len(features.rows):
         raise ArrayError(
             f"has {len(features.rows):,} rows, and {path} labels of {len(targets.labels):,} images",
             where=features.path,
             expected="features and labels of the same images",
         )
+    refuse_other_order(targets, path, features, saved_targets(features))
+
+
+def saved_targets(features: Features) -> Targets | None:
+    """Read the `…_targets.npy` beside `…_features.npy`, if it is there and of the same rows.
+
+    The 2019 tools and VISSL save it, of images in the order in which they were loaded.
+    """
+    place = features.path.with_name(features.path.name.replace("_features.", "_targets."))
+    if place != features.path and place.is_file():
+        with contextlib.suppress(SslprepError):  # not labels
+            saved = read_targets(place)
+            return saved if len(saved.labels) == len(features.rows) else None
+    return None
+
+
+def refuse_other_order(
+    targets: Targets, path: Path, features: Features, saved: Targets | None, rows: Any = slice(None)
+) -> None:
+    """Refuse labels of `rows` that contradict those saved with the features.
+
+    Nothing is said where these are of another kind; class ids may be numbered otherwise.
+    """
+    if saved is None or bool(saved.columns.ids) != bool(targets.columns.ids):
+        return
+    theirs, ours = saved.labels[rows], targets.labels
+    if saved.columns.ids:
+        pairs = {*zip(theirs.argmax(axis=1).tolist(), ours.argmax(axis=1).tolist(), strict=True)}
+        differ = any(len({pair[n] for pair in pairs}) < len(pairs) for n in (0, 1))
+    else:
+        differ = theirs.shape == ours.shape and bool((theirs + ours == 1).any())  # of 1, 0, -1
+    if differ:
+        raise ArrayError(
+            f"was saved with other labels, or in another order, than {path} holds",
+            where=features.path,
+            expected="features and labels of the same images, row by row",
+            remedy="Use the …_targets.npy beside it (samples can be drawn from it), or put the "
+            "features into the order of the list: VISSL's …_inds.npy tells it.",
+        )
 
 
 def refuse_empty_classes(targets: Targets, path: Path) -> None:
-    """Refuse classes of which the test set has no positive: they have no average precision."""
+    """Refuse classes of which the test set has no positive or no negative: they tell nothing."""
     names = targets.columns.titles
-    empty = [names[n] for n in np.flatnonzero(~(targets.labels == 1).any(axis=0))]
-    if empty:
-        raise ArrayError(
-            f"has no positive of {len(empty)} of {len(names)} classes: "
-            f"{', '.join(empty[:8])}{', …' if len(empty) > 8 else ''}",
-            where=path,
-            expected="at least one of every class, else it has no average precision",
-        )
+    for value, what, expected in (
+        (partition.PRESENT, "positive", "else it has no average precision"),
+        (partition.ABSENT, "negative", "else every score gives 100 percent"),
+    ):
+        missing = ~(targets.labels == value).any(axis=0)
+        if empty := [names[n] for n in np.flatnonzero(missing)]:
+            raise ArrayError(
+                f"has no {what} of {len(empty)} of {len(names)} classes: "
+                f"{', '.join(empty[:8])}{', …' if len(empty) > 8 else ''}",
+                where=path,
+                expected=f"at least one of every class, {expected}",
+            )
 
 
 def top1_accuracy(scores: NDArray[Any], truth: Targets) -> float | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.errors import ArrayError, DatasetError, ParameterError
 from sslprep.evaluate.feature_file import Features
-from sslprep.evaluate.labels import Columns, Targets, one_hot
+from sslprep.evaluate.labels import Columns, Targets, one_hot, refuse_other_order, saved_targets
 from sslprep.evaluate.sample_machines import TrainingRows
 from sslprep.lowshot.labels import read_label_matrix
 from sslprep.lowshot.sample_files import SampleFiles, find_samples, read_index
@@ -79,13 +79,15 @@ def read_samples(
         for name in sample.files.values():
             inputs.add_file(sample.folder / name)
     columns = _columns(next(iter(by_place.values())))
-    rows = {}
+    rows, saved = {}, saved_targets(features)
     for place, sample in by_place.items():
         if sample.multi_label:
             rows[place] = _from_matrix(sample, features, columns)
         else:
             rows[place] = _from_list(sample, features, columns.ids)
         _refuse_few(rows[place], sample, columns)
+        drawn = Targets(rows[place].labels, columns)
+        refuse_other_order(drawn, sample.main, features, saved, rows[place].rows)
         if sample.multi_label and training == "pooled":
             rows[place] = _pooled(rows[place], full)
     return SampleSet(k_values=k_values, numbers=numbers, rows=rows, columns=columns)

@@ -121,7 +121,7 @@ def _refuse(array: NDArray[Any], bad: NDArray[np.bool_], path: Path, expected: s
     raise ArrayError(f"{where} holds {array[place]}{more}", where=path, expected=expected)
 
 
-def refuse_voc_marks(labels: NDArray[np.int8], path: Path) -> None:
+def refuse_voc_marks(labels: NDArray[Any], path: Path) -> None:
     """Refuse labels in which -1 and 0 have VOC's own meaning: -1 absent, 0 difficult.
 
     They are told by their numbers: most images lack a class, and few show only difficult
