@@ -24,8 +24,10 @@ from sslprep.parameters import command
 from sslprep.results import result
 
 SCHEMA = 1
+HASH_LIMIT = 1_000_000_000
+"""Inputs above this many bytes are recorded by size alone unless hashing is asked for."""
 
-NO_CONTENT = {"output", "overwrite"}
+NO_CONTENT = {"output", "overwrite", "hash_inputs"}
 """Parameters that change nothing in what is written, and stand in no manifest."""
 
 
@@ -80,6 +82,9 @@ class Inputs:
 
     A file that changed in between is an error: the outputs would be of neither version.
 
+    Args:
+        hash_inputs: Hash also files above 1 GB.
+
     Example:
         >>> inputs = Inputs()
         >>> inputs.add_file(Path(__file__))
@@ -87,7 +92,8 @@ class Inputs:
         'manifest.py'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hash_inputs: bool = False) -> None:
+        self._hash_inputs = hash_inputs
         self.digests: dict[Path, str] = {}
         """Hashes that are known already."""
         self._files: dict[Path, os.stat_result] = {}
@@ -110,8 +116,9 @@ class Inputs:
         """
         records = []
         for path, before in self._files.items():
+            hashed = before.st_size <= HASH_LIMIT or self._hash_inputs
             with reading(path, SslprepError):
-                digest = self.digests.get(path) or sha256_of(path)
+                digest = (self.digests.get(path) or sha256_of(path)) if hashed else None
                 now = path.stat()
             if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
                 raise SslprepError(

@@ -326,5 +326,5 @@ def test_every_parameter_is_in_the_manifest(source: Path, tmp_path: Path) -> Non
     for function, folder in ((write_folders, "out"), (relocate, "b"), (merge_partitions, "c")):
         record = manifest.read(tmp_path / folder / "train.manifest.json")
         names = set(inspect.signature(function).parameters)
-        assert names - {"output", "overwrite"} == set(record.parameters)
+        assert names - {"output", "overwrite", "hash_inputs"} == set(record.parameters)
     assert json.loads((tmp_path / "b" / "classes.json").read_text())[0]["name"] == "dog"

@@ -68,6 +68,19 @@ def test_an_input_that_changes_during_the_run_stops_it(tmp_path: Path, source: P
         inputs.records()
 
 
+def test_large_inputs_are_not_hashed_unless_asked(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "HASH_LIMIT", 4)
+    digests = []
+    for options in ({}, {"hash_inputs": False}, {"hash_inputs": True}):
+        inputs = manifest.Inputs(**options)
+        inputs.add_file(source)
+        digests.append(inputs.records()[0].sha256)
+    assert digests[:2] == [None, None]
+    assert digests[2] is not None
+
+
 def test_verify_accepts_what_was_written(tmp_path: Path, source: Path) -> None:
     make(tmp_path / "out", source)
     result = manifest.verify(folder=tmp_path)

@@ -46,6 +46,7 @@ def convert_caffe2(
     allow_unknown: bool = False,
     allow_missing: bool = False,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> ConversionResult:
     """Convert any checkpoint to a Caffe2 pickle.
 
@@ -67,6 +68,7 @@ def convert_caffe2(
         allow_unknown: Leave out arrays whose names are none of the network's.
         allow_missing: Go on when the network is not whole.
         overwrite: Replace existing outputs.
+        hash_inputs: Hash inputs above 1 GB too.
 
     Returns:
         What was written, and what became of the arrays.

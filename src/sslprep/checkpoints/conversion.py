@@ -67,7 +67,7 @@ class Conversion:
         self._check: bool = self.parameters.pop("check", False)
         self._picture: Path | None = self.parameters.pop("picture", None)
         self._overwrite: bool = self.parameters.pop("overwrite")
-        self._inputs = manifest.Inputs()
+        self._inputs = manifest.Inputs(hash_inputs=self.parameters.pop("hash_inputs"))
         self._measured = f"{self.output.name}.check.json"
 
     @contextmanager

@@ -171,6 +171,7 @@ def convert_detectron(
     allow_unknown: bool = False,
     allow_missing: bool = False,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> ConversionResult:
     """Convert any checkpoint to a pickle that Detectron or Detectron2 takes.
 
@@ -198,6 +199,7 @@ def convert_detectron(
             Caffe2), or leave them out.
         allow_missing: Go on when layers are missing; a norm must be whole all the same.
         overwrite: Replace existing outputs.
+        hash_inputs: Hash inputs above 1 GB too.
 
     Returns:
         What was written, and what became of the arrays.

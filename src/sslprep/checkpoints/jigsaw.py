@@ -19,6 +19,7 @@ def convert_jigsaw(
     allow_unknown: bool = False,
     allow_missing: bool = False,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> ConversionResult:
     """Take one tower of a Jigsaw model and give its blobs the names of an ordinary model.
 
@@ -32,6 +33,7 @@ def convert_jigsaw(
         allow_unknown: Keep blobs whose names are none of the benchmark's.
         allow_missing: Go on when the network is not whole.
         overwrite: Replace existing outputs.
+        hash_inputs: Hash inputs above 1 GB too.
 
     Returns:
         What was written, and what became of the blobs.

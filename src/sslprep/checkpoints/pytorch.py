@@ -161,6 +161,7 @@ def convert_pytorch(
     allow_unknown: bool = False,
     allow_missing: bool = False,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> ConversionResult:
     """Convert any checkpoint to a PyTorch state dict or a safetensors file.
 
@@ -190,6 +191,7 @@ def convert_pytorch(
         allow_unknown: Leave out arrays whose names are none of the network's.
         allow_missing: Go on when the network is not whole.
         overwrite: Replace existing outputs.
+        hash_inputs: Hash inputs above 1 GB too.
 
     Returns:
         What was written, and what became of the arrays.

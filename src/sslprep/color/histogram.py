@@ -158,7 +158,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
     own, unfinished = stem + MANIFEST_SUFFIX, f".{stem}.resume.json"
     settings = msgspec.convert(given, Settings)
-    inputs = manifest.Inputs()
+    inputs = manifest.Inputs(hash_inputs=True)
     source = open_images(images, given["root"], inputs, *given["partition"])
     bears_on_it = (source.identity, settings, versions()["opencv"])
     identity = hashlib.sha256(msgspec.json.encode(bears_on_it)).hexdigest()

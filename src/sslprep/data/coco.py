@@ -94,6 +94,7 @@ def write_coco(
     format: tuple[Format, ...] = ("npy",),
     relative_to: Path | None = None,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> PartitionsWritten:
     """Write image and label files of COCO from its instance annotations.
 
@@ -114,6 +115,7 @@ def write_coco(
         format: Further formats of the partitions beside npy.
         relative_to: Store image paths relative to this folder.
         overwrite: Replace existing output files.
+        hash_inputs: Record the SHA-256 of annotation files above 1 GB too.
 
     Returns:
         What was written, with counts by partition.

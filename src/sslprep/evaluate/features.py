@@ -105,7 +105,7 @@ def write_features(
     stem = images.name.split(".")[0].removesuffix("_images")
     record = f"{stem}_features{MANIFEST_SUFFIX}"
     with OutputSet(output, [], manifests=[record], overwrite=overwrite) as out:
-        inputs = manifest.Inputs()
+        inputs = manifest.Inputs(hash_inputs=True)
         inputs.add_file(images)
         inputs.add_file(checkpoint)
         names: NDArray[np.str_] = read_array(images, ndim=1, kinds="U")

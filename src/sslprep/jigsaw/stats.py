@@ -163,6 +163,7 @@ def permutation_stats(
     *,
     plot: Path | None = None,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> SetStatistics:
     """Show distances, bounds and duplicates of any permutation file.
 
@@ -171,6 +172,7 @@ def permutation_stats(
         plot: Also draw the histogram of distances beside the bounds, and the position-value
             table, into this `.svg` file.
         overwrite: Replace an existing plot.
+        hash_inputs: Let the plot's manifest hold the hash of the file even above 1 GB.
 
     Returns:
         The statistics.
@@ -199,7 +201,7 @@ def permutation_stats(
         )
     names = plot.name, f"{plot.name}.manifest.json"
     with OutputSet(plot.parent, names[:1], manifests=names[1:], overwrite=overwrite) as out:
-        inputs = manifest.Inputs()
+        inputs = manifest.Inputs(hash_inputs=hash_inputs)
         inputs.add_file(file)
         found, counts = _measured(file)
         out.save_bytes(names[0], drawing(found, counts, file.name).encode())

@@ -68,6 +68,7 @@ def draw_multilabel_samples(
     skip_impossible: bool = False,
     seed: NotNegative = 0,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> SamplesWritten:
     """Draw low-shot samples of a multi-label set such as VOC2007.
 
@@ -86,6 +87,7 @@ def draw_multilabel_samples(
         skip_impossible: Leave out each k for which some class has too few images, with a warning.
         seed: Seed of the draw. Equal seed and labels give equal samples.
         overwrite: Replace the existing samples of these k. Other k are not touched.
+        hash_inputs: Record the SHA-256 of inputs above 1 GB too.
 
     Raises:
         ArrayError: The targets are no matrix of 1, 0 and -1, or the images do not fit.
@@ -102,7 +104,7 @@ def draw_multilabel_samples(
         raise ParameterError(what, where=targets)
     data = [(stem, ".npy"), (stem, ".json")][: 1 + is_json(targets)]
     with SampleSet(output, stem, data, sizes, num_samples, draws, overwrite) as out:
-        inputs = manifest.Inputs()
+        inputs = manifest.Inputs(hash_inputs=hash_inputs)
         inputs.add_file(targets)
         full = read_label_matrix(targets)
         refuse_voc_marks(full.labels, targets)

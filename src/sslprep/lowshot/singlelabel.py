@@ -42,6 +42,7 @@ def draw_singlelabel_samples(
     skip_impossible: bool = False,
     seed: NotNegative = 0,
     overwrite: bool = False,
+    hash_inputs: bool = False,
 ) -> SamplesWritten:
     """Draw low-shot samples of a single-label set such as ImageNet or Places-205.
 
@@ -62,6 +63,7 @@ def draw_singlelabel_samples(
         skip_impossible: Leave out each k for which some class has too few images, with a warning.
         seed: Seed of the draw. Equal seed and labels give equal samples.
         overwrite: Replace the existing samples of these sizes. Other sizes are not touched.
+        hash_inputs: Record the SHA-256 of inputs above 1 GB too.
 
     Raises:
         ArrayError: Not a list of images and a list of class ids of one length.
@@ -73,7 +75,7 @@ def draw_singlelabel_samples(
     draws = Draws(seed, nested)
     data = [(f"{STEM}_images", ".npy"), (f"{STEM}_labels", ".npy")]
     with SampleSet(output, STEM, data, sizes, num_samples, draws, overwrite) as out:
-        inputs = manifest.Inputs()
+        inputs = manifest.Inputs(hash_inputs=hash_inputs)
         inputs.add_file(images)
         inputs.add_file(targets)
         labels = read_class_ids(targets)

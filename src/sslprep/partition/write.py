@@ -107,8 +107,8 @@ class PartitionSet(OutputSet):
 
     Args:
         command: The command, as manifests name it.
-        parameters: All its parameters. `output`, `overwrite`, `format` and `generate_json` are used
-            here as they are there.
+        parameters: All its parameters. `output`, `overwrite`, `format`, `generate_json` and
+            `hash_inputs` are used here as they are there.
         names: Names of the partitions.
         multi_label: Whether an image can be of several classes.
         labelled: Whether there are labels and classes.
@@ -135,7 +135,7 @@ class PartitionSet(OutputSet):
         formats: Sequence[Format] = (),
         targets: bool = False,
     ) -> None:
-        self.inputs = manifest.Inputs()
+        self.inputs = manifest.Inputs(hash_inputs=parameters.get("hash_inputs", True))
         self.formats = sorted({*parameters.get("format", formats)} - {"npy"})
         self._command, self._parameters = command, parameters
         self._labelled, self._multi_label = labelled, multi_label
