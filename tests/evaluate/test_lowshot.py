@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from inspect import signature
@@ -213,6 +214,46 @@ def test_features_of_the_drawn_images_alone_are_matched_by_name(places, tmp_path
         assert one.ap == pytest.approx(other.ap)
 
 
+def edit_index(change):
+    def edit(place):
+        path = place / "train_sample1_k1_index.json"
+        index = json.loads(path.read_text())
+        change(index["classes"])
+        path.write_text(json.dumps(index))
+
+    return edit
+
+
+@edit_index
+def row_of_no_image(classes):
+    classes[0]["positives"] = [9999]
+
+
+@edit_index
+def row_from_the_end(classes):
+    classes[0]["positives"] = [-1]
+
+
+@edit_index
+def row_of_another_class(classes):
+    classes[0]["positives"] = classes[1]["positives"]
+
+
+def other_labels(place):
+    path = place / "train_labels_sample1_k1.npy"
+    np.save(path, np.load(path)[::-1])
+
+
+@pytest.mark.parametrize(
+    "edit", [row_of_no_image, row_from_the_end, row_of_another_class, other_labels]
+)
+def test_an_index_that_lists_other_images_is_refused(places, tmp_path, edit):
+    shutil.copytree(places / "samples", tmp_path / "samples")
+    edit(tmp_path / "samples")
+    with pytest.raises(SslprepError, match="its index file lists other images"):
+        run(places, tmp_path / "samples", tmp_path / "out", protocol="pcl")
+
+
 def test_samples_of_the_2019_scripts_have_no_index_files(voc_like, samples, tmp_path):
     (tmp_path / "old").mkdir()
     for path in samples.glob("*_k*.npy"):
@@ -292,6 +333,16 @@ def other_full_labels(folder, tmp_path):
     return {"protocol": "pcl", "train_targets": tmp_path / "full.npy"}
 
 
+def contradicted_full_labels(folder, tmp_path):
+    """The samples are of another target set; `pcl` would take the full labels of their rows."""
+    np.save(tmp_path / "full.npy", np.load(folder / "train_labels.npy")[::-1])
+    return {"protocol": "pcl", "train_targets": tmp_path / "full.npy"}
+
+
+def one_sample(folder, tmp_path, drawn):
+    return {"samples": drawn / "train_labels_sample2_k3.npy"}
+
+
 def no_curve(folder, tmp_path):
     return {"protocol": "virtex"}
 
@@ -324,6 +375,8 @@ def another_order(folder, tmp_path):
         (lost_sample, "lacks sample 2 of k = 3; expected samples 1, 2 of every k"),
         (fractions, "holds samples by fractions alone; .* measured by `evaluate full`"),
         (other_full_labels, "has 140 rows, and .* labels of 9 images"),
+        (contradicted_full_labels, "_sample1_k1.npy: holds labels that .*full.npy contradicts"),
+        (one_sample, "_sample2_k3.npy: is a file; expected the folder of the samples"),
         (same_set, "test rows are training rows too"),
         (no_samples, "holds no low-shot samples"),
         (no_curve, "protocol virtex has no low-shot curve; expected goyal2019 or"),

@@ -350,6 +350,14 @@ def test_an_unlisted_sample_is_not_held_against_the_seed(
     assert [s.redrawn for s in result.samples if s.sample == 9] == [None]
 
 
+@pytest.mark.parametrize("seed", [-3, 1 << 65])
+def test_a_manifest_that_cannot_tell_the_draw_is_said(seed: int, voc: Path) -> None:
+    manifest = next((voc / "out").glob("*.manifest.json"))
+    manifest.write_text(manifest.read_text().replace('"seed": 0', f'"seed": {seed}'))
+    found = verify_samples(voc / "out")
+    assert any("no seed and generator known here" in text for text in found.unproven)
+
+
 def test_a_manifest_without_its_samples_is_found(voc: Path) -> None:
     for path in (voc / "out").glob("t_sample*"):
         path.unlink()

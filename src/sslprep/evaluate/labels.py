@@ -172,19 +172,8 @@ def saved_targets(features: Features) -> Targets | None:
 def refuse_other_order(
     targets: Targets, path: Path, features: Features, saved: Targets | None, rows: Any = slice(None)
 ) -> None:
-    """Refuse labels of `rows` that contradict those saved with the features.
-
-    Nothing is said where these are of another kind; class ids may be numbered otherwise.
-    """
-    if saved is None or bool(saved.columns.ids) != bool(targets.columns.ids):
-        return
-    theirs, ours = saved.labels[rows], targets.labels
-    if saved.columns.ids:
-        pairs = {*zip(theirs.argmax(axis=1).tolist(), ours.argmax(axis=1).tolist(), strict=True)}
-        differ = any(len({pair[n] for pair in pairs}) < len(pairs) for n in (0, 1))
-    else:
-        differ = theirs.shape == ours.shape and bool((theirs + ours == 1).any())  # of 1, 0, -1
-    if differ:
+    """Refuse labels of `rows` that contradict those saved with the features."""
+    if saved is not None and contradict(targets, saved, rows):
         raise ArrayError(
             f"was saved with other labels, or in another order, than {path} holds",
             where=features.path,
@@ -192,6 +181,20 @@ def refuse_other_order(
             remedy="Use the …_targets.npy beside it (samples can be drawn from it), or put the "
             "features into the order of the list: VISSL's …_inds.npy tells it.",
         )
+
+
+def contradict(targets: Targets, full: Targets, rows: Any) -> bool:
+    """Tell if labels of `rows` are not those of the full labels.
+
+    Nothing is told by labels of another kind; class ids may be numbered otherwise.
+    """
+    ours, theirs = targets.labels, full.labels[rows]
+    if bool(targets.columns.ids) != bool(full.columns.ids):
+        return False
+    if targets.columns.ids:
+        pairs = {*zip(ours.argmax(axis=1).tolist(), theirs.argmax(axis=1).tolist(), strict=True)}
+        return any(len({pair[n] for pair in pairs}) < len(pairs) for n in (0, 1))
+    return ours.shape == theirs.shape and bool((ours + theirs == 1).any())  # of 1, 0 and -1
 
 
 def refuse_empty_classes(targets: Targets, path: Path) -> None:

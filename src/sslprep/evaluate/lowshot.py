@@ -154,7 +154,14 @@ def evaluate_lowshot(
             inputs.add_file(train_targets)
             full = read_targets(train_targets, in_order=True)
             refuse_other_rows(full, train_targets, train)
-        found = read_samples(samples, train, inputs, training=rules.lowshot, full=full)
+        found = read_samples(
+            samples,
+            train,
+            inputs,
+            training=rules.lowshot,
+            full=full,
+            full_path=train_targets,
+        )
         truth = read_test_targets(test_targets, test, found.columns)
         used = np.unique(np.concatenate([rows.rows for rows in found.rows.values()]))
         check_pair(train, test, used)

@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.errors import ArrayError, DatasetError, ParameterError
 from sslprep.evaluate.feature_file import Features
-from sslprep.evaluate.labels import Columns, Targets, one_hot, refuse_other_order, saved_targets
+from sslprep.evaluate.labels import (
+    Columns,
+    Targets,
+    contradict,
+    one_hot,
+    refuse_other_order,
+    saved_targets,
+)
 from sslprep.evaluate.sample_machines import TrainingRows
-from sslprep.lowshot.labels import read_label_matrix
-from sslprep.lowshot.sample_files import SampleFiles, find_samples, read_index
+from sslprep.lowshot.labels import ImageList, read_label_matrix
+from sslprep.lowshot.sample_files import SampleFiles, find_samples, read_index, read_sample
 from sslprep.npy import read_array
 
 
@@ -37,6 +44,7 @@ def read_samples(
     *,
     training: Literal["own", "pooled"],
     full: Targets | None,
+    full_path: Path | None,
 ) -> SampleSet:
     """Read all samples of a folder.
 
@@ -49,7 +57,10 @@ def read_samples(
         inputs: Where their files are noted.
         training: The protocol's rows; see `protocols.Protocol.lowshot`.
         full: The full targets, which `pooled` needs.
+        full_path: Their file.
     """
+    if folder.is_file():
+        raise DatasetError("is a file", where=folder, expected="the folder of the samples")
     found = find_samples(folder)
     sets = [f"{place / stem}" for place, stem in sorted({(s.folder, s.stem) for s in found})]
     if len(sets) != 1:
@@ -88,6 +99,12 @@ def read_samples(
         _refuse_few(rows[place], sample, columns)
         drawn = Targets(rows[place].labels, columns)
         refuse_other_order(drawn, sample.main, features, saved, rows[place].rows)
+        if full is not None and contradict(drawn, full, rows[place].rows):
+            raise DatasetError(
+                f"holds labels that {full_path} contradicts",
+                where=sample.main,
+                expected="samples of these targets",
+            )
         if sample.multi_label and training == "pooled":
             rows[place] = _pooled(rows[place], full)
     return SampleSet(k_values=k_values, numbers=numbers, rows=rows, columns=columns)
@@ -155,6 +172,15 @@ def _from_list(sample: SampleFiles, features: Features, ids: Sequence[int]) -> T
             f"is of {len(index.classes)} classes",
             where=sample.main,
             expected=f"the {len(ids)} classes of the other samples",
+        )
+    images = [(index.images or {}).get(row, "") for row, _ in drawn]
+    possible = all(0 <= row < index.rows for row, _ in drawn)
+    if not possible or read_sample(sample) != ImageList(images, [label for _, label in drawn]):
+        raise DatasetError(
+            "its index file lists other images",
+            where=sample.main,
+            expected="what the run wrote",
+            remedy="Draw the samples again; lowshot verify says what else is wrong.",
         )
     rows = np.array([row for row, _ in drawn], np.intp)
     labels = one_hot(np.array([label for _, label in drawn]), ids)

@@ -151,9 +151,13 @@ def verify_samples(
         problems += equal_samples(results)
         reasons = dict.fromkeys(case.reason for case in group if case.reason)
         unproven += [f"{folder / stem}: that samples are subsets: {text}" for text in reasons]
-        unlisted = [case.found.main for case in group if case.found.main not in records]
-        if len(unlisted) < len(group):
-            unproven += [f"{main}: how it was drawn: no manifest lists it" for main in unlisted]
+        listing = {case.found.main: records.get(case.found.main) for case in group}
+        for main, record in listing.items() if any(listing.values()) else ():
+            if record is None:
+                unproven.append(f"{main}: how it was drawn: no manifest lists it")
+            elif _draws(record) is None:
+                what = "the manifest has no seed and generator known here"
+                unproven.append(f"{main}: how it was drawn: {what}")
     return LowshotVerified(
         folder=samples, samples=tuple(checked), problems=tuple(problems), unproven=tuple(unproven)
     )
