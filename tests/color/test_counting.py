@@ -41,7 +41,7 @@ def test_opencv_converts_a_pixel_alike_wherever_it_stands(photos: list[str]) -> 
 
 @pytest.mark.parametrize("side", [256, 1, 37, 300, 1100])
 def test_counts_are_those_of_each_picture(photos: list[str], side: int) -> None:
-    some = photos[:19]  # more than two batches
+    some = photos[:19]  # at the largest side more than 2^24 pixels
     expected = sum(_counted(path, side) for path in some)
     assert np.array_equal(_tables(Settings(global_resize_img=side), some)[0], expected)
 

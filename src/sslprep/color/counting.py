@@ -7,13 +7,13 @@ import itertools
 import lzma
 import os
 import socket
-import stat
 import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -39,9 +39,7 @@ MAX_FILE_BYTES = 1 << 30
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
 GROUPS = 32
 """Random groups that a sample is dealt into; how they differ gives standard errors."""
-# `calcHist` counts in integers and returns float32, exact up to 2^24 pixels at a time. Buffers
-# of this size are used again while they are in the cache.
-_BATCH_PIXELS = 8 * 256 * 256
+_BINS = [256, 256], [0, 256, 0, 256]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,34 +82,35 @@ def versions() -> dict[str, str]:
     return {"opencv": opencv().__version__, "sslprep": __version__}
 
 
-Note = Callable[[int], str | None]
-"""Called with the place of an image in its chunk before it is read; may say why to leave it out."""
+def count_chunk(
+    settings: Settings,
+    chunk: Chunk,
+    notes: Path | None = None,
+    deadly: Mapping[int, str] = MappingProxyType({}),
+) -> Counts:
+    """Count all images of a chunk; those that cannot be read are listed with the reason.
 
-
-def count_chunk(settings: Settings, chunk: Chunk, note: Note | None = None) -> Counts:
-    """Count all images of a chunk; those that cannot be read are listed with the reason."""
+    The place of each image is written to the file `notes` before it is read; those at the places
+    of `deadly` are left out, with the reason given there.
+    """
     cv2, side = opencv(), settings.global_resize_img
     tables = np.zeros((GROUPS if settings.sample else 1, 256, 256), np.int64)
-    small = np.empty((side, side, 3), np.uint8)
-    batch = max(1, _BATCH_PIXELS // side**2) if settings.sample is None else 1
-    lab = np.empty((batch, side, side, 3), np.uint8)
+    counted = np.zeros(tables.shape, np.float32)  # where `calcHist` counts: exact up to 2^24 pixels
+    most = (1 << 24) // side**2
+    small, lab = np.empty((2, side, side, 3), np.uint8)
     listed: list[Listed] = []
-
-    def count(pictures: NDArray[np.uint8], group: int = 0) -> None:
-        if len(pictures):
-            rows = pictures.reshape(-1, side, 3)
-            counts = cv2.calcHist([rows], [1, 2], None, [256, 256], [0, 256, 0, 256])
-            tables[group] += counts.astype(np.int64)
-
-    draws = _draws(settings, chunk, note)
+    draws = _draws(settings, chunk, notes, deadly)
     # A lost worker's files are fetched one by one, to find the one that ended it.
-    read = _members(chunk, draws) if chunk.span else _files(chunk, draws, 1 if note else 32)
+    read = _members(chunk, draws) if chunk.span else _files(chunk, draws, 1 if notes else 32)
     strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
-    images = waiting = 0
+    images = 0
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
         for images, (group, name, content) in enumerate(read, 1):
+            if images % most == 0:
+                tables += counted.astype(np.int64)
+                counted[:] = 0
             try:
                 if isinstance(content, str):
                     raise UnreadableError(content)
@@ -122,16 +121,13 @@ def count_chunk(settings: Settings, chunk: Chunk, note: Note | None = None) -> C
             if not whole:
                 listed.append(Listed(chunk.number, images - 1, name, TRUNCATED, counted=True))
             cv2.resize(picture, (side, side), dst=small)
-            cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab[waiting])
-            waiting += 1
-            if waiting == batch:
-                count(lab, group)
-                waiting = 0
-        count(lab[:waiting])
+            cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab)
+            cv2.calcHist([lab], [1, 2], None, *_BINS, hist=counted[group], accumulate=True)
     finally:
         cv2.setNumThreads(threads)
     for entry in listed:
         entry.path = os.fsencode(entry.path).decode("utf-8", "backslashreplace")
+    tables += counted.astype(np.int64)
     cells = np.flatnonzero(tables)
     pixels, worker = tables.reshape(-1)[cells], f"{socket.gethostname()}, process {os.getpid()}"
     return Counts(cells.astype(np.uint32), pixels, images, listed, versions(), worker)
@@ -151,9 +147,7 @@ def count_watched(settings: Settings, timeout: float, process: Processes, chunk:
         while True:
             notes.write_text("-1")
             lost: Lost = []
-            work = functools.partial(
-                count_chunk, settings, note=functools.partial(_note, notes, deadly)
-            )
+            work = functools.partial(count_chunk, settings, notes=notes, deadly=deadly)
             for _, counts in completed(work, [chunk], process, timeout=patience, lost=lost):
                 return counts
             place, ((_, reason),) = int(notes.read_text() or -1), lost
@@ -165,26 +159,22 @@ def count_watched(settings: Settings, timeout: float, process: Processes, chunk:
                 deadly[place], patience = f"killed its worker ({reason})", timeout
 
 
-def _note(file: Path, deadly: dict[int, str], place: int) -> str | None:
-    file.write_text(str(place))
-    return deadly.get(place)
-
-
 _Draws = Iterator[tuple[int | None, str | None]]
 _Read = Iterator[tuple[int, str, bytes | str]]
 """Group, name, and bytes (or why there are none) of every image to be counted."""
 
 
-def _draws(settings: Settings, chunk: Chunk, note: Note | None) -> _Draws:
-    """Yield the group of each image, `None` where a sample leaves it out, and what `note` says.
-
-    The group depends on the seed and the place alone.
-    """
+def _draws(
+    settings: Settings, chunk: Chunk, notes: Path | None, deadly: Mapping[int, str]
+) -> _Draws:
+    """Yield the group of each image, `None` where a sample leaves it out, and why it is deadly."""
     chance = np.random.default_rng([settings.seed, chunk.number])
     for place in itertools.count():
         taken, group = chance.random(2) if settings.sample else (0.0, 0.0)
         drawn = taken < (settings.sample or 1)
-        yield int(group * GROUPS) if drawn else None, note(place) if note else None
+        if notes:
+            notes.write_text(str(place))
+        yield int(group * GROUPS) if drawn else None, deadly.get(place)
 
 
 def _files(chunk: Chunk, draws: _Draws, together: int) -> _Read:
@@ -224,15 +214,10 @@ def _members(chunk: Chunk, draws: _Draws) -> _Read:
 
 
 def read_file(path: str) -> bytes | str:
-    """Read a whole regular file, or say why not; pipes and devices might never end."""
+    """Read a whole regular file, or say why not."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            return "not a file"
-        if status.st_size > MAX_FILE_BYTES:
-            return _TOO_LARGE
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
+        with open_file(path) as file:
+            return _TOO_LARGE if os.path.getsize(path) > MAX_FILE_BYTES else file.read()
     except (OSError, ValueError) as error:
         return _reason(error)
 
@@ -240,5 +225,7 @@ def read_file(path: str) -> bytes | str:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "missing"
+    if isinstance(error, IsADirectoryError):
+        return "not a file"
     said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
     return f"cannot read ({said:.180})"

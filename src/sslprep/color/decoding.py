@@ -15,9 +15,6 @@ from sslprep import interrupts
 from sslprep.errors import MissingExtraError
 from sslprep.input_files import what_it_is
 
-Picture = NDArray[np.uint8]
-"""One picture, (height, width, 3) in the order B, G, R."""
-
 MAX_PIXELS = 1 << 28
 """Pictures above this are listed, not decoded: one of 2^30 pixels takes 6 GB in each worker."""
 TRUNCATED = "truncated"
@@ -47,10 +44,11 @@ def opencv() -> Any:
 
 def decode_image(
     data: bytes, *, strict: bool = False, shrink_to: int | None = None
-) -> tuple[Picture, bool]:
+) -> tuple[NDArray[np.uint8], bool]:
     """Decode an image file; tell also whether it is whole, which `strict` demands of a JPEG.
 
-    Orientation, palettes, CMYK, alpha, grey and 16 bits become what `cv2.imread` makes of them;
+    Orientation, palettes, CMYK, alpha, grey and 16 bits become what `cv2.imread` makes of them:
+    (height, width, 3) in the order B, G, R;
     a JPEG without its end marker is decoded as far as it goes, as `cv2.imread` does from a file
     (from memory alone OpenCV would give other pixels, or none). With `shrink_to`, the side that
     pictures will be brought to, the JPEG decoder may shrink those that are large enough.
@@ -68,7 +66,7 @@ def decode_image(
         if not data.endswith(_END_OF_IMAGE):
             data += _ENDLESS
     try:
-        picture: Picture | None = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:  # more pixels than the limit, or not enough memory for them
         said = str(error.err).strip().split("\n")[0]
         raise UnreadableError(f"decode failed ({said:.100})") from None

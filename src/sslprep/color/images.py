@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import errno
 import functools
 import hashlib
 import itertools
@@ -53,12 +52,9 @@ class Chunk(NamedTuple):
 
 
 class Images:
-    """Images in files or in tar shards, cut into chunks.
+    """Images in files, or in tar `shards`, cut into chunks; `total` is the number of files.
 
-    Attributes:
-        identity: A text that differs when the images asked for, or their chunks, differ.
-        shards: Whether they are in shards.
-        total: Number of files, images or shards.
+    The text `identity` differs when the images asked for, or their chunks, differ.
     """
 
     def __init__(self, given: str, entries: Callable[[], Iterable[str]]) -> None:
@@ -198,11 +194,11 @@ def _lines(path: Path) -> Iterator[str]:
     with reading(path, ImagesError), open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if b"\0" in line:
-                raise ImagesError(
-                    "not a text file",
-                    where=f"{path}, line {number}",
-                    expected="a list of image paths, a folder, or tar shards",
+                where, expected = (
+                    f"{path}, line {number}",
+                    "a list of paths, a folder, or tar shards",
                 )
+                raise ImagesError("not a text file", where=where, expected=expected)
             if entry := line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"):
                 yield os.fsdecode(entry)
 
@@ -282,7 +278,7 @@ def open_file(path: str) -> BinaryIO:
     """Open a path or URL for reading, with seek."""
     if not is_url(path):
         if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError(errno.EINVAL, "not a file")  # a pipe or device might never end
+            raise IsADirectoryError("a pipe or a device, which might never end")
         return open(path, "rb")
     system, name = _file_system(path)
     return cast(BinaryIO, system.open(name, "rb"))
