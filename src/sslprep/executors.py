@@ -1,7 +1,6 @@
 """Where parallel work runs: in this process, in processes of this machine, or on a Dask cluster.
 
-Results come as they are done, whatever the order. Each chunk has a thread here that waits for it,
-so a worker that dies or hangs costs its own chunk.
+Results come as they are done, whatever the order. A worker that dies or hangs costs its own chunk.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -34,9 +32,6 @@ _A = TypeVar("_A")
 _R = TypeVar("_R")
 _START = 60.0
 """Seconds that a worker may take to start, on a busy machine or a slow file system."""
-_NEVER = 1e6
-_MOST_CHUNKS = 1000
-"""Under way on a cluster at a time, each with a thread here."""
 Lost = list[tuple[Any, str]]
 """Chunks whose worker was lost, each with how that came."""
 Answer = tuple[Literal["ready", "done", "error", "lost"], Any]
@@ -78,7 +73,7 @@ def completed(
     chunks: Iterable[_A],
     executor: Processes | Dask | None,
     *,
-    timeout: float = _NEVER,
+    timeout: float | None = None,
     lost: Lost | None = None,
 ) -> Iterator[tuple[_A, _R]]:
     """Yield `(chunk, function(chunk))` for every chunk, each as soon as it is done.
@@ -104,16 +99,16 @@ def completed(
     if executor is None:
         yield from ((chunk, function(chunk)) for chunk in chunks)
         return
-    pending: dict[Future[Answer], _A] = {}
+    pending: dict[Any, _A] = {}
     source = iter(chunks)
     try:
         while True:
             for chunk in itertools.islice(source, executor.window - len(pending)):
-                pending[executor.threads.submit(executor.call, function, chunk, timeout)] = chunk
+                pending[executor.submit(function, chunk, timeout)] = chunk
             if not pending:
                 return
-            for future in wait(pending, None, FIRST_COMPLETED).done:
-                chunk, (kind, value) = pending.pop(future), future.result()
+            for future, (kind, value) in executor.answers(pending):
+                chunk = pending.pop(future)
                 if kind == "done":
                     yield chunk, value
                 elif kind == "error":
@@ -127,16 +122,7 @@ def completed(
                     logger.warning("a worker was lost (%s); its work is done again", value)
                     lost.append((chunk, value))
     finally:
-        while running := [future for future in pending if not (future.cancel() or future.done())]:
-            executor.stop()
-            wait(running, 0.1)
-
-
-def _threads(count: int) -> ThreadPoolExecutor:
-    # Blocked signals stay blocked in a child: a terminal sends Ctrl-C to workers too, and each
-    # would print a traceback. The main thread alone answers it, and ends them.
-    mask = (signal.SIG_BLOCK, {signal.SIGINT})
-    return ThreadPoolExecutor(count, initializer=signal.pthread_sigmask, initargs=mask)
+        executor.cancel(pending)
 
 
 def work(handle: int) -> None:
@@ -193,17 +179,26 @@ class _Worker(subprocess.Popen[bytes]):
 
 
 class Processes:
-    """Worker processes, one to each thread, started as there is work for them."""
+    """Worker processes, started as there is work for them; a thread here waits for each."""
 
     def __init__(self, count: int) -> None:
         self.window = 2 * count
-        self.threads = _threads(count)
+        # Blocked signals stay blocked in a child: a terminal sends Ctrl-C to workers too, and
+        # each would print a traceback. The main thread alone answers it, and ends them.
+        self._threads = ThreadPoolExecutor(
+            count, initializer=signal.pthread_sigmask, initargs=(signal.SIG_BLOCK, {signal.SIGINT})
+        )
         self._workers: dict[int, _Worker] = {}
 
-    def call(self, function: Callable[[_A], _R], chunk: _A, timeout: float) -> Answer:
-        """Do a chunk; a worker that says nothing of it for `timeout` seconds counts as hung."""
+    def submit(
+        self, function: Callable[[_A], _R], chunk: _A, timeout: float | None
+    ) -> Future[Answer]:
+        """Begin a chunk; a worker that says nothing of it for `timeout` seconds counts as hung."""
+        return self._threads.submit(self._call, function, chunk, timeout)
+
+    def _call(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Answer:
         worker = self._workers.get(threading.get_ident()) or self._start()
-        if worker.poll() is not None:  # ended by `stop`, as it had just answered
+        if worker.poll() is not None:  # ended by `cancel`, as it had just answered
             worker.end()
             worker = self._start()
         with suppress(BrokenPipeError, ConnectionResetError):  # `answer` says how
@@ -224,15 +219,21 @@ class Processes:
             remedy=f"Try: {sys.executable} -c 'import sslprep'. Or pass --jobs 1.",
         )
 
-    def stop(self) -> None:
-        """End the workers; the next chunk of each thread starts another."""
-        for worker in list(self._workers.values()):
-            worker.kill()
-            worker.wait()  # so that nobody is given work as it dies
+    def answers(self, pending: Iterable[Future[Answer]]) -> Iterator[tuple[Future[Answer], Answer]]:
+        """Wait for some, and yield those that are done."""
+        return ((future, future.result()) for future in wait(pending, None, FIRST_COMPLETED).done)
+
+    def cancel(self, pending: Iterable[Future[Answer]]) -> None:
+        """Give up chunks, and end the workers that may be at one."""
+        while running := [future for future in pending if not (future.cancel() or future.done())]:
+            for worker in list(self._workers.values()):
+                worker.kill()
+                worker.wait()  # so that nobody is given work as it dies
+            wait(running, 0.1)
 
     def close(self) -> None:
         """End all workers."""
-        self.threads.shutdown()
+        self._threads.shutdown()
         for worker in self._workers.values():
             worker.end()
 
@@ -271,55 +272,62 @@ class Dask:
                 remedy="Start a dask scheduler and workers, or leave --scheduler out.",
             ) from error
         self._client = client
-        self._futures: set[Any] = set()
-        self._heard = 0.0
-        self.threads = _threads(_MOST_CHUNKS)
+        self._results: Any = None
         if not self._count_threads():
             logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
 
     def _count_threads(self) -> int:
         count: int = sum(self._client.nthreads().values())
-        self.window = min(4 * max(8, count), _MOST_CHUNKS)
+        self.window = 4 * max(8, count)
         return count
 
-    def call(self, function: Callable[[_A], _R], chunk: _A, timeout: float) -> Answer:
-        """Do a chunk; it is lost where for `timeout` seconds none at all is answered.
+    def submit(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Any:
+        """Begin a chunk; `timeout` seconds without any answer make all that is under way lost."""
+        self._timeout = timeout
+        future = self._client.submit(call_checked, __version__, function, chunk, pure=False)
+        if self._results is not None:
+            self._results.add(future)
+        return future
+
+    def answers(self, pending: Iterable[Any]) -> Iterator[tuple[Any, Answer]]:
+        """Wait for some, and yield those that are done; after too long a silence all as lost.
 
         A worker that stops holds few chunks: the others have done the rest by then. Where it sends
         nothing at all, Dask's scheduler gives its chunks to others (`worker-ttl`, five minutes).
         """
         import distributed
 
-        future = self._client.submit(call_checked, __version__, function, chunk, pure=False)
-        self._futures.add(future)
-        start = time.monotonic()
+        if self._results is None:
+            self._heard = False
+            self._count_threads()
+            self._results = distributed.as_completed(  # type: ignore[no-untyped-call]
+                pending, with_results=True, raise_errors=False, timeout=self._timeout
+            )
         try:
-            while (left := max(start, self._heard) + timeout - time.monotonic()) > 0:
-                try:
-                    value = future.result(left)
-                except Exception as error:  # noqa: BLE001 - raised again where it is no silence
-                    if future.status == "cancelled":
-                        return "error", WorkersLostError("the Dask scheduler is gone")
-                    if isinstance(error, distributed.KilledWorker):
-                        return "lost", "Dask: " + " ".join(str(error).split())
-                    if future.status == "error":
-                        return "error", error
-                    if not self._count_threads():  # there are no workers yet
-                        start = time.monotonic()
-                else:
-                    self._heard = time.monotonic()
-                    return "done", value
-            future.cancel()
-            return "lost", f"Dask: nothing came for {timeout:g} seconds"
-        finally:
-            self._futures.discard(future)
+            batch = self._results.next_batch()
+        except TimeoutError:  # it is of all that came, not of the last
+            silent = [] if self._heard or not self._count_threads() else list(pending)
+            self.cancel(silent)
+            for future in silent:
+                yield future, ("lost", f"Dask: nothing came for {self._timeout:g} seconds")
+            return
+        self._heard = True
+        for future, result in batch:
+            if future.status == "finished":
+                yield future, ("done", result)
+            elif future.status != "error":
+                raise WorkersLostError("the Dask scheduler is gone")
+            elif isinstance(result[1], distributed.KilledWorker):
+                yield future, ("lost", "Dask: " + " ".join(str(result[1]).split()))
+            else:
+                yield future, ("error", result[1])
 
-    def stop(self) -> None:
-        """Give up what is under way."""
+    def cancel(self, pending: Iterable[Any]) -> None:
+        """Give up chunks."""
+        self._results = None
         with suppress(Exception):  # the scheduler may be gone
-            self._client.cancel(list(self._futures))
+            self._client.cancel(list(pending))
 
     def close(self) -> None:
         """Let the cluster go."""
-        self.threads.shutdown()
         self._client.close()
