@@ -11,11 +11,11 @@ import math
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
@@ -23,7 +23,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sslprep import __version__
 from sslprep.errors import MissingExtraError, ParameterError, WorkersLostError
 
 logger = logging.getLogger(__name__)
@@ -238,18 +237,6 @@ class Processes:
             worker.end()
 
 
-def call_checked(version: str, function: Callable[[_A], _R], chunk: _A) -> _R:
-    """Do a chunk on a worker of a cluster that others set up, if it has our `version`."""
-    if version != __version__:
-        raise ParameterError(
-            f"a Dask worker has sslprep {__version__}",
-            where=socket.gethostname(),
-            expected=f"{version}, as here",
-            remedy="Install the same version on all workers.",
-        )
-    return function(chunk)
-
-
 class Dask:
     """A cluster that the user started with Dask's own tools.
 
@@ -275,16 +262,40 @@ class Dask:
         self._results: Any = None
         if not self._count_threads():
             logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
+        self._compare_versions()
 
     def _count_threads(self) -> int:
         count: int = sum(self._client.nthreads().values())
         self.window = 4 * max(8, count)
         return count
 
+    def _compare_versions(self) -> None:
+        """Refuse workers of another sslprep; one that hangs does not answer, and delays little."""
+        answers: list[dict[str, Any]] = []
+
+        def ask() -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of other packages `Client` has warned already
+                with suppress(OSError):  # the work is done before they answer
+                    answers.append(self._client.get_versions(check=True, packages=["sslprep"]))
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(10)
+        for answer in answers:
+            here = answer["client"]["packages"]["sslprep"]
+            for name, worker in answer["workers"].items():
+                if (there := worker["packages"]["sslprep"]) != here:
+                    raise ParameterError(
+                        f"the Dask worker {name} has sslprep {there}",
+                        expected=f"{here}, as here",
+                        remedy="Install the same version on all workers.",
+                    )
+
     def submit(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Any:
         """Begin a chunk; `timeout` seconds without any answer make all that is under way lost."""
         self._timeout = timeout
-        future = self._client.submit(call_checked, __version__, function, chunk, pure=False)
+        future = self._client.submit(function, chunk, pure=False)
         if self._results is not None:
             self._results.add(future)
         return future

@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-import sslprep
 from sslprep import executors
-from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
+from sslprep.errors import ArrayError, SslprepError, WorkersLostError
 from sslprep.executors import Lost, completed, open_executor
 from sslprep.npy import read_array
 
@@ -81,12 +80,6 @@ def test_a_bug_in_a_worker_tells_where() -> None:
 def test_a_result_that_cannot_be_sent_is_an_error() -> None:
     with open_executor(2) as pool, pytest.raises(TypeError, match="cannot pickle"):
         list(completed(memoryview, [b""], pool))
-
-
-def test_a_dask_worker_of_another_version_is_refused() -> None:
-    assert executors.call_checked(sslprep.__version__, abs, -1) == 1
-    with pytest.raises(ParameterError, match=r"worker has sslprep .*; expected 0.0, as here"):
-        executors.call_checked("0.0", abs, -1)
 
 
 def test_an_idle_worker_that_died_is_replaced() -> None:
