@@ -119,7 +119,7 @@ def test_widths_are_part_of_the_name(models, tmp_path, options, name):
     assert convert_pytorch(tmp_path / "m.pth", tmp_path / "o").model == name
     assert manifest.read(tmp_path / "o.manifest.json").details["arch"] == name
     if name != "R-50":
-        with pytest.raises(CheckpointError, match=f"is {name}, not R-50; expected .*--arch R-50"):
+        with pytest.raises(CheckpointError, match=f"is {name}, not R-50"):
             convert_pytorch(tmp_path / "m.pth", tmp_path / "p", arch="R-50")
 
 
