@@ -7,7 +7,7 @@ any width is checked as strictly as the published one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,23 +58,18 @@ def _resnet(
     shapes: Shapes, names: Mapping[str, BlobName], *, caffe2: bool, stride_in_1x1: bool
 ) -> Network:
     units = [unit for name in names.values() if (unit := name.unit) is not None]
+    convs = {n.unit: shapes[text] for text, n in names.items() if n.unit and n.param == "w"}
     blocks = tuple(
         1 + max((u.block for u in units if u.stage == stage), default=-1) for stage in range(2, 6)
     )
     if problem := _other_resnet(shapes, names, whole=all(blocks), caffe2=caffe2):
         raise CheckpointError(f"is {problem}", expected=SUPPORTED)
     basic = not any(unit.branch == "2c" for unit in units) and any(
-        n.unit.branch == "2a" and n.param == "w" and shapes[text][2:] == (3, 3)
-        for text, n in names.items()
-        if n.unit is not None
+        unit.branch == "2a" and shape[2:] == (3, 3) for unit, shape in convs.items()
     )
     colorization = caffe2 and shapes.get("conv1_w", ())[1:2] == (1,)
-    last = "2b" if basic else "2c"
-    features = {
-        shapes[t][0]
-        for t, n in names.items()
-        if n.unit and n.unit.stage == 5 and n.unit.branch == last and n.param == "w" and shapes[t]
-    }
+    last = (5, "2b" if basic else "2c")
+    features = {s[:1] for unit, s in convs.items() if (unit.stage, unit.branch) == last}
     layers = {name.layer for name in names.values()}
     probes = any(name.probe for name in names.values()) or any(
         layer.endswith("_cls") and layer != "pool5_cls" for layer in layers
@@ -109,7 +104,7 @@ def _style(shapes: Shapes) -> str:
 
 
 def _classifier(
-    shapes: Shapes, names: Mapping[str, BlobName], features: Iterable[int]
+    shapes: Shapes, names: Mapping[str, BlobName], features: Collection[Shape]
 ) -> str | None:
     """Return the head that takes the last features; of several the one that is known."""
     fitting = [
@@ -117,8 +112,7 @@ def _classifier(
         for text, name in names.items()
         if name.param == "w"
         and name.layer.startswith(("fc", "pred", "pool5_cls"))
-        and len(shapes[text]) == 2
-        and shapes[text][1] in features
+        and shapes[text][1:] in features
     ]
     for layer in _CLASSIFIERS:
         lacks_weights = f"{layer}_b" in shapes and f"{layer}_w" not in shapes
