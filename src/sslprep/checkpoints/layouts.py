@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from sslprep.checkpoints.account import Fate, dropped, unknown
+from sslprep.checkpoints.account import Fate, dropped, names_text, unknown
 from sslprep.checkpoints.names import SPELLINGS, BlobName, parse_caffe2, parse_spelled, parse_torch
 from sslprep.checkpoints.preprocessing import IMAGENET_RGB, ZERO_TO_ONE, Preprocessing
 from sslprep.errors import CheckpointError
@@ -200,11 +200,7 @@ def find_encoder(
     """
     paths = list(paths)
     found = [replace(e, layout=_row(e, paths)) for e in find_encoders(paths)]
-    asked = [
-        f"--{k} {v}"
-        for k, v in (("branch", branch), ("prefix", prefix), ("under", under))
-        if v is not None
-    ]
+    asked = {"branch": branch, "prefix": prefix, "under": under}
     encoders = [
         encoder
         for encoder in found
@@ -213,21 +209,23 @@ def find_encoder(
         and (under is None or encoder.prefix.startswith(f"{under}."))
     ]
     if not encoders:
-        wish = f" for {' '.join(asked)}" if asked else ""
+        wish = " ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
+        counts = Counter(".".join(path.split(".")[:-1][:2]) or path for path in paths)
+        keys = [f"{key[:60]} ({count})" for key, count in counts.most_common()]
         raise CheckpointError(
-            f"holds no network that is known here{wish}; its keys: {keys_text(paths)}",
+            f"holds no network that is known here{' for ' * bool(wish)}{wish}; its keys: "
+            + names_text(keys, 6),
             expected="a ResNet or one of the benchmark's AlexNets",
             remedy="Pass --prefix or --under if one of them holds it.",
         )
-    chosen = _choose(encoders)
-    if chosen is None:
-        several = ", ".join(
-            f"{e.prefix[:60] or 'top level'} ({len(e.names)})" for e in encoders[:5]
-        )
+    first = _first(encoders)
+    if len(first) != 1:
+        several = [f"{e.prefix[:60] or 'top level'} ({len(e.names)})" for e in encoders]
         raise CheckpointError(
-            f"holds {len(encoders)} networks and no rule that chooses: {several}",
+            f"holds {len(encoders)} networks and no rule that chooses: {names_text(several, 5)}",
             remedy="Choose with --branch, --prefix or --under.",
         )
+    [chosen] = first
     rows = [e.layout for e in (chosen, *found) if e.layout is not None]
     reasons: dict[str, str] = {}
     for row in reversed(rows):
@@ -254,16 +252,14 @@ def _row(encoder: Encoder, paths: Iterable[str]) -> Layout | None:
     )
 
 
-def _choose(encoders: list[Encoder]) -> Encoder | None:
-    if len(encoders) == 1:
-        return encoders[0]
-    second = {part for e in encoders if e.layout for part in e.layout.beside}
-    first = [e for e in encoders if not second & set(e.prefix.split("."))]
-    first = [
-        e for e in first if not any(re.fullmatch(_SECOND, p) for p in e.prefix.split("."))
-    ] or first
-    known = [e for e in first if e.layout is not None] or first
-    return known[0] if len(known) == 1 else None
+def _first(encoders: list[Encoder]) -> list[Encoder]:
+    """Leave out what stands beside encoders, then second ones, then those of no layout."""
+    beside = {part for e in encoders if e.layout for part in e.layout.beside}
+    parts = {e.prefix: e.prefix.split(".") for e in encoders}
+    own = [e for e in encoders if not beside & set(parts[e.prefix])] or encoders
+    second = re.compile(_SECOND)
+    first = [e for e in own if not any(map(second.fullmatch, parts[e.prefix]))] or own
+    return [e for e in first if e.layout is not None] or first
 
 
 def _beside(
@@ -288,15 +284,3 @@ def _beside(
             )
         fates[path] = unknown(path) if reason is None else dropped(path, reason)
     return fates
-
-
-def keys_text(paths: Iterable[str], limit: int = 6) -> str:
-    """List the first two keys of paths, with how many arrays each holds.
-
-    Example:
-        >>> keys_text(["a.b.w", "a.b.v", "c"])
-        'a.b (2), c (1)'
-    """
-    counts = Counter(".".join(path.split(".")[:-1][:2]) or path for path in paths)
-    shown = [f"{key[:60]} ({count})" for key, count in counts.most_common(limit)]
-    return ", ".join(shown) + (f" and {len(counts) - limit} more" if len(counts) > limit else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,11 @@ def check_choice(*, check: bool, picture: Path | None) -> None:
         return
     if picture is not None and not picture.is_file():
         raise ParameterError(f"no picture {picture}", remedy="Check the path.")
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
+    if find_spec("torch") is None:
         raise MissingExtraError(
             "--check computes with PyTorch", remedy="Install it: pip install torch."
         )
-    if picture is None and importlib.util.find_spec("skimage") is None:
+    if picture is None and find_spec("skimage") is None:
         raise MissingExtraError(
             "--check without --picture uses a photograph of scikit-image",
             remedy="Pass --picture FILE, or install it: pip install scikit-image.",

@@ -150,10 +150,8 @@ class Model:
         return arrays
 
     def warn(self, text: str) -> None:
-        """Note what may be wrong with the file, once."""
-        warning = f"{self.path}: {text}"
-        if warning not in self.warnings:
-            self.warnings.append(warning)
+        """Note what may be wrong with the file."""
+        self.warnings.append(f"{self.path}: {text}")
 
     def keep_unknown(self) -> dict[str, Any]:
         """Keep and read the arrays that no rule knows, where they are beside Caffe2's names."""
