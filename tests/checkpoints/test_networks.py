@@ -12,6 +12,7 @@ import pytest
 
 from sslprep import manifest
 from sslprep.checkpoints import proof
+from sslprep.checkpoints.account import Converted
 from sslprep.checkpoints.caffe2 import convert_caffe2
 from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.checkpoints.forward_numpy import forward
@@ -70,7 +71,7 @@ def test_the_written_file_computes_the_same_to_the_logits(case, tmp_path, form):
     model = open_model(path)
     classifier = record.details.get("classifier")
     written = proof.read_written(
-        target, proof.Target(form=form, takes=model.preprocessing, classifier=classifier)
+        target, Converted(form=form, takes=model.preprocessing, classifier=classifier)
     )
     found = proof.target_stages(model.network, written, picture(name), eps=1e-5)
     for head, expected in logits.items():
@@ -122,7 +123,7 @@ def test_a_blob_left_out_of_the_source_refuses_the_proof(case, models, tmp_path)
     for gone in benchmark.kinds(blobs):
         models.write(source, {name: array for name, array in blobs.items() if name != gone})
         model = open_model(source, allow_missing=True)
-        target = proof.Target(form="caffe2", takes=model.preprocessing)
+        target = Converted(form="caffe2", takes=model.preprocessing)
         with pytest.raises(CheckpointError, match="is missing, so the model computes nothing"):
             proof.prove(model, {}, target, source, fates=list(model.fates.values()))
     with pytest.raises(CheckpointError, match="missing"):

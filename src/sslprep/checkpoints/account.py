@@ -1,15 +1,18 @@
-"""The account of a conversion: what became of every blob, and why."""
+"""The account of a conversion: the model for its target, what became of every blob, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from sslprep.checkpoints.batchnorm import EPS
+from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.errors import CheckpointError
 from sslprep.results import table
 
+Form = Literal["torch", "safetensors", "detectron2", "caffe2"]
 Action = Literal["kept", "renamed", "folded", "dropped", "unknown"]
 
 MOMENTUM = "momentum of the optimiser"
@@ -93,6 +96,36 @@ def short_table(fates: Iterable[Fate]) -> str:
         what = action if reason is None else f"{action}: {reason}"
         rows.append([len(members), what, example.blob + arrow])
     return table(["blobs", "what became of them", "for example"], rows)
+
+
+@dataclass(kw_only=True)
+class Converted:
+    """A model for its target.
+
+    Attributes:
+        form: Whose names it has.
+        takes: What its user is told to feed.
+        eps: What its batch norms, and the source's, add to the variance.
+        classifier: The Caffe2 head that is its `fc`.
+        arrays: By the target's name.
+        fates: What became of each Caffe2 blob.
+        other_heads: Heads that are kept and that torchvision's models have no place for.
+    """
+
+    form: Form
+    takes: Preprocessing
+    eps: float = EPS
+    classifier: str | None = None
+    arrays: dict[str, Any] = field(default_factory=dict)
+    fates: dict[str, Fate] = field(default_factory=dict)
+    other_heads: dict[str, None] = field(default_factory=dict)
+
+    def put(self, text: str, name: str, array: Any) -> None:
+        """Keep a blob under the target's name."""
+        if name in self.arrays:
+            raise CheckpointError(f"{text} and another blob would both become {name}")
+        self.arrays[name] = array
+        self.fates[text] = kept(text, name)
 
 
 @dataclass(frozen=True, kw_only=True)

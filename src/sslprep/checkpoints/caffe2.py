@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from sslprep.checkpoints import batchnorm
-from sslprep.checkpoints.account import ConversionResult, kept
-from sslprep.checkpoints.conversion import Conversion, Converted, in_order, with_statistics
+from sslprep.checkpoints.account import ConversionResult, Converted, kept
+from sslprep.checkpoints.conversion import Conversion, in_order, with_statistics
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError

@@ -6,16 +6,14 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.checkpoints import proof
-from sslprep.checkpoints.account import ConversionResult, Fate, kept, short_table
+from sslprep.checkpoints.account import ConversionResult, Converted, short_table
 from sslprep.checkpoints.batchnorm import Arrays, unfold
-from sslprep.checkpoints.picture import check_choice
 from sslprep.checkpoints.preprocessing import Preprocessing, reverse_channels
 from sslprep.checkpoints.recognise import raise_together
 from sslprep.checkpoints.source import Model, open_model
@@ -26,28 +24,6 @@ logger = logging.getLogger(__name__)
 
 _SELECTION = ("tower", "branch", "prefix", "under", "allow_unknown", "allow_missing")
 """Arguments that say what of a file is wanted."""
-
-
-@dataclass(kw_only=True)
-class Converted(proof.Target):
-    """A model for its target.
-
-    Attributes:
-        arrays: By the target's name.
-        fates: What became of each Caffe2 blob.
-        other_heads: Heads that are kept and that torchvision's models have no place for.
-    """
-
-    arrays: dict[str, Any] = field(default_factory=dict)
-    fates: dict[str, Fate] = field(default_factory=dict)
-    other_heads: dict[str, None] = field(default_factory=dict)
-
-    def put(self, text: str, name: str, array: Any) -> None:
-        """Keep a blob under the target's name."""
-        if name in self.arrays:
-            raise CheckpointError(f"{text} and another blob would both become {name}")
-        self.arrays[name] = array
-        self.fates[text] = kept(text, name)
 
 
 class Conversion:
@@ -73,7 +49,7 @@ class Conversion:
     @contextmanager
     def open(self) -> Iterator[OutputSet]:
         """Open the outputs, and name the model in what goes wrong; nothing is read before."""
-        check_choice(check=self._check, picture=self._picture)
+        proof.check_choice(check=self._check, picture=self._picture)
         outputs = OutputSet(
             self.output.parent,
             [self.output.name, *([self._measured] if self._check else [])],

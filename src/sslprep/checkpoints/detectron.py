@@ -15,10 +15,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep.checkpoints import batchnorm, preprocessing
-from sslprep.checkpoints.account import HEAD, ConversionResult, Fate, dropped
+from sslprep.checkpoints.account import HEAD, ConversionResult, Converted, Fate, Form, dropped
 from sslprep.checkpoints.conversion import (
     Conversion,
-    Converted,
     in_order,
     refuse_broken_norms,
     with_statistics,
@@ -26,7 +25,6 @@ from sslprep.checkpoints.conversion import (
 from sslprep.checkpoints.names import caffe2_name
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.preprocessing import Preprocessing
-from sslprep.checkpoints.proof import Form
 from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.parameters import NotNegative, command

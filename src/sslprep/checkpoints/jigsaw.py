@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslprep.checkpoints.account import ConversionResult
-from sslprep.checkpoints.conversion import Conversion, Converted
+from sslprep.checkpoints.account import ConversionResult, Converted
+from sslprep.checkpoints.conversion import Conversion
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.parameters import NotNegative, command
 

@@ -8,52 +8,50 @@ share the description of the network, which the tests compare with the benchmark
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sslprep.checkpoints.account import Fate, are, names_text
-from sslprep.checkpoints.batchnorm import EPS
+from sslprep.checkpoints.account import Converted, Fate, are, names_text
 from sslprep.checkpoints.forward_numpy import forward
 from sslprep.checkpoints.names import BlobName, parse_caffe2, parse_spelled, parse_torch, respelled
 from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.open import open_checkpoint
-from sslprep.checkpoints.picture import read_picture
-from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.recognise import missing_blobs
 from sslprep.checkpoints.source import Model
-from sslprep.errors import CheckpointError
+from sslprep.errors import CheckpointError, MissingExtraError, ParameterError
 
 LIMIT = 1e-4
 """Largest relative difference of a stage that rounding may cause."""
-Form = Literal["torch", "safetensors", "detectron2", "caffe2"]
 
 
-@dataclass(kw_only=True)
-class Target:
-    """The written model.
-
-    Attributes:
-        form: Whose names it has.
-        takes: What its user is told to feed.
-        classifier: The Caffe2 head that is its `fc`.
-        eps: What its batch norms, and the source's, add to the variance.
-    """
-
-    form: Form
-    takes: Preprocessing
-    classifier: str | None = None
-    eps: float = EPS
+def check_choice(*, check: bool, picture: Path | None) -> None:
+    """Check before any work that a proof can be made, if one is wanted."""
+    if not check:
+        if picture is not None:
+            raise ParameterError("--picture is given without --check", remedy="Add --check.")
+        return
+    if picture is not None and not picture.is_file():
+        raise ParameterError(f"no picture {picture}", remedy="Check the path.")
+    if find_spec("torch") is None:
+        raise MissingExtraError(
+            "--check computes with PyTorch", remedy="Install it: pip install torch."
+        )
+    if picture is None and find_spec("skimage") is None:
+        raise MissingExtraError(
+            "--check without --picture uses a photograph of scikit-image",
+            remedy="Pass --picture FILE, or install it: pip install scikit-image.",
+        )
 
 
 def prove(
     model: Model,
     weights: Mapping[str, NDArray[Any]],
-    target: Target,
+    target: Converted,
     written: Path,
     *,
     fates: Sequence[Fate],
@@ -111,7 +109,7 @@ def _refuse_gaps(model: Model, fates: Sequence[Fate]) -> None:
         raise CheckpointError(problem, remedy="Leave --check out, or take a complete checkpoint.")
 
 
-def read_written(path: Path, target: Target) -> dict[str, NDArray[Any]]:
+def read_written(path: Path, target: Converted) -> dict[str, NDArray[Any]]:
     """Read a written file, and bring its names to Caffe2's."""
     if target.form == "torch":
         import torch
@@ -168,3 +166,25 @@ def compare(
                 remedy="Nothing was written. Report this with the file's name.",
             )
     return differences
+
+
+def read_picture(path: Path | None, size: int = 224) -> NDArray[np.uint8]:
+    """Read a picture and cut out its middle: (size, size, 3), RGB."""
+    from PIL import Image
+
+    if path is None:
+        from skimage import data
+
+        image = Image.fromarray(np.asarray(data.astronaut()))  # type: ignore[no-untyped-call]
+    else:
+        try:
+            with Image.open(path) as opened:
+                image = opened.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ParameterError(
+                f"{path} is no readable picture ({error})", expected="a JPEG or PNG file"
+            ) from error
+    scale = (size + size // 7) / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)))
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)

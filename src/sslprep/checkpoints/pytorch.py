@@ -13,13 +13,13 @@ from sslprep.checkpoints import batchnorm
 from sslprep.checkpoints.account import (
     HEAD,
     ConversionResult,
+    Converted,
     dropped,
     refuse_unknown,
     unknown,
 )
 from sslprep.checkpoints.conversion import (
     Conversion,
-    Converted,
     in_order,
     refuse_broken_norms,
     with_statistics,
