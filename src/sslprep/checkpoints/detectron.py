@@ -90,7 +90,7 @@ def to_detectron2(made: Converted, model: Model, blobs: Blobs) -> None:
             made.put(text, target, array)
 
 
-def settings(target: str, model: Model, blobs: Blobs, takes: Preprocessing) -> dict[str, Any]:
+def settings(target: str, model: Model, takes: Preprocessing) -> dict[str, Any]:
     """Return what must be set in the detector's configuration, by key."""
     mean, std = ([round(v, 3) for v in values] for values in (takes.mean, takes.std))
     if target == "detectron":
@@ -98,21 +98,17 @@ def settings(target: str, model: Model, blobs: Blobs, takes: Preprocessing) -> d
         if model.network.kind == "ResNet":
             chosen["RESNETS.STRIDE_1X1"] = model.network.stride_in_1x1
         return chosen | ({"PIXEL_MEANS": [[mean]]} if takes.order == "BGR" else {})
-
-    def width(name: str, axis: int = 0) -> int | None:
-        return blobs[name].shape[axis] if name in blobs else None
-
-    middle, given = width("res2_0_branch2b_w"), width("res2_0_branch2b_w", 1)
+    middle, given = model.shapes.get("res2_0_branch2b_w", (None, None))[:2]
     groups = middle // given if middle and given else None
     basic = model.network.basic
-    last = "2b" if basic else "2c"
+    last = "res2_0_branch2b_w" if basic else "res2_0_branch2c_w"
     chosen = {
         "MODEL.RESNETS.DEPTH": model.network.depth,
         "MODEL.RESNETS.STRIDE_IN_1X1": model.network.stride_in_1x1,
         "MODEL.RESNETS.NUM_GROUPS": groups,
         "MODEL.RESNETS.WIDTH_PER_GROUP": None if basic or not groups else given,
-        "MODEL.RESNETS.STEM_OUT_CHANNELS": width("conv1_w"),
-        "MODEL.RESNETS.RES2_OUT_CHANNELS": width(f"res2_0_branch{last}_w"),
+        "MODEL.RESNETS.STEM_OUT_CHANNELS": model.shapes.get("conv1_w", (None,))[0],
+        "MODEL.RESNETS.RES2_OUT_CHANNELS": model.shapes.get(last, (None,))[0],
         "MODEL.RESNETS.NORM": "FrozenBN" if model.caffe2 else "SyncBN",
         "MODEL.PIXEL_MEAN": mean,
         "MODEL.PIXEL_STD": std,
@@ -247,7 +243,7 @@ def convert_detectron(
             **({"channels": "rgb"} if takes.order == "RGB" else {}),
         }
         save_pickle(out, output.name, content | source.marked(**mark))
-        chosen = settings(target, source, weights, takes)
+        chosen = settings(target, source, takes)
         notes = _notes(target, source, chosen, takes, decomposed=decompose_bn)
         details = {"target": target, "absorbed_std": absorb_std, "settings": chosen}
         return run.finish(out, source, weights, made, notes=notes, details=details)

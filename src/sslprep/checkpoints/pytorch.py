@@ -45,8 +45,12 @@ def to_state_dict(
 
     Without `pred` in a head's name, `keep_pretext` keeps it, as the script of 2019 did.
     """
-    made.classifier = find_classifier(model.network) if keep_head else None
-    places = model.network.modules
+    network = model.network
+    if keep_head and network.kind == "ResNet":
+        # Behind a batch norm (`pool5_bn`) a head cannot be `fc`: torchvision's ResNet has none.
+        fcs = (layer for layer in network.layers if layer.op == "fc")
+        made.classifier = next((fc.name for fc in fcs if fc.takes == ("pool5",)), None)
+    places = network.modules
     names = {text: caffe2_name(text) for text in blobs}
     for text in sorted(blobs, key=lambda text: places.get(names[text].module, len(places))):
         name = names[text]
@@ -54,21 +58,12 @@ def to_state_dict(
         target = name.torch(classifier=made.classifier)
         if head and not (keep_head or (keep_pretext and "pred" not in name.layer)):
             made.fates[text] = dropped(text, HEAD)
-        elif target is None or (model.network.kind == "ResNet" and text == "conv1_b"):
-            made.fates[text] = unknown(text, f"no place in a {model.network.describe}")
+        elif target is None or (network.kind == "ResNet" and text == "conv1_b"):
+            made.fates[text] = unknown(text, f"no place in a {network.describe}")
         else:
             made.put(text, target, blobs[text])
             if head and name.layer != made.classifier:
                 made.other_heads[target.rpartition(".")[0]] = None
-
-
-def find_classifier(network: Network) -> str | None:
-    """Return the head that takes the last features themselves and so can be torchvision's `fc`.
-
-    Behind a batch norm (`pool5_bn`) it cannot: torchvision's ResNet would leave the norm out.
-    """
-    fcs = [layer for layer in network.layers if layer.op == "fc" and network.kind == "ResNet"]
-    return next((layer.name for layer in fcs if layer.takes == ("pool5",)), None)
 
 
 def check_arch(arch: Arch | None, network: Network) -> None:
@@ -90,18 +85,6 @@ def check_jigsaw(jigsaw: bool | None, model: Model) -> None:
             f"--jigsaw {jigsaw}",
             remedy="Leave --jigsaw out: towers are found from the blobs.",
         )
-
-
-def _metadata(model: Model, made: Converted, order: str | None) -> dict[str, str]:
-    """Return what a safetensors file says about itself; all values are texts."""
-    found = {
-        "format": "pt",
-        "source": "caffe2" if model.caffe2 else None,
-        "arch": model.network.arch,
-        "channels": order,
-        "classifier": made.classifier,
-    }
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def _notes(model: Model, made: Converted, takes: Preprocessing) -> list[str]:
@@ -222,8 +205,15 @@ def convert_pytorch(
                 f"Its batch norms add {bn_eps:g} to the variance: BatchNorm2d needs that eps."
             )
         if format == "safetensors":
-            metadata = _metadata(source, made, conv1_order)
-            save_safetensors(out, output.name, made.arrays, metadata)
+            metadata = {
+                "format": "pt",
+                "source": "caffe2" if source.caffe2 else None,
+                "arch": source.network.arch,
+                "channels": conv1_order,
+                "classifier": made.classifier,
+            }
+            texts = {key: value for key, value in metadata.items() if value is not None}
+            save_safetensors(out, output.name, made.arrays, texts)
         else:
             save_torch(out, output.name, made.arrays, container=container)
         details = {

@@ -212,8 +212,12 @@ def check_shapes(network: Network, shapes: Shapes, channels: int) -> None:
         width, side = given[layer.takes[0]]
         for name, wanted in _wanted(layer, width, side, shapes):
             shape = shapes.get(name)
-            if shape is not None and not _fits(shape, wanted):
-                problems.append(f"{name} has shape {shape}, not {_text(wanted)}")
+            if shape is None:
+                continue
+            pairs = zip(shape, wanted, strict=False)
+            fits = all(length > 0 if want is None else length == want for length, want in pairs)
+            if not fits or len(shape) != len(wanted):
+                problems.append(f"{name} has shape {shape}, not {wanted}".replace("None", "any"))
         if layer.op in ("conv", "fc"):
             weights = shapes.get(f"{layer.name}_w", ())
             width = weights[0] if len(weights) == (4 if layer.op == "conv" else 2) else None
@@ -253,18 +257,6 @@ def _wanted(
         yield f"{layer.name}_b", weights[:1] or (None,)
 
 
-def _fits(shape: Shape, wanted: _Wanted) -> bool:
-    return len(shape) == len(wanted) and all(
-        length > 0 if want is None else length == want
-        for length, want in zip(shape, wanted, strict=True)
-    )
-
-
-def _text(wanted: _Wanted) -> str:
-    lengths = ", ".join("any" if want is None else str(want) for want in wanted)
-    return f"({lengths}{',' * (len(wanted) == 1)})"
-
-
 def missing_blobs(network: Network, names: Iterable[str], *, folded: bool = False) -> list[str]:
     """List what a network, or a norm that is there, lacks; folded ones need scale and shift."""
     present = {name: parse_caffe2(name) for name in names}
@@ -285,7 +277,10 @@ def check_values(blobs: Mapping[str, NDArray[Any]]) -> list[str]:
     """
     problems, dead = [], []
     for text, array in blobs.items():
-        if not _all_finite(array):
+        # A sum is one fast pass, and not finite whenever a term is not; it may overflow by itself.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(array.sum()) or np.isfinite(array).all()
+        if not finite:
             bad = int(array.size - np.isfinite(array).sum())
             problems.append(f"{text} holds {bad:,} values that are NaN or infinite in float32")
         elif text.endswith("_riv") and array.size and not array.min() > 0:
@@ -298,12 +293,6 @@ def check_values(blobs: Mapping[str, NDArray[Any]]) -> list[str]:
                 dead.append(text)
     raise_together(problems, remedy="The checkpoint is damaged or diverged; take another one.")
     return dead
-
-
-def _all_finite(array: NDArray[Any]) -> bool:
-    # A sum is one fast pass, and not finite whenever a term is not; it may overflow by itself.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
 def raise_together(problems: list[str], *, remedy: str) -> None:

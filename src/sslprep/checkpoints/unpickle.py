@@ -165,10 +165,6 @@ class Machine(_Unpickler):  # type: ignore[misc]
         if not isinstance(self.stack[-1], NotRead):
             refuse(f"makes an instance of {kind_of(self.stack[-1])}")
 
-    def _frozenset(self) -> None:
-        self.pop_mark()
-        self.append(NotRead("frozenset"))
-
     def _build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, PickledArray):
@@ -190,10 +186,6 @@ class Machine(_Unpickler):  # type: ignore[misc]
     def _number(self, size: int, *, signed: bool = False) -> int:
         return int.from_bytes(self.read(size), "little", signed=signed)
 
-    def _frame(self) -> None:
-        if (size := self._number(8)) > self.end - self.at:
-            refuse(f"a frame of {size:,} bytes where fewer are left")
-
 
 _OWN = (
     *("PROTO", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG"),
@@ -206,7 +198,7 @@ _OWN = (
 )
 """Opcodes that pickle's own machine may carry out."""
 _STEPS: dict[str, Callable[[Machine], object]] = {
-    "FRAME": Machine._frame,
+    "FRAME": lambda m: m._skip(8),
     "STRING": lambda m: m._line_text("unicode-escape", 1),
     "UNICODE": lambda m: m._line_text("raw-unicode-escape", 0),
     "BINSTRING": lambda m: m._text(m._number(4, signed=True), "raw"),
@@ -225,7 +217,7 @@ _STEPS: dict[str, Callable[[Machine], object]] = {
     "NEWOBJ": lambda m: m._newobj(1),
     "NEWOBJ_EX": lambda m: m._newobj(2),
     "EMPTY_SET": lambda m: m.append(NotRead("set")),
-    "FROZENSET": Machine._frozenset,
+    "FROZENSET": lambda m: (m.pop_mark(), m.append(NotRead("frozenset"))),
 }
 """The others that are read. No INST, OBJ, EXT or PERSID, none that only a person writes, and no
 LONG4, which is for integers of over 255 bytes."""
