@@ -791,7 +791,7 @@ class TestSample:
         color_histogram(photo_list, tmp_path, sample=0.5, global_resize_img=16, jobs=1)
         groups = tmp_path / "ab_histogram_train_imagenet_groups.npy"
         np.save(groups, np.load(groups)[::-1] * 2)
-        with pytest.raises(ArrayError, match="is not the sum of its groups' tables"):
+        with pytest.raises(ArrayError, match="is not the sum of its groups"):
             color_bins((tmp_path / TABLE,), output=tmp_path / "bins")
         assert not (tmp_path / "bins").exists()
 

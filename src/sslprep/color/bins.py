@@ -16,16 +16,9 @@ from numpy.typing import NDArray
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
+from sslprep.color import priors
 from sslprep.color.counting import GROUPS
 from sslprep.color.histogram import NO_NAME, Word
-from sslprep.color.priors import (
-    LAMBDA,
-    Points,
-    fair_bins,
-    rebalancing_weights,
-    standard_errors,
-    zhang_bins,
-)
 from sslprep.errors import ArrayError, ManifestError, ParameterError
 from sslprep.input_files import reading, sha256_of
 from sslprep.npy import read_array
@@ -131,12 +124,15 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
                 record.path = Path(record.path).name  # where it was made says nothing
         for size in dict.fromkeys(given["bin_size"]):
             fair = size if grid == "fair" else None
-            found = fair_bins(table, size) if fair else zhang_bins(table, size, smooth, centres)
+            if fair:
+                found = priors.fair_bins(table, size)
+            else:
+                found = priors.zhang_bins(table, size, smooth, centres)
             arrays: dict[str, NDArray[Any]] = {"pts_in_hull": found.points, "priors": found.priors}
             if weights:
-                arrays["rebalance_weights"] = rebalancing_weights(found.priors)
+                arrays["rebalance_weights"] = priors.rebalancing_weights(found.priors)
             if sample is not None:
-                errors = standard_errors(tables, found, sample, fair_size=fair, sigma=smooth)
+                errors = priors.standard_errors(tables, found, sample, fair_size=fair, sigma=smooth)
                 arrays["standard_errors"] = errors
             end = f"{names['type']}_{names['dataset']}_bin{size}"
             files = {what: f"{what}_{end}.npy" for what in arrays}
@@ -163,7 +159,7 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
                     "points_are": "left edges" if fair else "centres",
                     "points_from": "the pixels" if fair else points or "the hull of the gamut",
                     "ties": None if fair else "shared by the centres that are equally near",
-                    "weights_lambda": LAMBDA if weights else None,
+                    "weights_lambda": priors.LAMBDA if weights else None,
                     "smallest_prior": float(found.priors.min()),
                     "largest_prior": float(found.priors.max()),
                     **{f"{what}_file": file for what, file in files.items()},
@@ -211,10 +207,7 @@ def made_of(path: Path, kind: str) -> Made:
 
 
 def open_outputs(given: dict[str, Any]) -> OutputSet:
-    """Announce the files of all sizes; files of an earlier run that would not fit go.
-
-    `given` are arguments as of `color bins`, and `sample`, the share of the images counted if any.
-    """
+    """Announce the files of all sizes; files of an earlier run that would not fit go."""
     optional = {"rebalance_weights": given["weights"], "standard_errors": given["sample"]}
     kinds = ["pts_in_hull", "priors", *(what for what, wanted in optional.items() if wanted)]
     ends = [f"{given['type']}_{given['dataset']}_bin{n}" for n in dict.fromkeys(given["bin_size"])]
@@ -227,7 +220,7 @@ def open_outputs(given: dict[str, Any]) -> OutputSet:
     )
 
 
-def check_points(given: dict[str, Any]) -> Points | None:
+def check_points(given: dict[str, Any]) -> priors.Points | None:
     """Read `--points`, where given, or refuse it together with what excludes it."""
     if given["points"] is None:
         return None
@@ -256,7 +249,7 @@ def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
     )
 
 
-def read_points(path: Path) -> Points:
+def read_points(path: Path) -> priors.Points:
     """Read a set of bins: [Q, 2], within -128…128, no bin twice."""
     found = _read(path)
     if found.ndim != 2 or found.shape[1] != 2 or not len(found):
@@ -319,11 +312,8 @@ def _read_tables(paths: Sequence[Path], sample: float | None) -> NDArray[np.int6
         if sample is not None:  # all were dealt alike
             groups = read_table(path.with_name(f"{path.stem}_groups.npy"), GROUPS)
             if not np.array_equal(groups.sum(0), table):
-                raise ArrayError(
-                    "is not the sum of its groups' tables",
-                    where=path,
-                    expected=f"that of {path.stem}_groups.npy, of the same run",
-                )
+                wanted = f"that of {path.stem}_groups.npy, of the same run"
+                raise ArrayError("is not the sum of its groups", where=path, expected=wanted)
             table = groups
         total += table
     return total

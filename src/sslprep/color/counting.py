@@ -22,15 +22,7 @@ from numpy.typing import NDArray
 
 from sslprep import __version__
 from sslprep.color.decoding import TRUNCATED, UnreadableError, decode_image, opencv
-from sslprep.color.images import (
-    Chunk,
-    is_shard_name,
-    is_url,
-    is_wanted,
-    members,
-    open_file,
-    read_many,
-)
+from sslprep.color.images import Chunk, is_shard, is_url, is_wanted, members, open_file, read_many
 from sslprep.errors import WorkersLostError
 from sslprep.executors import Lost, Processes, completed
 
@@ -40,6 +32,9 @@ _TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
 GROUPS = 32
 """Random groups that a sample is dealt into; how they differ gives standard errors."""
 _BINS = [256, 256], [0, 256, 0, 256]
+_Draws = Iterator[tuple[int | None, str | None]]
+_Read = Iterator[tuple[int, str, bytes | str]]
+"""Group, name, and bytes (or why there are none) of every image to be counted."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,11 +154,6 @@ def count_watched(settings: Settings, timeout: float, process: Processes, chunk:
                 deadly[place], patience = f"killed its worker ({reason})", timeout
 
 
-_Draws = Iterator[tuple[int | None, str | None]]
-_Read = Iterator[tuple[int, str, bytes | str]]
-"""Group, name, and bytes (or why there are none) of every image to be counted."""
-
-
 def _draws(
     settings: Settings, chunk: Chunk, notes: Path | None, deadly: Mapping[int, str]
 ) -> _Draws:
@@ -198,7 +188,7 @@ def _members(chunk: Chunk, draws: _Draws) -> _Read:
                 group, why = next(draws)
                 if group is None:
                     continue
-                if is_shard_name(member.name):
+                if is_shard(member.name):
                     content = "a tar within a tar; unpack the outer one"
                 elif not member.isreg():
                     content = "a link within the shard"

@@ -22,6 +22,12 @@ TRUNCATED = "truncated"
 # What libjpeg reads after a file's last byte: end markers, enough to fill the longest segment.
 _END_OF_IMAGE = b"\xff\xd9"
 _ENDLESS = _END_OF_IMAGE * (1 << 15 | 1)
+# ITU-T T.81, annex B: a JPEG is a row of segments `FF code length data`; after a start of scan
+# (FF DA) come entropy-coded bytes, in which FF is followed by 00 or a restart code.
+_WITHOUT_LENGTH = (0x01, 0xD8)
+# C4, C8 and CC stand in the range of the frame headers but are tables.
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 class UnreadableError(Exception):
@@ -87,14 +93,6 @@ def reduction(data: bytes, side: int) -> int:
     shorter = min(int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big"))
     half = 2 if 4 * shorter >= 5 * side else 1
     return next((n for n in (8, 4) if shorter >= n * side), half)
-
-
-# ITU-T T.81, annex B: a JPEG is a row of segments `FF code length data`; after a start of scan
-# (FF DA) come entropy-coded bytes, in which FF is followed by 00 or a restart code.
-_WITHOUT_LENGTH = (0x01, 0xD8)
-# C4, C8 and CC stand in the range of the frame headers but are tables.
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 def _markers(data: bytes) -> Iterator[tuple[int, int]]:

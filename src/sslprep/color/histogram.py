@@ -37,8 +37,7 @@ from sslprep.color.counting import (
     count_watched,
     versions,
 )
-from sslprep.color.decoding import opencv
-from sslprep.color.images import Images, is_shard_name, is_url, open_images, partition_of
+from sslprep.color.images import Images, is_shard, is_url, open_images, partition_of
 from sslprep.errors import ImagesError, ManifestError, OutputError, ParameterError, WorkersLostError
 from sslprep.parameters import Fraction, NotNegative, Positive, command
 from sslprep.results import result
@@ -48,6 +47,9 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY = 30.0
 """Seconds between two saves of an unfinished pass."""
 
+_COUNTS = {"images", "unreadable", "truncated", "pixels"}
+# How many images are behind the damage, nobody knows.
+_DAMAGED = "shards are damaged or hold tars: not all in them was counted"
 NO_NAME = r"/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff"
 Word = Annotated[str, Meta(pattern=rf"\A[^{NO_NAME}]+\Z", description="a word for file names")]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -152,7 +154,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
 
     With `reuse` the histogram of the same images and parameters is taken that is there already.
     """
-    opencv()
+    ours = versions()
     output, sample, images = given["output"], given["sample"], given["images"]
     stem = "ab_histogram_{type}_{dataset}".format(**given)
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
@@ -160,7 +162,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
     settings = msgspec.convert(given, Settings)
     inputs = manifest.Inputs(hash_inputs=True)
     source = open_images(images, given["root"], inputs, *given["partition"])
-    bears_on_it = (source.identity, settings, versions()["opencv"])
+    bears_on_it = (source.identity, settings, ours["opencv"])
     identity = hashlib.sha256(msgspec.json.encode(bears_on_it)).hexdigest()
     done = None
     with contextlib.suppress(ManifestError):
@@ -188,7 +190,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         _count(source, state, settings, given, file)
         total, truncated = state.total, sum(entry.counted for entry in state.listed)
         unreadable = len(state.listed) - truncated
-        damaged = source.shards and sum(is_shard_name(entry.path) for entry in state.listed)
+        damaged = source.shards and sum(is_shard(entry.path) for entry in state.listed)
         counts = {
             "images": total,
             "readable": total - unreadable,
@@ -242,16 +244,13 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             warnings=warnings,
             details={
                 "identity": identity,
-                "opencv": versions()["opencv"],
+                "opencv": ours["opencv"],
                 "table": "int64 [256, 256]; axis 0 is a + 128, axis 1 is b + 128 (8-bit CIE Lab)",
             },
         )
         out.commit()
     written = [output / record.file for record in out.written]
     return _result(counts, warnings, resumed_after=resumed_after, written=tuple(written))
-
-
-_COUNTS = {"images", "unreadable", "truncated", "pixels"}
 
 
 def _result(counts: Mapping[str, int], warnings: list[str], **more: Any) -> HistogramResult:
@@ -293,14 +292,9 @@ def _count(
             state.save(file)
 
 
-# How many images are behind the damage, nobody knows.
-_DAMAGED = "shards are damaged or hold tars: not all in them was counted"
-
-
 def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path) -> None:
-    most = given["max_unreadable"]
-    unreadable = ("unreadable", "images", "images cannot be read")
-    for bad, of, says in (unreadable, ("damaged_shards", "shards", _DAMAGED)):
+    most, bad_images = given["max_unreadable"], ("unreadable", "images", "images cannot be read")
+    for bad, of, says in (bad_images, ("damaged_shards", "shards", _DAMAGED)):
         number, total = counts.get(bad, 0), counts.get(of, 0)
         if number > most * total:
             raise ImagesError(
@@ -371,17 +365,16 @@ class Pass(msgspec.Struct):
 
 def load(file: Path, identity: str, groups: int, *, give_up: bool) -> Pass:
     """Go on from what is on disk; what another input has left is refused, or given up."""
-    fresh = Pass(identity, np.zeros((groups, 256, 256), np.int64))
-    if not file.is_file():
-        return fresh
+    state = None
     try:
-        state = msgspec.json.decode(file.read_bytes(), type=Pass, dec_hook=_table)
+        if file.is_file():
+            state = msgspec.json.decode(file.read_bytes(), type=Pass, dec_hook=_table)
     except (OSError, zlib.error, msgspec.DecodeError):
         logger.warning("%s is damaged; the pass begins anew", file)
-        return fresh
-    if state.identity == identity:
+    if state and state.identity == identity:
         logger.info("going on after %s images", f"{state.total:,}")
-    elif not give_up:
+        return state
+    if state and not give_up:
         raise OutputError(
             f"an unfinished pass ({state.total:,} images) of another input or other parameters "
             "is here",
@@ -389,7 +382,7 @@ def load(file: Path, identity: str, groups: int, *, give_up: bool) -> Pass:
             remedy="Finish it with its own arguments, choose another --output, or pass --recount "
             "to give it up.",
         )
-    return state if state.identity == identity else fresh
+    return Pass(identity, np.zeros((groups, 256, 256), np.int64))
 
 
 def _table(_: type, text: str) -> NDArray[np.int64]:

@@ -40,10 +40,9 @@ CHUNK_IMAGES = 512
 
 
 class Chunk(NamedTuple):
-    """The `number`th part of a pass, which one worker takes at a time.
+    """A part of a pass, which one worker takes at a time: paths or URLs of images, or a shard.
 
-    `names` are paths or URLs of images; with `span` of one shard, in those bytes of which the
-    headers of the members lie.
+    The headers of a shard's members lie in those bytes of it that `span` says.
     """
 
     number: int
@@ -61,7 +60,7 @@ class Images:
         self._given, self._entries = given, entries
         digest, kinds = hashlib.sha256(), collections.Counter[bool]()
         for part in self._parts(digest):
-            kinds.update(map(is_shard_name, part))
+            kinds.update(map(is_shard, part))
         if len(kinds) != 1:
             raise ImagesError(
                 f"holds {kinds[False]:,} images and {kinds[True]:,} tar shards",
@@ -97,7 +96,7 @@ class Images:
             )
 
 
-def is_shard_name(name: str) -> bool:
+def is_shard(name: str) -> bool:
     """Tell by its name whether a file is a tar shard."""
     return name.lower().endswith(SHARD_SUFFIXES)
 
@@ -105,7 +104,7 @@ def is_shard_name(name: str) -> bool:
 def is_wanted(name: str) -> bool:
     """Tell by its name whether a file among others is an image or a shard; hidden ones are none."""
     hidden = name.rpartition("/")[2].startswith(".")
-    return is_image_name(name) or (is_shard_name(name) and not hidden)
+    return is_image_name(name) or (is_shard(name) and not hidden)
 
 
 def partition_of(images: str) -> tuple[str, Manifest | None]:
@@ -132,7 +131,7 @@ def open_images(
     """Find out what `images` (of a partition, if any) and `root` mean; a list goes to `inputs`."""
     if look_at(images)[0]:
         return Images(images, lambda: filter(is_wanted, walk(images)))
-    if is_shard_name(images):
+    if is_shard(images):
         return Images(images, lambda: [images])
     path = Path(images)
     if is_url(images):
