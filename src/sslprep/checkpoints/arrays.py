@@ -245,12 +245,7 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
 
 
 def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the steps along the axes of a C-ordered array, in elements.
-
-    Example:
-        >>> c_strides((2, 3, 4))
-        (12, 4, 1)
-    """
+    """Return the steps along the axes of a C-ordered array, in elements: 12, 4, 1 of (2, 3, 4)."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 

@@ -265,12 +265,7 @@ def parse_torch(name: str, *, classifier: str = "pred") -> BlobName | None:
 
 
 def parse_spelled(name: str, spelling: str) -> BlobName | None:
-    """Read the name of a ResNet's tensor in one of `SPELLINGS`; `None` when it is none.
-
-    Example:
-        >>> str(parse_spelled("res2.0.shortcut.norm.weight", "detectron2"))
-        'res2_0_branch1_bn_s'
-    """
+    """Read the name of a ResNet's tensor in one of `SPELLINGS`; `None` when it is none."""
     module, _, param = name.rpartition(".")
     layer = _modules(spelling)[0].get(module)
     found = None if layer is None else _parse_part(layer, param)

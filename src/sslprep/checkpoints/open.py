@@ -9,6 +9,7 @@ the network is for others to say.
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +49,6 @@ _MAX_DEPTH = 24
 _MAX_TEXTS = 16 << 20
 _MAX_VALUES = 200_000
 _LONGEST_HEADER = 1 << 16
-_ENOUGH_LINES = 1000
 _LINE_ENDS = (
     "Its line ends seem to have been changed on the way (FTP in text mode, git's autocrlf); fetch "
     "it again as binary."
@@ -175,12 +175,8 @@ def open_checkpoint(path: Path) -> Contents:
 
 def _line_ends_changed(file: MappedFile) -> bool:
     """Whether every newline has a carriage return before it: one in 256 has in a binary file."""
-    at, seen = -1, 0
-    while seen < _ENOUGH_LINES and (at := file.bytes.find(b"\n", at + 1)) >= 0:
-        if file.bytes[at - 1 : at] != b"\r":
-            return False
-        seen += 1
-    return seen > 0
+    start = file.bytes[:_LONGEST_HEADER]
+    return b"\n" in start and re.search(rb"(?<!\r)\n", start) is None
 
 
 def _read_tree(file: MappedFile) -> tuple[Container, Any]:

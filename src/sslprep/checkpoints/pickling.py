@@ -118,13 +118,6 @@ def write_pickle(file: BinaryIO, value: Any) -> None:
 
     Raises:
         CheckpointError: A value of another kind, or an array of 2 GiB and more.
-
-    Example:
-        >>> import io, pickle
-        >>> file = io.BytesIO()
-        >>> write_pickle(file, {"blobs": {"conv1_w": np.ones((2, 3), np.float32)}})
-        >>> pickle.loads(file.getvalue(), encoding="latin1")["blobs"]["conv1_w"].shape
-        (2, 3)
     """
     Pickler(file).dump(value)
 

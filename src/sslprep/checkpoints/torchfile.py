@@ -241,15 +241,12 @@ def _legacy_places(
     for key in keys:
         if key not in storages or key in places:
             refuse(f"storage {shown(key)!r}, which no tensor names, or twice")
-        left = file.size - position - 8
-        if left < 0:
-            refuse("the file ends before its storages; it is truncated")
-        length = struct.unpack_from("<q", file.bytes, position)[0] * storages[key].item
-        if not 0 <= length <= left:
-            problem = f"storage {shown(key)!r} of {length:,} bytes where {left:,} are left"
-            refuse(f"{problem} (truncated?)")
-        places[key] = (position + 8, length)
-        position += 8 + length
+        count = int.from_bytes(file.bytes[position : position + 8], "little", signed=True)
+        position, length = position + 8, count * storages[key].item
+        if not 0 <= length <= (left := file.size - position):
+            refuse(f"storage {shown(key)!r} of {length:,} bytes where {left:,} are (truncated?)")
+        places[key] = (position, length)
+        position += length
     if position != file.size:
         refuse(f"{file.size - position:,} bytes after the last storage")
     return places
