@@ -13,10 +13,8 @@ from sslprep.checkpoints.source import Model
 from sslprep.errors import CheckpointError
 from sslprep.parameters import command
 
-Order = Literal["rgb", "bgr"]
 
-
-def warn_of_order(model: Model, channels: Order | None, *, reverse: bool) -> None:
+def warn_of_order(model: Model, channels: str | None, *, reverse: bool) -> None:
     """Note that conv1 ends up with another order than Caffe2's, or perhaps so."""
     known = model.facts.get("channels")
     if known is not None and reverse != (known == "rgb"):
@@ -36,7 +34,7 @@ def convert_caffe2(
     model: Path,
     output: Path,
     *,
-    channels: Order | None = None,
+    channels: Literal["rgb", "bgr"] | None = None,
     bgr2rgb: bool | None = None,
     branch: str | None = None,
     prefix: str | None = None,

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from sslprep.checkpoints import batchnorm, preprocessing
 from sslprep.checkpoints.account import HEAD, ConversionResult, Converted, Fate, Form, dropped
+from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.conversion import (
     Conversion,
     in_order,
@@ -25,13 +25,9 @@ from sslprep.checkpoints.conversion import (
 from sslprep.checkpoints.names import caffe2_name
 from sslprep.checkpoints.pickling import save_pickle
 from sslprep.checkpoints.preprocessing import Preprocessing
-from sslprep.checkpoints.source import Model
+from sslprep.checkpoints.source import MARK, Model
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.parameters import NotNegative, command
-
-Blobs = Mapping[str, NDArray[Any]]
-
-AUTHOR = "sslprep"
 
 
 def refuse_second_time(model: Model, target: str, *, absorb_std: bool) -> None:
@@ -49,7 +45,7 @@ def refuse_second_time(model: Model, target: str, *, absorb_std: bool) -> None:
         raise CheckpointError(problem, expected=expected, remedy=remedy)
 
 
-def to_affine(made: Converted, model: Model, blobs: Blobs, *, decompose: bool) -> None:
+def to_affine(made: Converted, model: Model, blobs: Arrays, *, decompose: bool) -> None:
     """Replace every batch norm by an affine layer (Detectron's AffineChannel).
 
     Decomposed, it becomes two: `…_bn_norm_{s,b}` of the statistics, `…_bn_{s,b}` as they are.
@@ -73,7 +69,7 @@ def to_affine(made: Converted, model: Model, blobs: Blobs, *, decompose: bool) -
         made.arrays[f"{made_of}_s"], made.arrays[f"{made_of}_b"] = pair
 
 
-def to_detectron2(made: Converted, model: Model, blobs: Blobs) -> None:
+def to_detectron2(made: Converted, model: Model, blobs: Arrays) -> None:
     """Give the trunk Detectron2's names."""
     if model.network.kind != "ResNet":
         raise CheckpointError(
@@ -231,7 +227,7 @@ def convert_detectron(
         content: dict[str, Any] = {"blobs": made.arrays}
         if target == "detectron2":
             to_detectron2(made, source, with_statistics(source, blobs, bn_eps))
-            content = {"model": made.arrays, "__author__": AUTHOR, "matching_heuristics": True}
+            content = {"model": made.arrays, "__author__": MARK, "matching_heuristics": True}
         else:
             to_affine(made, source, blobs, decompose=decompose_bn)
             made.arrays |= source.keep_unknown()

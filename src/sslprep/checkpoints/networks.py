@@ -18,13 +18,9 @@ Op = Literal["conv", "norm", "max", "average", "mean", "lrn", "fc", "add"]
 Kind = Literal["ResNet", "AlexNet Jigsaw", "AlexNet colorization", "CaffeNet"]
 
 NORM_PARAMS = ("s", "b", "rm", "riv")
-BLOCKS: dict[str, tuple[int, ...]] = {
-    "R-50": (3, 4, 6, 3),
-    "R-101": (3, 4, 23, 3),
-    "R-152": (3, 8, 36, 3),
-}
+BLOCKS = {"R-50": (3, 4, 6, 3), "R-101": (3, 4, 23, 3), "R-152": (3, 8, 36, 3)}
 """Bottleneck blocks of stages 2 to 5 (He et al. 2016, arXiv 1512.03385, table 1)."""
-BASIC_BLOCKS: dict[str, tuple[int, ...]] = {"R-18": (2, 2, 2, 2), "R-34": (3, 4, 6, 3)}
+BASIC_BLOCKS = {"R-18": (2, 2, 2, 2), "R-34": (3, 4, 6, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,13 +344,7 @@ _LARGER_RES5 = {"res5": Probe("{}_branch2c_bn_s2k12_resize", 12, 2, 0, "conv5_cl
 
 
 def probes(network: Network) -> dict[str, Probe]:
-    """Return the linear protocol's pooling and classifier by what each stands behind.
-
-    Example:
-        >>> found = probes(resnet((3, 4, 6, 3)))["res2"]
-        >>> found.kernel, found.stride, found.pad
-        (16, 8, 0)
-    """
+    """Return the linear protocol's pooling and classifier by what each stands behind."""
     larger = network.kind == "ResNet" and network.colorization
     return _PROBES[network.kind] | (_LARGER_RES5 if larger else {})
 

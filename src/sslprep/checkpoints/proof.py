@@ -147,10 +147,6 @@ def compare(
 
     Raises:
         CheckpointError: One is above 1e-4 or no number; the first is named.
-
-    Example:
-        >>> compare({"conv1": np.array([1.0, 2.0])}, {"conv1": np.array([1.0, 2.0])})
-        {'conv1': 0.0}
     """
     differences: dict[str, float] = {}
     for stage, values in expected.items():

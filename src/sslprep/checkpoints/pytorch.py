@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from sslprep.checkpoints import batchnorm
 from sslprep.checkpoints.account import (
@@ -18,6 +16,7 @@ from sslprep.checkpoints.account import (
     refuse_unknown,
     unknown,
 )
+from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.conversion import (
     Conversion,
     in_order,
@@ -33,13 +32,11 @@ from sslprep.checkpoints.torchfile import save_torch
 from sslprep.errors import CheckpointError
 from sslprep.parameters import NotNegative, command
 
-Blobs = Mapping[str, NDArray[Any]]
-Order = Literal["rgb", "bgr"]
 Arch = Literal["R-18", "R-34", "R-50", "R-101", "R-152"]
 
 
 def to_state_dict(
-    made: Converted, model: Model, blobs: Blobs, *, keep_head: bool, keep_pretext: bool
+    made: Converted, model: Model, blobs: Arrays, *, keep_head: bool, keep_pretext: bool
 ) -> None:
     """Give the blobs of one tower, batch norms with their statistics, their PyTorch names.
 
@@ -131,7 +128,7 @@ def convert_pytorch(
     jigsaw: bool | None = None,
     tower: NotNegative | None = None,
     arch: Arch | None = None,
-    channels: Order | None = None,
+    channels: Literal["rgb", "bgr"] | None = None,
     bgr2rgb: bool | None = None,
     keep_head: bool = False,
     keep_pretext: bool = False,

@@ -160,13 +160,7 @@ def _other_resnet(
 
 
 def refuse_others(shapes: Shapes) -> None:
-    """Name a network that is not converted, from the paths and shapes of its arrays.
-
-    Example:
-        >>> refuse_others({"patch_embed.proj.weight": (384, 3, 16, 16), "blocks.0.qkv": (2,)})
-        Traceback (most recent call last):
-        sslprep.errors.CheckpointError: is a ViT of width 384, depth 1, patch 16; expected a ...
-    """
+    """Name a network that is not converted, from the paths and shapes of its arrays."""
     listing = "\n".join(f"{path} {shape}" for path, shape in shapes.items())
     for name, pattern, count in _OTHERS:
         found = list(re.finditer(pattern, listing, re.MULTILINE))

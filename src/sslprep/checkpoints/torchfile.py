@@ -42,7 +42,6 @@ from sslprep.checkpoints.unpickle import Machine, read_pickle
 from sslprep.errors import CheckpointError
 
 Container = Literal["zip", "legacy"]
-Tensors = Mapping[str, NDArray[Any]]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """The integer that a file of the old container begins with, as a pickle of its own."""
@@ -291,7 +290,7 @@ class _StatePickler(Pickler):
 
 
 def save_torch(
-    out: OutputSet, name: str, tensors: Tensors, *, container: Container = "zip"
+    out: OutputSet, name: str, tensors: Mapping[str, NDArray[Any]], *, container: Container = "zip"
 ) -> None:
     """Write `{'state_dict': OrderedDict}` of arrays by name as `torch.save` would."""
     arrays = OrderedDict((key, plain_array(key, a, WRITTEN)) for key, a in tensors.items())
