@@ -15,7 +15,7 @@ import torch.nn.functional as ops
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sslprep.checkpoints.networks import Layer, Network, needed
+from sslprep.checkpoints.networks import Layer, Network
 
 
 class TorchNetwork:
@@ -53,9 +53,10 @@ class TorchNetwork:
             stages: Names from `network.stages`, such as `res5`.
         """
         wanted = list(self.network.stages if stages is None else stages)
-        layers = needed(self.network, wanted)
-        last = {name: i for i, layer in enumerate(layers) for name in layer.takes}
         kept = {self.network.stages[stage] for stage in wanted}
+        places = (i for i, layer in enumerate(self.network.layers) if layer.name in kept)
+        layers = self.network.layers[: 1 + max(places)]
+        last = {name: i for i, layer in enumerate(layers) for name in layer.takes}
         outputs = {"data": batch.to(self.device, self.dtype)}
         with torch.inference_mode():
             for i, layer in enumerate(layers):

@@ -140,17 +140,6 @@ class Network:
         return replace(self, layers=layers, stages=stages)
 
 
-def needed(network: Network, stages: Collection[str]) -> list[Layer]:
-    """Return the layers that some stages need, in order."""
-    wanted = {network.stages[stage] for stage in stages}
-    chosen = []
-    for layer in reversed(network.layers):
-        if layer.name in wanted:
-            wanted.update(layer.takes)
-            chosen.append(layer)
-    return chosen[::-1]
-
-
 def _linked(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     before, linked = "data", []
     for layer in layers:
