@@ -148,7 +148,7 @@ def _plain(value: Any, choices: Mapping[str, str]) -> Any:
             raise ValueError(text)
         return choices.get(_folded(text), text)
     value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
         return [_plain(item, choices) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(value)

@@ -68,6 +68,7 @@ def test_what_is_meant_comes_through(given: dict, seen: dict) -> None:
         ({"k": 1.5}, "--k is 1.5; expected a whole number, 1 or more"),
         ({"k": (1, 2.5)}, "--k is (1, 2.5); expected a whole number, 1 or more"),
         ({"k": ()}, "--k is (); expected a whole number, 1 or more"),
+        ({"k": b"4"}, "--k is b'4'; expected a whole number, 1 or more"),
         ({"k": "4"}, "--k is '4'; expected a whole number, 1 or more"),
         ({"n": 0}, "--n is 0; expected a whole number, 1 or more"),
         ({"n": True}, "--n is True; expected a whole number, 1 or more"),
