@@ -32,6 +32,10 @@ def test_the_form(parts: dict, text: str) -> None:
     assert (type(back), str(back)) == (ArrayError, text)
 
 
+def test_two_errors_are_two_whatever_they_say() -> None:
+    assert len({SslprepError("is bad"), SslprepError("is bad")}) == 2
+
+
 def test_parts_are_named() -> None:
     with pytest.raises(TypeError):
         SslprepError("is bad", "a.txt")  # type: ignore[misc]

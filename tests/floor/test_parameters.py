@@ -40,6 +40,7 @@ def make(
     [
         ({"output": "x"}, {"output": Path("x")}),
         ({"output_dir": "~/x"}, {"output": Path.home() / "x"}),
+        ({"output": "é" * 127 + "x/y"}, {"output": Path("é" * 127 + "x/y")}),
         ({"k": 4}, {"k": (4,)}),
         ({"k": [1, 2]}, {"k": (1, 2)}),
         ({"k": np.array([1, 2])}, {"k": (1, 2)}),
@@ -89,6 +90,7 @@ def test_what_is_meant_comes_through(given: dict, seen: dict) -> None:
         ({"output": ""}, "--output is ''; expected a path. Is a shell variable empty?"),
         ({"output": "a\0b"}, r"--output is 'a\x00b'; expected a path"),
         ({"output": 3}, "--output is 3; expected a path"),
+        ({"output": "é" * 128}, f"--output is '{'é' * 76}…; expected a path"),
         ({"output": "~nobody-at-all/x"}, "--output is '~nobody-at-all/x'; expected a path"),
         ({"files": 3}, "--files is 3; expected pairs such as name=value"),
         ({"output": "a", "output_dir": "b"}, "output_dir and output are both given; they are one"),
