@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -232,3 +233,18 @@ def test_a_cluster_that_answers_now_and_then_is_not_given_up() -> None:
         lost: Lost = []
         found = list(completed(time.sleep, [0.3] * 8, pool, timeout=1.0, lost=lost))
     assert (len(found), lost) == (8, [])
+
+
+def test_a_cluster_without_workers_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    distributed = pytest.importorskip("distributed")
+    quiet = {"processes": False, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(n_workers=0, threads_per_worker=1, **quiet) as cluster,
+        open_executor(scheduler=cluster.scheduler_address) as pool,
+        ThreadPoolExecutor(1) as later,
+    ):
+        lost: Lost = []
+        later.submit(lambda: (time.sleep(2), cluster.scale(1)))
+        found = list(completed(abs, [-1, -2], pool, timeout=1.5, lost=lost))
+    assert (sorted(found), lost) == ([(-2, 2), (-1, 1)], [])
+    assert "has no workers yet; waiting for some" in caplog.text
