@@ -127,7 +127,8 @@ def check(value: Any, parameter: Parameter) -> Any:
         if plain == []:
             raise ValueError(value)
         # msgspec knows no union of a path and text; what may be a URL stays text.
-        hint = str if parameter.hint == str | Path else parameter.hint
+        hint = parameter.hint
+        hint = str if hint == str | Path else str | None if hint == str | Path | None else hint
         return msgspec.convert(plain, hint, dec_hook=_path)
     except (ValueError, TypeError, RuntimeError, msgspec.ValidationError):  # `~user` is not there
         shown = repr(value) if isinstance(value, str) else str(value)
