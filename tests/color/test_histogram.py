@@ -255,6 +255,61 @@ class TestSources:
         finally:
             memory.store.clear()
 
+    def test_relative_paths_may_start_from_a_url(
+        self, photos: list[str], expected: bytes, tmp_path: Path
+    ) -> None:
+        memory = pytest.importorskip("fsspec").filesystem("memory")
+        for path in photos:
+            memory.pipe(f"/set/{Path(path).name}", Path(path).read_bytes())
+        (tmp_path / "list.txt").write_text("\n".join(Path(path).name for path in photos))
+        try:
+            color_histogram(tmp_path / "list.txt", tmp_path / "out", root="memory://set", jobs=1)
+        finally:
+            memory.store.clear()
+        assert (tmp_path / "out" / TABLE).read_bytes() == expected
+        assert manifest.read(tmp_path / "out" / MANIFEST).parameters["root"] == "memory://set"
+
+    def test_lists_of_one_name_in_one_process_are_told_apart(
+        self, photos: list[str], tmp_path: Path
+    ) -> None:
+        memory = pytest.importorskip("fsspec").filesystem("memory")
+        tables = []
+        try:
+            for number, url in enumerate(("a/train.txt", "b/train.txt", "a/train.txt")):
+                memory.pipe(f"/{url}", photos[number].encode())
+                out = tmp_path / str(number)
+                color_histogram(f"memory://{url}", out, global_resize_img=8, jobs=1)
+                tables.append((out / TABLE).read_bytes())
+        finally:
+            memory.store.clear()
+        assert len(set(tables)) == 3
+
+    def test_the_query_of_a_signed_url_is_no_part_of_its_name(self) -> None:
+        assert images_module.is_shard("https://host/set-000.TAR.gz?X-Amz-Signature=a.jpg")
+        assert not images_module.is_shard("https://host/a.jpg?next=b.tar")
+        assert images_module.is_shard("what?.tar")
+
+    @pytest.mark.parametrize(
+        ("data", "text"),
+        [
+            (b"<!DOCTYPE HTML>\n<html lang='en'>", "is a web page"),
+            (b"\xff\xfea\0.\0j\0p\0g\0", "is UTF-16 text.*Save it as UTF-8"),
+            (b"\x1f\x8b\x08\0", "is a gzip file"),
+            (b"a.jpg\nb\0", "not a text file"),
+        ],
+        ids=["page", "utf-16", "gzip", "binary"],
+    )
+    def test_a_remote_list_that_is_none_is_called_what_it_is(
+        self, tmp_path: Path, data: bytes, text: str
+    ) -> None:
+        memory = pytest.importorskip("fsspec").filesystem("memory")
+        memory.pipe("/lists/a.txt", data)
+        try:
+            with pytest.raises(ImagesError, match=rf"^memory://lists/a\.txt.*: {text}"):
+                color_histogram("memory://lists/a.txt", tmp_path / "out", jobs=1)
+        finally:
+            memory.store.clear()
+
     def test_a_url_that_is_missing_is_listed(self, photos: list[str], tmp_path: Path) -> None:
         pytest.importorskip("fsspec")
         entries = [*photos[:3], "memory://set/none.jpg", f"file://{photos[4]}[1].jpg", photos[5]]
@@ -745,7 +800,7 @@ class TestOutputsOfOurOwn:
         }
         (tmp_path / "test.manifest.json").write_text(json.dumps(manifest_))
         for name, words in (("test.txt", ("test", "voc07")), ("none.txt", ("train", "imagenet"))):
-            given = {"images": tmp_path / name, "type": None, "dataset": None}
+            given = {"images": tmp_path / name, "root": None, "type": None, "dataset": None}
             assert (named(given)["type"], named(given)["dataset"]) == words
 
 

@@ -17,7 +17,7 @@ def generate_color_bins(
     *,
     type: Word | None = None,
     dataset: Word | None = None,
-    root: Path | None = None,
+    root: str | Path | None = None,
     bin_size: tuple[Size, ...] = (10,),
     global_resize_img: Side = 256,
     grid: Grid = "zhang",
@@ -47,7 +47,7 @@ def generate_color_bins(
         output: Folder to write into.
         type: Part of the data set, for the file names; the list's partition or else train.
         dataset: Name of the data set, for the file names; the list's own or else imagenet.
-        root: Folder that relative paths start from; the list's own or else the current one.
+        root: Folder or URL that relative paths start from; the list's own or else the current one.
         bin_size: Sides of the bins in ab units, such as 5,10,15,20.
         global_resize_img: Side in pixels that each image is brought to, aspect not kept.
         grid: zhang: centres of the whole sRGB gamut, 313 at size 10, smoothed priors (Zhang et al.

@@ -89,7 +89,7 @@ def color_histogram(
     *,
     type: Word | None = None,
     dataset: Word | None = None,
-    root: Path | None = None,
+    root: str | Path | None = None,
     global_resize_img: Side = 256,
     sample: Fraction | None = None,
     seed: NotNegative = 0,
@@ -114,7 +114,7 @@ def color_histogram(
         output: Folder to write into.
         type: Part of the data set, for the file names; the list's partition or else train.
         dataset: Name of the data set, for the file names; the list's own or else imagenet.
-        root: Folder that relative paths start from; the list's own or else the current one.
+        root: Folder or URL that relative paths start from; the list's own or else the current one.
         global_resize_img: Side in pixels that each image is brought to, aspect not kept.
         sample: Share of the images to draw at random and count, such as 0.05; all by default.
         seed: Seed of the draw.
@@ -141,12 +141,12 @@ def color_histogram(
 
 def named(given: dict[str, Any]) -> dict[str, Any]:
     """Add to arguments the partition that `images` are of, if any, and the names that follow."""
-    images = os.path.expanduser(given["images"])
+    images, root = (os.path.expanduser(given[name] or "") for name in ("images", "root"))
     name, record = partition = partition_of(images)
     dataset = str(record.details.get("dataset", "")) if record else ""
     short = re.sub(r"^voc20(\d\d)$", r"voc\1", re.sub(r"[^\w.-]+", "-", dataset).lower())
     names = {"type": given["type"] or name, "dataset": given["dataset"] or short or "imagenet"}
-    return given | names | {"images": images, "partition": partition}
+    return given | names | {"images": images, "root": root or None, "partition": partition}
 
 
 def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResult:

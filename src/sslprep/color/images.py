@@ -6,6 +6,7 @@ memory as a whole: a hundred million are read, or walked over, chunk by chunk.
 
 from __future__ import annotations
 
+import atexit
 import collections
 import contextlib
 import functools
@@ -13,8 +14,10 @@ import hashlib
 import itertools
 import os
 import re
+import shutil
 import stat
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +28,7 @@ from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.errors import ImagesError, ManifestError, MissingExtraError, SslprepError
 from sslprep.image_files import is_image_name
-from sslprep.input_files import reading, sha256_of
+from sslprep.input_files import reading, sha256_of, what_it_is
 from sslprep.manifest import Inputs, Manifest
 from sslprep.npy import read_array
 from sslprep.partition import IMAGES
@@ -98,7 +101,7 @@ class Images:
 
 def is_shard(name: str) -> bool:
     """Tell by its name whether a file is a tar shard."""
-    return name.lower().endswith(SHARD_SUFFIXES)
+    return _without_query(name).lower().endswith(SHARD_SUFFIXES)
 
 
 def is_wanted(name: str) -> bool:
@@ -123,7 +126,7 @@ def partition_of(images: str) -> tuple[str, Manifest | None]:
 
 def open_images(
     images: str,
-    root: Path | None,
+    root: str | None,
     inputs: Inputs,
     name: str = "",
     partition: Manifest | None = None,
@@ -135,13 +138,13 @@ def open_images(
         return Images(images, lambda: [images])
     path = Path(images)
     if is_url(images):
+        folder = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder, os.path.basename(_without_query(images)) or "list")
         with _asking(images):
-            import fsspec
-
-            path = Path(
-                fsspec.open_local(f"simplecache::{images}", simplecache={"same_names": True})
-            )
-    start = str(root or "")
+            system, place = _file_system(images)
+            system.get_file(place, path)
+    start: Any = root or ""
     if partition:
         path = path.with_name(name + IMAGES)  # which all its formats list
         said = partition.details.get("root") or partition.parameters.get("relative_to")
@@ -161,7 +164,7 @@ def open_images(
     inputs.add_file(path)
 
     def entries() -> Iterator[str]:
-        for name in _array(path) if path.suffix == ".npy" else _lines(path):
+        for name in _array(path) if path.suffix == ".npy" else _lines(path, images):
             yield name if not start or is_url(name) else os.path.join(start, name)
 
     return Images(images, entries)
@@ -189,14 +192,14 @@ def _array(path: Path) -> Iterator[str]:
         yield from part if array.dtype.kind == "U" else map(os.fsdecode, part)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path, given: str) -> Iterator[str]:
+    expected = "a list of paths, a folder, or tar shards"
     with reading(path, ImagesError), open(path, "rb") as file:
+        if found := what_it_is(file.peek(64)[:64] or b"-"):
+            raise ImagesError(f"is {found[0]}", where=given, expected=expected, remedy=found[1])
         for number, line in enumerate(file, 1):
             if b"\0" in line:
-                where, expected = (
-                    f"{path}, line {number}",
-                    "a list of paths, a folder, or tar shards",
-                )
+                where = f"{given}, line {number}"
                 raise ImagesError("not a text file", where=where, expected=expected)
             if entry := line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"):
                 yield os.fsdecode(entry)
@@ -236,6 +239,10 @@ def members(
 def is_url(path: str) -> bool:
     """Tell a URL from a path."""
     return "://" in path
+
+
+def _without_query(path: str) -> str:
+    return path.partition("?")[0] if is_url(path) else path  # a signed URL has one
 
 
 @contextlib.contextmanager
