@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -59,11 +59,15 @@ class AsciiNames(Names):
         UnicodeEncodeError: One is not ASCII.
     """
 
-    def __init__(self, names: Collection[str]) -> None:
-        self.longest = max(map(len, names), default=0)
-        size = self.longest // 8 + 1
+    def __init__(self, names: Sequence[str]) -> None:
+        size = len(names[0]) // 8 + 2 if names else 1
         array = np.array(names, f"S{8 * size}")
         words = array.view(">u8").reshape(len(array), size)  # they compare as the bytes do
+        if words[:, -1].any():  # one is longer than the first, and maybe cut
+            size = max(map(len, names)) // 8 + 1
+            array = np.array(names, f"S{8 * size}")
+            words = array.view(">u8").reshape(len(array), size)
+        self.longest = int(np.char.str_len(array).max(initial=0))
         for word in words.T:  # mostly the first that differs tells all names apart
             key = word.astype(np.uint64)
             if (key != key[:1]).any():
@@ -72,7 +76,7 @@ class AsciiNames(Names):
         key = key[order]
         if (key[1:] == key[:-1]).any():
             order = np.lexsort(words.T[::-1])
-        self._array = array[order]
+        self._array = array.take(order)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -94,7 +98,7 @@ class AsciiNames(Names):
         return self._array.view(np.uint8).reshape(len(self), self._array.itemsize)
 
 
-def sort_names(names: Collection[str]) -> Names:
+def sort_names(names: Sequence[str]) -> Names:
     """Sort names by code point."""
     try:
         return AsciiNames(names)
@@ -147,13 +151,13 @@ class Images:
         """Write a `<U…` `.npy` file without ever holding all paths, or one of them as a string."""
         header = {"descr": f"<U{self.width}", "fortran_order": False, "shape": (len(self),)}
         np.lib.format.write_array_header_1_0(file, header)
-        step = max(1, _BLOCK // (4 * self.width))
+        block = np.zeros((max(1, _BLOCK // (4 * self.width)), self.width), "<u4")
         for prefix, names in self.groups:
             start = np.frombuffer(prefix.encode("utf-32-le", "surrogatepass"), "<u4")
-            for codes in names.codes(step):
-                rows = np.zeros((len(codes), self.width), "<u4")
-                rows[:, : len(start)] = start
-                rows[:, len(start) : len(start) + names.longest] = codes
+            end = len(start) + names.longest
+            for codes in names.codes(len(block)):
+                rows = block[: len(codes)]
+                rows[:, : len(start)], rows[:, len(start) : end], rows[:, end:] = start, codes, 0
                 file.write(rows.data)
 
 
