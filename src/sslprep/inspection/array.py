@@ -16,6 +16,7 @@ from sslprep.partition.write import images_per_class
 
 _MAX_CLASSES = 1 << 20
 _MAX_COMPARED = 20_000
+_BLOCK = 1 << 20
 
 
 def describe_array(array: NDArray[Any]) -> tuple[str, dict[str, object]]:
@@ -133,15 +134,20 @@ def _probabilities(array: NDArray[Any]) -> dict[str, object]:
 
 
 def _numbers(array: NDArray[Any]) -> dict[str, object]:
-    finite = np.isfinite(array)
+    flat = array.ravel(order="K")  # a view; of a mapped array one block at a time is in memory
+    lows, highs, total, count = [], [], 0.0, 0
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK]
+        finite = block[np.isfinite(block)]
+        if finite.size:
+            lows.append(finite.min())
+            highs.append(finite.max())
+            with np.errstate(over="ignore"):
+                total += float(finite.sum(dtype=np.float64))
+            count += finite.size
     facts: dict[str, object] = {}
-    if finite.any():
-        # Reduced in place: of a mapped array the mask alone, a byte a number, is in memory.
-        some: Any = array[np.unravel_index(finite.argmax(), array.shape)]
-        facts["smallest"] = array.min(initial=some, where=finite).item()
-        facts["largest"] = array.max(initial=some, where=finite).item()
-        with np.errstate(over="ignore"):
-            facts["mean"] = float(array.mean(dtype=np.float64, where=finite))
-    if bad := int(array.size - finite.sum()):
-        facts["NaN or infinite"] = bad
+    if count:
+        facts = {"smallest": min(lows).item(), "largest": max(highs).item(), "mean": total / count}
+    if count < array.size:
+        facts["NaN or infinite"] = array.size - count
     return facts
