@@ -137,6 +137,21 @@ def test_a_forgotten_eps_is_found(files, monkeypatch):
         convert_pytorch(*files, check=True)
 
 
+def test_exchanged_shifts_of_a_colorization_model_are_found(models, tmp_path, monkeypatch):
+    """Beside a lightness of ±50 they differ by 4e-5 of what comes out."""
+    blobs = models.small("colorization")
+    a, b = "res5_0_branch2a_bn_b", "res5_0_branch2b_bn_b"
+    blobs |= {name: blobs[name] * np.float32(0.3) for name in (a, b)}
+    source = models.write(tmp_path / "m.pkl", blobs)
+
+    def swap(tensors):
+        tensors[a], tensors[b] = tensors[b], tensors[a]
+
+    damaged(monkeypatch, swap)
+    with pytest.raises(CheckpointError, match=r"differs by \S+ in res5"):
+        convert_pytorch(source, tmp_path / "o", check=True)
+
+
 def test_swapped_groups_of_an_alexnet_are_found(models, tmp_path, monkeypatch):
     source = models.write(tmp_path / "m.pkl", models.small("alexnet"))
 
