@@ -74,6 +74,7 @@ def test_shows_every_kind_of_artefact(world_page: Path) -> None:
     ):
         assert f">{heading}</h" in text, heading
     assert "k = 2" in text
+    assert "before smoothing" in text
     assert "left out" not in text
     assert "cannot be shown. " not in text
 

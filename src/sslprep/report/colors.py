@@ -174,7 +174,8 @@ def _bins(card: Card, artefact: Artefact, collection: Collection, name: str) -> 
         )
     )
     centres = centres_of(points, size, corners=corners)
-    raw = _unsmoothed(artefact, collection, centres) if details.smooth else None
+    smooth = artefact.parameters(_Details).smooth
+    raw = _unsmoothed(artefact, collection, centres) if smooth else None
     card.blocks.append(_ranked(priors, raw, label))
     weights = _column(card, artefact, collection.folder, f"rebalance_weights{tail}", len(points))
     if weights is not None:
