@@ -433,7 +433,12 @@ class TestTablesMadeDifferently:
         text = " ".join(result.warnings)
         assert "made differently: global_resize_img is 16 in" in text
         assert "fast_decode is False in" in text
+        assert "opencv" not in text
         assert text in caplog.text.replace("\n", " ") or "made differently" in caplog.text
         (record,) = (tmp_path / "both").glob("*.manifest.json")
         assert manifest.read(record).warnings == list(result.warnings)
         assert color_bins(two[:1], output=tmp_path / "one").warnings == ()
+        own = two[1].with_suffix(".manifest.json")
+        own.write_text(re.sub(r'"opencv": ".*"', '"opencv": "4.5.0"', own.read_text()))
+        result = color_bins(two, output=tmp_path / "versions")
+        assert "made differently: opencv is" in result.warnings[-1]

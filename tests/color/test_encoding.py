@@ -60,6 +60,7 @@ def test_rows_need_not_sum_to_1() -> None:
         (lambda: encode(np.zeros(3), POINTS), ArrayError, r"ab has shape \(3,\)"),
         (lambda: encode(np.float64(1), POINTS), ArrayError, r"ab has shape \(\)"),
         (lambda: encode([np.nan, 0], POINTS), ArrayError, "not finite"),
+        (lambda: encode(np.full((2, 2), 128, np.uint8), POINTS), ArrayError, "unsigned.*128 added"),
         (lambda: encode([0, 0], POINTS.T), ArrayError, r"points have shape \(2, 313\)"),
         (lambda: encode([0, 0], POINTS, neighbors=0), ParameterError, "neighbors is 0"),
         (lambda: encode([0, 0], POINTS, neighbors=314), ParameterError, "neighbors is 314"),
@@ -72,6 +73,7 @@ def test_rows_need_not_sum_to_1() -> None:
         (lambda: decode(np.zeros(313), POINTS), ArrayError, "all 0"),
         (lambda: decode(-np.ones(313), POINTS), ArrayError, "below 0"),
         (lambda: decode(np.ones(313), POINTS, temperature=0), ParameterError, "temperature is 0"),
+        (lambda: decode(np.ones(313), POINTS, temperature=np.inf), ParameterError, "ture is inf"),
     ],
 )
 def test_refuses(call, error: type[SslprepError], text: str) -> None:

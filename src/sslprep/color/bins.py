@@ -180,6 +180,7 @@ class Made(msgspec.Struct):
     fast_decode: bool | None = None
     strict_decode: bool | None = None
     sample: Fraction | None = None
+    opencv: str | None = None
     bin_size: Size | None = None
     points_are: str = ""
 
@@ -288,7 +289,7 @@ def _read(path: Path) -> NDArray[Any]:
 def _differences(made: dict[Path, Made]) -> list[str]:
     """Say in which ways histograms that are to be added were made differently."""
     warnings = []
-    for name in ("global_resize_img", "fast_decode", "strict_decode", "sample"):
+    for name in ("global_resize_img", "fast_decode", "strict_decode", "sample", "opencv"):
         values = {str(getattr(said, name)): path for path, said in made.items()}
         if len(values) > 1:
             each = ", ".join(f"{value} in {path}" for value, path in values.items())

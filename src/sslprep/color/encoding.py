@@ -33,12 +33,15 @@ def encode(
         Soft labels, (..., Q), each row with at most `neighbors` entries above 0, sum 1.
 
     Raises:
-        ArrayError: The shapes do not fit, or a value is not finite.
+        ArrayError: The shapes do not fit, or a value is not finite, or unsigned.
         ParameterError: Fewer than one neighbour or more than bins, or a sigma not above 0.
     """
     bins, colours = _points(points), np.asarray(ab, np.float64)
     if colours.ndim == 0 or colours.shape[-1] != 2:
         raise ArrayError(f"ab has shape {colours.shape}", expected="(..., 2)")
+    if np.asarray(ab).dtype.kind == "u":
+        remedy = "OpenCV's 8-bit Lab has 128 added to both: give ab.astype(int) - 128."
+        raise ArrayError("ab is unsigned, but a and b may be negative", remedy=remedy)
     if not np.isfinite(colours).all():
         raise ArrayError("ab holds values that are not finite", expected="a and b of CIE Lab")
     if not 1 <= neighbors <= len(bins):
@@ -87,7 +90,7 @@ def decode(
         )
     if not (np.isfinite(z) & (z >= 0)).all():
         raise ArrayError("probabilities hold values below 0 or not finite")
-    if not temperature > 0:
+    if not 0 < temperature < np.inf:
         raise ParameterError(f"temperature is {temperature}", expected="a number above 0")
     highest = z.max(-1, keepdims=True)
     if not (highest > 0).all():

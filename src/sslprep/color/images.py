@@ -125,11 +125,7 @@ def partition_of(images: str) -> tuple[str, Manifest | None]:
 
 
 def open_images(
-    images: str,
-    root: str | None,
-    inputs: Inputs,
-    name: str = "",
-    partition: Manifest | None = None,
+    images: str, root: str | None, inputs: Inputs, name: str = "", partition: Manifest | None = None
 ) -> Images:
     """Find out what `images` (of a partition, if any) and `root` mean; a list goes to `inputs`."""
     if look_at(images)[0]:
