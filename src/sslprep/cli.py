@@ -98,7 +98,7 @@ def help_text(prog: str, function: Function) -> str:
     for paragraph in [*about.split("\n\n"), "options:"]:
         lines += ["", textwrap.fill(paragraph, width)]
     for p in parameters_of(function):
-        notes = [wanted(p.hint)] if p.form != "switch" else []
+        notes = [wanted(p.annotation)] if p.form != "switch" else []
         if not p.required and p.default not in (None, False):
             value = ",".join(map(str, p.default)) if p.form == "list" else p.default
             notes.append(f"default: {value}")
@@ -212,7 +212,7 @@ def _not_blank(word: str) -> str:
 
 def _value(word: Any, parameter: Parameter) -> Any:
     if parameter.form == "value":
-        return from_text(word, parameter.hint)
+        return from_text(word, parameter.annotation)
     if parameter.form == "switch":
         return word
     parts = [
@@ -223,7 +223,7 @@ def _value(word: Any, parameter: Parameter) -> Any:
     ]
     if parameter.form == "pairs":
         return dict(part.split("=", 1) if "=" in part else (part, "") for part in parts)
-    return tuple(from_text(part, parameter.hint) for part in parts)
+    return tuple(from_text(part, parameter.annotation) for part in parts)
 
 
 def _meant(word: str, known: Sequence[str]) -> str | None:

@@ -16,7 +16,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -31,17 +31,8 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 
 
-class Parameter(NamedTuple):
-    """One parameter of a command, with its annotation, `Annotated` and all.
-
-    A default of `inspect.Parameter.empty` means that it must be given, `positional` that its place
-    alone may say what it is.
-    """
-
-    name: str
-    hint: Any
-    default: Any
-    positional: bool
+class Parameter(inspect.Parameter):
+    """One parameter of a command, with its annotation, `Annotated` and all."""
 
     @property
     def flag(self) -> str:
@@ -51,12 +42,17 @@ class Parameter(NamedTuple):
     @property
     def required(self) -> bool:
         """Whether there is no default."""
-        return self.default is inspect.Parameter.empty
+        return self.default is self.empty
+
+    @property
+    def positional(self) -> bool:
+        """Whether its place alone may say what it is."""
+        return self.kind is self.POSITIONAL_OR_KEYWORD
 
     @property
     def form(self) -> str:
         """How it is written on the command line: switch, list, pairs or value."""
-        kinds = map(_kind, (self.hint, *typing.get_args(self.hint)))
+        kinds = map(_kind, (self.annotation, *typing.get_args(self.annotation)))
         return next((_FORMS[kind] for kind in kinds if kind in _FORMS), "value")
 
 
@@ -65,8 +61,7 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """Read the parameters of a command from its signature."""
     parameters = inspect.signature(function, eval_str=True).parameters.values()
     return tuple(
-        Parameter(p.name, p.annotation, p.default, p.kind is p.POSITIONAL_OR_KEYWORD)
-        for p in parameters
+        Parameter(p.name, p.kind, default=p.default, annotation=p.annotation) for p in parameters
     )
 
 
@@ -118,7 +113,7 @@ def check(value: Any, parameter: Parameter) -> Any:
     Raises:
         ArgumentError: It is of another type, none of the choices, or out of range.
     """
-    words = [word for leaf in _leaves(parameter.hint) for word in typing.get_args(leaf)]
+    words = [word for leaf in _leaves(parameter.annotation) for word in typing.get_args(leaf)]
     choices = {_folded(word): word for word in words if isinstance(word, str)}
     try:
         plain = _plain(value, choices)
@@ -126,15 +121,13 @@ def check(value: Any, parameter: Parameter) -> Any:
             plain = [plain]
         if plain == []:
             raise ValueError(value)
-        # msgspec knows no union of a path and text; what may be a URL stays text.
-        hint = parameter.hint
-        hint = str if hint == str | Path else str | None if hint == str | Path | None else hint
+        hint = _AS_TEXT.get(parameter.annotation, parameter.annotation)
         return msgspec.convert(plain, hint, dec_hook=_path)
     except (ValueError, TypeError, RuntimeError, msgspec.ValidationError):  # `~user` is not there
         shown = repr(value) if isinstance(value, str) else str(value)
         raise ArgumentError(
             f"{parameter.flag} is {shown if len(shown) <= 80 else f'{shown[:77]}…'}",
-            expected=wanted(parameter.hint),
+            expected=wanted(parameter.annotation),
             remedy=None if shown.strip("' ") else "Is a shell variable empty?",
         ) from None
 
@@ -168,12 +161,7 @@ def _path(_: type, text: str) -> Path:
 
 
 def from_text(text: str, hint: Any) -> Any:
-    """Read a word of the command line as the Python value that it looks like; `check` judges it.
-
-    Example:
-        >>> from_text("1.5", tuple[int, ...]), from_text("x", float), from_text("7", str)
-        (1.5, 'x', '7')
-    """
+    """Read a word of the command line as the Python value that it looks like; `check` judges it."""
     if text.lower() == "none" and type(None) in typing.get_args(hint):
         return None
     numbers = {int, float}.intersection(_kind(leaf) for leaf in _leaves(hint))
@@ -229,6 +217,8 @@ _WORDS = {
     Path: "a path",
     dict: "pairs such as name=value",
 }
+_AS_TEXT: dict[Any, Any] = {str | Path: str, str | Path | None: str | None}
+"""What may be a URL stays text; msgspec knows no union of text and a path."""
 _LONGEST_NAME = 255
 """Bytes of a file's name, on every file system there is."""
 _LIMITS = {

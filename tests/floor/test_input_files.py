@@ -100,6 +100,7 @@ def test_place_and_value_are_named(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_a_value_of_more_than_60_characters_is_shortened_to_58() -> None:
+    assert value_at(b'{"images": [{}, {"id": "7"}]}', "$.images[1].id") == '"7"'
     assert value_at(b'{"a": %s}' % (b"7" * 60), "$.a") == "7" * 60
     assert value_at(b'{"a": %s}' % (b"7" * 61), "$.a") == "7" * 57 + "…"
 

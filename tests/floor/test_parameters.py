@@ -148,4 +148,4 @@ def test_every_command_is_checked() -> None:
         function = load(path)
         assert hasattr(function, "renamed"), path
         for parameter in parameters.parameters_of(function):
-            assert parameters.wanted(parameter.hint), (path, parameter)
+            assert parameters.wanted(parameter.annotation), (path, parameter)

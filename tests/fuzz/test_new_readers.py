@@ -284,7 +284,7 @@ def arguments() -> list[tuple[str, str]]:
         if name not in ("demo", "lowshot places")
         for parameter in parameters_of(load(name))
         if parameter.form in ("value", "list")
-        and any(kind in str(parameter.hint) for kind in ("str", "Path"))
+        and any(kind in str(parameter.annotation) for kind in ("str", "Path"))
     ]
 
 
@@ -304,7 +304,7 @@ def test_hostile_names_in_every_argument(
         for parameter in needed:
             text = "missing" if parameter.name != "output" else "out"
             given_[parameter.name] = (Path(text),) if parameter.form == "list" else Path(text)
-            if "str" in str(parameter.hint) and "Path" not in str(parameter.hint):
+            if "str" in str(parameter.annotation) and "Path" not in str(parameter.annotation):
                 given_[parameter.name] = text
         given_[argument] = word
         if name == "jigsaw generate":  # it takes no file that could be missing
