@@ -111,12 +111,11 @@ def call(name: str, args: tuple[Any, ...]) -> Any:
             return _array((), kind, data).load().item()
         case "_frombuffer", (data, PickledType() as kind, shape, "C" | "F" as order):
             return _array(shape, kind, data, fortran=order == "F")
-        case "_frombuffer", (data, PickledType() as kind, shape, "K", axes) if sorted(
-            check_shape(axes)
-        ) == list(range(len(check_shape(shape)))):  # the axes of a transposition
-            steps = c_strides(shape)
-            strides = tuple(steps[axis] for axis in axes)
-            return _array(tuple(shape[axis] for axis in axes), kind, data, strides)
+        case "_frombuffer", (data, PickledType() as kind, shape, "K", axes):  # transposed
+            steps = c_strides(check_shape(shape))
+            if sorted(check_shape(axes)) == list(range(len(steps))):
+                strides = tuple(steps[axis] for axis in axes)
+                return _array(tuple(shape[axis] for axis in axes), kind, data, strides)
         case "encode", (str() | Span() as text, "latin1" | "latin-1"):
             return _octets(text)
         case "bytes", ():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fat
             f"has no tower {tower}",
             expected=f"--tower from {', '.join(map(str, towers))}",
         )
-    singles = {text: name.without_tower() for text, name in names.items()}
+    singles = {text: replace(name, tower=None) for text, name in names.items()}
     pairs = {(singles[text], name.tower) for text, name in names.items()}
     owners = Counter(single for single, number in pairs if number is not None)
     fates = {}
@@ -76,7 +77,7 @@ def tower_distances(
     chosen = {fate.became: text for text, fate in fates.items()}
     found: dict[str, dict[str, Any]] = {}
     for text, name in names.items():
-        mine = stored.get(chosen.get(str(name.without_tower()), ""))
+        mine = stored.get(chosen.get(str(replace(name, tower=None)), ""))
         other = stored[text]
         left = fates[text].became is None and name.is_norm and not name.momentum
         if not left or mine is None or mine.shape != other.shape or mine.dtype.kind != "f":

@@ -85,8 +85,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
         except UnsafeFileError as error:
             raise error.at(f"byte {self.position}") from error
         except _DAMAGE as error:
-            problem = UnsafeFileError(f"a damaged pickle ({error})", remedy="Nothing was loaded.")
-            raise problem.at(f"byte {self.position}") from error
+            refuse(f"a damaged pickle ({error})", where=f"byte {self.position}")
 
     # The file, as pickle sees it.
 

@@ -66,10 +66,10 @@ def _permutations(array: NDArray[Any]) -> dict[str, object] | None:
     count, length = array.shape
     if not 2 <= length <= MAX_TILES:
         return None
-    base = int(array[0].min())
-    if base not in (0, 1):
-        return None
-    order = np.arange(base, base + length)
+    order = np.sort(array[0])
+    base = int(order[0])
+    if base not in (0, 1) or (order != np.arange(base, base + length)).any():
+        return None  # as of labels, of which no sorted copy is made then
     if (np.sort(array, axis=1) != order).any():
         return None
     facts: dict[str, object] = {"permutations": count, "tiles": length, "first tile": base}
