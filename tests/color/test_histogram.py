@@ -768,6 +768,16 @@ class TestOutputsOfOurOwn:
         with pytest.raises(ManifestError, match=r"train\.manifest\.json: "):
             color_histogram(tmp_path / "lists" / "train_images.npy", tmp_path / "out", jobs=1)
 
+    def test_a_manifest_of_another_program_does_not_matter(
+        self, photo_list: Path, tmp_path: Path
+    ) -> None:
+        own = photo_list.rename(tmp_path / "mine.npy").with_suffix(".manifest.json")
+        for text in ('{"files": ["a.jpg"]}', "[]", "{"):
+            own.write_text(text)
+            color_histogram(
+                tmp_path / "mine.npy", tmp_path / "o", jobs=1, overwrite=True, sample=0.1
+            )
+
     def test_another_root_and_other_names_may_be_given(self, tree: Path, tmp_path: Path) -> None:
         lists = tmp_path / "lists"
         write_folders(data_source_dir=tree, output_dir=lists, relative_to=tree)

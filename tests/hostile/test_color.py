@@ -64,7 +64,10 @@ def test_a_pipe_in_place_of_a_file_does_not_hang(tmp_path: Path, good: str, name
     (tmp_path / "list.txt").write_text(good)
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
-    given = tmp_path / ("list.txt" if name.endswith("json") else name)
+    if name.endswith("json"):  # not of ours, for all that is known
+        assert color_histogram(tmp_path / "list.txt", tmp_path / "out", jobs=1).images == 1
+        return
+    given = tmp_path / name
     with pytest.raises(SslprepError, match=rf"{name}.*(is no ordinary file|not a file)"):
         color_histogram(given, tmp_path / "out", jobs=1)
 

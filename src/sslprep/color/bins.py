@@ -97,8 +97,7 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
     """Make bins as `color bins` does, from its arguments by name; others do not matter."""
     paths: tuple[Path, ...] = given["histogram"]
     made = {path: made_of(path, "color-histogram") for path in paths}
-    first = made[paths[0]]
-    names = {what: given[what] or getattr(first, what) for what in ("type", "dataset")}
+    names = {what: given[what] or getattr(made[paths[0]], what) for what in ("type", "dataset")}
     if None in names.values():
         raise ParameterError(
             "neither name nor manifest says what it is of",

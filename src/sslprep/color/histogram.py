@@ -376,8 +376,7 @@ def load(file: Path, identity: str, groups: int, *, give_up: bool) -> Pass:
         return state
     if state and not give_up:
         raise OutputError(
-            f"an unfinished pass ({state.total:,} images) of another input or other parameters "
-            "is here",
+            f"an unfinished pass ({state.total:,} images) of another input or parameters is here",
             where=file,
             remedy="Finish it with its own arguments, choose another --output, or pass --recount "
             "to give it up.",

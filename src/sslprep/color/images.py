@@ -112,10 +112,12 @@ def is_wanted(name: str) -> bool:
 
 def partition_of(images: str) -> tuple[str, Manifest | None]:
     """Return name and manifest of the partition that a list is of: its .npy, or as written."""
-    path = Path(images)
-    name = path.name.removesuffix(IMAGES) if path.name.endswith(IMAGES) else path.stem
+    path, record = Path(images), None
+    ours = path.name.endswith(IMAGES)
+    name = path.name.removesuffix(IMAGES) if ours else path.stem
     own = path.parent / (name + MANIFEST_SUFFIX)
-    record = manifest.read(own) if os.path.lexists(own) else None
+    with contextlib.suppress(*([] if ours else [ManifestError])):  # it may be of other programs
+        record = manifest.read(own) if os.path.lexists(own) else None
     if record and record.kind == "partition":
         digest = {output.file: output.sha256 for output in record.outputs}.get(path.name)
         with reading(path, ImagesError):

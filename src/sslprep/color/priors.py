@@ -137,12 +137,11 @@ def standard_errors(
     else:
         rows, columns = ((bins.points + 128) // fair_size).T
         counts = np.stack([_fair_counts(t, fair_size)[rows, columns] for t in groups], 1)
-    total = counts.sum()
+    number, total = counts.shape[1], counts.sum()
     # How far each group is from what the whole lets expect of its pixels.
     off = (counts - np.outer(counts.sum(1) / total, counts.sum(0))) / total
     if fair_size is None:
         off = _spread(off, bins.points, sigma)
-    number = counts.shape[1]
     return np.asarray(np.sqrt((1 - share) * number / (number - 1) * (off**2).sum(1)))
 
 
