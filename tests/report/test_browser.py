@@ -9,11 +9,30 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from sslprep.drawing.charts import Series, curves
+from sslprep.drawing.distances import position_table
+from sslprep.drawing.dots import dots
+from sslprep.drawing.svg import style
+from sslprep.report.blocks import short
 from sslprep.report.page import write_report
 
 pytestmark = pytest.mark.browser
 
 WIDTHS = (360, 390, 1600)
+MISPLACED = """drawings => drawings.flatMap(drawing => {
+    const frame = drawing.getBoundingClientRect();
+    const texts = [...drawing.querySelectorAll("text")].filter(t => t.textContent);
+    const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
+    const name = drawing.getAttribute("aria-label");
+    const out = boxes.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1
+        || b.top < frame.top - 1 || b.bottom > frame.bottom + 1);
+    const over = boxes.flatMap(([s, a], i) => boxes.slice(i + 1).filter(([, b]) =>
+        a.left + 1 < b.right && b.left + 1 < a.right
+        && a.top + 3 < b.bottom && b.top + 3 < a.bottom).map(([t]) => [s, t]));
+    return [...out.map(([t]) => [name, "outside", t]),
+            ...over.map(pair => [name, "overlap", ...pair])];
+})"""
+"""Texts of a drawing that lie outside of it, or on each other."""
 
 Open = Callable[..., Any]
 
@@ -80,22 +99,32 @@ def test_does_not_scroll_sideways(opened: Open, width: int) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_texts_of_a_chart_lie_within_it_and_do_not_overlap(opened: Open, width: int) -> None:
     page = opened(width=width)
-    problems = page.eval_on_selector_all(
-        ".canvas > svg",
-        """drawings => drawings.flatMap(drawing => {
-            const frame = drawing.getBoundingClientRect();
-            const texts = [...drawing.querySelectorAll("text")].filter(t => t.textContent);
-            const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
-            const name = drawing.getAttribute("aria-label");
-            const out = boxes.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1
-                || b.top < frame.top - 1 || b.bottom > frame.bottom + 1);
-            const over = boxes.flatMap(([s, a], i) => boxes.slice(i + 1).filter(([, b]) =>
-                a.left + 1 < b.right && b.left + 1 < a.right
-                && a.top + 3 < b.bottom && b.top + 3 < a.bottom).map(([t]) => [s, t]));
-            return [...out.map(([t]) => [name, "outside", t]),
-                    ...over.map(pair => [name, "overlap", ...pair])];
-        })""",
-    )
+    problems = page.eval_on_selector_all(".canvas > svg", MISPLACED)
+    assert problems == [], problems
+
+
+def test_texts_of_any_script_and_number_lie_within_their_drawing(
+    opened: Open, tmp_path: Path
+) -> None:
+    names = [
+        "日本語のクラス名" * 4,
+        "🐱🐶" * 9,
+        "a" * 99,
+        "W" * 99,
+        "e\u0301" * 40,
+        "مرحبا بالعالم",
+    ]
+    about = {"title": "t", "description": "d", "x_label": "x"}
+    lines = [Series(name=short(name, 30), x=[1, 2], y=[3, 4]) for name in names[:4]]
+    drawings = [
+        dots(names, [(name[:9], [1.0] * 6) for name in names[:2]], **about),
+        curves(lines, y_label="y", **about),
+        *(position_table(np.full((m, m), 12345)) for m in (9, 10, 16, 25)),
+    ]
+    canvases = "".join(f"<div class=canvas>{drawing.__html__()}</div>" for drawing in drawings)
+    page = tmp_path / "page.html"
+    page.write_text(f"<meta charset=utf-8><style>{style()}</style>{canvases}", "utf-8")
+    problems = opened(page, width=400).eval_on_selector_all(".canvas > svg", MISPLACED)
     assert problems == [], problems
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sslprep.drawing.axes import Scale, powers_of_ten, round_ticks
 from sslprep.drawing.numbers import count_text, power_texts, tick_text
-from sslprep.drawing.svg import Drawing, coordinate
+from sslprep.drawing.svg import Drawing, coordinate, digits_wide, fitted
 
 WIDTH = 330
 LEFT, RIGHT, TOP, BOTTOM = 50, 8, 30, 44
@@ -25,6 +25,8 @@ CHARACTER = 6.6
 _SMALL = 5.9
 """The same for the numbers above columns."""
 KEY_LINE = 17
+_KEY = 34
+"""Digits that a name in the legend may be wide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +242,8 @@ def legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
     """Lay the names of a legend out in rows; each comes with its number, from 1."""
     rows: list[list[tuple[int, str]]] = []
     room = 0.0
-    for number, name in enumerate(names, start=1):
-        need = 34 + len(name) * CHARACTER
+    for number, name in enumerate((fitted(name, _KEY) for name in names), start=1):
+        need = 34 + digits_wide(name) * CHARACTER
         if not rows or need > room:
             rows.append([])
             room = WIDTH - LEFT
@@ -256,7 +258,7 @@ def _legend(drawing: Drawing, rows: Sequence[Sequence[tuple[int, str]]]) -> None
         for number, name in row:
             drawing.line(place, y, place + 18, y, css=f"line{number}")
             drawing.text(place + 23, y + 4, name, css="tick")
-            place += 34 + len(name) * CHARACTER
+            place += 34 + digits_wide(name) * CHARACTER
 
 
 def _end_labels(drawing: Drawing, frame: Frame, lines: Sequence[Series]) -> None:

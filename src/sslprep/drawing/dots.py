@@ -19,7 +19,7 @@ from sslprep.drawing.charts import (
     legend_rows,
 )
 from sslprep.drawing.numbers import power_texts, tick_text
-from sslprep.drawing.svg import Drawing
+from sslprep.drawing.svg import Drawing, digits_wide, fitted
 
 
 def dots(
@@ -56,7 +56,8 @@ def dots(
     head = TOP - 12 + KEY_LINE * (len(marks) + len(rows))
     height = head + row * len(names) + BOTTOM
     drawing = Drawing(WIDTH, height, title=title, description=description)
-    left = 16 + CHARACTER * min(16, max((len(name) for name in names), default=1))
+    shown = [fitted(name, 16) for name in names]
+    left = 16 + 7.1 * max(map(digits_wide, shown), default=1)
     known = [v for _, part in values for v in part if math.isfinite(v) and (v > 0 or not log)]
     every = [*known, *(mark.value for mark in marks)]
     if log and every:
@@ -76,12 +77,11 @@ def dots(
         for number, name in keys:
             drawing.dot(place + 12, 13 + KEY_LINE * level, 4, css=f"key{number}")
             drawing.text(place + 23, 17 + KEY_LINE * level, name, css="tick")
-            place += 34 + len(name) * CHARACTER
+            place += 34 + digits_wide(name) * CHARACTER
     frame.marks(marks, x, TOP - 4 + KEY_LINE * len(rows))
     for line, name in enumerate(names):
         middle = y(line + 0.5)
-        shown = name if len(name) <= 16 else f"{name[:15]}…"
-        drawing.text(left - 8, middle + 4, shown, css="tick", anchor="end")
+        drawing.text(left - 8, middle + 4, shown[line], css="tick", anchor="end")
         drawing.line(left, middle, x.end, middle, css="grid")
         # The last series first, so that the first lies on top.
         for number, (series, part) in reversed([*enumerate(values, start=1)]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +31,8 @@ def shades(
 
     Args:
         values: (rows, columns), finite, 0 or more.
-        rows: Names of the rows, short.
-        columns: Names of the columns, short.
+        rows: Names of the rows, short; thinned out where they would touch.
+        columns: Names of the columns, likewise.
         title: Name of the chart.
         description: What it shows, in words.
         x_label: What the columns are.
@@ -50,11 +51,14 @@ def shades(
     drawing.text(13, 40 + cell * len(rows) / 2, y_label, css="label", anchor="middle", turned=True)
     low = float(values.min()) if from_smallest and values.size else 0.0
     high = float(values.max()) if values.size else 1.0
-    for j, name in enumerate(columns):
+    longest = max((len(c) for c in columns), default=0) * CHARACTER + 3
+    every, every_row = max(1, math.ceil(longest / wide)), max(1, math.ceil(12 / cell))
+    for j, name in [*enumerate(columns)][::every]:
         drawing.text(left + wide * (j + 0.5), 33, name, css="tick", anchor="middle")
     for i, name in enumerate(rows):
         y = 40 + cell * i
-        drawing.text(left - 6, y + cell / 2 + 4, name, css="tick", anchor="end")
+        if i % every_row == 0:
+            drawing.text(left - 6, y + cell / 2 + 4, name, css="tick", anchor="end")
         for j, column in enumerate(columns):
             value = float(values[i, j])
             share = (value - low) / (high - low) if high > low else 0.5

@@ -7,9 +7,12 @@ style sheet into its head once; `document` puts it into a file of its own.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import accumulate
 from typing import Literal
+from unicodedata import combining, east_asian_width
 from xml.etree import ElementTree
 
 Number = int | float
@@ -226,8 +229,8 @@ def document(drawings: Sequence[Drawing], *, title: str, description: str = "") 
     whole.root.set("height", coordinate(height))
     ElementTree.SubElement(whole.root, "style").text = style()
     whole.box(0, 0, width, height, css="page")
-    whole.text(gap, 26, _fitted(title, width - 2 * gap, 7.6), css="head")
-    whole.text(gap, 44, _fitted(description, width - 2 * gap, 6.2), css="small")
+    whole.text(gap, 26, fitted(title, (width - 2 * gap) / 7.6), css="head")
+    whole.text(gap, 44, fitted(description, (width - 2 * gap) / 6.2), css="small")
     x = gap
     for drawing in drawings:
         drawing.root.set("x", coordinate(x))
@@ -239,6 +242,22 @@ def document(drawings: Sequence[Drawing], *, title: str, description: str = "") 
     return ElementTree.tostring(whole.root, encoding="unicode") + "\n"
 
 
-def _fitted(text: str, width: float, character: float) -> str:
-    most = int(width / character)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def fitted(text: str, most: float) -> str:
+    """Cut a text that is wider than so many digits.
+
+    Example:
+        >>> fitted("aeroplane", 6), fitted("日本語", 6), fitted("日本語の", 6)
+        ('aero…', '日本語', '日本…')
+    """
+    if digits_wide(text) <= most:
+        return text
+    ends = [*accumulate(map(digits_wide, text))]
+    return f"{text[: bisect_right(ends, most - 1.5)]}…"
+
+
+def digits_wide(text: str) -> float:
+    """Return about how many digits wide a text is, by the kinds of its characters."""
+    return sum(
+        0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1.6 if c in "mwMW@%…" else 1
+        for c in text
+    )

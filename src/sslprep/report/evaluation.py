@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslprep.drawing.charts import Series, curves
+from sslprep.drawing.numbers import count_text, counted
 from sslprep.errors import SslprepError
 from sslprep.evaluate import published
 from sslprep.evaluate.curve import Curve, FullMap, Point, read
@@ -24,6 +25,7 @@ from sslprep.report.blocks import (
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, note
 
 _MOST_CURVES = 4
+_MOST_CLASSES = 400
 
 LEAD = (
     "Linear classifiers on the features of a checkpoint, trained on k images of each class: mean "
@@ -48,10 +50,10 @@ def section(collection: Collection) -> Section | None:
         if curve is not None:
             known.append(curve)
             last = curve.published[-1]
-            result.points.append(f"{short(curve.title)}: {last.mean:.1f} mAP at k = {last.k}")
-    result.sum = f"{len(known)} curve{'s' * (len(known) != 1)}"
+            result.points.append(f"{last.mean:.1f} mAP at k = {last.k}: {short(curve.title)}")
+    result.sum = counted(len(known), "curve")
     if len(known) > 1:
-        result.blocks.append(_compared(known[:_MOST_CURVES]))
+        result.blocks.append(_compared(known))
     return result
 
 
@@ -71,7 +73,7 @@ def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
     card.subtitle = short(curve.title)
     card.fact("protocol", short(curve.protocol, 24))
     card.fact("average precision", short(curve.average_precision, 24))
-    card.fact("classes", str(len(curve.classes)))
+    card.fact("classes", count_text(len(curve.classes)))
     lines = [_series("published protocol", curve.published)]
     if curve.honest:
         lines.append(_series("honest: cost chosen within the sample", curve.honest))
@@ -79,7 +81,7 @@ def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
     caption = "Grey: published for VOC2007, for figures on VOC2007." if references else ""
     card.blocks.append(_figure("Low-shot curve", [*lines, *references], caption))
     card.blocks.append(_points(curve))
-    if len(curve.cost_map) == len(curve.published) and any(cost > 0 for cost in curve.costs):
+    if len(curve.cost_map) == len(curve.published) and sum(cost > 0 for cost in curve.costs) > 1:
         card.blocks.append(_costs(curve))
     card.folded.append(_classes(curve))
     notes = [short(text, 600) for text in curve.notes[:6]]
@@ -102,11 +104,13 @@ def _full_card(artefact: Artefact, folder: Path) -> Card:
     card.fact("average precision", short(found.average_precision, 24))
     rows = [
         [Cell(text=short(name)), Cell(text=f"{ap:.1f}", value=ap)]
-        for name, ap in zip(found.classes[:400], found.ap[:400], strict=False)
+        for name, ap in zip(found.classes[:_MOST_CLASSES], found.ap, strict=False)
     ]
     columns = [Column(title="class"), *numbers("AP, %")]
-    title = "Average precision of every class"
-    card.folded.append(Table(title=title, columns=columns, rows=rows, sortable=True))
+    title, caption = "Average precision of every class", _first(_MOST_CLASSES, len(found.classes))
+    card.folded.append(
+        Table(title=title, columns=columns, rows=rows, caption=caption, sortable=True)
+    )
     return card
 
 
@@ -156,8 +160,13 @@ def _figure(title: str, lines: Sequence[Series], caption: str) -> Figure:
 
 
 def _compared(known: Sequence[Curve]) -> Figure:
-    lines = [_series(short(curve.title, 30), curve.published) for curve in known]
-    return _figure("The curves compared", lines, "By the published protocol.")
+    lines = [_series(short(curve.title, 30), curve.published) for curve in known[:_MOST_CURVES]]
+    caption = f"By the published protocol. {_first(_MOST_CURVES, len(known))}"
+    return _figure("The curves compared", lines, caption)
+
+
+def _first(shown: int, of: int) -> str:
+    return f"The first {shown} of {count_text(of)}." if of > shown else ""
 
 
 def _points(curve: Curve) -> Table:
@@ -172,7 +181,7 @@ def _points(curve: Curve) -> Table:
                 f"k = {point.k}",
                 f"{point.mean:.2f}",
                 f"{point.std:.2f}",
-                f"{low:.0f}–{high:.0f}",
+                f"{low:.1f}–{high:.1f}",
                 f"{other.mean:.2f}" if other else "–",
             )
         )
@@ -213,12 +222,13 @@ def _classes(curve: Curve) -> Table:
             Cell(text=short(name)),
             *(Cell(text=f"{point.ap[i]:.1f}", value=point.ap[i]) for point in points),
         ]
-        for i, name in enumerate(curve.classes[:400])
+        for i, name in enumerate(curve.classes[:_MOST_CLASSES])
     ]
     return Table(
         title="Average precision of every class",
         columns=[Column(title="class"), *numbers(*(f"k = {point.k}" for point in points))],
         rows=rows,
+        caption=_first(_MOST_CLASSES, len(curve.classes)),
         sortable=True,
         css="wide long" if len(rows) > 24 else "wide",
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sslprep.drawing.charts import WIDTH, Series, curves
 from sslprep.drawing.numbers import count_text, counted
-from sslprep.drawing.svg import Drawing, coordinate
+from sslprep.drawing.svg import Drawing, coordinate, digits_wide, fitted
 from sslprep.errors import SslprepError
 from sslprep.lowshot.sample_files import Index, read_index
 from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, cells, numbers, short
@@ -250,7 +250,7 @@ def _overlaps(
         row = [Cell(text=size, value=k or "")]
         row += cells(
             count_text(len(samples)),
-            f"{int((counts >= k).sum())}" if k and len(counts) else "–",
+            count_text((counts >= k).sum()) if k and len(counts) else "–",
             f"{100 * np.mean(shares):.1f} %" if shares else "–",
             f"{100 * min(shares):.0f}–{100 * max(shares):.0f} %" if shares else "–",
             "–" if wanted is None else f"{100 * wanted:.1f} %",
@@ -302,7 +302,8 @@ class _Lanes:
     def __init__(
         self, names: Sequence[str], samples: Sequence[int], row: float, *, title: str, text: str
     ) -> None:
-        self.left = min(118.0, 16 + 6.8 * max(len(name) for name in names))
+        names = [fitted(name, 15) for name in names]
+        self.left = 12 + 7.1 * max(map(digits_wide, names))
         self.wide = (WIDTH - self.left - _GAP * len(samples)) / len(samples)
         self.row = row
         height = _TOP + row * len(names) + 4
@@ -354,7 +355,7 @@ def _strokes(
 
 
 def _class_name(sample: Sample, number: int) -> str:
-    return short(sample.names.get(number, f"class {number}"), 16)
+    return short(sample.names.get(number, f"class {number}"))
 
 
 def _ticks(rows: NDArray[np.int64], all_rows: NDArray[np.int64] | None, total: int) -> list[float]:

@@ -303,7 +303,7 @@ def _class_sizes(parts: Sequence[_Part], classes: Sequence[str]) -> Figure:
     description = f"{counted(len(classes), 'class', 'classes')}, {ends}."
     if len(classes) <= _MOST_DOTS:
         drawing = dots(
-            [short(name, 16) for name in classes],
+            [short(name) for name in classes],
             [(name, _padded(present, len(classes))) for name, present in series],
             title="Images per class",
             description=description,
