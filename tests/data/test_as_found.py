@@ -17,6 +17,7 @@ from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, OutputError, ParameterError
 from sslprep.partition.check import check_images
+from sslprep.partition.relocate import relocate
 
 Tree = Callable[..., Path]
 Voc = Callable[..., Path]
@@ -71,10 +72,11 @@ class TestCoco:
         other = {"id": 2, "name": "dog"}
         lost = BOX | change | {"category_id": 2}
         text = coco_text(annotations=[BOX, lost], categories=[CAT, other])
-        [warning] = train_of(tmp_path, text).warnings
+        warning, shown = train_of(tmp_path, text).warnings
+        assert shown == "train: no image shows 1 of 2 classes: dog"
         assert f"1 of 2 annotations do not count ({reason}); classes that lose all: dog" in warning
         record = manifest.read(tmp_path / "out" / "train.manifest.json")
-        assert record.warnings == [warning]
+        assert record.warnings == [warning, shown]
         assert record.counts[f"not counted: {reason[:-3]}"] == 1
         assert record.counts["valid"] == 1
 
@@ -188,10 +190,21 @@ class TestVoc:
         warnings = write_voc(source, tmp_path / "out", partitions=("train",)).warnings
         assert any(message in warning for warning in warnings)
 
-    def test_classes_that_differ_in_case_are_said(self, voc: Voc, tmp_path: Path) -> None:
+    def test_classes_that_look_alike_are_said(self, voc: Voc, tmp_path: Path) -> None:
         source = voc({"Cat_train": "1 1\n", "cat_train": "1 -1\n"})
         warnings = write_voc(source, tmp_path / "out", partitions=("train",)).warnings
-        assert "the classes Cat and cat differ in case alone" in warnings
+        assert "the classes 'Cat' and 'cat' differ in case, blanks or the like alone" in warnings
+        assert "train: no image shows 1 of 2 classes: cat" in warnings
+
+    def test_images_of_both_train_and_test_are_said(self, voc: Voc, tmp_path: Path) -> None:
+        source = voc({"cat_train": "1 1\n2 -1\n", "cat_val": "1 1\n3 1\n"})
+        [warning] = [w for w in write_voc(source, tmp_path / "out").warnings if "too" in w]
+        image = source / "JPEGImages" / "1.jpg"
+        assert warning == f"test: 1 of its images are in train too, such as {image}"
+        relocate(tmp_path / "out", tmp_path / "new", old_prefix=str(source), new_prefix="/x")
+        for folder in ("out", "new"):
+            said = manifest.read(tmp_path / folder / "test.manifest.json").warnings
+            assert len([text for text in said if "too, such as" in text]) == 1
 
     def test_annotations_without_objects_are_an_error(self, voc: Voc, tmp_path: Path) -> None:
         source = voc({})
@@ -454,6 +467,40 @@ class TestFolders:
         write_folders(source, tmp_path / "out", partitions=("train",), recursive=True)
         assert [*by_name(tmp_path / "out")] == ["1.jpg"]
 
+    @pytest.mark.parametrize("other", ["a ", "A", "e\u0301", "A\u00a0"])
+    def test_classes_one_to_the_eye_are_said(self, tree: Tree, tmp_path: Path, other: str) -> None:
+        name = "é" if "e" in other else "a"
+        source = tree(f"train/{name}/1.jpg", f"train/{other}/2.jpg", "val/z/3.jpg")
+        [warning] = write_folders(source, tmp_path / "out", partitions=("train",)).warnings
+        assert "differ in case, blanks or the like alone" in warning
+        assert ascii(other) in warning
+        source.joinpath("train", name).rename(source / "train" / "z")
+        source.joinpath("val", "z").rename(source / "val" / name)
+        with pytest.raises(DatasetError) as caught:
+            write_folders(source, tmp_path / "val")
+        assert f"Train calls {name!a} {other!a}." in str(caught.value)
+
+    def test_folders_around_the_classes_are_seen(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/train/a/1.jpg", "train/train/b/2.jpg", "val/images/3.jpg")
+        for recursive in (False, True):
+            with pytest.raises(DatasetError, match=r"another train.*train=train/train"):
+                write_folders(source, tmp_path / "out", recursive=recursive)
+        partitions = ("train=val",)
+        [warning] = write_folders(source, tmp_path / "out", partitions=partitions).warnings
+        assert warning.endswith("val: all images are of one class, images")
+
+    def test_archives_are_to_be_unpacked(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/n01440764.tar", "train/n01443537.tar", "val/1.jpg", "set.zip")
+        with pytest.raises(DatasetError, match=r"Unpack n01440764.tar, n01443537.tar, each"):
+            write_folders(source, tmp_path / "out")
+        with pytest.raises(DatasetError, match="It is a file; unpack it first"):
+            write_folders(source / "set.zip", tmp_path / "out")
+
+    def test_all_splits_under_other_names_are_named(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("Train/a/1.jpg", "Val/a/1.jpg")
+        with pytest.raises(DatasetError, match="--partitions train=Train,val=Val"):
+            write_folders(source, tmp_path / "out")
+
     def test_what_archivers_leave_is_no_class(self, tree: Tree, tmp_path: Path) -> None:
         junk = ("__MACOSX/a/._1.jpg", "@eaDir/a/1.jpg", "lost+found/x.jpg", ".git/1.jpg")
         source = tree("train/a/1.jpg", "train/a/@eaDir/1.jpg", *(f"train/{j}" for j in junk))
@@ -570,8 +617,13 @@ class TestLists:
             "# image and class\na/1.jpg 0\nb, c/2.jpg 1\n",
             "a/1.jpg 0.0\nb, c/2.jpg 1.0\n",
             "./a/1.jpg 0\nb, c//2.jpg 1\n",
+            '{"file_name": "a/1.jpg", "label": 0}\n{"label": 1, "file_name": "b, c/2.jpg"}\n',
+            "path\tlabel\ra/1.jpg\t0\rb, c/2.jpg\t1\r",
         ],
-        ids=["our csv", "pandas", "label first", "more columns", "comment", "1.0", "./ and //"],
+        ids=[
+            *("our csv", "pandas", "label first", "more columns", "comment", "1.0", "./ and //"),
+            *("JSON lines", "line ends of old Macs"),
+        ],
     )
     def test_columns_and_numbers(self, tmp_path: Path, text: str) -> None:
         out = self.write(tmp_path, text)
@@ -587,7 +639,13 @@ class TestLists:
             "a/1.jpg,0,train\n",
             "0,a/1.jpg\n1,b/2.jpg\n",
             "0,a/1.jpg,3\n",
-            '{"file_name": "a/1.jpg", "label": 0}\n',
+            '[{"file_name": "a/1.jpg", "label": 0}]\n',
+            '{"file_name": "a/1.jpg", "label": 0}\n{"file_name": "b/2.jpg", "label": 1\n',
+            '{"file_name": "a/1.jpg", "label": 0}\n{"file_name": "b/2.jpg"}\n',
+            '{"file_name": "a/1.jpg", "labels": [0, 1]}\n',
+            "path,label\na/1.jpg,cat|dog\nb/2.jpg,dog\n",
+            "path,label\na/1.jpg,\"['cat', 'dog']\"\nb/2.jpg,cat\n",
+            "Image,Id\na_1.jpg,cat\nb_2.jpg,dog\n",
             "https://x.org/a/1.jpg 0\n",
             "a\\1.jpg 0\nb\\2.jpg 1\n",
             "a/1.jpg 0.5\nb/2.jpg 1.5\n",
@@ -596,7 +654,9 @@ class TestLists:
         ],
         ids=[
             *("two labels", "number and blank first", "colon"),
-            *("three cells", "label first", "number first", "JSON lines", "URL"),
+            *("three cells", "label first", "number first", "a JSON list"),
+            *("cut JSON line", "JSON line without label", "JSON lines of several labels"),
+            *("several labels", "a list of labels", "nothing called label", "URL"),
             *("Windows", "fractions", "a column a class", "cells missing"),
         ],
     )
@@ -604,6 +664,23 @@ class TestLists:
         with pytest.raises(AnnotationError, match=r"train_x\.csv, line [12]: got"):
             self.write(tmp_path, text)
         assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a.jpg,nan\nb.jpg,cat\n", "1 images have the class nan; is a label missing?"),
+            ("a.jpg,cat dog\nb.jpg,cat\nc.jpg,dog\nd.jpg,cat\n", "'cat dog' is taken for one"),
+            ('a.jpg,"cat,dog"\nb.jpg,cat\nc.jpg,dog\nd.jpg,cat\n', "'cat,dog' is taken for one"),
+            ("a.jpg,x\nb.jpg,y\nc.jpg,z\n", "each image has a class of its own, such as x"),
+        ],
+    )
+    def test_classes_that_may_be_none_are_said(
+        self, tmp_path: Path, text: str, message: str
+    ) -> None:
+        path = tmp_path / "train.csv"
+        path.write_text(f"path,label\n{text}")
+        warnings = write_folders(tmp_path, tmp_path / "out", list=(path,)).warnings
+        assert [w for w in warnings if message in w] == [warnings[0]]
 
     def test_a_list_can_be_split(self, tmp_path: Path) -> None:
         text = "".join(f"{c}/{c}{n}.jpg {at}\n" for at, c in enumerate("ab") for n in range(4))

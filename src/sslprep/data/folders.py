@@ -6,9 +6,10 @@ them), also for val: a label means the same class in every partition and on ever
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,7 @@ from sslprep.errors import AnnotationError, DatasetError, ParameterError
 from sslprep.parameters import Fraction, NotNegative, command
 from sslprep.partition import ClassRecord, Labels
 from sslprep.partition.images import Images, stored_prefix
-from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten
+from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten, look
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +73,10 @@ class _Contents:
         )
 
 
+_HOLDERS = {"images", "Images", "image", "img", "imgs", "JPEGImages", "data", "train", "val"}
+"""Folders around images that are rarely classes."""
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
 
@@ -85,10 +90,13 @@ def _compare(
 ) -> list[str]:
     """Refuse classes that train does not have; say which of `classes` are not there."""
     if unknown := sorted(set(own) - set(known)):
+        alike = {look(name): name for name in known}
+        near = [(name, alike[look(name)]) for name in unknown if look(name) in alike]
         raise DatasetError(
             f"has {len(unknown)} classes that train lacks: {_some(unknown)}",
             where=where,
             expected="the class folders of train",
+            remedy=f"Train calls {near[0][0]!a} {near[0][1]!a}." if near else None,
         )
     there = set(own)
     absent = [name for name in classes if name not in there]
@@ -100,6 +108,13 @@ def read_tree(
 ) -> _Contents:
     """Read `<folder>/<class>/<images>` of `classes`; `known` are all class folders of train."""
     own = list_folders(folder)
+    if [*own.names] == [folder.name]:  # as some archives unpack
+        raise DatasetError(
+            f"holds nothing but another {folder.name}",
+            where=folder,
+            expected="<class>/<image files>",
+            remedy=f"Give the inner one: --partitions train={folder.name}/{folder.name} or alike.",
+        )
     warnings = _compare(folder, own.names, known, classes)
     there = set(own.names)
     groups: dict[str, Collection[str]] = {}
@@ -114,14 +129,21 @@ def read_tree(
                 advance(1)
     empty = [name for name, images in groups.items() if not images]
     if len(empty) == len(groups):
+        remedy = (
+            "Images directly in val take --val-labels, images in sub-folders of class folders "
+            "--recursive, the official Places lists --list, images without classes --unlabelled."
+        )
+        packed = [n for n in os.listdir(folder) if n.endswith((".tar", ".zip", ".gz", ".tgz"))]
+        if packed:
+            remedy = f"Unpack {_some(sorted(packed))}, each into a folder of its name."
         raise DatasetError(
             "has no image in its class folders" if groups else "has no class folders",
             where=folder,
             expected="<class>/<image files>",
-            remedy="Images directly in val take --val-labels, images in sub-folders of class "
-            "folders --recursive, the official Places lists --list, images without classes "
-            "--unlabelled.",
+            remedy=remedy,
         )
+    if len(groups) == 1 and groups.keys() < _HOLDERS:
+        warnings.append(f"{folder}: all images are of one class, {', '.join(groups)}")
     if empty:
         warnings.append(f"{folder}: {len(empty)} class folders hold no image: {_some(empty)}")
     return _Contents(
@@ -182,10 +204,22 @@ def read_lists(
     for name in sorted(files, key=lambda name: (name != "train", name)):
         path = files[name]
         own, groups, root = read_list(path, source, ids)
-        warnings = _compare(path, groups, own, ids)
+        warnings = [*_compare(path, groups, own, ids), *_odd_labels(path, groups)]
         made[name] = _Contents(groups=groups, root=root, sources={path: None}, warnings=warnings)
         ids = ids or own
     return ids, made
+
+
+def _odd_labels(path: Path, groups: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Warn of classes that may be none: missing labels, several in one, one for each image."""
+    for name in groups:
+        parts = [part for part in re.split(r"[\s,;]+", name) if part]
+        if name.lower() in ("nan", "none", "null"):
+            yield f"{path}: {len(groups[name]):,} images have the class {name}; is a label missing?"
+        elif len(parts) > 1 and groups.keys() >= set(parts):
+            yield f"{path}: {name!r} is taken for one class; are they several labels?"
+    if 2 < len(groups) == sum(map(len, groups.values())):
+        yield f"{path}: each image has a class of its own, such as {next(iter(groups))}"
 
 
 def name_lists(files: Sequence[Path], wanted: Sequence[str] | None) -> dict[str, Path]:
@@ -223,13 +257,15 @@ def read_folders(
     missing = [name for name in folders if name not in present]
     if missing:
         here = sorted(p.name for p in source.iterdir() if p.is_dir()) if source.is_dir() else []
-        like = [n for n in here if n[:3].lower() == missing[0][:3].lower()]
+        like = {m: f"{m}={n}" for m in missing for n in here if n[:3].lower() == m[:3].lower()}
         remedy = f"Pass --partitions {present[0]} to write only that." if present else None
         if not present:
             remedy = "Where the class folders are directly in it, pass --partitions train=."
             remedy = remedy if here else "Images without classes take --unlabelled."
         if like:
-            remedy = f"Pass --partitions {','.join([*present, f'{missing[0]}={like[0]}'])}."
+            remedy = f"Pass --partitions {','.join([*present, *like.values()])}."
+        if source.is_file():
+            remedy = "It is a file; unpack it first, and give the folder."
         raise DatasetError(
             f"has no folder {' and '.join(missing)}" if source.is_dir() else "no such folder",
             where=source,

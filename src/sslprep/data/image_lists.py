@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 from collections import Counter
@@ -29,13 +30,19 @@ _ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;\t]|://|^[^/]*\\", re.IGNORECA
 """What no image is called: more cells behind it or before it, a URL, a path of Windows."""
 
 
+_JSON = re.compile(r'\{|\[\s*[\[{"]')
+_SEVERAL = re.compile(r".*\|.*|\[.*\]|\{.*\}", re.DOTALL)
+"""What no label is called: several, as lists and sets are written."""
+
+
 def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
     """Yield line number, image and label (`None`: there is none) of every line of a list.
 
     White space, tab, comma or semicolon may stand between; cells may be quoted as in csv files.
-    A header says which columns are meant; lines that begin with `# ` are passed over.
+    A header says which columns are meant, as the names in JSON lines do; lines that begin with
+    `# ` are passed over.
     """
-    lines = io.StringIO(read_text(path, AnnotationError), newline="\n")  # no list of a million
+    lines = io.StringIO(read_text(path, AnnotationError), newline=None)  # no list of a million
     split = None
     for number, text in enumerate(lines, 1):
         line = text.strip()
@@ -43,9 +50,9 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
             continue
         if split is None:
             split = _by_header(path, number, line)
-            if split:
+            if split and not line.startswith("{"):
                 continue
-            split = split_line
+            split = split or split_line
         plain = _PLAIN.fullmatch(line) if split is split_line else None
         image, label = plain.groups() if plain else split(line)
         checked = plain or split is not split_line or '"' in line
@@ -53,7 +60,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
             not image
             or (not checked and _ODD.search(image))
             or (not checked and label is None and re.match(r"\d+\s+\S+/", image))
-            or line.startswith('{"')
+            or (split is split_line and _JSON.match(line))
             or "\0" in line
             or image.endswith("/")
             or (".." in image and ".." in image.split("/"))
@@ -72,21 +79,29 @@ def _by_header(
     """Return what splits lines under a header; `None`: the line is none."""
     delimiter = next((d for d in "\t;," if d in line), " ")
     names = [cell.strip().strip('"').lower() for cell in line.split(delimiter)]
+    json_lines = line.startswith("{")
+    if json_lines:  # each line is its own header
+        names = list(_record(line))
     image = next((names.index(name) for name in _IMAGE_COLUMNS if name in names), None)
     if image is None:
         return None
-    others = [name for name in names if name not in (*_IMAGE_COLUMNS, "split", "")]
-    known = [name for name in _LABEL_COLUMNS if name in names] or others
-    if len(known) > 1 and known is others:
+    others = [name for name in names if name not in (names[image], "split", "")]
+    known = [name for name in _LABEL_COLUMNS if name in names]
+    # One more column is the label, whatever it is called, but may be a number or name of the image.
+    if not known and (len(others) > 1 or set(others) & {*_IMAGE_COLUMNS}):
         raise bad_line(path, number, line, "a column called label, and its number or word")
-    label = names.index(known[0]) if known else None
+    label = names.index([*known, *others][0]) if others else None
     part = names.index("split") if "split" in names else None
     parts: set[str] = set()
-    if len(names) == 1 or (image, label, len(names)) == (0, 1, 2):
+    if not json_lines and (len(names) == 1 or (image, label, len(names)) == (0, 1, 2)):
         return split_line
 
     def split(row: str) -> tuple[str, str | None]:
-        cells = next(csv.reader([row], delimiter=delimiter, skipinitialspace=True), [])
+        if json_lines:
+            record = _record(row)
+            cells = [record.get(name, "") for name in names]
+        else:
+            cells = next(csv.reader([row], delimiter=delimiter, skipinitialspace=True), [])
         if len(cells) != len(names):
             return "", None
         parts.add(cells[part] if part is not None else "")
@@ -100,6 +115,16 @@ def _by_header(
         return cells[image].strip(), None if label is None else cells[label].strip() or None
 
     return split
+
+
+def _record(line: str) -> dict[str, str]:
+    """Read one of JSON lines; what is no object has no cells."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    cells = {k.lower(): "" if v is None else v for k, v in found.items()}
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in cells.items()}
 
 
 def split_line(line: str) -> tuple[str, str | None]:
@@ -233,6 +258,13 @@ def _read_columns(path: Path) -> tuple[list[str], list[str | None], bool]:
     }
     if odd:
         raise _bad_row(path, next(at for at, label in enumerate(labels) if label in odd))
+    if several := next((label for label in same if _SEVERAL.fullmatch(label or "")), None):
+        raise AnnotationError(
+            f"got several labels: {several[:60]}",
+            where=f"{path}, line {_nth(path, labels.index(several))[0]}",
+            expected="one label an image",
+            remedy="Several labels an image take COCO's form and data coco --image-level.",
+        )
     return images, labels, bool(kinds[labels[0]])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,15 +207,19 @@ class PartitionSet(OutputSet):
             DatasetError: A path that cannot be stored, or an image that cannot be packed.
         """
         root = Path(os.path.abspath(root or ""))
-        alike: dict[str, str] = {}
-        for name in (c.name for c in classes):
-            if (other := alike.setdefault(name.casefold(), name)) != name:
-                warnings = [*warnings, f"the classes {other} and {name} differ in case alone"]
+        warnings = [*warnings, *_odd_classes([c.name for c in classes])]
         notes = {}
         for partition in partitions:
             self._check(partition)
-            missing = look_for(partition.images, root)
-            more = [f"{partition.name}: {missing}"] if missing else []
+        tallies = {p.name: images_per_class(p.labels, classes) for p in partitions}
+        for partition in partitions:
+            odd = [look_for(partition.images, root), _shared(partition, partitions)]
+            shown = zip(classes, tallies[partition.name][0], strict=self._labelled)
+            none = [c.name for c, count in shown if not count]
+            if none and self._multi_label and partition.name == "train":
+                names = ", ".join(none[:5])
+                odd.append(f"no image shows {len(none)} of {len(classes)} classes: {names}")
+            more = [f"{partition.name}: {text}" for text in odd if text]
             notes[partition.name] = [*partition.warnings, *more]
         said = (*warnings, *(warning for own in notes.values() for warning in own))
         for warning in said:
@@ -222,7 +227,6 @@ class PartitionSet(OutputSet):
         if self._labelled:
             self._save_classes(classes)
         records = {record.path: record for record in self.inputs.records()}
-        tallies = {p.name: images_per_class(p.labels, classes) for p in partitions}
         for partition in partitions:
             present, ignored = tallies[partition.name]
             files = self._write_files(partition, classes, root)
@@ -253,7 +257,7 @@ class PartitionSet(OutputSet):
                 inputs=[records[str(path)] for path in partition.sources],
                 outputs=[*files, *self._classes],
                 counts=counts | {**partition.counts},
-                warnings=[*warnings, *notes[partition.name]],
+                warnings=[*dict.fromkeys([*warnings, *notes[partition.name]])],
                 labels=meaning if self._labelled else {},
                 details=details | {**partition.details},
             )
@@ -383,6 +387,38 @@ class PartitionSet(OutputSet):
             if path.name not in self.manifests and (output is None or output in outputs):
                 found.append(path.name.removesuffix(MANIFEST_SUFFIX))
         return found
+
+
+def look(name: str) -> str:
+    """Return how a class name looks: without what the eye passes over.
+
+    Example:
+        >>> look("Traffic_Light ") == look("traffic light"), look("a1") == look("a2")
+        (True, False)
+    """
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name).casefold()).strip()
+
+
+def _odd_classes(names: Sequence[str]) -> list[str]:
+    """Warn of classes that are one to the eye."""
+    seen: dict[str, str] = {}
+    return [
+        f"the classes {other!a} and {name!a} differ in case, blanks or the like alone"
+        for name in names
+        if (other := seen.setdefault(look(name), name)) != name
+    ]
+
+
+def _shared(partition: NewPartition, others: Sequence[NewPartition]) -> str | None:
+    """Say how many images of a val or test are in train too."""
+    train = next((p.images for p in others if p.name == "train"), None)
+    if train is None or partition.name not in ("val", "test"):
+        return None
+    if not {prefix for prefix, _ in train.groups} & {p for p, _ in partition.images.groups}:
+        return None
+    own = set(partition.images)
+    both = [path for path in train if path in own]
+    return f"{len(both):,} of its images are in train too, such as {both[0]}" if both else None
 
 
 def file_of(partition: str, kind: str) -> str:
