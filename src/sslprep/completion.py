@@ -26,7 +26,7 @@ _WORDS = ("help", "version", "completion bash", "completion zsh", "completion fi
 def completion(tokens: Sequence[str]) -> str:
     """Return the script for a shell, or the words for the line that the shell is at."""
     if tokens[:1] == ["words"]:
-        return "\n".join(words(os.environ["COMP_LINE"]))
+        return "\n".join(words(os.environ.get("COMP_LINE", "")))
     if len(tokens) != 1 or tokens[0] not in _SCRIPTS:
         raise ArgumentError("completion needs a shell", expected="bash, zsh or fish")
     return _SCRIPTS[tokens[0]]
@@ -34,7 +34,8 @@ def completion(tokens: Sequence[str]) -> str:
 
 def words(line: str) -> list[str]:
     """Return what the last word of a command line may become."""
-    *before, begun = line.split(" ")[1:]
+    before = line.split()[1:]
+    begun = before.pop() if before and not line.endswith(" ") else ""
     if command := named_by(before):
         found = {parameter.flag for parameter in parameters_of(load(command))}
         found |= {"--json", "--quiet", "--verbose", "--help"}

@@ -273,6 +273,7 @@ def test_help_and_version_are_words_too(capsys: pytest.CaptureFixture[str]) -> N
         ("sslprep verify there --", ["--folder", "--help", "--json", "--quiet", "--verbose"]),
         ("sslprep completion ", ["bash", "fish", "zsh"]),
         ("sslprep nothing ", []),
+        ("sslprep data  v", ["voc"]),
     ],
 )
 def test_completion_names_commands_and_flags(line: str, found: list[str]) -> None:
@@ -287,6 +288,7 @@ def test_a_shell_asks_for_completion(run: Run) -> None:
     assert "-C 'sslprep completion words' sslprep" in done.stdout
     asked = {**os.environ, "COMP_LINE": "sslprep data v"}
     assert run("completion", "words", "sslprep", "v", "data", env=asked).stdout == "voc\n"
+    assert run("completion", "words").stdout.startswith("color\ncompletion\n")
     assert run("completion", "ksh").returncode == run("completion").returncode == 2
 
 
