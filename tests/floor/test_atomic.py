@@ -113,6 +113,7 @@ def test_two_writers_at_once_one_gets_an_error(tmp_path: Path) -> None:
         first.save_bytes("a", b"first")
         with pytest.raises(OutputError, match="another sslprep run"):
             OutputSet(tmp_path, ["a"], manifests=[M])
+        assert first.part("a").exists()  # the loser leaves the winner's files
         first.commit()
     assert (tmp_path / "a").read_bytes() == b"first"
 
@@ -150,27 +151,6 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert names(tmp_path)
     assert all(name.startswith(".") for name in names(tmp_path))
     write(tmp_path)
-    assert names(tmp_path) == ["a", "b", M]
-
-
-def test_interrupt_during_commit_waits_for_the_renames(tmp_path: Path) -> None:
-    code = f"""
-import os, signal
-from pathlib import Path
-from sslprep.atomic import OutputSet
-real = os.replace
-def replace(a, b):
-    os.kill(os.getpid(), signal.SIGINT)
-    real(a, b)
-os.replace = replace
-with OutputSet(Path({str(tmp_path)!r}), ["a", "b"], manifests=["{M}"]) as out:
-    for name in ("a", "b"):
-        out.save_bytes(name, b"x")
-    out.save_json("{M}", {{}})
-    out.commit()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert b"KeyboardInterrupt" in done.stderr
     assert names(tmp_path) == ["a", "b", M]
 
 
@@ -259,14 +239,6 @@ def test_ctrl_c_while_cleaning_up_waits_for_the_end(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             out.close()
     assert names(tmp_path) == []
-
-
-def test_the_loser_of_two_writers_leaves_the_winners_files(tmp_path: Path) -> None:
-    with OutputSet(tmp_path, ["a"], manifests=[M]) as first:
-        first.save_bytes("a", b"first")
-        with pytest.raises(OutputError, match="another sslprep run"):
-            OutputSet(tmp_path, ["a"], manifests=[M])
-        assert first.part("a").exists()
 
 
 def killed_in_commit(folder: Path, renames: int) -> None:
