@@ -262,7 +262,11 @@ class Dask:
         self._results: Any = None
         if not self._count_threads():
             logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
-        self._compare_versions()
+        try:
+            self._compare_versions()
+        except BaseException:
+            self.close()
+            raise
 
     def _count_threads(self) -> int:
         count: int = sum(self._client.nthreads().values())
@@ -271,18 +275,15 @@ class Dask:
 
     def _compare_versions(self) -> None:
         """Refuse workers of another sslprep; one that hangs does not answer, and delays little."""
-        answers: list[dict[str, Any]] = []
+        import asyncio
 
-        def ask() -> None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of other packages `Client` has warned already
-                with suppress(OSError):  # the work is done before they answer
-                    answers.append(self._client.get_versions(check=True, packages=["sslprep"]))
+        async def ask() -> Any:
+            asked = self._client.get_versions(check=True, packages=["sslprep"])
+            return await asyncio.wait_for(asked, 10)
 
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        asking.join(10)
-        for answer in answers:
+        with warnings.catch_warnings(), suppress(OSError, TimeoutError):
+            warnings.simplefilter("ignore")  # of other packages `Client` has warned already
+            answer = self._client.sync(ask)
             here = answer["client"]["packages"]["sslprep"]
             for name, worker in answer["workers"].items():
                 if (there := worker["packages"]["sslprep"]) != here:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from sslprep import executors
-from sslprep.errors import ArrayError, SslprepError, WorkersLostError
+from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
 from sslprep.executors import Lost, completed, open_executor
 from sslprep.npy import read_array
 
@@ -248,3 +248,21 @@ def test_a_cluster_without_workers_is_waited_for(caplog: pytest.LogCaptureFixtur
         found = list(completed(abs, [-1, -2], pool, timeout=1.5, lost=lost))
     assert (sorted(found), lost) == ([(-2, 2), (-1, 1)], [])
     assert "has no workers yet; waiting for some" in caplog.text
+
+
+def test_a_dask_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+
+    async def versions(client: object, **asked: object) -> dict[str, object]:
+        assert asked == {"check": True, "packages": ["sslprep"]}
+        old, new = ({"packages": {"sslprep": version}} for version in ("0.1", "0.2"))
+        return {"client": new, "workers": {"tcp://a": new, "tcp://b": old}}
+
+    monkeypatch.setattr(distributed.Client, "get_versions", versions)
+    quiet = {"processes": False, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
+        pytest.raises(ParameterError, match=r"tcp://b has sslprep 0.1; expected 0.2, as here"),
+        open_executor(scheduler=cluster.scheduler_address),
+    ):
+        pass
