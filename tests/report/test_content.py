@@ -14,7 +14,8 @@ from PIL import Image
 
 from sslprep.drawing.gamut import gamut
 from sslprep.jigsaw.distances import Distances, measure
-from sslprep.report import checkpoints, lowshot, partitions, pictures
+from sslprep.lowshot.multilabel import draw_multilabel_samples
+from sslprep.report import checkpoints, lowshot, partitions, permutations, pictures
 from sslprep.report.collect import collect
 from sslprep.report.lowshot import Sample
 from sslprep.report.permutations import verdict
@@ -47,6 +48,34 @@ def test_overlap_is_measured_and_expected_over_the_rows_of_each_class() -> None:
         *("k = 2", "2", "1", "50.0 %", "50–50 %", "20.0 %")
     ]
     assert measured == [(2, 0.5, 0.5, 0.5, 0.2)]
+
+
+def test_samples_that_are_not_drawn_are_counted(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.eye(3, dtype=int).repeat(9, axis=0))
+    draw_multilabel_samples(tmp_path / "t.npy", tmp_path / "out", k_values=(1, 2), num_samples=10)
+    found = lowshot.section(collect(tmp_path / "out"))
+    assert found is not None
+    assert found.sum == "20 samples"
+    assert found.points == ["t: 20 samples, k = 1 to k = 2"]
+    assert found.cards[0].notes == ["4 more samples not drawn here."]
+
+
+def test_one_permutation_has_no_distance(write: Any, tmp_path: Path) -> None:
+    write("one", "permutations", {"p.npy": np.arange(9)[None]})
+    found = permutations.section(collect(tmp_path))
+    assert found is not None
+    assert found.points == ["1 × 9 tiles"]
+
+
+def test_many_partitions_of_one_folder_are_named_by_it(write: Any, tmp_path: Path) -> None:
+    for n in range(30):
+        write(f"part{n:02}", "partition", counts={"images": 2})
+    found = partitions.section(collect(tmp_path))
+    assert found is not None
+    folder = tmp_path.name
+    assert [card.title for card in found.cards] == [folder]
+    names = "part00 2, part01 2, part02 2, part03 2, part04 2, part05 2"
+    assert found.points == [f"{folder}: {names} and 24 more"]
 
 
 def test_bars_are_as_long_as_their_counts_on_one_scale(write: Any, tmp_path: Path) -> None:

@@ -149,6 +149,10 @@ def test_the_whole_training_set_is_shown_in_numbers(write: Any, tmp_path: Path) 
     write("full", FULL_KIND, {FULL_FILE: msgspec.json.encode(made)})
     found = section(collect(tmp_path))
     assert found is not None
+    assert (found.sum, found.points) == (
+        "1 training set",
+        ["75.0 mAP, whole training set: net"],
+    )
     [card] = found.cards
     assert texts(block(card, "Average precision of every class")) == [
         ["cat", "70.0"],

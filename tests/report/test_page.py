@@ -248,7 +248,21 @@ def test_shows_two_hundred_artefacts_and_counts_the_rest(write, page) -> None:
         write(f"set{i:03}", "permutations", {f"p{i}.npy": np.eye(2, dtype=int) * [[0, 1], [1, 0]]})
     text = page()
     assert "5 more artefacts not shown" in text
+    assert "205 artefacts, 205 files, " in text
+    assert "; the first 200 artefacts are shown." in text
+    assert "Every file of these is there" in text
     assert text.count("<article") == 200
+
+
+def test_a_manifest_that_cannot_be_read_is_not_called_whole(write, page, tmp_path: Path) -> None:
+    write("set", "permutations", {"p.npy": np.array([[0, 1], [1, 0]])})
+    assert "Every file is there, with the size" in page()
+    (tmp_path / "broken.manifest.json").write_text("{")
+    text = page()
+    assert "Every file is there" not in text
+    assert '<p class="health bad">1 manifest or folder cannot be read: see below.</p>' in text
+    (tmp_path / "p.npy").write_bytes(b"")
+    assert "1 file not as the manifests say: see the provenance. 1 manifest or folder" in page()
 
 
 def test_the_command_line_ends_with_the_page(world: Path, tmp_path: Path, run) -> None:

@@ -41,9 +41,15 @@ def section(collection: Collection) -> Section | None:
         return None
     result = Section(anchor="evaluation", title="Evaluation", lead=LEAD)
     known: list[Curve] = []
+    sets = 0
     for artefact in found:
         if artefact.manifest.kind == "full-map":
-            result.cards.append(_full_card(artefact, collection.folder))
+            card, full = _full_card(artefact, collection.folder)
+            result.cards.append(card)
+            if full is not None:
+                sets += 1
+                mean = f"{full.mean_ap:.1f} mAP, whole training set"
+                result.points.append(f"{mean}: {short(full.title)}")
             continue
         card, curve = _card(artefact, collection.folder)
         result.cards.append(card)
@@ -51,7 +57,8 @@ def section(collection: Collection) -> Section | None:
             known.append(curve)
             last = curve.published[-1]
             result.points.append(f"{last.mean:.1f} mAP at k = {last.k}: {short(curve.title)}")
-    result.sum = counted(len(known), "curve")
+    sums = [counted(len(known), "curve")] if known or not sets else []
+    result.sum = " and ".join(sums + [counted(sets, "training set")] * bool(sets))
     if len(known) > 1:
         result.blocks.append(_compared(known))
     return result
@@ -89,7 +96,7 @@ def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
     return card, curve
 
 
-def _full_card(artefact: Artefact, folder: Path) -> Card:
+def _full_card(artefact: Artefact, folder: Path) -> tuple[Card, FullMap | None]:
     """Show the average precision of classifiers trained on the whole training set."""
     card = Card(anchor=artefact.anchor, title=artefact.title)
     try:
@@ -97,7 +104,7 @@ def _full_card(artefact: Artefact, folder: Path) -> Card:
         found = read(artefact.file(name, limit=LARGEST_JSON), FullMap)
     except SslprepError as error:
         card.note(f"The result cannot be shown. {note(error, folder)}")
-        return card
+        return card, None
     card.subtitle = short(found.title)
     card.fact("mAP, whole training set", f"{found.mean_ap:.2f} %")
     card.fact("protocol", short(found.protocol, 24))
@@ -111,7 +118,7 @@ def _full_card(artefact: Artefact, folder: Path) -> Card:
     card.folded.append(
         Table(title=title, columns=columns, rows=rows, caption=caption, sortable=True)
     )
-    return card
+    return card, found
 
 
 def _references(curve: Curve) -> list[Series]:

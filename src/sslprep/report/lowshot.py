@@ -145,8 +145,7 @@ def _card(group: Sequence[Artefact], collection: Collection) -> tuple[Card, int]
         for warning in artefact.manifest.warnings:
             card.note(f"Warning of the run: {warning}")
     source = _source(first, collection)
-    sizes = _read(card, group, collection)
-    total = sum(map(len, sizes.values()))
+    sizes, total = _read(card, group, collection)
     ends = list(dict.fromkeys([*sizes][:1] + [*sizes][-1:]))
     card.fact("sizes", " to ".join(ends) or "none that can be read")
     if not sizes:
@@ -171,8 +170,13 @@ def _source(artefact: Artefact, collection: Collection) -> Artefact | None:
     return next((m[0] for m in makers if m and m[0].manifest.kind == "partition"), None)
 
 
-def _read(card: Card, group: Sequence[Artefact], collection: Collection) -> dict[str, list[Sample]]:
-    """Read the index files, by size from the smallest; what cannot be read becomes a note."""
+def _read(
+    card: Card, group: Sequence[Artefact], collection: Collection
+) -> tuple[dict[str, list[Sample]], int]:
+    """Read the index files, by size from the smallest; what cannot be read becomes a note.
+
+    Returns the samples to draw, and how many there are in all.
+    """
     found: dict[tuple[bool, float, str], list[Sample]] = {}
     for artefact in group:
         listed = [entry.index for entry in artefact.details(_Details).sets if entry.index]
@@ -188,10 +192,10 @@ def _read(card: Card, group: Sequence[Artefact], collection: Collection) -> dict
                 found.setdefault((content.k is None, amount, sample.size), []).append(sample)
     sizes = {key[-1]: samples for key, samples in sorted(found.items(), key=lambda i: i[0])}
     kept = {size: samples[:_MOST_SAMPLES] for size, samples in [*sizes.items()][:_MOST_SIZES]}
-    left_out = sum(map(len, sizes.values())) - sum(map(len, kept.values()))
-    if left_out:
+    total = sum(map(len, sizes.values()))
+    if left_out := total - sum(map(len, kept.values())):
         card.note(f"{counted(left_out, 'more sample')} not drawn here.")
-    return kept
+    return kept, total
 
 
 def _sample(content: Index) -> Sample:

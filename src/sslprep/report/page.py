@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import logging
 import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -47,25 +48,28 @@ def compose(collection: Collection) -> bytes:
     templates = _templates()
     page = b""
     for most in MOST_ARTEFACTS:
-        sections, made, notes = _parts(collection, most)
+        shown = Collection(folder=collection.folder, artefacts=collection.artefacts[:most])
+        sections, made, notes = _parts(collection, shown)
         entries = [*sections, *(card for section in sections for card in section.cards), *made]
         show = templates.get_template("blocks.html").module.show
         html = {b: show(b) for entry in entries for b in (*entry.blocks, *entry.folded)}
         weights = {block: len(text.encode("utf-8", "replace")) for block, text in html.items()}
-        frame = _page(templates, collection, sections, made, notes, dict.fromkeys(html, ""))
+        told = {**_summary(collection, len(shown.artefacts), made), "origins": made, "notes": notes}
+        frame = _page(templates, sections, dict.fromkeys(html, ""), told)
         room = LARGEST_PAGE - len(frame) - 1000
         while room > 0:
             gone = fit(entries, weights, room)
-            page = _page(templates, collection, sections, made, notes, html)
+            page = _page(templates, sections, html, told)
             if len(page) < LARGEST_PAGE:
                 return page
             room -= 200 * gone + len(page) - LARGEST_PAGE + 1000  # notes need room as well
     return page
 
 
-def _parts(collection: Collection, most: int) -> tuple[list[Section], list[Origin], list[str]]:
-    """Describe the first `most` artefacts: sections, provenance, and what cannot be shown."""
-    shown = Collection(folder=collection.folder, artefacts=collection.artefacts[:most])
+def _parts(
+    collection: Collection, shown: Collection
+) -> tuple[list[Section], list[Origin], list[str]]:
+    """Describe the artefacts that are shown: sections, provenance, and what cannot be shown."""
     notes = list(collection.notes)
     left_out = len(collection.artefacts) - len(shown.artefacts)
     if left_out:
@@ -82,30 +86,36 @@ def _parts(collection: Collection, most: int) -> tuple[list[Section], list[Origi
     return sections, made, notes
 
 
+def _summary(collection: Collection, shown: int, made: Sequence[Origin]) -> dict[str, Any]:
+    """Say what there is, how much of it is shown, and whether it is as the manifests say."""
+    artefacts = collection.artefacts
+    files = [output for a in artefacts for output in a.manifest.outputs]
+    totals = [counted(len(artefacts), "artefact"), counted(len(files), "file")]
+    text = ", ".join([*totals, size_text(sum(max(0, f.bytes) for f in files))])
+    if shown < len(artefacts):
+        text += f"; the first {counted(shown, 'artefact')} are shown"
+    differing, unread = sum(len(origin.notes) for origin in made), len(collection.notes)
+    wrong = [f"{counted(differing, 'file')} not as the manifests say: see the provenance."]
+    unreadable = counted(unread, "manifest or folder", "manifests or folders")
+    wrong = wrong[: bool(differing)] + [f"{unreadable} cannot be read: see below."][: bool(unread)]
+    whole = "Every file" + " of these" * (shown < len(artefacts))
+    return {
+        "folder": collection.folder.absolute().name or str(collection.folder),
+        "totals": text,
+        "health": " ".join(wrong) or f"{whole} is there, with the size that its manifest states.",
+        "bad": bool(wrong),
+    }
+
+
 def _page(
-    templates: Any,
-    collection: Collection,
-    sections: list[Section],
-    made: list[Origin],
-    notes: list[str],
-    html: dict[Block, str],
+    templates: Any, sections: list[Section], html: dict[Block, str], told: dict[str, Any]
 ) -> bytes:
     script = _asset("page.js")
     cards = [card for section in sections for card in section.cards]
-    files = [output for a in collection.artefacts for output in a.manifest.outputs]
-    differing = sum(len(origin.notes) for origin in made)
     text: str = templates.get_template("page.html").render(
-        folder=collection.folder.absolute().name or str(collection.folder),
-        totals=f"{counted(len(collection.artefacts), 'artefact')}, "
-        f"{counted(len(files), 'file')}, {size_text(sum(max(0, f.bytes) for f in files))}",
-        health=f"{counted(differing, 'file')} not as the manifests say: see the provenance."
-        if differing
-        else "Every file is there, with the size that its manifest states.",
-        differing=differing,
+        **told,
         sections=sections,
-        origins=made,
         shown={anchor for card in cards for anchor in (card.anchor, *card.also)},
-        notes=notes,
         html=html,
         drawing_style=style(),
         style=_asset("page.css"),

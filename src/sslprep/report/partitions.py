@@ -41,6 +41,7 @@ MOST_CELLS = 60_000_000
 _ORDER = ("train", "trainval", "val", "test", "minival", "valminusminival")
 _BLOCKS = 64
 _MOST_SERIES, _MOST_DOTS, _MOST_ROWS, _MOST_CLASSES = 4, 40, 120, 100_000
+_MOST_NAMED = 6
 _ENDS, _PHOTOS, _THUMBNAIL, _FINDINGS = 15, 9, 208, 40
 
 LEAD = (
@@ -180,7 +181,8 @@ def section(collection: Collection) -> Section | None:
         group = sorted(artefacts, key=lambda a: (_rank(a.name), a.name))
         card, parts = _card(group, collection.folder)
         sizes = [f"{a.name} {count_text(a.count('images'))}" for a in group]
-        result.points.append(f"{card.title}: {', '.join(sizes)}")
+        more = f" and {len(sizes) - _MOST_NAMED} more" if len(sizes) > _MOST_NAMED else ""
+        result.points.append(f"{card.title}: {', '.join(sizes[:_MOST_NAMED])}{more}")
         result.cards.append(card)
         rows += [_row(part, card, collection.folder) for part in parts]
     titles = ("images", "classes", "imbalance", "labels per image", "to ignore", "checked")
@@ -198,9 +200,10 @@ def _rank(name: str) -> int:
 
 def _card(group: Sequence[Artefact], folder: Path) -> tuple[Card, list[_Part]]:
     first = group[0]
+    place = folder.absolute().name if first.place == "." else first.place
     card = Card(
         anchor=first.anchor,
-        title=first.title if len(group) == 1 else first.place,
+        title=first.title if len(group) == 1 else place,
         subtitle=short(first.details(_Details).dataset),
         also=[artefact.anchor for artefact in group[1:]],
     )

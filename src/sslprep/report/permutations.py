@@ -48,12 +48,12 @@ def section(collection: Collection) -> Section | None:
         if distances is not None:
             total += distances.n
             rows.append(_comparison(artefact, distances))
-            bound = distances.minimum_bound
-            at_most = f" (bound {bound.value})" if bound else ""
-            result.points.append(
-                f"{count_text(distances.n)} × {distances.m} tiles {_method(artefact)}: "
-                f"smallest distance {distances.minimum}{at_most}"
-            )
+            point = f"{count_text(distances.n)} × {distances.m} tiles {_method(artefact)}".strip()
+            if distances.minimum is not None:
+                bound = distances.minimum_bound
+                point += f": smallest distance {distances.minimum}"
+                point += f" (bound {bound.value})" if bound else ""
+            result.points.append(point)
     result.sum = counted(total, "permutation")
     if len(rows) > 1:
         result.blocks.append(_compared(rows))
