@@ -177,10 +177,7 @@ class _TensorMachine(Machine):
                 typed = replace(storage, type=_NEWER[kind])
                 typed = replace(typed, count=storage.count // typed.item)
                 return self._tensor(typed, offset, shape, strides)
-            case "_rebuild_parameter" | "_rebuild_parameter_with_state", (
-                StoredArray() as made,
-                *_,
-            ):
+            case _, (StoredArray() as made, *_) if name.startswith("_rebuild_parameter"):
                 return made
         return super().call(name, args)
 
