@@ -71,9 +71,7 @@ def prove(
     network = model.network
     if not any(name in tensors for layer in network.layers if layer.head for name in layer.blobs):
         network = network.without_heads()
-    folded = not any(name.endswith("_riv") for name in tensors)
-    lacking = missing_blobs(network, tensors, folded=folded)
-    if lacking:
+    if lacking := missing_blobs(network, tensors):
         raise CheckpointError(
             f"{names_text(lacking)} of the forward pass would be left out, so there is no proof",
             remedy="Leave --check out, or pass --keep-head.",

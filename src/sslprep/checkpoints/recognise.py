@@ -25,6 +25,7 @@ SUPPORTED = (
     "the benchmark's AlexNets"
 )
 _CLASSIFIERS = ("pred", "fc1", "fc_c5", "pool5_cls")
+_STATISTICS = ("_rm", "_riv")
 _FC8 = ("fc8", "fc8_cls", "pred")
 
 
@@ -251,15 +252,16 @@ def _wanted(
         yield f"{layer.name}_b", weights[:1] or (None,)
 
 
-def missing_blobs(network: Network, names: Iterable[str], *, folded: bool = False) -> list[str]:
+def missing_blobs(network: Network, names: Iterable[str]) -> list[str]:
     """List what a network, or a norm that is there, lacks; folded ones need scale and shift."""
     present = {name: parse_caffe2(name) for name in names}
+    folded = not any(name.endswith(_STATISTICS) for name in present)
     norms = {n.module for n in present.values() if n is not None and n.is_norm and not n.momentum}
     parts = (f"{module}_{param}" for module in sorted(norms) for param in NORM_PARAMS)
     return [
         name
         for name in dict.fromkeys((*network.blobs, *parts))
-        if name not in present and not (folded and name.endswith(("_rm", "_riv")))
+        if name not in present and not (folded and name.endswith(_STATISTICS))
     ]
 
 

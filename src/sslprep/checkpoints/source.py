@@ -438,7 +438,7 @@ def _check(model: Model, *, allow_missing: bool) -> None:
             f"is a {model.network.describe}: {usual} but for one stage, so a block may be missing",
             remedy="Pass --allow-missing if it is whole.",
         )
-    missing = missing_blobs(model.network, model.names, folded=model.folded)
+    missing = missing_blobs(model.network, model.names)
     if missing and not allow_missing:
         raise CheckpointError(
             f"{are(missing)} missing",

@@ -239,8 +239,10 @@ def _legacy_places(
             refuse(f"storage {shown(key)!r}, which no tensor names, or twice")
         count = int.from_bytes(file.bytes[position : position + 8], "little", signed=True)
         position, length = position + 8, count * storages[key].item
-        if not 0 <= length <= (left := file.size - position):
-            refuse(f"storage {shown(key)!r} of {length:,} bytes where {left:,} are (truncated?)")
+        left = file.size - position
+        if not 0 <= length <= left:
+            of = f"{shown(key)!r} of {length:,} bytes"
+            refuse(f"storage {of} where {left:,} are left (truncated?)")
         places[key] = (position, length)
         position += length
     if position != file.size:

@@ -77,10 +77,10 @@ def tower_distances(
     chosen = {fate.became: text for text, fate in fates.items()}
     found: dict[str, dict[str, Any]] = {}
     for text, name in names.items():
-        mine = stored.get(chosen.get(str(replace(name, tower=None)), ""))
-        other = stored[text]
-        left = fates[text].became is None and name.is_norm and not name.momentum
-        if not left or mine is None or mine.shape != other.shape or mine.dtype.kind != "f":
+        if fates[text].became is not None or not name.is_norm or name.momentum:
+            continue
+        mine, other = stored.get(chosen.get(str(replace(name, tower=None)), "")), stored[text]
+        if mine is None or mine.shape != other.shape or mine.dtype.kind != "f":
             continue
         values = mine.load()
         apart, largest = (float(np.abs(v).max(initial=0)) for v in (other.load() - values, values))

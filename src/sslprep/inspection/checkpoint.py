@@ -83,7 +83,7 @@ def network_facts(contents: Contents) -> dict[str, object]:
             facts[label] = "; ".join(
                 f"{len(b)} {why} ({names_text(b[:1])})" for why, b in reasons.items()
             )
-    if missing := missing_blobs(model.network, model.names, folded=model.folded):
+    if missing := missing_blobs(model.network, model.names):
         facts["missing"] = names_text(missing)
     elif usual := model.network.nearly:
         facts["missing"] = f"perhaps a block: it is {usual} but for one stage"
