@@ -28,7 +28,8 @@ def completion(tokens: Sequence[str]) -> str:
     if tokens[:1] == ["words"]:
         return "\n".join(words(os.environ.get("COMP_LINE", "")))
     if len(tokens) != 1 or tokens[0] not in _SCRIPTS:
-        raise ArgumentError("completion needs a shell", expected="bash, zsh or fish")
+        known = 'bash, zsh or fish, as in eval "$(sslprep completion bash)"'
+        raise ArgumentError("completion needs a shell", expected=known)
     return _SCRIPTS[tokens[0]]
 
 
