@@ -275,6 +275,18 @@ class TestLinkTree:
         with pytest.raises(OutputError, match="no such folder"):
             link_tree(tmp_path / "out" / "train", tmp_path / "tree", remove=True)
 
+    def test_no_link_leads_out_of_the_tree(self, tmp_path: Path) -> None:
+        (tmp_path / "train.txt").write_text("cat/1.jpg ..\ndog/2.jpg dog\n")
+        write_folders(tmp_path, tmp_path / "out", list=(tmp_path / "train.txt",))
+        with pytest.raises(DatasetError, match=r"\.\./1\.jpg would be outside of the tree"):
+            link_tree(tmp_path / "out" / "train", tmp_path / "tree")
+
+    def test_a_name_mistyped_is_told_what_there_is(self, voc07: Path, tmp_path: Path) -> None:
+        write_voc(voc07, tmp_path / "out", partitions=("train",))
+        for name in ("trian", "train_images.npy"):
+            with pytest.raises(DatasetError, match=f"no partition {name}; expected train"):
+                read_partition(tmp_path / "out", name)
+
     def test_several_labels_have_no_folder(self, voc07: Path, tmp_path: Path) -> None:
         write_voc(voc07, tmp_path / "out", partitions=("train",))
         with pytest.raises(DatasetError, match="several labels"):

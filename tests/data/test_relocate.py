@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sslprep import manifest
+from sslprep import manifest, read_partition
 from sslprep.data.folders import write_folders
 from sslprep.errors import DatasetError, ManifestError, OutputError
+from sslprep.partition import image_root
 from sslprep.partition.relocate import relocate
 
 
@@ -90,3 +92,35 @@ def test_folder_without_partitions_is_an_error(tmp_path: Path) -> None:
         relocate(folder=tmp_path, old_prefix="/a", new_prefix="/b")
     with pytest.raises(DatasetError, match="no such folder"):
         relocate(folder=tmp_path / "absent", old_prefix="/a", new_prefix="/b")
+
+
+def test_relative_paths_made_shorter_start_at_what_they_lost(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relocate(made, tmp_path / "a", old_prefix=str(tmp_path), new_prefix="")
+    relocate(tmp_path / "a", tmp_path / "b", old_prefix="set/", new_prefix="")
+    monkeypatch.chdir("/")
+    for name in ("train", "val"):
+        [*images] = read_partition(tmp_path / "b", name).images.tolist()
+        assert all((image_root(tmp_path / "b", name) / image).exists() for image in images)
+        assert images[0].startswith(name)
+
+
+def test_partitions_of_several_forms_are_refused(made: Path, tmp_path: Path) -> None:
+    more: dict[str, Any] = {"old_prefix": str(tmp_path), "new_prefix": "/n", "overwrite": True}
+    write_folders(tmp_path / "set", made, partitions=("val",), format=("csv",), overwrite=True)
+    before = (made / "val.csv").read_bytes()
+    with pytest.raises(DatasetError, match=r"val has other formats.* --partitions"):
+        relocate(made, **more)
+    assert (made / "val.csv").read_bytes() == before
+    relocate(made, partitions=("val",), **more)
+    assert (made / "val.csv").read_bytes() == before.replace(str(tmp_path).encode(), b"/n")
+
+
+def test_relative_partitions_that_start_elsewhere_are_refused(made: Path, tmp_path: Path) -> None:
+    source = tmp_path / "set"
+    for name in ("train", "val"):
+        write_folders(source, made, partitions=(name,), relative_to=source / name, overwrite=True)
+    with pytest.raises(DatasetError, match=r"val .*starts elsewhere, than train"):
+        relocate(made, old_prefix="", new_prefix="x", overwrite=True)
+    relocate(made, old_prefix="", new_prefix="/x", overwrite=True)

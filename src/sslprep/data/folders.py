@@ -168,7 +168,7 @@ def read_flat(
             expected="a flat folder, as --val-labels is given",
             remedy="Leave --val-labels out where val has class folders.",
         )
-    labels, numbers = read_val_labels(ground_truth, [*found.names], classes)
+    labels, numbers, notes = read_val_labels(ground_truth, [*found.names], classes)
     of_image = {n: labels.get(n) or labels.get(n.rpartition(".")[0]) for n in found.names}
     unlabelled = [name for name, label in of_image.items() if label is None]
     if unlabelled:
@@ -177,7 +177,7 @@ def read_flat(
             where=ground_truth,
         )
     names = sorted({name for name in of_image.values() if name}, key=natural if numbers else None)
-    warnings = _compare(ground_truth, names, classes or names, classes)
+    warnings = [*notes, *_compare(ground_truth, names, classes or names, classes)]
     if len(labels) > len(found.names):
         warnings.append(
             f"{ground_truth} names {len(labels):,} images, {folder} has {len(found.names):,}"
@@ -212,12 +212,19 @@ def read_lists(
 
 def _odd_labels(path: Path, groups: Mapping[str, Collection[str]]) -> Iterator[str]:
     """Warn of classes that may be none: missing labels, several in one, one for each image."""
+
+    def words(name: str) -> list[str]:
+        return re.findall(r"[^\s,;]+", name)
+
     for name in groups:
-        parts = [part for part in re.split(r"[\s,;]+", name) if part]
+        parts = words(name)
         if name.lower() in ("nan", "none", "null"):
             yield f"{path}: {len(groups[name]):,} images have the class {name}; is a label missing?"
         elif len(parts) > 1 and groups.keys() >= set(parts):
             yield f"{path}: {name!r} is taken for one class; are they several labels?"
+    if len({word for name in groups for word in words(name)}) < len(groups):
+        mixed = max(groups, key=lambda name: len(words(name)))
+        yield f"{path}: classes such as {mixed!r} are made of each other's words; several labels?"
     if 2 < len(groups) == sum(map(len, groups.values())):
         yield f"{path}: each image has a class of its own, such as {next(iter(groups))}"
 
@@ -328,7 +335,14 @@ def keep_listed(contents: _Contents, path: Path) -> _Contents:
         )
     if twice := [image for image, count in taken.items() if count > 1]:
         raise AnnotationError(f"{twice[0]} is a file of several classes", where=path)
-    return replace(contents, groups=groups, sources={**contents.sources, path: None})
+    empty = [name for name, images in groups.items() if contents.groups[name] and not images]
+    note = [f"{path} names no image of {len(empty)} classes: {_some(empty)}"] if empty else []
+    return replace(
+        contents,
+        groups=groups,
+        sources={**contents.sources, path: None},
+        warnings=[*contents.warnings, *note],
+    )
 
 
 def split_off(contents: _Contents, fraction: float, seed: int) -> dict[str, _Contents]:

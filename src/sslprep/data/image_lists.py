@@ -20,7 +20,10 @@ _IMAGE_COLUMNS = (
     *("file_name", "filename", "filepath", "file_path", "path", "file", "image_path", "img_path"),
     *("image", "image_name", "imageid", "image_id", "img", "name", "id"),
 )
-_LABEL_COLUMNS = ("label", "class", "class_id", "class_name", "category", "target", "synset")
+_LABEL_COLUMNS = (
+    *("label", "class", "class_id", "classid", "class_name", "category", "target", "synset"),
+)
+_SPLIT_COLUMNS = ("split", "set", "subset", "partition", "is_train", "is_valid", "is_test")
 _PLAIN = re.compile(r"([A-Za-z0-9_/.+-]+) ([0-9]+)")
 """Most lines of most lists; they are read faster."""
 _BOXED = re.compile(r"([^,\s]+)[,\t](\S+)(?:\s-?\d+){4}")
@@ -84,14 +87,17 @@ def _by_header(
         names = list(_record(line))
     image = next((names.index(name) for name in _IMAGE_COLUMNS if name in names), None)
     if image is None:
+        cells = [name for name in names if name not in _LABEL_COLUMNS]
+        if len(cells) < len(names) and not any(is_image_name(c) or "/" in c for c in cells):
+            raise bad_line(path, number, line, "a column called path")
         return None
-    others = [name for name in names if name not in (names[image], "split", "")]
+    others = [name for name in names if name not in (names[image], "", *_SPLIT_COLUMNS)]
     known = [name for name in _LABEL_COLUMNS if name in names]
     # One more column is the label, whatever it is called, but may be a number or name of the image.
     if not known and (len(others) > 1 or set(others) & {*_IMAGE_COLUMNS}):
         raise bad_line(path, number, line, "a column called label, and its number or word")
     label = names.index([*known, *others][0]) if others else None
-    part = names.index("split") if "split" in names else None
+    part = next((names.index(name) for name in _SPLIT_COLUMNS if name in names), None)
     parts: set[str] = set()
     if not json_lines and (len(names) == 1 or (image, label, len(names)) == (0, 1, 2)):
         return split_line
@@ -107,7 +113,7 @@ def _by_header(
         parts.add(cells[part] if part is not None else "")
         if len(parts) > 1:
             raise AnnotationError(
-                f"its column split holds {' and '.join(sorted(parts))}",
+                f"its column {names[part or 0]} holds {' and '.join(sorted(parts))}",
                 where=path,
                 expected="the rows of one partition",
                 remedy="Give a list of each.",
@@ -142,7 +148,8 @@ def split_line(line: str) -> tuple[str, str | None]:
             if len(cells) == 1 and line[0] == line[-1] == '"' and '"' not in cells[0]:
                 return cells[0].strip(), None
     if boxed := _BOXED.match(line):
-        return boxed[1], boxed[2]
+        others = {word for word in line[boxed.end() :].split() if not re.fullmatch(r"-?\d+", word)}
+        return boxed[1] if others <= {boxed[2]} else "", boxed[2]
     head, _, label = line.rpartition(" ")
     if label.removesuffix(".0").isdecimal() and head and head.rstrip()[-1] not in ",;":
         return head.strip(), label

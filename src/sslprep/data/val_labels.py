@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from sslprep.data.class_folders import natural
 from sslprep.data.image_lists import bad_line, read_rows
 from sslprep.errors import AnnotationError, MissingExtraError
 from sslprep.input_files import read_text
@@ -27,7 +28,7 @@ def find_file(path: Path) -> Path:
 
 def read_val_labels(
     path: Path, images: Sequence[str], classes: Sequence[str]
-) -> tuple[dict[str, str], bool]:
+) -> tuple[dict[str, str], bool, list[str]]:
     """Read which class each image of a flat folder is of.
 
     Read are lines `file synset`; lines `file number` as Caffe has them, where a number is the
@@ -41,12 +42,12 @@ def read_val_labels(
         classes: The classes of train in the order of their ids, where there is train.
 
     Returns:
-        Image, with or without suffix -> class name; and whether the names are plain numbers.
+        Image, with or without suffix -> class name; whether the names are plain numbers; warnings.
     """
     lines = read_text(path, AnnotationError).split("\n")
     words = [line.strip() for line in lines if line.strip()]
     if words and not any(re.search(r"[\s,;]", word) for word in words):
-        return _in_order(path, words, images), False
+        return _in_order(path, words, images), False, []
     known = {name for image in images for name in (image, image.rpartition(".")[0])}
     labels: dict[str, str] = {}
     for number, image, name in read_rows(path):
@@ -60,17 +61,19 @@ def read_val_labels(
             )
     numbers = all(re.fullmatch(r"\d{1,9}", label) for label in labels.values())
     if numbers and classes and not set(labels.values()) <= set(classes):
-        highest = max(map(int, labels.values()))
+        ids = {int(label) for label in labels.values()}
+        highest = max(ids)
         if highest >= len(classes):
             raise AnnotationError(
                 f"holds the class id {highest}",
                 where=path,
                 expected=f"0 to {len(classes) - 1}, the ids of train's {len(classes)} classes",
             )
-        return {image: classes[int(label)] for image, label in labels.items()}, False
+        notes = [] if 0 in ids else [f"{path} holds no 0; ids of classes start there"]
+        return {image: classes[int(label)] for image, label in labels.items()}, False, notes
     if numbers and not classes:
-        return {image: str(int(label)) for image, label in labels.items()}, True
-    return labels, False
+        return {image: str(int(label)) for image, label in labels.items()}, True, []
+    return labels, False, []
 
 
 def _in_order(path: Path, words: Sequence[str], images: Sequence[str]) -> dict[str, str]:
@@ -82,6 +85,14 @@ def _in_order(path: Path, words: Sequence[str], images: Sequence[str]) -> dict[s
             f"has {len(words):,} lines",
             where=path,
             expected=f"one for each of the {len(images):,} images, in the order of their names",
+        )
+    if [*images] != sorted(images, key=natural):
+        raise AnnotationError(
+            "has a line for each image, and the order of the images is not plain: "
+            f"{', '.join(images[:3])} …",
+            where=path,
+            expected="names with leading zeros",
+            remedy='Write lines "<file> <synset>".',
         )
     if all(re.fullmatch(r"\d{1,9}", word) for word in words):
         synsets = _read_meta(path)

@@ -106,6 +106,8 @@ def read_partition(folder: Path, name: str) -> Partition:
         DatasetError: Images, labels and classes do not fit each other.
     """
     folder = Path(folder)
+    if not (folder / (name + MANIFEST_SUFFIX)).exists():
+        find_partitions(folder, [name])  # says which there are
     images = read_array(folder / (name + IMAGES), ndim=1, kinds="U", mmap=True)
     if not manifest.read(folder / (name + MANIFEST_SUFFIX)).labels:
         return Partition(images, np.empty((len(images), 0), np.int32), ())

@@ -91,7 +91,9 @@ def _links(partition: Path) -> Iterator[tuple[Path, Path]]:
     seen: set[Path] = set()
     for image, label in zip(images.tolist(), labels.tolist(), strict=True):
         place = Path(names[label], os.path.basename(image))
-        if place in seen or place.is_absolute() or ".." in place.parts:
+        if place.is_absolute() or ".." in place.parts:
+            raise DatasetError(f"the link {place} would be outside of the tree", where=partition)
+        if place in seen:
             raise DatasetError(f"two images would be {place}", where=partition)
         seen.add(place)
         yield place, root / image

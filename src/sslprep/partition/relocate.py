@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,6 +14,7 @@ from sslprep.parameters import command
 from sslprep.partition import (
     IMAGES,
     LABELS,
+    MULTI_LABEL,
     TARGETS,
     Partition,
     find_partitions,
@@ -67,6 +67,15 @@ def read_unchanged(
     return record, read_partition(folder, name), sources
 
 
+def _form(folder: Path, name: str, *, root: str) -> tuple[dict[str, str], list[Format], bool, Path]:
+    """Return what partitions of one run share: labels, formats, targets, and where they start."""
+    record = manifest.read(folder / (name + MANIFEST_SUFFIX))
+    files = {output.file for output in record.outputs}
+    kinds: tuple[Format, ...] = get_args(Format)
+    formats = [kind for kind in kinds if file_of(name, kind) in files]
+    return record.labels, formats, name + TARGETS in files, image_root(folder, name) / root
+
+
 @command(renamed={"output_dir": "output"})
 def relocate(
     folder: Path,
@@ -79,8 +88,8 @@ def relocate(
 ) -> PartitionsWritten:
     """Rewrite the path prefix of finished partitions, without touching the data set.
 
-    Relative paths still start where they did, but for those that a relocation makes relative:
-    these start at the old prefix.
+    Relative paths still start where they did, but for those that an empty new prefix makes or
+    leaves relative: these start at the old prefix.
 
     Args:
         folder: Folder of the partitions.
@@ -100,18 +109,23 @@ def relocate(
     given = dict(locals()) | {"output": output or folder}
     old, new = as_prefix(old_prefix), as_prefix(new_prefix)
     names = find_partitions(folder, partitions)
-    first = manifest.read(folder / (names[0] + MANIFEST_SUFFIX))
-    files = {output.file for output in first.outputs}
-    kinds: tuple[Format, ...] = get_args(Format)
-    targets = names[0] + TARGETS in files
-    root = Path(os.path.abspath(old)) if old.startswith("/") and not new else None
+    forms = {name: _form(folder, name, root="" if new else old) for name in names}
+    labels_mean, formats, targets, root = forms[names[0]]
+    for name, form in forms.items():
+        if form[:3] != forms[names[0]][:3] or (form[3] != root and not new.startswith("/")):
+            raise DatasetError(
+                f"{name} has other formats, or starts elsewhere, than {names[0]}",
+                where=folder,
+                expected="partitions of the same labels, formats and root",
+                remedy="Relocate one after the other, with --partitions.",
+            )
     with PartitionSet(
         "data relocate",
         given,
         names,
-        multi_label=first.details.get("multi_label", False),
-        labelled=bool(first.labels),
-        formats=[kind for kind in kinds if file_of(names[0], kind) in files],
+        multi_label=labels_mean == MULTI_LABEL,
+        labelled=bool(labels_mean),
+        formats=formats,
         targets=targets,
     ) as out:
         made = []
@@ -143,4 +157,4 @@ def relocate(
                     warnings=[w for w in record.warnings if not w.startswith(f"{name}: ")],
                 )
             )
-        return out.write(made, classes=classes, root=root or image_root(folder, names[0]))
+        return out.write(made, classes=classes, root=root)
