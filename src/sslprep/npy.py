@@ -29,6 +29,13 @@ _HEADERS = {
     (3, 0): np.lib.format.read_array_header_2_0,
 }
 _BLOCK = 1 << 20
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive, as numpy.savez and torch.save write",
+    b"\x80": "a pickle",
+    b"\x89HDF": "HDF5",
+    b"MATLAB": "of MATLAB",
+}
+_PRINTED = bytes(range(32, 127)) + b"\t\r\n"
 _KINDS = {
     "i": "integers",
     "u": "unsigned integers",
@@ -79,6 +86,13 @@ def parse_array_header(start: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[
     return shape, fortran, dtype
 
 
+def _other_format(start: bytes) -> str | None:
+    """Name the format that features and labels lie in, where it is another."""
+    named = (what for magic, what in _OTHERS.items() if start.startswith(magic))
+    text = "text" if start and not start.translate(None, _PRINTED) else None
+    return next(named, text)
+
+
 def read_array(
     path: Path,
     *,
@@ -104,6 +118,13 @@ def read_array(
         try:
             shape, fortran, dtype = parse_array_header(start)
         except ValueError as error:
+            if other := _other_format(start.getvalue()):
+                raise ArrayError(
+                    f"is {other}",
+                    where=path,
+                    expected="a .npy file",
+                    remedy="Load it, and save the one array in it: numpy.save(path, array).",
+                ) from error
             raise ArrayError(
                 f"not a readable .npy file ({' '.join(str(error).split())[:100]})",
                 where=path,

@@ -46,7 +46,7 @@ def damaged(tmp_path: Path, change: object) -> Path:
         (lambda b: b[:-1], "truncated or damaged"),
         (lambda b: b + b"x", "truncated or damaged"),
         (lambda b: b"", "not a readable .npy"),
-        (lambda b: b"hello", "not a readable .npy"),
+        (lambda b: b"hello", "is text"),
         (lambda b: b[:20], "not a readable .npy"),
         (lambda b: b.replace(b"(100,)", b"(-99,)"), "impossible shape"),
         (lambda b: b.replace(b"(100,)", b"(-1, )"), "impossible shape"),
@@ -64,6 +64,23 @@ def damaged(tmp_path: Path, change: object) -> Path:
 def test_a_damaged_array_is_one_line(tmp_path: Path, change: object, message: str) -> None:
     with pytest.raises(ArrayError, match=message):
         read_array(damaged(tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"PK\x03\x04", "a zip archive, as numpy.savez and torch.save write"),
+        (b"\x80\x04\x95", "a pickle"),
+        (b"\x89HDF\r\n", "HDF5"),
+        (b"MATLAB 5.0 MAT-file", "of MATLAB"),
+        (b"0.5,0.25\n", "text"),
+    ],
+)
+def test_an_array_in_another_format_is_named(tmp_path: Path, start: bytes, what: str) -> None:
+    (tmp_path / "features.npy").write_bytes(start)
+    with pytest.raises(ArrayError, match=f"is {what}; .* numpy.save.path, array.") as error:
+        read_array(tmp_path / "features.npy")
+    assert "magic" not in str(error.value)
 
 
 def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
