@@ -64,7 +64,9 @@ class Conversion:
             try:
                 yield out
             except CheckpointError as error:
-                raise error if error.where else error.at(self.model) from error
+                if error.where is None:
+                    raise error.at(self.model) from error
+                raise
 
     def source(self, *, need_towers: bool = False) -> Model:
         """Open the checkpoint as the command's arguments ask for."""

@@ -255,8 +255,8 @@ def _wanted(
 def missing_blobs(network: Network, names: Iterable[str]) -> list[str]:
     """List what a network, or a norm that is there, lacks; folded ones need scale and shift."""
     present = {name: parse_caffe2(name) for name in names}
-    folded = not any(name.endswith(_STATISTICS) for name in present)
     norms = {n.module for n in present.values() if n is not None and n.is_norm and not n.momentum}
+    folded = norms and not any(name.endswith(_STATISTICS) for name in present)
     parts = (f"{module}_{param}" for module in sorted(norms) for param in NORM_PARAMS)
     return [
         name
