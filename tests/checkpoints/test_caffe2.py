@@ -5,7 +5,9 @@ import pytest
 
 from sslprep import manifest
 from sslprep.checkpoints.caffe2 import convert_caffe2
+from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.checkpoints.pytorch import convert_pytorch
+from sslprep.checkpoints.source import open_model
 from sslprep.errors import CheckpointError
 
 
@@ -128,3 +130,14 @@ def test_missing_tensors_are_an_error(models, tmp_path):
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="res3_1_branch2b_bn_riv is missing"):
         convert_caffe2(pth_model=tmp_path / "a.pth", output_model=tmp_path / "a.pkl")
+
+
+def test_what_a_pickle_notes_of_its_colours_follows_them(models, tmp_path):
+    """Detectron2's pickle keeps RGB and says so; on the way back conv1 is reversed."""
+    source = models.write(tmp_path / "m.pkl", models.small("supervised"))
+    convert_pytorch(source, tmp_path / "m.pth")
+    convert_detectron(tmp_path / "m.pth", tmp_path / "d2.pkl", target="detectron2")
+    convert_caffe2(tmp_path / "d2.pkl", tmp_path / "back.pkl")
+    (tmp_path / "back.pkl.manifest.json").unlink()
+    assert open_model(tmp_path / "d2.pkl").preprocessing.order == "RGB"
+    assert open_model(tmp_path / "back.pkl").preprocessing.order == "BGR"

@@ -103,7 +103,7 @@ def convert_caffe2(
             notes = [f"conv1 was reversed to {takes.order}."]
         made = Converted(form="caffe2", takes=takes, arrays=blobs)
         made.fates = {text: kept(text, text) for text in weights}
-        save_pickle(out, output.name, {"blobs": blobs, **source.marked()})
+        save_pickle(out, output.name, {"blobs": blobs, **source.marked(takes)})
         if source.network.stride_in_1x1:
             notes.append("The strides stand in the 1×1 convolutions, not in the 3×3.")
         notes.append(takes.text())

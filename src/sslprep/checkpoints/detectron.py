@@ -231,14 +231,10 @@ def convert_detectron(
         else:
             to_affine(made, source, blobs, decompose=decompose_bn)
             made.arrays |= source.keep_unknown()
-        # What the file itself must say: what cannot be done a second time or guessed.
-        source.mark.pop("channels", None)
-        mark = {
-            **({"absorbed_std": True} if absorb_std else {}),
-            **({} if source.tower is None else {"tower": source.tower}),
-            **({"channels": "rgb"} if takes.order == "RGB" else {}),
-        }
-        save_pickle(out, output.name, content | source.marked(**mark))
+        mark: dict[str, Any] = {"absorbed_std": True} if absorb_std else {}
+        if source.tower is not None:
+            mark["tower"] = source.tower
+        save_pickle(out, output.name, content | source.marked(takes, **mark))
         chosen = settings(target, source, takes)
         notes = _notes(target, source, chosen, takes, decomposed=decompose_bn)
         details = {"target": target, "absorbed_std": absorb_std, "settings": chosen}

@@ -54,7 +54,7 @@ def convert_jigsaw(
         for text, fate in source.fates.items():
             if fate.became is not None:
                 made.put(fate.became, fate.became, source.value(text))
-        save_pickle(out, output.name, {"blobs": made.arrays, **source.marked()})
+        save_pickle(out, output.name, {"blobs": made.arrays, **source.marked(made.takes)})
         notes = [source.preprocessing.text()]
         if (apart := source.distances.get("riv")) is not None:
             # Taking one tower is a choice that the user should know of.

@@ -159,9 +159,10 @@ class Model:
         self.fates |= {text: replace(self.fates[text], became=text) for text in unknown}
         return {text: self.value(text) for text in unknown}
 
-    def marked(self, **more: Any) -> dict[str, Any]:
-        """Return the top-level key of a pickle that says what was done to it, if anything was."""
-        mark = self.mark | more
+    def marked(self, takes: Preprocessing, **more: Any) -> dict[str, Any]:
+        """Return the top-level key that says in a pickle what cannot be seen or guessed there."""
+        mark = {key: value for key, value in self.mark.items() if key != "channels"} | more
+        mark |= {"channels": "rgb"} if takes.order == "RGB" else {}
         return {MARK: mark} if mark else {}
 
     def account(self, outcomes: Mapping[str, Fate]) -> list[Fate]:
