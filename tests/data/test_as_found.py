@@ -719,6 +719,16 @@ class TestLists:
         warnings = write_folders(tmp_path, tmp_path / "out", list=(path,)).warnings
         assert len([w for w in warnings if message in w]) == 1
 
+    @pytest.mark.parametrize("place", ["", "train/"])
+    @pytest.mark.parametrize("end", [".jpg", ".JPEG"])
+    def test_ids_of_kaggle_get_the_suffix_that_is_there(
+        self, tree: Tree, tmp_path: Path, place: str, end: str
+    ) -> None:
+        tree(*(f"{place}{name}" for name in (f"0a{end}", f"0b{end}", "0c.png")))
+        out = self.write(tmp_path, "id,breed\n0b,dingo\n0a,boston_bull\n0c.png,dingo\n")
+        assert by_name(out) == {f"0a{end}": 0, f"0b{end}": 1, "0c.png": 1}
+        assert all(os.path.exists(image) for image in read_partition(out, "train").images)
+
     def test_a_list_can_be_split(self, tmp_path: Path) -> None:
         text = "".join(f"{c}/{c}{n}.jpg {at}\n" for at, c in enumerate("ab") for n in range(4))
         out = self.write(tmp_path, text, val_fraction=0.25)

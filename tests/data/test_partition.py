@@ -34,6 +34,8 @@ LISTS = {
         ["b.jpg", "a.jpg", "a-b.jpg", "a.b.jpg", "ab", "B.jpg", "_.jpg"],
         ["same_start_" + end for end in ("b", "a", "aa", "", "a" * 30, "a" * 29 + "b")],
         ["12345678" * 3 + end for end in "cab"] + ["22345678" * 3 + end for end in "cab"],
+        ["a.jpg", "b" * 255, "c"],
+        ["a.jpg", "b" * 20, "a" * 7, "a" * 8, "a" * 9, "b" * 16],
         ["b1", "\x7f", "\x01", "~", "a 1", "a1", "a\n"],
         ["é.jpg", "e\u0301.jpg", "z.jpg", "\U0001f600.jpg", "\uffff.jpg", "\udc80.jpg", "ÿ.jpg"],
     ],

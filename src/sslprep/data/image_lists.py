@@ -225,7 +225,10 @@ def read_list(
         )
     for own in groups.values():
         own.sort()
-    root = os.path.join(source, split or _below(source, next(iter(groups.values()))[0]))
+    place, end = _below(source / split, next(iter(groups.values()))[0])
+    for name, own in groups.items() if end else ():
+        groups[name] = sorted(image if is_image_name(image) else image + end for image in own)
+    root = os.path.join(source, split, place)
     if absolute:
         root = os.path.dirname(os.path.commonprefix(images))  # noqa: RUF071 - cut as text below
         start = len(os.path.join(root, ""))
@@ -322,7 +325,14 @@ def _is_absolute(images: Sequence[str], source: Path) -> bool:
     return os.path.exists(image) or os.path.isdir("/" + image.split("/")[1])
 
 
-def _below(source: Path, image: str) -> str:
-    """Return the folder of the source that the paths start from: its own, or a split's."""
+def _below(source: Path, image: str) -> tuple[str, str]:
+    """Return what is before the paths, such as the folder of a split, and the suffix after them.
+
+    Kaggle's lists have ids of images: they get the suffix of the file that is there.
+    """
     places = ("", "train/", "val/", "test/")
-    return next((p for p in places if os.path.exists(source / p / image)), "")
+    ends = [""]
+    if "." not in os.path.basename(image):
+        ends += [*IMAGE_FORMATS, *map(str.upper, IMAGE_FORMATS)]
+    found = ((p, e) for e in ends for p in places if os.path.exists(source / p / f"{image}{e}"))
+    return next(found, ("", ""))

@@ -56,17 +56,18 @@ class AsciiNames(Names):
     """Names in ASCII, sorted and held as an array: that takes half the time of strings.
 
     Raises:
-        UnicodeEncodeError: One is not ASCII.
+        ValueError: One is not ASCII, or so long that room for all of its length is much too much.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        size = len(names[0]) // 8 + 2 if names else 1
+        size = guess = len(names[0]) // 8 + 1 if names else 1
         array = np.array(names, f"S{8 * size}")
-        words = array.view(">u8").reshape(len(array), size)  # they compare as the bytes do
-        if words[:, -1].any():  # one is longer than the first, and maybe cut
+        if (array.view(np.uint8)[8 * size - 1 :: 8 * size] != 0).any():  # one is cut, maybe
             size = max(map(len, names)) // 8 + 1
+            if size > 4 * guess:
+                raise ValueError(size)
             array = np.array(names, f"S{8 * size}")
-            words = array.view(">u8").reshape(len(array), size)
+        words = array.view(">u8").reshape(len(array), size)  # they compare as the bytes do
         self.longest = int(np.char.str_len(array).max(initial=0))
         for word in words.T:  # mostly the first that differs tells all names apart
             key = word.astype(np.uint64)
@@ -102,7 +103,7 @@ def sort_names(names: Sequence[str]) -> Names:
     """Sort names by code point."""
     try:
         return AsciiNames(names)
-    except UnicodeEncodeError:
+    except ValueError:
         return Names(sorted(names))
 
 
