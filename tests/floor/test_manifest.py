@@ -138,8 +138,9 @@ def test_verify_waits_for_no_pipe_and_reads_no_device(tmp_path: Path, source: Pa
     for make_odd in (lambda p: os.mkfifo(p), lambda p: p.symlink_to("/dev/zero")):
         (tmp_path / "a.bin").unlink()
         make_odd(tmp_path / "a.bin")
-        (problem,) = manifest.verify(folder=tmp_path).problems
-        assert "is no ordinary file" in problem
+        output, pipe = manifest.verify(folder=tmp_path).problems
+        assert "a.bin: is no ordinary file" in output
+        assert "pipe.manifest.json: is no ordinary file" in pipe
 
 
 @pytest.mark.parametrize("epoch", ["yesterday", "1e9", str(10**30)])
