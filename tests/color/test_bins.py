@@ -163,6 +163,10 @@ class TestCommand:
             assert record.kind == "color-bins"
             assert record.counts["bins"] == count
             assert len(record.outputs) == 3
+            assert (record.details["points_are"], record.details["ties"][:6]) == (
+                "centres",
+                "shared",
+            )
         assert manifest.verify(folder=table.parent).ok
 
     def test_tables_add_up(self, table: Path, tmp_path: Path) -> None:
@@ -187,7 +191,7 @@ class TestCommand:
                 color_bins(histogram=(table, other))
 
     def test_given_points(self, table: Path, tmp_path: Path) -> None:
-        given = np.array([[40.5, 0.0], [-40.0, 3.0], [0.0, 0.0]])
+        given = np.array([[40.5, 0.0], [-40.0, 3.0], [0.0, 0.0], [-128.0, 128.0]])
         np.save(tmp_path / "published.npy", given)
         color_bins(
             histogram=(table,), points=tmp_path / "published.npy", output_path=tmp_path / "o"
@@ -323,6 +327,8 @@ class TestPlot:
             result = plot_color_bins(
                 points=table.with_name("pts_in_hull_train_toy_bin10.npy"), overwrite=True
             )
+            with pytest.raises(OutputError, match="exists already"):
+                plot_color_bins(points=table.with_name("pts_in_hull_train_toy_bin10.npy"))
             picture = result.written[0].read_text()
             assert result.bins == size
             colours = set(re.findall(r'fill="(#[0-9a-f]{6})"', picture))

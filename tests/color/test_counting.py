@@ -89,3 +89,8 @@ def test_a_file_that_comes_in_parts_is_read_whole(
     read = os.read
     monkeypatch.setattr(os, "read", lambda handle, size: read(handle, 10))
     assert read_file(str(path)) == bytes(range(200))
+
+
+def test_a_file_that_cannot_be_read_says_why() -> None:
+    assert read_file("x" * 300) == "cannot read (File name too long)"
+    assert read_file("a\0b") == "cannot read (ValueError: embedded null byte)"

@@ -95,8 +95,9 @@ class TestSameBytes:
 
     def test_opencv_has_its_threads_back(self, photo_list: Path, tmp_path: Path) -> None:
         before = cv2.getNumThreads()
-        color_histogram(data_file=str(photo_list), output_path=tmp_path / "a", jobs=1)
+        color_histogram(photo_list, tmp_path / "a", jobs=1, worker_timeout=0.5)
         assert cv2.getNumThreads() == before
+        assert (tmp_path / "a" / UNREADABLE).read_bytes() == b"[]\n"
 
 
 def _as_shards(photos: Sequence[str], folder: Path, kind: str, suffix: str) -> None:
@@ -364,6 +365,7 @@ class TestUnreadable:
             "missing",
         ]
         assert [entry["reason"] for entry in listed] == reasons
+        assert (tmp_path / "out" / UNREADABLE).read_bytes().endswith(b"}\n]\n")
         assert [entry["path"] for entry in listed] == entries[:36:7]
         assert [entry["index"] for entry in listed] == [0, 7, 14, 21, 28, 35]
         assert [entry["counted"] for entry in listed] == [False, False, True, False, False, False]

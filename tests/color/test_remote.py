@@ -82,6 +82,7 @@ def test_a_stores_own_error_is_one_line(
     with pytest.raises(ImagesError, match="cannot read: Unable to locate credentials") as caught:
         color_histogram("memory://set", tmp_path / "out", jobs=1)
     assert "more" not in str(caught.value)
+    assert str(caught.value).endswith("Check the URL and your credentials.")
     assert not (tmp_path / "out").exists()
 
 
