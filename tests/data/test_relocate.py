@@ -106,6 +106,18 @@ def test_relative_paths_made_shorter_start_at_what_they_lost(
         assert images[0].startswith(name)
 
 
+def test_what_is_said_is_said_once(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source = tree("train/a/1.jpg", "train/A/2.jpg", "val/a/3.jpg", "val/A/4.jpg")
+    write_folders(source, tmp_path / "out")
+    said = relocate(
+        tmp_path / "out", tmp_path / "new", old_prefix=str(source), new_prefix=str(source)
+    )
+    assert len(said.warnings) == 1
+    for name in ("train", "val"):
+        record = manifest.read(tmp_path / "new" / f"{name}.manifest.json")
+        assert record.warnings == [*said.warnings]
+
+
 def test_partitions_of_several_forms_are_refused(made: Path, tmp_path: Path) -> None:
     more: dict[str, Any] = {"old_prefix": str(tmp_path), "new_prefix": "/n", "overwrite": True}
     write_folders(tmp_path / "set", made, partitions=("val",), format=("csv",), overwrite=True)

@@ -271,6 +271,8 @@ def read_folders(
             remedy = remedy if here else "Images without classes take --unlabelled."
         if like:
             remedy = f"Pass --partitions {','.join([*present, *like.values()])}."
+        if source.is_dir() and any("\\" in name for name in os.listdir(source)):
+            remedy = "Its names hold backslashes; unpack it with a program that knows them."
         if source.is_file():
             remedy = "It is a file; unpack it first, and give the folder."
         raise DatasetError(
@@ -456,6 +458,11 @@ def write_folders(
         )
     if subset and "train" not in folders:
         raise ParameterError("--subset is given, and --partitions leaves train out")
+    if not lists and output.resolve().parent in [f.resolve() for f in folders.values()]:
+        raise ParameterError(
+            f"the output {output} would be a class folder",
+            expected="a folder outside of the classes",
+        )
     truth = find_file(val_labels) if val_labels else None
     names = [*(lists or folders), *["val"] * bool(val_fraction)]
     with PartitionSet("data folders", given, names, labelled=not unlabelled) as out:

@@ -221,7 +221,8 @@ class PartitionSet(OutputSet):
                 odd.append(f"no image shows {len(none)} of {len(classes)} classes: {names}")
             more = [f"{partition.name}: {text}" for text in odd if text]
             notes[partition.name] = [*partition.warnings, *more]
-        said = (*warnings, *(warning for own in notes.values() for warning in own))
+        every = (*warnings, *(warning for own in notes.values() for warning in own))
+        said = tuple(dict.fromkeys(every))
         for warning in said:
             logger.warning("%s", warning)
         if self._labelled:
