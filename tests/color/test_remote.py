@@ -113,6 +113,8 @@ def test_a_shard_that_changed_is_another_input_and_a_missing_one_is_named(memory
     assert images.Images("list", lambda: shards).identity == first
     memory.pipe("/set/3.tar", b"another")
     assert images.Images("list", lambda: shards).identity != first
+    with pytest.raises(ImagesError, match=r"none\.tar\?sig=a: no such file\. Check the path"):
+        images.look_at("memory://set/none.tar?sig=a")
     with pytest.raises(ImagesError, match=r"set/none\.tar: no such file"):
         images.Images("list", lambda: [*shards, "memory://set/none.tar"])
 

@@ -251,7 +251,7 @@ def _asking(path: str) -> Iterator[None]:
     except SslprepError:
         raise
     except FileNotFoundError as error:
-        wild = re.search(r"[*?\[{]", path)
+        wild = re.search(r"[*?\[{]", _without_query(path))
         # fsspec says the same of a file that is missing and of a server that does not answer.
         said = f" ({error.__cause__!s:.200})" if error.__cause__ else ""
         raise ImagesError(
