@@ -531,6 +531,20 @@ class TestFolders:
         with pytest.raises(DatasetError, match="It is a file; unpack it first"):
             write_folders(source / "set.zip", tmp_path / "out")
 
+    def test_names_of_windows_are_seen(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train\\a\\1.jpg", "val\\a\\2.jpg")
+        with pytest.raises(DatasetError, match="names hold backslashes"):
+            write_folders(source, tmp_path / "out")
+
+    def test_the_output_is_no_class(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.jpg", "val/a/2.jpg")
+        with pytest.raises(ParameterError, match="would be a class folder"):
+            write_folders(source, source / "train" / "out")
+        assert not (source / "train" / "out").exists()
+        write_folders(source, source / "out")
+        assert names_of(source / "out") == [("a", 0)]
+        write_folders(source, source / "alone", unlabelled=True, partitions=("all=.",))
+
     def test_all_splits_under_other_names_are_named(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("Train/a/1.jpg", "Val/a/1.jpg")
         with pytest.raises(DatasetError, match="--partitions train=Train,val=Val"):

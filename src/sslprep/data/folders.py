@@ -458,10 +458,10 @@ def write_folders(
         )
     if subset and "train" not in folders:
         raise ParameterError("--subset is given, and --partitions leaves train out")
-    if not lists and output.resolve().parent in [f.resolve() for f in folders.values()]:
+    around = () if lists or unlabelled else folders.values()
+    if output.resolve().parent in [folder.resolve() for folder in around]:
         raise ParameterError(
-            f"the output {output} would be a class folder",
-            expected="a folder outside of the classes",
+            f"the output {output} would be a class folder", expected="another place"
         )
     truth = find_file(val_labels) if val_labels else None
     names = [*(lists or folders), *["val"] * bool(val_fraction)]
