@@ -7,6 +7,7 @@ from sslprep import manifest
 from sslprep.checkpoints import batchnorm, source
 from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.checkpoints.jigsaw import convert_jigsaw
+from sslprep.checkpoints.open import read_checkpoint
 from sslprep.checkpoints.pytorch import convert_pytorch
 from sslprep.errors import CheckpointError, ParameterError
 from sslprep.input_files import sha256_of
@@ -342,3 +343,18 @@ def test_a_source_with_a_manifest_is_hashed_once(models, tmp_path, monkeypatch):
     assert hashed == [renamed]
     record = manifest.read(tmp_path / "d.pkl.manifest.json")
     assert record.inputs[0].sha256 == sha256_of(renamed)
+
+
+def test_two_affine_layers_become_one_norm_again(models, tmp_path):
+    """A decomposed model on its way to PyTorch: Detectron's two layers, then mean 0, variance 1."""
+    pytest.importorskip("torch")
+    source = models.write(tmp_path / "m.pkl", models.small("supervised"))
+    convert_detectron(source, tmp_path / "two.pkl", decompose_bn=True)
+    convert_detectron(source, tmp_path / "one.pkl")
+    proof = convert_pytorch(tmp_path / "two.pkl", tmp_path / "two.pth", check=True).proof
+    assert max(proof.values()) < 1e-5
+    convert_pytorch(tmp_path / "one.pkl", tmp_path / "one.pth")
+    one, two = (read_checkpoint(tmp_path / f"{name}.pth").blobs for name in ("one", "two"))
+    assert list(one) == list(two)
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-4, err_msg=name)
