@@ -13,6 +13,7 @@ from sslprep.checkpoints.account import (
     ConversionResult,
     Converted,
     dropped,
+    names_text,
     refuse_unknown,
     unknown,
 )
@@ -90,29 +91,28 @@ def _notes(model: Model, made: Converted, takes: Preprocessing) -> list[str]:
     if takes.order == "BGR":
         notes[0] += " That is BGR as in Caffe2; --channels rgb would make it torchvision's RGB."
     if network.kind != "ResNet":
-        notes.append(
-            "torchvision's AlexNet is another network; the names are in the documentation."
-        )
-    elif network.depth is None:
+        return [
+            *notes,
+            "torchvision's AlexNet is another network; the names are in the documentation.",
+        ]
+    if network.depth is None:
         notes.append(f"torchvision has no {network.describe}; its ResNet class takes the blocks.")
-    if network.kind == "ResNet" and network.colorization:
+    if network.colorization:
         notes.append(
             "A colorization model takes one channel (L), so it has no channel order. "
             "torchvision's resnet50 needs conv1 = Conv2d(1, 64, 7, 2, 3, bias=False) and stride 1 "
             "in layer4 (layer4[0].conv2 and layer4[0].downsample[0])."
         )
-    elif network.kind == "ResNet" and model.channels != 3:
+    elif model.channels != 3:
         notes.append(f"torchvision's ResNet needs conv1 for {model.channels} channels.")
     if network.stride_in_1x1:
         notes.append(
             "The stride of layer2 to layer4 stands in the first 1×1 convolution: in torchvision's "
             "ResNet, swap the strides of conv1 and conv2 in layer2[0], layer3[0] and layer4[0]."
         )
-    if made.other_heads and network.kind == "ResNet":
-        heads = list(made.other_heads)
-        shown = ", ".join(heads[:8]) + (f" and {len(heads) - 8} more" if len(heads) > 8 else "")
+    if heads := list(made.other_heads):
         notes.append(
-            f"{shown} {'has' if len(heads) == 1 else 'have'} no place in "
+            f"{names_text(heads, 8)} {'has' if len(heads) == 1 else 'have'} no place in "
             "torchvision's ResNet: load with strict=False, or build these heads."
         )
     return notes
