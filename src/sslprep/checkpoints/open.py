@@ -209,29 +209,15 @@ def _whole_pickle(file: MappedFile, start: int) -> Any:
 
 def _read_boxed(file: MappedFile) -> Any:
     """Read a `.npy` file whose only element is a dict, pickled."""
-    dtype, shape, start = _npy_header(file)
-    if dtype != np.dtype(object) or shape != ():
-        problem = f"is an array of shape {shape} and type {dtype}"
-        raise CheckpointError(problem, expected="a checkpoint: named arrays")
-    return _whole_pickle(file, start)
-
-
-def holds_objects(path: Path) -> bool:
-    """Whether a `.npy` file holds pickled objects rather than plain values."""
-    try:
-        return _npy_header(MappedFile(path))[0].hasobject
-    except UnsafeFileError as error:
-        raise error.at(path) from error
-
-
-def _npy_header(file: MappedFile) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    """Return type, shape and the position after the header."""
     start = io.BytesIO(file.bytes[:_LONGEST_HEADER])
     try:
         shape, _, dtype = parse_array_header(start)
     except ValueError as error:
         refuse(f"not a readable .npy header ({error!s:.100})")
-    return dtype, shape, start.tell()
+    if dtype != np.dtype(object) or shape != ():
+        problem = f"is an array of shape {shape} and type {dtype}"
+        raise CheckpointError(problem, expected="a checkpoint: named arrays")
+    return _whole_pickle(file, start.tell())
 
 
 def _leaves(tree: Any) -> dict[Key, Leaf]:

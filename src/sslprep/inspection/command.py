@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.open import Contents, holds_objects, open_checkpoint
+from sslprep.checkpoints.open import Contents, open_checkpoint
 from sslprep.errors import ArrayError, CheckpointError, ManifestError
 from sslprep.input_files import reading
 from sslprep.inspection.array import describe_array
 from sslprep.inspection.checkpoint import bytes_of, checkpoint_facts
-from sslprep.npy import read_array
+from sslprep.npy import parse_array_header, read_array
 from sslprep.parameters import command
 from sslprep.results import table
 
+_LONGEST_HEADER = 1 << 16
 _SHOWN = 30
 _MAX_MANIFESTS = 500
 
@@ -154,12 +157,15 @@ def inspect(file: Path, *, all: bool = False) -> InspectResult:
     if file.is_dir():
         raise CheckpointError("is a folder", where=file, expected="a file")
     with reading(file, CheckpointError), open(file, "rb") as handle:
-        magic = handle.read(6)
+        start = BytesIO(handle.read(_LONGEST_HEADER))
         size = file.stat().st_size
     if file.name.endswith(MANIFEST_SUFFIX):
         facts = _manifest_facts(manifest.read(file))
         return InspectResult(file=file, bytes=size, what="manifest", facts=facts)
-    if magic == b"\x93NUMPY" and not holds_objects(file):
+    plain = False
+    with contextlib.suppress(ValueError):  # it is no `.npy` file, or a damaged one
+        plain = not parse_array_header(start)[2].hasobject
+    if plain:
         array = read_array(file, mmap=True)
         if array.dtype.kind not in "iufbUS":
             raise ArrayError(f"got dtype {array.dtype}", where=file, expected="numbers or strings")
