@@ -146,6 +146,10 @@ class BlobName:
             return None
         return Unit(int(match["stage"]), int(match["block"]), match["branch"])
 
+    def without_tower(self) -> BlobName:
+        """Return the same blob as a model of one tower names it."""
+        return replace(self, tower=None)
+
     def torch(self, *, classifier: str | None = None) -> str | None:
         """Render the torchvision name; heads and AlexNet have names by the same rule.
 

@@ -297,7 +297,7 @@ def find_model(
                     remedy="The file mixes two models; choose with --prefix or --under.",
                 )
             if fate.became is not None:
-                taken[fate.became] = replace(names[text], tower=None)
+                taken[fate.became] = names[text].without_tower()
                 shapes[fate.became] = values[text].shape
     warnings: list[str] = []
     trained = {name: shape for name, shape in shapes.items() if not taken[name].momentum}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fat
             f"has no tower {tower}",
             expected=f"--tower from {', '.join(map(str, towers))}",
         )
-    singles = {text: replace(name, tower=None) for text, name in names.items()}
+    singles = {text: name.without_tower() for text, name in names.items()}
     pairs = {(singles[text], name.tower) for text, name in names.items()}
     owners = Counter(single for single, number in pairs if number is not None)
     fates = {}
@@ -79,7 +78,7 @@ def tower_distances(
     for text, name in names.items():
         if fates[text].became is not None or not name.is_norm or name.momentum:
             continue
-        mine, other = stored.get(chosen.get(str(replace(name, tower=None)), "")), stored[text]
+        mine, other = stored.get(chosen.get(str(name.without_tower()), "")), stored[text]
         if mine is None or mine.shape != other.shape or mine.dtype.kind != "f":
             continue
         values = mine.load()
