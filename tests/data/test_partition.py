@@ -14,7 +14,7 @@ from sslprep import manifest
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, MissingExtraError, OutputError
-from sslprep.partition.images import Images, sort_names
+from sslprep.partition.images import AsciiNames, Images, sort_names
 from sslprep.partition.write import PartitionSet
 
 Voc = Callable[..., Path]
@@ -40,8 +40,14 @@ LISTS = {
         ["é.jpg", "e\u0301.jpg", "z.jpg", "\U0001f600.jpg", "\uffff.jpg", "\udc80.jpg", "ÿ.jpg"],
     ],
 )
-def test_names_are_sorted_by_code_point_and_stored_as_they_are(names: list[str]) -> None:
+@pytest.mark.parametrize("few", [0, 200])
+def test_names_are_sorted_by_code_point_and_stored_as_they_are(
+    names: list[str], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sslprep.partition.images._FEW", few)
     found = sort_names(names)
+    plain = "".join(names).isascii() and "b" * 255 not in names
+    assert isinstance(found, AsciiNames) is (plain and len(names) > few)
     assert [*found] == sorted(names)
     assert (len(found), found.longest) == (len(names), max(map(len, names), default=0))
     images = Images([("here/", found), ("", found), ("é/", found)])

@@ -185,7 +185,8 @@ def _is_junk(name: str) -> bool:
 
 
 def _check_names(folder: Path, names: Names) -> None:
-    for name in () if isinstance(names, AsciiNames) else names:
+    ascii_ = isinstance(names, AsciiNames) or names.joined.isascii()
+    for name in () if ascii_ else names:
         try:
             name.encode()
         except UnicodeEncodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -101,10 +102,14 @@ class AsciiNames(Names):
 
 def sort_names(names: Sequence[str]) -> Names:
     """Sort names by code point."""
-    try:
-        return AsciiNames(names)
-    except ValueError:
-        return Names(sorted(names))
+    with contextlib.suppress(ValueError):
+        if len(names) > _FEW:
+            return AsciiNames(names)
+    return Names(sorted(names))
+
+
+_FEW = 200
+"""Names up to which strings are sorted in less time than an array is made."""
 
 
 class Images:
