@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import sslprep.color.histogram as histogram_module
 from sslprep import manifest
+from sslprep.color import counting
 from sslprep.color import images as images_module
 from sslprep.color.bins import color_bins, read_table
 from sslprep.color.counting import Settings, count_chunk
@@ -407,7 +407,7 @@ class TestUnreadable:
         def never(*arguments: object) -> None:
             raise AssertionError("counted again")
 
-        monkeypatch.setattr(histogram_module, "count_chunk", never)
+        monkeypatch.setattr(counting, "count_chunk", never)
         assert len(self._run(tmp_path, max_unreadable=0.11)) == 6
 
     def test_repaired_images_are_counted_with_recount(
@@ -597,8 +597,9 @@ class TestRefusals:
     def test_an_existing_histogram_is_kept(self, photo_list: Path, tmp_path: Path) -> None:
         color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
         before = bytes_of(tmp_path)
-        with pytest.raises(OutputError, match="exists already"):
-            color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+        for images in (photo_list, tmp_path / "none.npy"):  # before any input is read
+            with pytest.raises(OutputError, match="exists already"):
+                color_histogram(data_file=str(images), output_path=tmp_path, jobs=1)
         color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1, overwrite=True)
         assert bytes_of(tmp_path) == before
 
@@ -643,7 +644,7 @@ class TestGenerate:
             raise AssertionError("counted again")
 
         with monkeypatch.context() as patch:
-            patch.setattr(histogram_module, "count_chunk", never)
+            patch.setattr(counting, "count_chunk", never)
             again = generate_color_bins(
                 data_file=str(photo_list), output_path=tmp_path, bin_size=(5,), jobs=1
             )

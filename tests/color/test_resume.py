@@ -109,14 +109,14 @@ def _written_at(path: Path) -> int:
 def _interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Make the pass fail like Ctrl-C after some chunks."""
 
-    calls = iter(range(999))
+    calls, count = iter(range(999)), counting.count_chunk
 
     def counted(settings: object, chunk: object) -> object:
         if next(calls) == after:
             raise KeyboardInterrupt
-        return counting.count_chunk(settings, chunk)  # type: ignore[arg-type]
+        return count(settings, chunk)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(histogram_module, "count_chunk", counted)
+    monkeypatch.setattr(counting, "count_chunk", counted)
 
 
 def _interrupted(mixed_list: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

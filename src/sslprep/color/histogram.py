@@ -28,15 +28,7 @@ from numpy.typing import NDArray
 
 from sslprep import console, executors, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.color.counting import (
-    GROUPS,
-    Counts,
-    Listed,
-    Settings,
-    count_chunk,
-    count_watched,
-    versions,
-)
+from sslprep.color import counting
 from sslprep.color.images import Images, is_shard, is_url, open_images, partition_of
 from sslprep.errors import ImagesError, ManifestError, OutputError, ParameterError, WorkersLostError
 from sslprep.parameters import Fraction, NotNegative, Positive, command
@@ -154,40 +146,44 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
 
     With `reuse` the histogram of the same images and parameters is taken that is there already.
     """
-    ours = versions()
+    ours = counting.versions()
     output, sample, images = given["output"], given["sample"], given["images"]
     stem = "ab_histogram_{type}_{dataset}".format(**given)
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
-    own, unfinished = stem + MANIFEST_SUFFIX, f".{stem}.resume.json"
-    settings = msgspec.convert(given, Settings)
+    own, unfinished = stem + MANIFEST_SUFFIX, output / f".{stem}.resume.json"
+    settings = msgspec.convert(given, counting.Settings)
     inputs = manifest.Inputs(hash_inputs=True)
-    source = open_images(images, given["root"], inputs, *given["partition"])
-    bears_on_it = (source.identity, settings, ours["opencv"])
-    identity = hashlib.sha256(msgspec.json.encode(bears_on_it)).hexdigest()
+
+    def opened() -> tuple[Images, str]:
+        source = open_images(images, given["root"], inputs, *given["partition"])
+        bears_on_it = (source.identity, settings, ours["opencv"])
+        return source, hashlib.sha256(msgspec.json.encode(bears_on_it)).hexdigest()
+
     done = None
     with contextlib.suppress(ManifestError):
-        record = manifest.read(output / own)
-        same = record.details.get("identity") == identity and record.counts.keys() >= _COUNTS
-        if reuse and same and not manifest.changed_outputs(output / own, record):
-            done = record
+        record = manifest.read(output / own) if reuse else None
+        if record and record.counts.keys() >= _COUNTS:
+            same = record.details.get("identity") == opened()[1]
+            done = record if same and not manifest.changed_outputs(output / own, record) else None
     with OutputSet(
         output,
         [table, listed, *([groups] if sample else [])],
         manifests=[own],
         overwrite=given["overwrite"] or done is not None,
-        also_replaces=[groups, unfinished],
-        shared=[unfinished],
+        also_replaces=[groups, unfinished.name],
+        shared=[unfinished.name],
     ) as out:
         if done:
             _check_readable(done.counts, given, output / listed)
             logger.info("using %s, made from the same images; --recount counts them again", table)
             return _result(done.counts, done.warnings, resumed_after=done.counts["images"])
-        file = output / unfinished
+        source, identity = opened()
         if given["recount"]:
-            file.unlink(missing_ok=True)
-        state = load(file, identity, GROUPS if sample else 1, give_up=given["overwrite"])
+            unfinished.unlink(missing_ok=True)
+        tables = counting.GROUPS if sample else 1
+        state = load(unfinished, identity, tables, give_up=given["overwrite"])
         resumed_after = state.total
-        _count(source, state, settings, given, file)
+        _count(source, state, settings, given, unfinished)
         total, truncated = state.total, sum(entry.counted for entry in state.listed)
         unreadable = len(state.listed) - truncated
         damaged = source.shards and sum(is_shard(entry.path) for entry in state.listed)
@@ -202,7 +198,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         if source.shards:
             counts |= {"shards": source.total, "damaged_shards": damaged}
         if unreadable == total:
-            file.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             problem, remedy = "holds no images", None
             if total:
                 first = [f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3]]
@@ -211,7 +207,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             elif sample:
                 problem, remedy = f"--sample {sample} draws no image", "Take a larger --sample."
             raise ImagesError(problem, where=images, remedy=remedy)
-        _check_readable(counts, given, file)
+        _check_readable(counts, given, unfinished)
         said = {
             f"{unreadable:,} of {total:,} images were unreadable": unreadable,
             f"{truncated:,} images are truncated and were counted": truncated,
@@ -259,14 +255,14 @@ def _result(counts: Mapping[str, int], warnings: list[str], **more: Any) -> Hist
 
 
 def _count(
-    source: Images, state: Pass, settings: Settings, given: dict[str, Any], file: Path
+    source: Images, state: Pass, settings: counting.Settings, given: dict[str, Any], file: Path
 ) -> None:
     """Count all chunks that are not finished, saving to `file` now and then."""
     todo = (chunk for chunk in source.chunks() if chunk.number not in state.images)
     total = None if source.shards else round(source.total * (settings.sample or 1))
     lost: executors.Lost = []
     timeout, saved = given["worker_timeout"], time.monotonic()
-    work = functools.partial(count_chunk, settings)
+    work = functools.partial(counting.count_chunk, settings)
     try:
         with (
             executors.open_executor(given["jobs"], given["scheduler"]) as executor,
@@ -274,7 +270,7 @@ def _count(
             console.progress(total, "images", done=state.total) as advance,
         ):
             found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
-            again = functools.partial(count_watched, settings, timeout, process)
+            again = functools.partial(counting.count_watched, settings, timeout, process)
             found_again = ((chunk, again(chunk)) for chunk, _ in lost)  # one by one, here
             for chunk, counts in itertools.chain(found, found_again):
                 state.add(chunk.number, counts)
@@ -316,16 +312,16 @@ class Pass(msgspec.Struct):
     identity: str
     tables: NDArray[np.int64]
     images: dict[int, int] = {}
-    listed: list[Listed] = []
+    listed: list[counting.Listed] = []
 
     @property
     def total(self) -> int:
         """Images of all finished chunks."""
         return sum(self.images.values())
 
-    def add(self, chunk: int, counts: Counts) -> None:
+    def add(self, chunk: int, counts: counting.Counts) -> None:
         """Take a chunk's counts, if they were made with our versions."""
-        for package, here in versions().items():
+        for package, here in counting.versions().items():
             if (there := counts.versions[package]) != here:
                 raise ParameterError(
                     f"the worker {counts.worker} has {package} {there}",
