@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as npst
 
 from sslprep.checkpoints import arrays as arrays_module
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray
-from sslprep.checkpoints.globals import NUMPY, PickledArray
+from sslprep.checkpoints.globals import NUMPY, NotRead, PickledArray
 from sslprep.checkpoints.unpickle import MAX_OPCODES, Machine, read_pickle
 from sslprep.errors import UnsafeFileError
 
@@ -262,6 +262,34 @@ class Call:
 def test_calls_that_no_writer_makes_are_refused(tmp_path: Path, call: Call, text: str) -> None:
     with pytest.raises(UnsafeFileError, match=text):
         read(tmp_path / "a.pkl", pickle.dumps(call, protocol=2))
+
+
+def test_keys_become_texts_each_once(tmp_path: Path) -> None:
+    value = {"1": 0, 1: 1, 2**64 - 1: 2, (1, "a"): 3, tuple("abcdefgh"): 4, None: 5, 2.5: 6}
+    assert read(tmp_path / "a.pkl", pickle.dumps(value)) == {
+        "1": 0, "[1]": 1, "18446744073709551615": 2, "(1, a)": 3, "(a, b, c, d, e, f, g, h)": 4,
+        "None": 5, "2.5": 6,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [2**64, tuple("abcdefghi"), ((1,), 2)], ids=repr)
+def test_other_keys_are_refused(tmp_path: Path, key: Any) -> None:
+    with pytest.raises(UnsafeFileError, match="a dictionary key that is a"):
+        read(tmp_path / "a.pkl", pickle.dumps({key: 1}))
+
+
+@pytest.mark.parametrize(("module", "advised"), [("trainer.model", True), ("os", False)])
+def test_what_may_be_a_module_is_told_so(tmp_path: Path, module: str, advised: bool) -> None:
+    with pytest.raises(UnsafeFileError) as caught:
+        read(tmp_path / "a.pkl", f"c{module}\nNet\n.".encode())
+    assert ("It may be a pickled module" in str(caught.value)) == advised
+
+
+@pytest.mark.parametrize("name", ["torch.float16", "torch.strided", "typing.Any", "builtins.set"])
+def test_names_beside_weights_are_not_read(tmp_path: Path, name: str) -> None:
+    module, _, kind = name.rpartition(".")
+    found = read(tmp_path / "a.pkl", f"c{module}\n{kind}\n.".encode())
+    assert (type(found), found.kind) == (NotRead, name)
 
 
 def test_error_names_the_place(tmp_path: Path) -> None:

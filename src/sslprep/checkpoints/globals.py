@@ -81,11 +81,6 @@ class TextDict(dict[str, Any]):
         super().__setitem__(text, value)
 
 
-def is_latin1(text: str) -> bool:
-    """Whether every character is one byte in latin1."""
-    return text.isascii() or max(text) <= "\xff"
-
-
 def kind_of(value: object) -> str:
     """Return what a value is called in messages."""
     return _KINDS.get(type(value), f"a value of type {type(value).__name__}")
@@ -167,7 +162,7 @@ def _octets(value: object) -> Span | bytes:
     """Return a string of the pickle as bytes; Python 2 and NumPy both take text for latin1."""
     if isinstance(value, Span | bytes):
         return value
-    if not isinstance(value, str) or not is_latin1(value):
+    if not isinstance(value, str):  # a short text, all of it latin1
         refuse(f"{kind_of(value)} in place of bytes")
     return value.encode("latin1")
 

@@ -22,7 +22,6 @@ from sslprep.checkpoints.globals import (
     built_array,
     call,
     find_global,
-    is_latin1,
     kind_of,
 )
 from sslprep.errors import UnsafeFileError
@@ -119,7 +118,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
             if as_bytes:
                 return self.append(raw)
             text = raw.decode("latin1" if encoding == "raw" else encoding)
-            if is_latin1(text):  # wider characters take up to four times their place
+            if text.isascii() or max(text) <= "\xff":  # wider ones take up to four times as much
                 return self.append(text)
         return self.append(Span(self.file, start, self.at, encoding))
 
