@@ -160,6 +160,10 @@ class TestCoco:
         with pytest.raises(DatasetError, match=r"--annotations train=labels\.json"):
             write_coco(tmp_path, tmp_path / "out", partitions=("train",), train_imgs_path=tmp_path)
 
+        (tmp_path / "instances_train2017.json").write_text(coco_text())
+        with pytest.raises(DatasetError, match=r"Pass --year 2017\. Choose"):
+            write_coco(tmp_path, tmp_path / "out", partitions=("train",), train_imgs_path=tmp_path)
+
     def test_exchanged_image_folders_are_seen(self, coco: Path) -> None:
         result = write_coco(
             coco / "annotations",

@@ -45,11 +45,13 @@ def plan(
     missing = [name for name in wanted if name not in here and name not in derivable]
     if missing:
         found = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
+        years = [y for y in ("2014", "2017") if f"instances_{missing[0]}{y}.json" in found]
+        other = f"Pass --year {years[0]}. " if years else ""
         raise DatasetError(
             f"does not hold {' or '.join(files[name].name for name in missing)}",
             where=folder,
             expected="COCO's instance annotations",
-            remedy="Choose the partitions that it has with --partitions, or name files: "
+            remedy=f"{other}Choose the partitions that it has with --partitions, or name files: "
             f"--annotations {missing[0]}={found[0] if found else 'FILE'}.",
         )
     val2017 = folder / "instances_val2017.json"
