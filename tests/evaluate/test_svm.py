@@ -74,6 +74,21 @@ def random_rows(count, wanted):
     return np.random.default_rng(5).choice(count, wanted, replace=False)
 
 
+@pytest.mark.parametrize(("seed", "share"), [(4, 0.1), (5, 0.5), (13, 0.1)])
+def test_fewer_numbers_than_rows_at_high_costs_come_to_an_end(seed, share):
+    """Coefficients grow with the cost, and what is then lost in float32 is found again."""
+    random = np.random.default_rng(seed)
+    rows = svm.normalise(random.standard_normal((400, 30)))
+    signs = np.where(random.random((20, 400)) < share, 1.0, -1.0)
+    signs[:, 0] = 1
+    gram, costs = svm.gram_matrix(rows, rows), (*COSTS, 1000.0)
+    for cost, trained in zip(costs, svm.train(gram, signs, costs), strict=True):
+        scores = trained.coefficients @ gram
+        weights = 2 * cost * np.where(signs > 0, svm.POSITIVE_WEIGHT, 1)
+        optimum = weights * np.where(signs * scores < 1, signs - scores, 0)
+        assert np.abs(trained.coefficients - optimum).max() < 1e-8 * weights.max()
+
+
 def test_the_order_of_costs_does_not_matter():
     x, labels = features(60, 20)
     rows = svm.normalise(x)

@@ -42,8 +42,7 @@ _MAIN = 32
 _SETTLED = 1e-2
 """With a remainder below this, S is nearly the optimum's, and steps are worth to be exact."""
 _FREE_STEPS = 10
-_ROUGH_STEPS = 25
-"""After so many steps (a few are usual) all systems are solved by elimination."""
+"""After so many steps (a few are usual) all are exact, by elimination, and go downhill."""
 _MOST_STEPS = 200
 
 
@@ -145,6 +144,8 @@ def _minimise(
     """Go to the optimum from the coefficients and scores of a start."""
     left = np.arange(len(beta))  # the machines that are not there yet
     for count in range(_MOST_STEPS):
+        if count == _FREE_STEPS:  # large coefficients have taken the scores away from float64
+            scores[left] = beta[left] @ kernel.gram
         signs, weights, b, f = (a[left] for a in (all_signs, all_weights, beta, scores))
         # At the optimum β is weight · (y - f) inside the margin and 0 elsewhere.
         inside = (signs != 0) & (signs * f < 1)
@@ -155,7 +156,7 @@ def _minimise(
         left = left[more]
         systems = _Systems(kernel, inside, signs, weights).of(more)
         at = b[more], f[more]
-        to = systems.newton_step(*at, rest[more], rough=count < _ROUGH_STEPS)
+        to = systems.newton_step(*at, rest[more], rough=count < _FREE_STEPS)
         # Full steps nearly always get there; where they do not, only those downhill will.
         if count >= _FREE_STEPS:
             to = _descend(systems.signs, systems.weights, at, to)
