@@ -397,7 +397,7 @@ def align(found: Presence, classes: Sequence[Category]) -> NDArray[np.int32]:
     if set(mine) != set(wanted):
         odd = sorted(set(mine) ^ set(wanted))
         raise AnnotationError(
-            f"has {len(mine)} categories, and {odd[0]} is in only one of the two files",
+            f"has {len(mine)} categories, and {odd[0]!r} is in only one of the two files",
             where="$.categories",
             expected=f"the {len(wanted)} categories of the first partition, in any order",
         )

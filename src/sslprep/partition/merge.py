@@ -57,8 +57,9 @@ def merge_partitions(
             sources += files
             odd = sorted({c.name for c in own.classes} ^ {c.name for c in first.classes})
             if odd or own.labels.ndim != first.labels.ndim:
+                which = f", {odd[0]!r} in only one" if odd else ""
                 raise DatasetError(
-                    f"has {len(own.classes)} classes" + (f", {odd[0]} in only one" if odd else ""),
+                    f"has {len(own.classes)} classes{which}",
                     where=part,
                     expected=f"the {len(first.classes)} classes and the labels of {parts[0]}",
                 )
