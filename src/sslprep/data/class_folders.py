@@ -78,7 +78,7 @@ _BELOW = f"images in sub-folders of class folders{_LEFT}; --recursive takes them
 def _scan(path: Path) -> tuple[Names, list[str], int, Counter[str]]:
     """Return a folder's images and folders, how many entries it has, and what is left out."""
     files, others = [], []
-    with reading(path, DatasetError):
+    try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # entries below it carry no path
         try:
             with os.scandir(handle) as entries:
@@ -92,6 +92,9 @@ def _scan(path: Path) -> tuple[Names, list[str], int, Counter[str]]:
                     others.append((entry.name, _is(entry.is_dir)))
         finally:
             os.close(handle)
+    except OSError:
+        with reading(path, DatasetError):  # only now: it looks at the path itself, which takes time
+            raise
     total = len(files) + len(others)
     names = sort_names(files)
     # The ends of the names are few, mostly one: to look at them is much faster than at all names.
