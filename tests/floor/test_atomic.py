@@ -78,7 +78,7 @@ def test_an_error_before_commit_leaves_nothing_not_even_the_folder(tmp_path: Pat
 
 def test_an_existing_output_is_refused_before_any_work(tmp_path: Path) -> None:
     write(tmp_path)
-    with pytest.raises(OutputError, match=r"exists already and 2 more.*--overwrite"):
+    with pytest.raises(OutputError, match=r"/a: the output exists already and 2 more.*--overwrite"):
         write(tmp_path, b"new")
     assert (tmp_path / "a").read_bytes() == b"x"
 

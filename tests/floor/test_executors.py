@@ -104,7 +104,8 @@ def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
     module.write_text(
         "import os, signal, time\n"
         "def odd(x):\n"
-        "    if x in (5, 9): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if x == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if x == 9: os.kill(os.getpid(), signal.SIGHUP)\n"
         "    if x == 12: os.kill(os.getpid(), signal.SIGSTOP)\n"
         "    return 2 * x\n"
     )
@@ -114,8 +115,8 @@ def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
     lost: Lost = []
     with open_executor(2) as pool:
         done = dict(completed(odd, range(40), pool, timeout=1.5, lost=lost))
-    killed = "it was ended by signal 9, SIGKILL"
-    assert sorted(lost) == [(5, killed), (9, killed), (12, "it hung")]
+    killed, hung_up = (f"it was ended by signal {name}" for name in ("9, SIGKILL", "1, SIGHUP"))
+    assert sorted(lost) == [(5, killed), (9, hung_up), (12, "it hung")]
     assert done == {x: 2 * x for x in range(40) if x not in (5, 9, 12)}
 
 
