@@ -355,7 +355,7 @@ def test_a_manifest_that_cannot_tell_the_draw_is_said(seed: int, voc: Path) -> N
     manifest = next((voc / "out").glob("*.manifest.json"))
     manifest.write_text(manifest.read_text().replace('"seed": 0', f'"seed": {seed}'))
     found = verify_samples(voc / "out")
-    assert any("no seed and generator known here" in text for text in found.unproven)
+    assert any("its manifest's draw is not known" in text for text in found.unproven)
 
 
 def test_a_manifest_without_its_samples_is_found(voc: Path) -> None:

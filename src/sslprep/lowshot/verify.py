@@ -138,10 +138,8 @@ def verify_samples(
         group = []
         for sample in members:
             given = targets if sample.multi_label in fits or not fits else None
-            record = records.get(sample.main)
-            origin = _drawn_from(sample, record, given, images, load)
-            held, listed = _read(sample)
-            group.append(_Case(sample, held, listed, *origin))
+            origin = _drawn_from(sample, records.get(sample.main), given, images, load)
+            group.append(_Case(*(sample, *_read(sample), *origin)))
         for original in {id(c.original): c.original for c in group if c.original}.values():
             lists = [c.held for c in group if c.original is original]
             original.look_up({k for h in lists if isinstance(h, ImageList) for k in h.keys})
@@ -153,11 +151,9 @@ def verify_samples(
         unproven += [f"{folder / stem}: that samples are subsets: {text}" for text in reasons]
         listing = {case.found.main: records.get(case.found.main) for case in group}
         for main, record in listing.items() if any(listing.values()) else ():
-            if record is None:
-                unproven.append(f"{main}: how it was drawn: no manifest lists it")
-            elif _draws(record) is None:
-                what = "the manifest has no seed and generator known here"
-                unproven.append(f"{main}: how it was drawn: {what}")
+            if record is None or _draws(record) is None:
+                why = "its manifest's draw is not known" if record else "no manifest lists it"
+                unproven.append(f"{main}: how it was drawn: {why}")
     return LowshotVerified(
         folder=samples, samples=tuple(checked), problems=tuple(problems), unproven=tuple(unproven)
     )
