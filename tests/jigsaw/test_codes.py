@@ -11,7 +11,7 @@ from sslprep.errors import PermutationError
 from sslprep.jigsaw import codes
 from sslprep.jigsaw.bounds import largest_mean, largest_minimum
 from sslprep.jigsaw.codes import codes_for
-from sslprep.jigsaw.distances import measure, pair_histogram
+from sslprep.jigsaw.distances import histogram_by_pairs, measure
 from sslprep.jigsaw.draws import Draws
 from sslprep.jigsaw.groups import FIELDS, field
 
@@ -118,7 +118,7 @@ def test_minimum_distance_over_all_pairs_is_the_tables(m, code):
 @pytest.mark.parametrize("code", [code for code in NINE if code.size <= 18144], ids=name)
 def test_symmetries_give_the_same_minimum_as_a_plain_comparison(code):
     rows = whole(9, code)
-    histogram = pair_histogram(rows)
+    histogram = histogram_by_pairs(rows)
     assert next(d for d, pairs in enumerate(histogram) if pairs) == minimum_of_all_pairs(rows)
     spoilt = rows.copy()
     spoilt[-1] = spoilt[0][[1, 0, *range(2, 9)]]  # two apart from the first
@@ -221,7 +221,7 @@ def test_first_row_is_the_one_given_and_distances_stay(m):
     fixed = codes.generate(n, m, Draws(0), first=first)
     free = codes.generate(n, m, Draws(0))
     assert np.array_equal(fixed[0], first)
-    assert pair_histogram(fixed) == pair_histogram(free)
+    assert histogram_by_pairs(fixed) == histogram_by_pairs(free)
 
 
 @pytest.mark.parametrize(

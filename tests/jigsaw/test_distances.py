@@ -8,9 +8,10 @@ from sslprep.jigsaw import distances
 from sslprep.jigsaw.distances import (
     counts_table,
     duplicate_rows,
+    histogram_by_pairs,
+    histogram_by_positions,
     mean_distance,
     measure,
-    pair_histogram,
 )
 
 
@@ -27,9 +28,12 @@ def plain_histogram(rows):
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 4), (2, 2), (7, 3), (150, 5), (129, 9), (40, 16)])
-def test_the_histogram_equals_a_loop(n, m):
+def test_both_histograms_equal_a_loop(n, m):
     rows = random_set(n, m)
-    assert pair_histogram(rows) == plain_histogram(rows)
+    expected = plain_histogram(rows)
+    assert histogram_by_pairs(rows) == expected
+    if m <= 9:
+        assert histogram_by_positions(rows) == expected
 
 
 def test_blocks_meet_every_pair_once(monkeypatch):
@@ -38,7 +42,14 @@ def test_blocks_meet_every_pair_once(monkeypatch):
     for height, width in ((1, 1), (7, 5), (60, 61), (64, 64)):
         monkeypatch.setattr(distances, "_TILE_ROWS", height)
         monkeypatch.setattr(distances, "_TILE_COLUMNS", width)
-        assert pair_histogram(rows) == expected
+        assert histogram_by_pairs(rows) == expected
+
+
+def test_large_sets_of_few_tiles_are_counted_by_positions(monkeypatch):
+    rows = random_set(20_000, 4)
+    expected = histogram_by_pairs(rows)
+    monkeypatch.setattr(distances, "histogram_by_pairs", None)
+    assert distances.pair_histogram(rows) == expected
 
 
 def test_more_tiles_than_a_signed_byte_holds():

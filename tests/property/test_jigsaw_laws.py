@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sslprep.jigsaw import assignment, codes, greedy
 from sslprep.jigsaw.bounds import largest_mean, largest_minimum
 from sslprep.jigsaw.distances import (
+    histogram_by_pairs,
+    histogram_by_positions,
     measure,
-    pair_histogram,
 )
 from sslprep.jigsaw.draws import Draws
 from sslprep.jigsaw.listing import Listing
@@ -31,6 +32,12 @@ def sizes(draw):
     n = draw(st.integers(1, min(60, math.factorial(m))))
     first = np.array(draw(st.permutations(range(m))), dtype=np.uint8)
     return m, n, first
+
+
+@given(permutation_sets())
+def test_both_ways_to_the_histogram_agree(rows):
+    """The number of pairs at each distance, by comparing pairs and by inclusion and exclusion."""
+    assert histogram_by_pairs(rows) == histogram_by_positions(rows)
 
 
 @given(permutation_sets())
@@ -68,7 +75,7 @@ def test_relabelling_changes_no_distance(rows, random):
     m = rows.shape[1]
     values, positions = (random.sample(range(m), m) for _ in range(2))
     changed = np.array(values, dtype=np.uint8)[rows][:, positions]
-    assert pair_histogram(changed) == pair_histogram(rows)
+    assert histogram_by_pairs(changed) == histogram_by_pairs(rows)
 
 
 @settings(max_examples=60)
