@@ -105,7 +105,9 @@ def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
         "import os, signal, time\n"
         "def odd(x):\n"
         "    if x == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    if x == 9: os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    if x == 9:\n"
+        "        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
         "    if x == 12: os.kill(os.getpid(), signal.SIGSTOP)\n"
         "    return 2 * x\n"
     )
