@@ -18,7 +18,7 @@ import msgspec
 from sslprep import __version__
 from sslprep.atomic import MANIFEST_SUFFIX, OutputRecord, OutputSet
 from sslprep.errors import ManifestError, ParameterError, SslprepError
-from sslprep.input_files import read_json, reading, sha256_of
+from sslprep.input_files import decode_json, reading, sha256_of
 from sslprep.parameters import command
 from sslprep.results import result
 
@@ -185,7 +185,9 @@ def read(path: Path) -> Manifest:
     Raises:
         ManifestError: Not a manifest, or one of a newer version of sslprep.
     """
-    schema = read_json(path, _SchemaOnly, ManifestError).schema
+    with reading(path, ManifestError):
+        data = path.read_bytes()
+    schema = decode_json(data, _SchemaOnly, ManifestError, path).schema
     if schema > SCHEMA:
         raise ManifestError(
             f"has schema {schema}",
@@ -193,7 +195,7 @@ def read(path: Path) -> Manifest:
             expected=f"at most {SCHEMA}",
             remedy="Upgrade sslprep to read it.",
         )
-    return read_json(path, Manifest, ManifestError)
+    return decode_json(data, Manifest, ManifestError, path)
 
 
 class _SchemaOnly(msgspec.Struct):
