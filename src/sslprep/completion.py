@@ -20,7 +20,7 @@ _SCRIPTS = {
     "zsh": f"autoload -U +X bashcompinit && bashcompinit\n{_BASH}",
     "fish": "complete -c sslprep -a '(COMP_LINE=(commandline -cp) sslprep completion words)'",
 }
-_WORDS = ("help", "version", "completion bash", "completion zsh", "completion fish")
+_WORDS = ("help", "version", *(f"completion {shell}" for shell in _SCRIPTS))
 
 
 def completion(tokens: Sequence[str]) -> str:

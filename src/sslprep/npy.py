@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sslprep.errors import ArrayError
 from sslprep.input_files import reading
 
-_LONGEST_HEADER = 1 << 14
+LONGEST_HEADER = 1 << 14
 """Above NumPy's own limit; what a file holds behind it is not even read."""
 _MOST_AXES = 32
 _HEADERS = {
@@ -114,7 +114,7 @@ def read_array(
         ArrayError: Not a `.npy` file, truncated, an object array, or not of the kind asked for.
     """
     with reading(path, ArrayError), open(path, "rb") as file:
-        start = BytesIO(file.read(_LONGEST_HEADER))
+        start = BytesIO(file.read(LONGEST_HEADER))
         try:
             shape, fortran, dtype = parse_array_header(start)
         except ValueError as error:

@@ -15,11 +15,10 @@ from sslprep.errors import ArrayError, CheckpointError, ManifestError
 from sslprep.input_files import reading
 from sslprep.inspection.array import describe_array
 from sslprep.inspection.checkpoint import bytes_of, checkpoint_facts
-from sslprep.npy import parse_array_header, read_array
+from sslprep.npy import LONGEST_HEADER, parse_array_header, read_array
 from sslprep.parameters import command
 from sslprep.results import table
 
-_LONGEST_HEADER = 1 << 16
 _SHOWN = 30
 _MAX_MANIFESTS = 500
 
@@ -157,7 +156,7 @@ def inspect(file: Path, *, all: bool = False) -> InspectResult:
     if file.is_dir():
         raise CheckpointError("is a folder", where=file, expected="a file")
     with reading(file, CheckpointError), open(file, "rb") as handle:
-        start = BytesIO(handle.read(_LONGEST_HEADER))
+        start = BytesIO(handle.read(LONGEST_HEADER))
         size = file.stat().st_size
     if file.name.endswith(MANIFEST_SUFFIX):
         facts = _manifest_facts(manifest.read(file))
