@@ -106,20 +106,13 @@ def test_an_array_beside_unsorted_json_is_refused(files):
         evaluate_scores(files / "predictions.npy", files / "other.json")
 
 
-def test_a_class_without_positives_is_named(files):
-    labels = np.zeros((30, 3), int)
-    labels[0, :2] = 1
-    np.save(files / "none.npy", labels)
-    with pytest.raises(SslprepError, match="no positive of 1 of 3 classes: 2"):
-        evaluate_scores(files / "predictions.npy", files / "none.npy")
-
-
-def test_a_class_without_negatives_is_named(files):
-    labels = np.ones((30, 3), int)
-    labels[0, :2] = 0
-    np.save(files / "all.npy", labels)
-    with pytest.raises(SslprepError, match="no negative of 1 of 3 classes: 2"):
-        evaluate_scores(files / "predictions.npy", files / "all.npy")
+@pytest.mark.parametrize(("label", "what"), [(1, "positive"), (0, "negative")])
+def test_a_class_without_positives_or_negatives_is_named(files, label, what):
+    labels = np.full((30, 3), 1 - label)
+    labels[0, :2] = label
+    np.save(files / "alike.npy", labels)
+    with pytest.raises(SslprepError, match=f"no {what} of 1 of 3 classes: 2"):
+        evaluate_scores(files / "predictions.npy", files / "alike.npy")
 
 
 @pytest.mark.parametrize("suffix", ["npy", "json"])
