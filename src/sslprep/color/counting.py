@@ -46,6 +46,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sample: float | None = None
     seed: int = 0
 
+    @property
+    def groups(self) -> int:
+        """Number of tables: one, or one for each group of a sample."""
+        return GROUPS if self.sample else 1
+
 
 class Listed(msgspec.Struct, order=True):
     """An image to be listed: its chunk, place there, name, why, and whether it was counted."""
@@ -89,7 +94,7 @@ def count_chunk(
     of `deadly` are left out, with the reason given there.
     """
     cv2, side = opencv(), settings.global_resize_img
-    tables = np.zeros((GROUPS if settings.sample else 1, 256, 256), np.int64)
+    tables = np.zeros((settings.groups, 256, 256), np.int64)
     counted = np.zeros(tables.shape, np.float32)  # where `calcHist` counts: exact up to 2^24 pixels
     most = (1 << 24) // side**2
     small, lab = np.empty((2, side, side, 3), np.uint8)

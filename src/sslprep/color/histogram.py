@@ -180,8 +180,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         source, identity = opened()
         if given["recount"]:
             unfinished.unlink(missing_ok=True)
-        tables = counting.GROUPS if sample else 1
-        state = load(unfinished, identity, tables, give_up=given["overwrite"])
+        state = load(unfinished, identity, settings.groups, give_up=given["overwrite"])
         resumed_after = state.total
         _count(source, state, settings, given, unfinished)
         total, truncated = state.total, sum(entry.counted for entry in state.listed)
