@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import ArrayError
-from sslprep.input_files import reading
+from sslprep.input_files import reading, what_it_is
 
 LONGEST_HEADER = 1 << 14
 """Above NumPy's own limit; what a file holds behind it is not even read."""
@@ -86,11 +86,15 @@ def parse_array_header(start: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[
     return shape, fortran, dtype
 
 
-def _other_format(start: bytes) -> str | None:
-    """Name the format that features and labels lie in, where it is another."""
-    named = (what for magic, what in _OTHERS.items() if start.startswith(magic))
-    text = "text" if start and not start.translate(None, _PRINTED) else None
-    return next(named, text)
+def _other_format(start: bytes) -> tuple[str, str] | None:
+    """Name the format that a file has in place of `.npy`, and what to do about it."""
+    if not start or start.startswith(np.lib.format.MAGIC_PREFIX):
+        return None
+    save = "Load it, and save the one array in it: numpy.save(path, array)."
+    for magic, what in _OTHERS.items():
+        if start.startswith(magic):
+            return what, save
+    return what_it_is(start) or (None if start.translate(None, _PRINTED) else ("text", save))
 
 
 def read_array(
@@ -120,10 +124,7 @@ def read_array(
         except ValueError as error:
             if other := _other_format(start.getvalue()):
                 raise ArrayError(
-                    f"is {other}",
-                    where=path,
-                    expected="a .npy file",
-                    remedy="Load it, and save the one array in it: numpy.save(path, array).",
+                    f"is {other[0]}", where=path, expected="a .npy file", remedy=other[1]
                 ) from error
             raise ArrayError(
                 f"not a readable .npy file ({' '.join(str(error).split())[:100]})",

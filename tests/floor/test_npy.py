@@ -83,6 +83,22 @@ def test_an_array_in_another_format_is_named(tmp_path: Path, start: bytes, what:
     assert "magic" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"<!DOCTYPE html><title>Quota", "a web page, .*; expected a .npy file. Download the file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-LFS pointer, .* Run git lfs pull"),
+        (b"\x1f\x8b\x08", "a gzip file; expected a .npy file. Unpack it first"),
+    ],
+)
+def test_what_no_reader_takes_is_named_as_everywhere(
+    tmp_path: Path, start: bytes, what: str
+) -> None:
+    (tmp_path / "features.npy").write_bytes(start)
+    with pytest.raises(ArrayError, match=f"is {what}"):
+        read_array(tmp_path / "features.npy")
+
+
 def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
     class Canary:
         def __reduce__(self) -> tuple[object, ...]:
