@@ -258,6 +258,8 @@ class Dask:
                 f"no Dask scheduler answers at {address} ({error})",
                 remedy="Start a dask scheduler and workers, or leave --scheduler out.",
             ) from error
+        # It prints a traceback for each result that a lost worker held.
+        logging.getLogger("tornado").setLevel(logging.CRITICAL)
         self._client = client
         self._results: Any = None
         if not self._count_threads():

@@ -155,8 +155,9 @@ def test_a_stopped_worker_holds_up_nobody(
         workers[0].send_signal(signal.SIGSTOP)
     color_histogram(tmp_path / "list.npy", tmp_path / "there", scheduler=address, **options)
     assert workers[0].poll() is None
-    # The other did everything but the few that the stopped one held, before anybody waited.
-    assert before_the_first_loss[0] >= 70
+    # Before anybody waited the other did everything but what was under way: 32 chunks at most,
+    # for Dask fetches results together, and those that come with one of the stopped worker wait.
+    assert before_the_first_loss[0] >= 80 - 32
     for name in ("ab_histogram_train_imagenet.npy", "ab_histogram_train_imagenet.manifest.json"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 
