@@ -98,6 +98,7 @@ def completed(
     if executor is None:
         yield from ((chunk, function(chunk)) for chunk in chunks)
         return
+    timeout = timeout and min(timeout, 1e6)  # the system's own counters end at 25 days
     pending: dict[Any, _A] = {}
     source = iter(chunks)
     try:

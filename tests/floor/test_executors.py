@@ -225,6 +225,11 @@ def test_ctrl_c_reaches_this_process_and_not_the_workers(tmp_path: Path) -> None
     assert not psutil.wait_procs(children, timeout=10)[1]
 
 
+def test_a_time_out_may_be_as_long_as_one_likes() -> None:
+    with open_executor(2) as pool:
+        assert list(completed(abs, [-1], pool, timeout=1e300)) == [(-1, 1)]
+
+
 def test_a_cluster_that_answers_now_and_then_is_not_given_up() -> None:
     """The time-out is of the silence; all the work together may take much longer."""
     distributed = pytest.importorskip("distributed")
