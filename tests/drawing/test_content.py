@@ -131,6 +131,16 @@ def test_a_position_table_writes_each_count_in_its_cell() -> None:
     assert tips[2] == "tile 0 at position 1: 3 times"
 
 
+def test_a_position_table_of_many_tiles_takes_them_together() -> None:
+    """255 tiles were 65,025 boxes, 9 MB, and each box less than nothing high."""
+    counts = np.arange(255 * 255).reshape(255, 255)
+    boxes = nodes(position_table(counts), "rect", "shade")
+    assert len(boxes) == 32 * 32
+    assert min(number(b, of) for b in boxes for of in ("width", "height")) > 2
+    mean = counts[8:16, 248:255].mean()
+    assert boxes[32 + 31].findtext("title") == f"tile 248–254 at position 8–15: {mean:,.0f} times"
+
+
 @pytest.mark.parametrize(
     ("rgb", "lab"),
     [

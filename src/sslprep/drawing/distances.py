@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.drawing.charts import Mark, columns
 from sslprep.drawing.numbers import count_text
 from sslprep.drawing.shades import shades
 from sslprep.drawing.svg import Drawing
+
+_MOST_CELLS = 36
+"""In a row of the table: with more, tiles and positions are taken together."""
 
 
 def distance_histogram(
@@ -64,15 +68,24 @@ def position_table(counts: NDArray[Any]) -> Drawing:
     m = len(counts)
     low, high = int(counts.min()), int(counts.max())
     even = high - low <= 1
+    description = f"From {low} to {high} times; {counts.sum() / m**2:.1f} would be even."
+    starts = np.arange(0, m, together := -(-m // _MOST_CELLS))
+    names = [str(i) for i in range(m)]
+    if together > 1:
+        names = [f"{i}–{min(i + together, m) - 1}" for i in starts.tolist()]
+        description += f" A cell is the mean of {together} tiles at {together} positions."
+        sizes = np.diff(starts, append=m)
+        sums = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
+        counts = sums / np.outer(sizes, sizes)
     return shades(
         counts,
-        rows=[str(i) for i in range(m)],
-        columns=[str(i) for i in range(m)],
+        rows=names,
+        columns=names,
         title="How often each tile stands at each position",
-        description=f"From {low} to {high} times; {counts.sum() / m**2:.1f} would be even.",
+        description=description,
         x_label="tile",
         y_label="position",
-        cell=24 if m <= 9 else 216 / m,
+        cell=24 if m <= 9 else 216 / len(counts),
         tip="tile {column} at position {row}: {value} times",
         depths=(0.12, 0.32) if even else (0.06, 1.0),
         from_smallest=True,
