@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sslprep import manifest
-from sslprep.errors import ArrayError, NotEnoughError, OutputError
+from sslprep.errors import ArrayError, NotEnoughError, OutputError, ParameterError
 from sslprep.lowshot.multilabel import draw_multilabel_samples
 
 NAMES = ("car", "cat", "cow", "dog")
@@ -232,6 +232,13 @@ def test_an_image_list_beside_that_does_not_fit_is_not_used(tmp_path: Path) -> N
 def test_too_large_k_is_found_before_anything_is_written(targets: Path, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughError, match="largest k that works for every class is"):
         draw(targets, tmp_path / "out", k_values=(1, 100))
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_samples_than_anybody_needs_are_refused_at_once(targets: Path, tmp_path: Path) -> None:
+    """A run of 10^11 went on naming its files until memory was full."""
+    with pytest.raises(ParameterError, match="^800,000,000,000 samples asked for; expected at"):
+        draw(targets, tmp_path / "out", k_values=range(1, 9), num_samples=10**11)
     assert not (tmp_path / "out").exists()
 
 

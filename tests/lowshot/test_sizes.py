@@ -1,5 +1,6 @@
 """Sizes of samples, and whether there are enough images for them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from sslprep.lowshot.sizes import (
 WHERE = Path("targets.npy")
 
 
-def ks(k_values: tuple[int, ...]) -> tuple[Size, ...]:
+def ks(k_values: Sequence[int]) -> tuple[Size, ...]:
     return sizes_asked(k_values, None, balanced=False)
 
 
@@ -147,10 +148,13 @@ def test_skipping_everything_is_an_error_all_the_same() -> None:
 
 
 def test_many_short_classes_are_counted_not_listed() -> None:
-    with pytest.raises(NotEnoughError, match="and 192 more like this"):
-        possible_sizes(
-            ks((9,)),
-            classes_with([2] * 200),
-            WHERE,
-            False,
-        )
+    with pytest.raises(NotEnoughError, match="; and 192 more. The largest"):
+        possible_sizes(ks((9,)), classes_with([2] * 200), WHERE, False)
+
+
+def test_many_short_k_are_counted_not_listed() -> None:
+    """`--k-values $(seq 1 3000)` printed all of them, for every class."""
+    with pytest.raises(NotEnoughError) as error:
+        possible_sizes(ks(range(1, 3001)), classes_with([2, 40]), WHERE, False)
+    assert "k=10 needs 10, and 2,990 more; class 1 (car) has 40" in str(error.value)
+    assert str(error.value).endswith("leave out k = 3, 4, 5, 6, 7, 8, 9, 10, and 2,990 more.")

@@ -61,7 +61,7 @@ def write_features(
     layers: tuple[str, ...] | None = None,
     pooling: Pooling = "goyal",
     root: Path | None = None,
-    batch_size: Positive = 32,
+    batch_size: Annotated[int, Meta(ge=1, le=1024)] = 32,
     jobs: Positive | None = None,
     worker_timeout: Annotated[float, Meta(gt=0)] = 600.0,
     device: Literal["cpu", "cuda", "auto"] = "cpu",

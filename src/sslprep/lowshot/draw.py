@@ -19,6 +19,7 @@ draw (it only lengthens the negatives), and with `k` left out of the key the sam
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -105,20 +106,17 @@ def draw_sample(classes: Classes, draws: Draws, size: Size, sample: int) -> Draw
     Goyal et al. 2019 (arXiv 1905.01235), low-shot image classification. Every class is drawn
     independently; which classes of a balanced fraction have one row more is drawn as well.
     """
+    draw = partial(draws.positions, sample=sample, k=size.key)
     counts = [size.count(len(rows)) for rows in classes.positives]
     if size.balanced:
         each, more = size.each(classes.rows, len(classes.ids))
-        lucky = draws.positions(
-            more, of=len(counts), sample=sample, k=size.key, label=0, role=ONE_MORE
-        )
+        lucky = draw(more, of=len(counts), label=0, role=ONE_MORE)
         counts = [each + (n in lucky) for n in range(len(counts))]
 
     def rows_of(pools: list[Rows], counts: list[int], role: int) -> list[Rows]:
         rows = []
         for label, count, pool in zip(classes.ids, counts, pools, strict=True):
-            chosen = draws.positions(
-                count, of=len(pool), sample=sample, k=size.key, label=label, role=role
-            )
+            chosen = draw(count, of=len(pool), label=label, role=role)
             rows.append(pool[np.sort(chosen)])
         return rows
 

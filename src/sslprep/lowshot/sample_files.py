@@ -21,7 +21,7 @@ import numpy as np
 
 from sslprep import console, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
-from sslprep.errors import ArrayError, DatasetError, ManifestError
+from sslprep.errors import ArrayError, DatasetError, ManifestError, ParameterError
 from sslprep.input_files import read_json
 from sslprep.lowshot.draw import GENERATOR, Drawn, Draws, draw_sample
 from sslprep.lowshot.labels import (
@@ -141,6 +141,8 @@ class SampleSet(OutputSet):
         draws: Draws,
         overwrite: bool,
     ) -> None:
+        if (count := len(sizes) * samples) > 100_000:
+            raise ParameterError(f"{count:,} samples asked for", expected="at most 100,000 at once")
         self.stem, self.data, self.sizes = stem, data, sizes
         self.samples, self.draws = range(1, samples + 1), draws
         names = [n for size in sizes for files in self._files_of(size).values() for n in files]

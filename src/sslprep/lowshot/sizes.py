@@ -47,8 +47,7 @@ class Size(NamedTuple):
         Those of a balanced fraction are the bits of its negative.
         """
         value = -self.fraction if self.balanced else self.fraction
-        bits: int = struct.unpack("<Q", struct.pack("<d", value))[0]
-        return self.k or bits
+        return self.k or int.from_bytes(struct.pack("<d", value), "little")
 
     @property
     def fields(self) -> dict[str, int | float | bool]:
@@ -95,9 +94,7 @@ def sizes_asked(
     repeated = sorted({str(v) for v, w in pairwise(values) if v == w})
     if repeated:
         raise ParameterError(f"{flag} repeats {', '.join(repeated)}", expected="each number once")
-    if fraction is None:
-        return tuple(Size(k=int(k)) for k in values)
-    return tuple(Size(fraction=share, balanced=balanced) for share in values)
+    return tuple(Size(int(v)) if fraction is None else Size(0, v, balanced) for v in values)
 
 
 def needs(size: Size, classes: Classes) -> int:
@@ -128,9 +125,14 @@ def shortages(sizes: Sequence[Size], classes: Classes) -> list[str]:
             wanted = {size.name.replace("k", "k="): needs(size, classes) * each for size in sizes}
             short = [f"{name} needs {count}" for name, count in wanted.items() if count > len(rows)]
             name = f" ({classes.names[index]})" if classes.names else ""
-            text = f"class {id_}{name} has {len(rows)} {kind}; {', '.join(short)}"
+            text = f"class {id_}{name} has {len(rows)} {kind}; {_first(short)}"
             found += [(len(rows) / each, text)] if short else []
     return [text for _, text in sorted(found, key=lambda item: item[0])]
+
+
+def _first(texts: list[str], mark: str = ", ") -> str:
+    more = [f"and {len(texts) - _SHOWN:,} more"] if len(texts) > _SHOWN else []
+    return mark.join([*texts[:_SHOWN], *more])
 
 
 def possible_sizes(
@@ -146,10 +148,8 @@ def possible_sizes(
     if len(possible) == len(sizes):
         return possible, ()
     flag, what = ("--k-values", "k") if sizes[0].k else ("--fraction", "fraction")
-    out = ", ".join(str(size.k or size.fraction) for size in sizes if size not in possible)
-    texts = shortages(sizes, classes)
-    more = f"; and {len(texts) - _SHOWN} more like this" if len(texts) > _SHOWN else ""
-    problem = "; ".join(texts[:_SHOWN]) + more
+    out = _first([str(size.k or size.fraction) for size in sizes if size not in possible])
+    problem = _first(shortages(sizes, classes), "; ")
     limit = f"The largest k that works for every class is {largest}."
     if skip_impossible and possible:
         return possible, (f"{where}: {what} = {out} left out: {problem}. {limit}",)
