@@ -237,7 +237,7 @@ def test_too_large_k_is_found_before_anything_is_written(targets: Path, tmp_path
 
 def test_more_samples_than_anybody_needs_are_refused_at_once(targets: Path, tmp_path: Path) -> None:
     """A run of 10^11 went on naming its files until memory was full."""
-    with pytest.raises(ParameterError, match="^800,000,000,000 samples asked for; expected at"):
+    with pytest.raises(ParameterError, match=r"^800,000,000,000 samples asked for; expected at"):
         draw(targets, tmp_path / "out", k_values=range(1, 9), num_samples=10**11)
     assert not (tmp_path / "out").exists()
 

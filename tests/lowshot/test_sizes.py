@@ -148,7 +148,7 @@ def test_skipping_everything_is_an_error_all_the_same() -> None:
 
 
 def test_many_short_classes_are_counted_not_listed() -> None:
-    with pytest.raises(NotEnoughError, match="; and 192 more. The largest"):
+    with pytest.raises(NotEnoughError, match=r"; and 192 more. The largest"):
         possible_sizes(ks((9,)), classes_with([2] * 200), WHERE, False)
 
 
