@@ -8,20 +8,20 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import multiprocessing
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 from sslprep.errors import MissingExtraError, ParameterError, WorkersLostError
 
@@ -31,10 +31,18 @@ _A = TypeVar("_A")
 _R = TypeVar("_R")
 _START = 60.0
 """Seconds that a worker may take to start, on a busy machine or a slow file system."""
-Lost = list[tuple[Any, str]]
-"""Chunks whose worker was lost, each with how that came."""
-Answer = tuple[Literal["ready", "done", "error", "lost"], Any]
-"""What comes of a chunk: its result, the exception, or how its worker was lost."""
+Answer = tuple[Literal["ready", "at", "done", "error", "lost"], Any]
+"""What comes of a chunk: its result, the exception, or a `Loss`."""
+_TOPIC = "sslprep"
+_parent: socket.socket | None = None  # of a worker process
+
+
+class Loss(NamedTuple):
+    """A chunk whose worker was lost, how that came, and the place in it last told of."""
+
+    chunk: Any
+    how: str
+    place: int | None = None
 
 
 def cores() -> int:
@@ -73,7 +81,7 @@ def completed(
     executor: Processes | Dask | None,
     *,
     timeout: float | None = None,
-    lost: Lost | None = None,
+    lost: list[Loss] | None = None,
 ) -> Iterator[tuple[_A, _R]]:
     """Yield `(chunk, function(chunk))` for every chunk, each as soon as it is done.
 
@@ -85,8 +93,10 @@ def completed(
         function: A function of a module, or `functools.partial` of one; workers import it.
         chunks: What to call it with; taken as workers come free.
         executor: From `open_executor`.
-        timeout: Seconds after which a worker that has a chunk and says nothing counts as hung.
-        lost: Takes the chunks of workers that died or hung, and work goes on without them.
+        timeout: Seconds after which a worker that has a chunk and says nothing counts as hung;
+            `working_on` says something.
+        lost: Takes the chunks of workers that died or hung, and work goes on without them; one
+            warning tells of the first.
 
     Raises:
         WorkersLostError: A worker died or hung and there is no `lost`, or none can be had.
@@ -115,29 +125,46 @@ def completed(
                     raise value
                 elif lost is None:
                     raise WorkersLostError(
-                        f"a worker was lost ({value})",
+                        f"a worker was lost ({value.how})",
                         remedy="If memory ran out, use fewer --jobs; then run the command again.",
                     )
                 else:
-                    logger.warning("a worker was lost (%s); its work is done again", value)
-                    lost.append((chunk, value))
+                    if not lost:
+                        logger.warning("a worker was lost (%s); its work is done again", value.how)
+                    lost.append(value)
     finally:
         executor.cancel(pending)
 
 
+def working_on(place: int) -> None:
+    """Tell from within a chunk that its worker does not hang, and the place where it is."""
+    if _parent:
+        _send(_parent, "at", place)
+    elif distributed := sys.modules.get("distributed"):
+        with suppress(ValueError):  # this is no task of Dask
+            worker = distributed.get_worker()
+            worker.log_event(_TOPIC, worker.get_current_task())
+
+
+def _send(to: socket.socket, *message: Any) -> None:
+    to.sendall(pickle.dumps(message))
+
+
 def work(handle: int) -> None:
     """Do what the parent sends over the socket `handle`; the main function of a worker."""
+    global _parent
     # Standard input ends with the parent, by kill -9 too.
     threading.Thread(target=lambda: os._exit(len(os.read(0, 1))), daemon=True).start()
-    pipe = Connection(handle)
-    pipe.send(("ready", None))
+    _parent = socket.socket(fileno=handle)
+    from_parent = _parent.makefile("rb")
+    _send(_parent, "ready", None)
     while True:
         try:
-            function, chunk = pipe.recv()
-            pipe.send(("done", function(chunk)))
+            function, chunk = pickle.load(from_parent)  # noqa: S301 - our own parent
+            _send(_parent, "done", function(chunk))
         except Exception as error:  # noqa: BLE001 - raised again in the parent
             error.add_note(traceback.format_exc())
-            pipe.send(("error", error))
+            _send(_parent, "error", error)
 
 
 class _Worker(subprocess.Popen[bytes]):
@@ -147,7 +174,8 @@ class _Worker(subprocess.Popen[bytes]):
     """
 
     def __init__(self) -> None:
-        self.pipe, theirs = multiprocessing.Pipe()
+        self._socket, theirs = socket.socketpair()
+        self._answers: BinaryIO = self._socket.makefile("rb")
         code = f"import sys; sys.path = {sys.path!a}; from sslprep.executors import work; "
         with theirs:
             # What codecs print names no file; we list each file ourselves.
@@ -159,23 +187,34 @@ class _Worker(subprocess.Popen[bytes]):
                 stderr=subprocess.DEVNULL,
             )
 
-    def answer(self, timeout: float | None) -> Answer:
-        with suppress(EOFError, OSError):
-            if self.pipe.poll(timeout):
-                answer: Answer = self.pipe.recv()
-                return answer
+    def answer(self, timeout: float | None, *work: Any) -> Answer:
+        """Send function and chunk, if any, and wait at most so long after each sign of life."""
+        place = None
+        self._socket.settimeout(timeout)
+        with suppress(OSError, EOFError, pickle.UnpicklingError):
+            if work:
+                _send(self._socket, *work)
+            while True:
+                kind, value = pickle.load(self._answers)  # noqa: S301 - of our own process
+                if kind != "at":
+                    return kind, value
+                place = value
         with suppress(subprocess.TimeoutExpired):
-            self.wait(0.1)  # a closed pipe is seen before the process is gone
+            self.wait(0.1)  # a closed socket is seen before the process is gone
         code = self.poll()
         self.end()
-        if code is None or code >= 0:
-            return "lost", "it hung" if code is None else f"it ended with code {code}"
-        return "lost", f"it was ended by signal {-code}, {signal.Signals(-code).name}"
+        how = f"it ended with code {code}"
+        if code is None:
+            how = f"it said nothing for {timeout:g} seconds"
+        elif code < 0:
+            how = f"it was ended by signal {-code}, {signal.Signals(-code).name}"
+        return "lost", Loss(work[-1] if work else None, how, place)
 
     def end(self) -> None:
         self.kill()
         with self:
-            self.pipe.close()
+            self._socket.close()
+            self._answers.close()
 
 
 class Processes:
@@ -201,21 +240,19 @@ class Processes:
         if worker.poll() is not None:  # ended by `cancel`, as it had just answered
             worker.end()
             worker = self._start()
-        with suppress(BrokenPipeError, ConnectionResetError):  # `answer` says how
-            worker.pipe.send((function, chunk))
-        return worker.answer(timeout)
+        return worker.answer(timeout, function, chunk)
 
     def _start(self) -> _Worker:
         for _ in range(2):  # one may be killed as it starts
             try:
                 worker = self._workers[threading.get_ident()] = _Worker()
-                kind, reason = worker.answer(_START)
+                kind, loss = worker.answer(_START)
             except OSError as error:
-                kind, reason = "lost", error.strerror
+                kind, loss = "lost", Loss(None, str(error.strerror))
             if kind == "ready":
                 return worker
         raise WorkersLostError(
-            f"no worker can be started ({reason})",
+            f"no worker can be started ({loss.how})",
             remedy=f"Try: {sys.executable} -c 'import sslprep'. Or pass --jobs 1.",
         )
 
@@ -263,6 +300,7 @@ class Dask:
         logging.getLogger("tornado").setLevel(logging.CRITICAL)
         self._client = client
         self._results: Any = None
+        self._last_told = 0.0
         if not self._count_threads():
             logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
         try:
@@ -297,14 +335,14 @@ class Dask:
                     )
 
     def submit(self, function: Callable[[_A], _R], chunk: _A, timeout: float | None) -> Any:
-        """Begin a chunk; `timeout` seconds without any answer make all that is under way lost."""
+        """Begin a chunk; `timeout` seconds without any sign make all that is under way lost."""
         self._timeout = timeout
         future = self._client.submit(function, chunk, pure=False)
         if self._results is not None:
             self._results.add(future)
         return future
 
-    def answers(self, pending: Iterable[Any]) -> Iterator[tuple[Any, Answer]]:
+    def answers(self, pending: Mapping[Any, Any]) -> Iterator[tuple[Any, Answer]]:
         """Wait for some, and yield those that are done; after too long a silence all as lost.
 
         A worker that stops holds few chunks: the others have done the rest by then. Where it sends
@@ -321,10 +359,12 @@ class Dask:
         try:
             batch = self._results.next_batch()
         except TimeoutError:  # it is of all that came, not of the last
-            silent = [] if self._heard or not self._count_threads() else list(pending)
+            heard = self._told(pending) or self._heard or not self._count_threads()
+            silent = {} if heard else dict(pending)
             self.cancel(silent)
-            for future in silent:
-                yield future, ("lost", f"Dask: nothing came for {self._timeout:g} seconds")
+            for future, chunk in silent.items():
+                how = f"Dask: nothing came for {self._timeout:g} seconds"
+                yield future, ("lost", Loss(chunk, how))
             return
         self._heard = True
         for future, result in batch:
@@ -333,9 +373,17 @@ class Dask:
             elif future.status != "error":
                 raise WorkersLostError("the Dask scheduler is gone")
             elif isinstance(result[1], distributed.KilledWorker):
-                yield future, ("lost", "Dask: " + " ".join(str(result[1]).split()))
+                how = f"Dask: {' '.join(str(result[1]).split())}"
+                yield future, ("lost", Loss(pending[future], how))
             else:
                 yield future, ("error", result[1])
+
+    def _told(self, pending: Iterable[Any]) -> bool:
+        """Whether one of our chunks was `working_on` something since the last look."""
+        ours = {future.key for future in pending}
+        told = (when for when, key in self._client.get_events(_TOPIC) if key in ours)
+        before, self._last_told = self._last_told, max(told, default=self._last_told)
+        return self._last_told > before
 
     def cancel(self, pending: Iterable[Any]) -> None:
         """Give up chunks."""

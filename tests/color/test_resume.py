@@ -21,7 +21,7 @@ from sslprep.color.generate import generate_color_bins
 from sslprep.color.histogram import Pass, color_histogram, load
 from sslprep.color.images import Chunk
 from sslprep.errors import ImagesError, OutputError, ParameterError
-from sslprep.executors import Processes
+from sslprep.executors import Loss, Processes
 
 STATE = ".ab_histogram_train_imagenet.resume.json"
 
@@ -111,10 +111,10 @@ def _interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
 
     calls, count = iter(range(999)), counting.count_chunk
 
-    def counted(settings: object, chunk: object) -> object:
+    def counted(settings: object, chunk: object, **more: object) -> object:
         if next(calls) == after:
             raise KeyboardInterrupt
-        return count(settings, chunk)  # type: ignore[arg-type]
+        return count(settings, chunk, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(counting, "count_chunk", counted)
 
@@ -318,16 +318,18 @@ class TestState:
 
 
 POISON = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from sslprep.color import counting, decoding
 decoding.opencv()  # its import is not of the time that a chunk may take
 real = decoding.decode_image
 def decode_image(data, **options):
     if b"poison" in data:
-        if os.environ.get("POISON") == "hang":
-            os.kill(os.getpid(), signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGKILL)
+        how = os.environ.get("POISON", "kill")
+        if how == "slow":
+            time.sleep(0.2)
+        else:
+            os.kill(os.getpid(), {"hang": signal.SIGSTOP, "kill": signal.SIGKILL}[how])
     return real(data, **options)
 counting.decode_image = decode_image
 many = counting.read_many
@@ -401,7 +403,44 @@ class TestImagesThatKillTheirWorker:
         out = tmp_path / "out"
         color_histogram(tmp_path / "list.npy", out, jobs=2, worker_timeout=1.5, max_unreadable=0.5)
         (listed,) = json.loads((out / "ab_histogram_train_imagenet_unreadable.json").read_bytes())
-        assert listed["reason"] == "killed its worker (it hung)"
+        assert listed["reason"] == "killed its worker (it said nothing for 1.5 seconds)"
+
+    def test_images_that_are_merely_slow_are_counted_once(
+        self,
+        photos: list[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The time is that of one image: a slow disk makes no chunk a lost one."""
+        monkeypatch.setenv("POISON", "slow")
+        slow = Path(photos[0]).read_bytes() + b"poison"
+        for number in range(20):
+            (tmp_path / f"{number}.jpg").write_bytes(slow)
+        np.save(tmp_path / "list.npy", np.array([str(tmp_path / f"{n}.jpg") for n in range(20)]))
+        result = color_histogram(
+            tmp_path / "list.npy", tmp_path / "out", jobs=2, worker_timeout=2.0
+        )
+        assert (result.images, result.unreadable) == (20, 0)
+        assert "lost" not in caplog.text
+
+    def test_many_that_kill_their_worker_are_one_warning(
+        self,
+        photos: list[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        for number in range(3):
+            bad = tmp_path / f"{number}.jpg"
+            bad.write_bytes(Path(photos[0]).read_bytes() + b"poison")
+        np.save(
+            tmp_path / "list.npy",
+            np.array([str(tmp_path / f"{n}.jpg") for n in range(3)] + photos[:3]),
+        )
+        monkeypatch.setattr(images, "CHUNK_IMAGES", 2)
+        color_histogram(tmp_path / "list.npy", tmp_path / "out", jobs=2, max_unreadable=0.5)
+        assert caplog.text.count("lost") == 1
 
     def test_a_url_whose_fetch_ends_the_process_is_the_one_named(
         self, photos: list[str], tmp_path: Path
@@ -411,31 +450,10 @@ class TestImagesThatKillTheirWorker:
         names = tuple(f"file://{path}" for path in [*photos[:3], "poison.jpg", *photos[3:6]])
         settings = counting.Settings(global_resize_img=8)
         with contextlib.closing(Processes(1)) as process:
-            found = counting.count_watched(settings, 60.0, process, Chunk(number=0, names=names))
+            loss = Loss(Chunk(number=0, names=names), "it was ended by signal 9, SIGKILL")
+            found = counting.count_watched(settings, 60.0, process, loss)
         assert [(x.place, x.path[:17]) for x in found.listed] == [(3, "file://poison.jpg")]
         assert found.images == 7
-
-
-def test_each_image_that_hangs_is_waited_for_as_long_as_the_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Not twice as long as the one before, which would be days for some in one chunk."""
-    waited: list[float] = []
-
-    def hanging(work, chunks, executor, *, timeout, lost):
-        waited.append(timeout)
-        left = [place for place in (3, 7, 9) if place not in work.keywords["deadly"]]
-        if left:
-            work.keywords["notes"].write_text(str(left[0]))
-            lost.append((chunks[0], "it hung"))
-        else:
-            yield chunks[0], "counts"
-
-    monkeypatch.setattr(counting, "completed", hanging)
-    chunk = Chunk(number=0, names=("a.jpg",) * 10)
-    with contextlib.closing(Processes(1)) as process:
-        assert counting.count_watched(counting.Settings(), 60.0, process, chunk) == "counts"
-    assert waited == [60, 120, 60, 120, 60, 120, 60]
 
 
 def test_workers_that_cannot_start_keep_what_was_counted(

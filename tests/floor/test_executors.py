@@ -1,5 +1,6 @@
 """Parallel work: the same results, as they come, bounded; a lost worker costs its chunk alone."""
 
+import importlib
 import os
 import pickle
 import signal
@@ -9,13 +10,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
 
 from sslprep import executors
 from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
-from sslprep.executors import Lost, completed, open_executor
+from sslprep.executors import Loss, completed, open_executor
 from sslprep.npy import read_array
 
 
@@ -98,7 +100,7 @@ def test_an_error_is_one_line_whatever_it_names() -> None:
 
 
 def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     module = tmp_path / "odd_work.py"
     module.write_text(
@@ -114,12 +116,55 @@ def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
     monkeypatch.syspath_prepend(tmp_path)  # workers get it too
     from odd_work import odd  # type: ignore[import-not-found]
 
-    lost: Lost = []
+    lost: list[Loss] = []
     with open_executor(2) as pool:
         done = dict(completed(odd, range(40), pool, timeout=1.5, lost=lost))
     killed, hung_up = (f"it was ended by signal {name}" for name in ("9, SIGKILL", "1, SIGHUP"))
-    assert sorted(lost) == [(5, killed), (9, hung_up), (12, "it hung")]
+    hung = "it said nothing for 1.5 seconds"
+    assert sorted(lost) == [Loss(5, killed), Loss(9, hung_up), Loss(12, hung)]
     assert done == {x: 2 * x for x in range(40) if x not in (5, 9, 12)}
+    assert caplog.text.count("a worker was lost") == 1
+
+
+_SLOW = """
+import os, signal, time
+from sslprep import executors
+def slow(x):
+    for place in range(8):
+        time.sleep(0.5)
+        executors.working_on(place)
+        if (x, place) == (5, 6):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * x
+def stopped_as_it_answers(x):
+    executors._parent.sendall(b"\\x80\\x05\\x95")
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.fixture
+def slow_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    (tmp_path / "slow_work.py").write_text(_SLOW)
+    monkeypatch.syspath_prepend(tmp_path)  # workers get it too
+    yield importlib.import_module("slow_work")
+    del sys.modules["slow_work"]
+
+
+def test_a_worker_that_tells_where_it_is_does_not_hang(slow_work: ModuleType) -> None:
+    lost: list[Loss] = []
+    with open_executor(2) as pool:
+        done = dict(completed(slow_work.slow, [1, 2, 5], pool, timeout=1.5, lost=lost))
+    assert done == {1: 2, 2: 4}
+    assert lost == [Loss(5, "it was ended by signal 9, SIGKILL", 6)]
+
+
+def test_a_worker_that_stops_while_it_answers_is_lost(slow_work: ModuleType) -> None:
+    """Part of an answer is there: the rest would be waited for without end."""
+    lost: list[Loss] = []
+    with open_executor(2) as pool:
+        work = completed(slow_work.stopped_as_it_answers, [3], pool, timeout=1.0, lost=lost)
+        assert list(work) == []
+    assert lost == [Loss(3, "it said nothing for 1 seconds")]
 
 
 def test_without_a_place_for_lost_chunks_a_lost_worker_is_an_error() -> None:
@@ -137,10 +182,10 @@ def test_one_that_is_killed_as_it_starts_is_started_again(monkeypatch: pytest.Mo
     real = executors._Worker.answer
     kills = iter([True])
 
-    def answer(worker: executors._Worker, timeout: float | None) -> object:
+    def answer(worker: executors._Worker, timeout: float | None, *work: object) -> object:
         if next(kills, False):
             worker.kill()
-        return real(worker, timeout)
+        return real(worker, timeout, *work)
 
     monkeypatch.setattr(executors._Worker, "answer", answer)
     with open_executor(2) as pool:
@@ -238,9 +283,24 @@ def test_a_cluster_that_answers_now_and_then_is_not_given_up() -> None:
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
     ):
-        lost: Lost = []
+        lost: list[Loss] = []
         found = list(completed(time.sleep, [0.3] * 8, pool, timeout=1.0, lost=lost))
     assert (len(found), lost) == (8, [])
+
+
+def test_a_cluster_whose_workers_tell_where_they_are_is_not_given_up(
+    slow_work: ModuleType,
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    quiet = {"processes": False, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, **quiet) as cluster,
+        open_executor(scheduler=cluster.scheduler_address) as pool,
+    ):
+        lost: list[Loss] = []
+        assert dict(completed(slow_work.slow, [1, 2], pool, timeout=1.5, lost=lost)) == {1: 2, 2: 4}
+        assert list(completed(time.sleep, [4], pool, timeout=1.0, lost=lost)) == []
+    assert lost == [Loss(4, "Dask: nothing came for 1 seconds")]
 
 
 def test_a_cluster_without_workers_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
@@ -251,7 +311,7 @@ def test_a_cluster_without_workers_is_waited_for(caplog: pytest.LogCaptureFixtur
         open_executor(scheduler=cluster.scheduler_address) as pool,
         ThreadPoolExecutor(1) as later,
     ):
-        lost: Lost = []
+        lost: list[Loss] = []
         later.submit(lambda: (time.sleep(2), cluster.scale(1)))
         found = list(completed(abs, [-1, -2], pool, timeout=1.5, lost=lost))
     assert (sorted(found), lost) == ([(-2, 2), (-1, 1)], [])

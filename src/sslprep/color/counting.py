@@ -8,11 +8,10 @@ import lzma
 import os
 import socket
 import tarfile
-import tempfile
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from sslprep import __version__
 from sslprep.color.decoding import TRUNCATED, UnreadableError, decode_image, opencv
 from sslprep.color.images import Chunk, is_shard, is_url, is_wanted, members, open_file, read_many
 from sslprep.errors import WorkersLostError
-from sslprep.executors import Lost, Processes, completed
+from sslprep.executors import Loss, Processes, completed, working_on
 
 MAX_FILE_BYTES = 1 << 30
 """A file above this is no photograph; it is listed, not read into memory."""
@@ -85,13 +84,13 @@ def versions() -> dict[str, str]:
 def count_chunk(
     settings: Settings,
     chunk: Chunk,
-    notes: Path | None = None,
+    tell_every: float = 60.0,
     deadly: Mapping[int, str] = MappingProxyType({}),
 ) -> Counts:
     """Count all images of a chunk; those that cannot be read are listed with the reason.
 
-    The place of each image is written to the file `notes` before it is read; those at the places
-    of `deadly` are left out, with the reason given there.
+    It tells every so many seconds where it is; with 0 before each image, and each is fetched alone.
+    Images at the places of `deadly` are left out, with the reason given there.
     """
     cv2, side = opencv(), settings.global_resize_img
     tables = np.zeros((settings.groups, 256, 256), np.int64)
@@ -99,9 +98,9 @@ def count_chunk(
     most = (1 << 24) // side**2
     small, lab = np.empty((2, side, side, 3), np.uint8)
     listed: list[Listed] = []
-    draws = _draws(settings, chunk, notes, deadly)
-    # A lost worker's files are fetched one by one, to find the one that ended it.
-    read = _members(chunk, draws) if chunk.span else _files(chunk, draws, 1 if notes else 32)
+    draws = _draws(settings, chunk, tell_every, deadly)
+    together = 32 if tell_every and any(map(is_url, chunk.names)) else 1
+    read = _members(chunk, draws) if chunk.span else _files(chunk, draws, together)
     strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
     images = 0
     threads = cv2.getNumThreads()
@@ -133,42 +132,39 @@ def count_chunk(
     return Counts(cells.astype(np.uint32), pixels, images, listed, versions(), worker)
 
 
-def count_watched(settings: Settings, timeout: float, process: Processes, chunk: Chunk) -> Counts:
-    """Count a chunk whose worker was lost, in one `process` that notes where it is.
+def count_watched(settings: Settings, timeout: float, process: Processes, loss: Loss) -> Counts:
+    """Count a chunk whose worker was lost, in one `process` that tells of each image it begins.
 
     An image that ends this process twice is listed and left out. Nothing else can be told of it:
     where memory ran out, the process was killed.
     """
-    deaths: Counter[int] = Counter()
+    deaths: Counter[int | None] = Counter()
     deadly: dict[int, str] = {}
-    patience = timeout
-    with tempfile.TemporaryDirectory() as folder:
-        notes = Path(folder, "place")
-        while True:
-            notes.write_text("-1")
-            lost: Lost = []
-            work = functools.partial(count_chunk, settings, notes=notes, deadly=deadly)
-            for _, counts in completed(work, [chunk], process, timeout=patience, lost=lost):
-                return counts
-            place, ((_, reason),) = int(notes.read_text() or -1), lost
-            deaths[place] += 1
-            patience *= 2  # it may have been a long shard, not a hang
-            if place < 0 and deaths[place] == 3:
-                raise WorkersLostError(f"three processes ended before their work ({reason})")
-            if place >= 0 and deaths[place] == 2:
-                deadly[place], patience = f"killed its worker ({reason})", timeout
+    lost = [loss]
+    while True:
+        work = functools.partial(count_chunk, settings, tell_every=0, deadly=deadly)
+        for _, counts in completed(work, [loss.chunk], process, timeout=timeout, lost=lost):
+            return counts
+        _, how, place = lost[-1]
+        deaths[place] += 1
+        if place is None and deaths[place] == 3:
+            raise WorkersLostError(f"three processes ended before their work ({how})")
+        if place is not None and deaths[place] == 2:
+            deadly[place] = f"killed its worker ({how})"
 
 
 def _draws(
-    settings: Settings, chunk: Chunk, notes: Path | None, deadly: Mapping[int, str]
+    settings: Settings, chunk: Chunk, tell_every: float, deadly: Mapping[int, str]
 ) -> _Draws:
     """Yield the group of each image, `None` where a sample leaves it out, and why it is deadly."""
     chance = np.random.default_rng([settings.seed, chunk.number])
+    told = time.monotonic()
     for place in itertools.count():
         taken, group = chance.random(2) if settings.sample else (0.0, 0.0)
         drawn = taken < (settings.sample or 1)
-        if notes:
-            notes.write_text(str(place))
+        if time.monotonic() - told >= tell_every:
+            working_on(place)
+            told = time.monotonic()
         yield int(group * GROUPS) if drawn else None, deadly.get(place)
 
 

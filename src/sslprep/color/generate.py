@@ -63,7 +63,7 @@ def generate_color_bins(
         recount: Count from the start, even where an unfinished or finished pass is there.
         jobs: Number of processes; all cores if not given.
         scheduler: Address of a Dask scheduler to work on, such as tcp://host:8786.
-        worker_timeout: Seconds that a worker may take for 512 images or a shard; then another does.
+        worker_timeout: Seconds that a worker may take for one image, or 32 URLs; then it is ended.
         overwrite: Replace existing files.
 
     Returns:

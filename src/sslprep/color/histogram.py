@@ -116,7 +116,7 @@ def color_histogram(
         recount: Count from the start, even where an unfinished or finished pass is there.
         jobs: Number of processes; all cores if not given.
         scheduler: Address of a Dask scheduler to work on, such as tcp://host:8786.
-        worker_timeout: Seconds that a worker may take for 512 images or a shard; then another does.
+        worker_timeout: Seconds that a worker may take for one image, or 32 URLs; then it is ended.
         overwrite: Replace existing files.
 
     Returns:
@@ -259,9 +259,9 @@ def _count(
     """Count all chunks that are not finished, saving to `file` now and then."""
     todo = (chunk for chunk in source.chunks() if chunk.number not in state.images)
     total = None if source.shards else round(source.total * (settings.sample or 1))
-    lost: executors.Lost = []
+    lost: list[executors.Loss] = []
     timeout, saved = given["worker_timeout"], time.monotonic()
-    work = functools.partial(counting.count_chunk, settings)
+    work = functools.partial(counting.count_chunk, settings, tell_every=timeout / 10)
     try:
         with (
             executors.open_executor(given["jobs"], given["scheduler"]) as executor,
@@ -270,7 +270,7 @@ def _count(
         ):
             found = executors.completed(work, todo, executor, timeout=timeout, lost=lost)
             again = functools.partial(counting.count_watched, settings, timeout, process)
-            found_again = ((chunk, again(chunk)) for chunk, _ in lost)  # one by one, here
+            found_again = ((loss.chunk, again(loss)) for loss in lost)  # one by one, here
             for chunk, counts in itertools.chain(found, found_again):
                 state.add(chunk.number, counts)
                 advance(counts.images)
