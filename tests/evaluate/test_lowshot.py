@@ -1,6 +1,7 @@
 """The command `evaluate lowshot` against each protocol written out with scikit-learn."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -173,13 +174,14 @@ def test_single_label_samples_are_one_against_the_rest(places, linear_svc, tmp_p
 
 def write_record(folder, name, listed):
     """Write the manifest that `evaluate features` would have written beside features."""
+    digest = hashlib.sha256(listed.read_bytes()).hexdigest()
     record = {
         "schema": 1,
         "sslprep": "0",
         "kind": "features",
         "command": "evaluate features",
         "parameters": {},
-        "inputs": [{"path": str(listed), "bytes": listed.stat().st_size, "sha256": "abc"}],
+        "inputs": [{"path": str(listed), "bytes": listed.stat().st_size, "sha256": digest}],
         "outputs": [{"file": f"{name}_features.npy", "bytes": 1, "sha256": "x"}],
         "details": {"files": {f"{name}_features.npy": {"checkpoint": "net", "layer": "res5"}}},
     }
@@ -401,6 +403,70 @@ def test_features_of_one_list_are_refused_by_their_manifests(voc_like, samples, 
     features = {f"{n}_features": tmp_path / f"{n}_features.npy" for n in ("train", "test")}
     with pytest.raises(SslprepError, match="both are features of the same list of images"):
         run(voc_like, samples, tmp_path / "out", **features)
+
+
+@pytest.fixture
+def listed(voc_like, tmp_path):
+    """Features of lists of images, as `evaluate features` leaves them, with labels and samples."""
+    for name in ("train", "test"):
+        shutil.copy(voc_like / f"{name}_features.npy", tmp_path)
+        shutil.copy(voc_like / f"{name}_labels.npy", tmp_path)
+        count = len(np.load(tmp_path / f"{name}_labels.npy"))
+        np.save(tmp_path / f"{name}_images.npy", [f"jpg/{name}_{n:03}.jpg" for n in range(count)])
+        write_record(tmp_path, name, tmp_path / f"{name}_images.npy")
+    draw_multilabel_samples(tmp_path / "train_labels.npy", tmp_path / "drawn", k_values=(1, 2))
+    return tmp_path
+
+
+def another_list(folder, kind):
+    """Make labels of other images, with features of the same shape."""
+    (folder / "other").mkdir()
+    labels = np.load(folder / f"{kind}_labels.npy")[::-1]
+    np.save(folder / "other" / f"{kind}_labels.npy", labels)
+    names = [f"{2 * n}.jpg" for n in range(len(labels))]
+    np.save(folder / "other" / f"{kind}_images.npy", names)
+    return folder / "other" / f"{kind}_labels.npy"
+
+
+def test_samples_of_other_images_are_refused_by_their_names(listed):
+    run(listed, listed / "drawn", listed / "out")
+    draw_multilabel_samples(another_list(listed, "train"), listed / "wrong", k_values=(1, 2))
+    with pytest.raises(
+        SslprepError, match=r"row \d+ is of jpg/train_\d+.jpg, and in .*k1.npy of \d"
+    ):
+        run(listed, listed / "wrong", listed / "out2")
+    assert not (listed / "out2").exists()
+
+
+def test_samples_without_names_are_compared_with_the_labels_beside_the_list(listed):
+    """Those of the 2019 scripts have no index. Other labels can be meant, if they are named."""
+    labels = another_list(listed, "train")
+    (labels.parent / "train_images.npy").unlink()
+    draw_multilabel_samples(labels, listed / "wrong", k_values=(1, 2))
+    with pytest.raises(SslprepError, match=r"that .*train_labels.npy contradicts.*name them: --tr"):
+        run(listed, listed / "wrong", listed / "out")
+    run(listed, listed / "wrong", listed / "out", train_targets=labels)
+
+
+def test_single_label_samples_of_other_images_are_refused_by_their_names(places, tmp_path):
+    for name in ("train_features", "test_features", "test_labels"):
+        shutil.copy(places / f"{name}.npy", tmp_path)
+    np.save(tmp_path / "train_images.npy", [f"{n + 1}.png" for n in range(80)])
+    write_record(tmp_path, "train", tmp_path / "train_images.npy")
+    with pytest.raises(SslprepError, match=r"row \d+ is of \d+.png, and in .*k1.npy of "):
+        run(tmp_path, places / "samples", tmp_path / "out", protocol="pcl")
+
+
+@pytest.mark.parametrize("form", ["npy", "json"])
+def test_test_labels_of_other_images_are_refused_by_their_names(listed, form):
+    wrong = another_list(listed, "test")
+    if form == "json":
+        rows = np.load(wrong).tolist()
+        named = {f"{n + 1:03}": dict(zip("abcd", row, strict=True)) for n, row in enumerate(rows)}
+        wrong = wrong.with_suffix(".json")
+        wrong.write_text(json.dumps(named))
+    with pytest.raises(SslprepError, match=r"row \d is of jpg/test_00\d.jpg, and in .*other"):
+        run(listed, listed / "drawn", listed / "out", test_targets=wrong)
 
 
 def test_the_number_of_threads_changes_no_byte(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.errors import ArrayError, ParameterError, SslprepError
+from sslprep.input_files import sha256_of
 from sslprep.npy import read_array
 
 KIND = "features"
@@ -41,15 +43,16 @@ class Features:
         """The list of images, as the manifest names it."""
         return self.record.inputs[0] if self.record and self.record.inputs else None
 
-    def image_names(self) -> list[str] | None:
-        """Return the names of the images, if the list is still what it was."""
+    @cached_property
+    def image_names(self) -> NDArray[np.str_] | None:
+        """The names of the images, if the list is still what it was."""
         if self.listed is None:
             return None
         path = Path(self.listed.path)
-        if not path.is_file() or path.stat().st_size != self.listed.bytes:
+        if not path.is_file() or sha256_of(path) != self.listed.sha256:
             return None
-        names: list[str] = read_array(path, ndim=1, kinds="U").tolist()
-        return names
+        names: NDArray[np.str_] = read_array(path, ndim=1, kinds="U", mmap=True)
+        return names if len(names) == len(self.rows) else None
 
 
 def open_features(path: Path, inputs: manifest.Inputs) -> Features:
@@ -128,12 +131,14 @@ def _common_images(train: Features, test: Features, used: NDArray[np.intp] | Non
     """
     if train.listed and test.listed and train.listed.sha256 == test.listed.sha256 is not None:
         return "both are features of the same list of images"
-    ours, theirs = train.image_names(), test.image_names()
-    if ours and theirs and (problem := _too_many(set(ours), theirs, "images")):
+    ours, theirs = train.image_names, test.image_names
+    known = set() if ours is None else set(ours.tolist())
+    tested = [] if theirs is None else theirs.tolist()
+    if problem := _too_many(known, tested, "images"):
         return problem
     rows = train.rows if used is None else (train.rows[row] for row in used)
-    known = {hash(row.tobytes()) for row in rows}
-    return _too_many(known, [hash(row.tobytes()) for row in test.rows], "rows")
+    hashes = {hash(row.tobytes()) for row in rows}
+    return _too_many(hashes, [hash(row.tobytes()) for row in test.rows], "rows")
 
 
 def _too_many(known: set[Any], tested: list[Any], what: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from sslprep import partition
 from sslprep.errors import AnnotationError, ArrayError, SslprepError
 from sslprep.evaluate.feature_file import Features
-from sslprep.lowshot.labels import is_json, read_class_ids, read_label_matrix, refuse_voc_marks
+from sslprep.lowshot.labels import (
+    images_beside,
+    is_image_of,
+    is_json,
+    read_class_ids,
+    read_images,
+    read_label_matrix,
+    refuse_voc_marks,
+)
 from sslprep.npy import read_array
 
 Labels = NDArray[np.int8]
@@ -154,6 +162,34 @@ def refuse_other_rows(targets: Targets, path: Path, features: Features) -> None:
             expected="features and labels of the same images",
         )
     refuse_other_order(targets, path, features, saved_targets(features))
+    names = targets.images or ()
+    if not names and (place := images_beside(path)):
+        with contextlib.suppress(SslprepError):  # a list of something else
+            names = read_images(place, len(targets.labels), path).tolist()
+    refuse_other_images(features, enumerate(names), path)
+
+
+def refuse_other_images(features: Features, names: Iterable[tuple[int, str]], path: Path) -> None:
+    """Refuse labels whose rows are of other images than those of the features' own list."""
+    if (listed := features.image_names) is None:
+        return
+    for row, name in names:
+        if (ours := str(listed[row])) != name and not is_image_of(ours, name):
+            raise ArrayError(
+                f"row {row} is of {ours}, and in {path} of {name}",
+                where=features.path,
+                expected="features and labels of the same images, row by row",
+            )
+
+
+def labels_beside(features: Features) -> tuple[Targets, Path] | None:
+    """Read the `…_labels.npy` beside the list that the features were made of, if it fits them."""
+    if features.listed and features.image_names is not None:
+        place = Path(features.listed.path.removesuffix(partition.IMAGES) + partition.LABELS)
+        with contextlib.suppress(SslprepError):  # there is none
+            found = read_targets(place)
+            return (found, place) if len(found.labels) == len(features.rows) else None
+    return None
 
 
 def saved_targets(features: Features) -> Targets | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,9 @@ from sslprep.evaluate.labels import (
     Columns,
     Targets,
     contradict,
+    labels_beside,
     one_hot,
+    refuse_other_images,
     refuse_other_order,
     saved_targets,
 )
@@ -91,19 +93,23 @@ def read_samples(
             inputs.add_file(sample.folder / name)
     columns = _columns(next(iter(by_place.values())))
     rows, saved = {}, saved_targets(features)
+    known = (full, full_path) if full is not None else labels_beside(features)
     for place, sample in by_place.items():
         if sample.multi_label:
             rows[place] = _from_matrix(sample, features, columns)
+            refuse_other_images(features, _names(sample), sample.main)
         else:
             rows[place] = _from_list(sample, features, columns.ids)
         _refuse_few(rows[place], sample, columns)
         drawn = Targets(rows[place].labels, columns)
         refuse_other_order(drawn, sample.main, features, saved, rows[place].rows)
-        if full is not None and contradict(drawn, full, rows[place].rows):
+        if known is not None and contradict(drawn, known[0], rows[place].rows):
+            hint = "If other labels of these images are meant, name them: --train-targets."
             raise DatasetError(
-                f"holds labels that {full_path} contradicts",
+                f"holds labels that {known[1]} contradicts",
                 where=sample.main,
                 expected="samples of these targets",
+                remedy=hint if full is None else None,
             )
         if sample.multi_label and training == "pooled":
             rows[place] = _pooled(rows[place], full)
@@ -120,6 +126,14 @@ def _columns(sample: SampleFiles) -> Columns:
         return Columns(count, names if len(names) == count else matrix.classes)
     ids = tuple(c.id for c in listed)
     return Columns(len(ids), names if len(names) == len(ids) else (), ids)
+
+
+def _names(sample: SampleFiles) -> Iterable[tuple[int, str]]:
+    """Return rows of a label matrix and the images that files beside it name there."""
+    files = {kind: sample.folder / name for kind, name in sample.files.items()}
+    if "index" in files:
+        return (read_index(files["index"]).images or {}).items()
+    return enumerate(read_label_matrix(files["json"]).images or () if "json" in files else ())
 
 
 def _indexed(sample: SampleFiles) -> bool:
@@ -186,18 +200,20 @@ def _from_list(sample: SampleFiles, features: Features, ids: Sequence[int]) -> T
     labels = one_hot(np.array([label for _, label in drawn]), ids)
     if index.rows != len(features.rows):
         rows = _rows_by_name(sample, features, index.rows)
+    else:
+        refuse_other_images(features, (index.images or {}).items(), sample.main)
     return TrainingRows(sample.size.k, rows, labels)
 
 
 def _rows_by_name(sample: SampleFiles, features: Features, full: int) -> NDArray[np.intp]:
     """Find the drawn images in the list that the features were made of, where that is a part."""
     problem = f"has {len(features.rows):,} rows, and {sample.main} was drawn from {full:,}"
-    listed = features.image_names()
+    listed = features.image_names
     if listed is None or "images" not in sample.files:
         raise ArrayError(
             problem, where=features.path, expected="features of the images it was drawn from"
         )
-    place = {name: row for row, name in enumerate(listed)}
+    place = {name: row for row, name in enumerate(listed.tolist())}
     drawn = read_array(sample.folder / sample.files["images"], ndim=1, kinds="U").tolist()
     if missing := [name for name in drawn if name not in place]:
         raise ArrayError(
