@@ -14,7 +14,7 @@ import pytest
 from sslprep import manifest
 from sslprep.checkpoints.caffe2 import convert_caffe2
 from sslprep.checkpoints.detectron import convert_detectron
-from sslprep.checkpoints.layouts import LAYOUTS, find_encoder
+from sslprep.checkpoints.layouts import COPY, HEAD, LAYOUTS, find_encoder
 from sslprep.checkpoints.names import parse_torch
 from sslprep.checkpoints.pytorch import convert_pytorch
 from sslprep.errors import CheckpointError
@@ -214,6 +214,19 @@ OTHERS = {
     "mmselfsup BYOL": lambda s: {"state_dict": {
         **prefixed(s, "backbone."), **prefixed(other(s), "target_net.module.0."),
         "data_preprocessor.mean": torch.ones(3)}},
+    "PyContrast": lambda s: {
+        "model": {**prefixed(s, "module.encoder."), **mlp("module.head_jig.fc1.")},
+        "contrast": {"memory": torch.ones(9, 8), "params": torch.ones(3)}},
+    "CLD": lambda s: {"state_dict": {
+        **prefixed(s, "encoder_q."), **mlp("encoder_q.fc."), **mlp("encoder_q.groupDis."),
+        **mlp("encoder_q.instDis."), **prefixed(other(s), "encoder_k.")}},
+    "mean shift": lambda s: {"state_dict": {
+        **prefixed(s, "encoder_q."), **mlp("predict_q."), **prefixed(other(s), "encoder_t."),
+        "labels": torch.ones(9, dtype=torch.int64)}},
+    "DETR": lambda s: {"model": {
+        **prefixed(s, "backbone.0.body."), "query_embed.weight": torch.ones(4, 4)}},
+    "metrics of Lightning": lambda s: {"state_dict": {
+        **prefixed(s, "net."), **mlp("net.last_linear."), "val_f1.tp": torch.ones(3)}},
 }  # fmt: skip
 
 
@@ -354,6 +367,26 @@ def test_an_unknown_wrapper_is_found_by_its_structure(net, tmp_path):
     torch.save({"net": prefixed(net.state_dict(), "tower.image.")}, tmp_path / "m.pth")
     convert_pytorch(tmp_path / "m.pth", tmp_path / "o", prefix="tower.image")
     convert_pytorch(tmp_path / "m.pth", tmp_path / "o", overwrite=True)
+
+
+@pytest.mark.parametrize("layout", ["OpenSelfSup MoCo", "VICReg's evaluation", "SimSiam"])
+def test_a_part_inside_the_encoder_is_never_taken_for_a_head(net, tmp_path, layout):
+    """`1`, which names a head beside these encoders, names a block inside them."""
+    content = TORCH[layout](OrderedDict(net.state_dict()))
+    state = content.get("state_dict", content.get("model"))
+    [conv] = [n for n in state if n.endswith("layer1.1.conv1.weight") and "encoder_k" not in n]
+    state[conv.replace("conv1.weight", "attention.fc.weight")] = torch.ones(4, 4)
+    torch.save(content, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"layer1\.1\.attention\.fc\.weight is unknown"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
+def test_the_account_tells_a_second_encoder_from_a_head(net, tmp_path):
+    convert_pytorch(save(tmp_path / "m.pth", "OpenSelfSup MoCo", net), tmp_path / "o")
+    account = manifest.read(tmp_path / "o.manifest.json").details["account"]
+    reasons = {row["blob"]: row["reason"] for row in account}
+    assert reasons["encoder_k.0.layer1.1.conv1.weight"] == COPY
+    assert reasons["encoder_k.1.mlp.0.weight"] == reasons["encoder_q.1.mlp.0.weight"] == HEAD
 
 
 def test_nothing_known_lists_the_keys(tmp_path):

@@ -23,6 +23,7 @@ from sslprep.errors import CheckpointError
 HEAD = "projection head"
 COPY = "a second encoder; --branch takes it"
 TWICE = "the encoder under a second name"
+OUTSIDE = "outside of the encoder"
 COUNTER = "counter of the batch norm"
 DETECTOR = "detector"
 DETECTRON2 = "Detectron2 detector"
@@ -63,8 +64,8 @@ _BESIDE = (
     (r"(?:\w+_)?queue\w*|memory_(?:bank|v?[0-9]+)", "queue of keys"),
     (r"(?:\w+_)?pred(?:ict\w*)?", "predictor"),
     (r"(?:\w+_)?prototypes?\w*", "prototypes"),
-    (r"(?:\w+_)?classifier\w*|non_linear_evaluator|linear", "classifier"),
-    (r"(?:\w+_)?(?:projec|projet|head|neck)\w*|value_transform|logit_scale|fc[0-9]*", HEAD),
+    (r"(?:\w+_)?classifier\w*|non_linear_evaluator|(?:last_)?linear", "classifier"),
+    (r"(?:\w+_)?(?:proj|head|neck)\w*|(?:inst|group)Dis|value_transform|logit_scale|fc[0-9]*", HEAD),
     (r"target_generator", "target of the pretext task"),
     (r"(?:\w+_)?decoder", "decoder of the pretext task"),
     (_EMA, "moving average of the weights; --branch takes it"),
@@ -230,7 +231,7 @@ def find_encoder(
     reasons: dict[str, str] = {}
     for row in reversed(rows):
         reasons |= row.beside
-    others = tuple(e.prefix for e in found if e.prefix not in ("", chosen.prefix))
+    others = {path: e.prefix for e in found for path in e.names if path not in chosen.names}
     beside = _beside(paths, chosen, reasons, others)
     names = {path: name for path, name in chosen.names.items() if path not in beside}
     return replace(chosen, names=names, layout=rows[0] if rows else None, beside=beside)
@@ -263,24 +264,29 @@ def _first(encoders: list[Encoder]) -> list[Encoder]:
 
 
 def _beside(
-    paths: Iterable[str], encoder: Encoder, reasons: Mapping[str, str], others: tuple[str, ...]
+    paths: Iterable[str], encoder: Encoder, reasons: Mapping[str, str], others: Mapping[str, str]
 ) -> dict[str, Fate]:
-    """Return what becomes of every array that is no part of the encoder, and why."""
+    """Return what becomes of every array that is no part of the encoder, and why.
+
+    `others` is the prefix of another encoder by the paths of its arrays.
+    """
     fates: dict[str, Fate] = {}
     for path in paths:
-        inside = path.startswith(encoder.prefix)
-        parts = re.split("[./]", path.removeprefix(encoder.prefix) if inside else path)
-        reason = next((reasons[part] for part in parts if part in reasons), None)
+        inside, place = path.startswith(encoder.prefix), others.get(path, path)
+        parts = re.split("[./]", place.removeprefix(encoder.prefix) if inside else place)
+        told = parts[:1] if inside else parts
+        reason = next((reasons[part] for part in told if part in reasons), None)
         if path in encoder.names and (reason is None or parts[0] != "fc"):
             continue
-        if parts[-1] == "num_batches_tracked" and (inside or reason is None):
+        if path.endswith("num_batches_tracked"):
             reason = COUNTER
-        elif reason is None and path.startswith(others):
+        elif reason is None and path in others:
             reason = COPY
         if reason is None and not (inside and encoder.naming == "caffe2"):
-            told = parts[:1] if inside else parts
             reason = next(
                 (why for p, why in _BESIDE if any(re.fullmatch(p, t) for t in told)), None
             )
+        if reason is None and not inside and encoder.naming != "caffe2":
+            reason = OUTSIDE
         fates[path] = unknown(path) if reason is None else dropped(path, reason)
     return fates
