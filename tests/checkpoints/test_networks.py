@@ -116,6 +116,22 @@ def test_inspect_says_the_same(case):
     assert "unknown arrays" not in facts
 
 
+def test_a_scope_before_the_names_changes_nothing(case, models, tmp_path):
+    """As Caffe2 names what it builds on a GPU; its iteration stands outside of the scope."""
+    _, path, blobs, _ = case
+    scoped = {f"gpu_0/{text}": array for text, array in blobs.items()}
+    scoped |= {"gpu_0/lr": np.ones(1, "f4"), "model_iter": np.ones(1, "i8")}
+    convert_detectron(models.write(tmp_path / "m.pkl", scoped), tmp_path / "scoped")
+    convert_detectron(path, tmp_path / "plain")
+    assert (tmp_path / "scoped").read_bytes() == (tmp_path / "plain").read_bytes()
+    facts, expected = (inspect(file).facts for file in (tmp_path / "m.pkl", path))
+    for fact in ("network", "kind", "norms", "input"):
+        assert facts[fact] == expected[fact]
+    both = scoped | {text.replace("gpu_0", "gpu_1"): array for text, array in scoped.items()}
+    with pytest.raises(CheckpointError, match="holds 2 networks and no rule that chooses"):
+        open_model(models.write(tmp_path / "both.pkl", both))
+
+
 def test_a_blob_left_out_of_the_source_refuses_the_proof(case, models, tmp_path):
     """One of every kind in turn, and the last one by the whole command."""
     _, _, blobs, _ = case

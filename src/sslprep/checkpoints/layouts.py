@@ -65,7 +65,7 @@ _BESIDE = (
     (r"(?:\w+_)?pred(?:ict\w*)?", "predictor"),
     (r"(?:\w+_)?prototypes?\w*", "prototypes"),
     (r"(?:\w+_)?classifier\w*|non_linear_evaluator|(?:last_)?linear", "classifier"),
-    (r"(?:\w+_)?(?:proj|head|neck)\w*|(?:inst|group)Dis|value_transform|logit_scale|fc[0-9]*", HEAD),
+    (r"(?:\w+_)?(?:proj|head|neck)\w*|\w+Dis|value_transform|logit_scale|fc[0-9]*", HEAD),
     (r"target_generator", "target of the pretext task"),
     (r"(?:\w+_)?decoder", "decoder of the pretext task"),
     (_EMA, "moving average of the weights; --branch takes it"),

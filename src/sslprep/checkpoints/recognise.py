@@ -164,10 +164,10 @@ def refuse_others(shapes: Shapes) -> None:
     """Name a network that is not converted, from the paths and shapes of its arrays."""
     listing = "\n".join(f"{path} {shape}" for path, shape in shapes.items())
     for name, pattern, count in _OTHERS:
-        found = list(re.finditer(pattern, listing, re.MULTILINE))
+        found = {m[0]: m.groups() for m in re.finditer(pattern, listing, re.MULTILINE)}
         if len(found) >= count:
             depth = len(set(_BLOCK.findall(listing)))
-            named = name.format(*found[0].groups(), depth=depth)
+            named = name.format(*next(iter(found.values())), depth=depth)
             raise CheckpointError(f"is {named}", expected=SUPPORTED)
 
 
@@ -195,7 +195,7 @@ _OTHERS = (
     ),
     ("a Haiku or Flax model", r"/~/|^(?:[^./\n]{1,40}[./]){0,4}params[./].*kernel ", 1),
 )  # fmt: skip
-"""Networks that are named and not converted: a pattern of a name and shape, found so often."""
+"""Networks that are named and not converted: a pattern of names and shapes; how many it finds."""
 
 
 def check_shapes(network: Network, shapes: Shapes, channels: int) -> None:

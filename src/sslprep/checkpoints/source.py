@@ -284,8 +284,8 @@ def find_model(
     taken: dict[str, BlobName] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path, text in texts.items():
-        if caffe2 and path.removeprefix(start) in BOOKKEEPING:
-            fates[text] = kept(text, path.removeprefix(start))
+        if caffe2 and (last := path.removeprefix(root).rpartition("/")[2]) in BOOKKEEPING:
+            fates[text] = kept(text, last)
         elif text not in names:
             fates[text] = replace(encoder.beside[path], blob=text)
         else:

@@ -56,7 +56,7 @@ def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fat
         shared = owners[singles[text]] == 1 and not (own and len(towers) > 1)
         reason = "shared by the towers" if shared else f"tower {tower}"
         if name.tower is None:
-            fates[text] = kept(text, text)
+            fates[text] = kept(text, str(name))
         elif shared or name.tower == tower:
             fates[text] = kept(text, str(singles[text]), reason)
         else:
