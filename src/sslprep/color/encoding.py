@@ -24,7 +24,7 @@ def encode(
     scaled to sum to 1 (section 2.1: "5-nearest neighbors", "σ = 5").
 
     Args:
-        ab: Colours, (..., 2): a and b of CIE Lab.
+        ab: Colours, (..., 2): a and b of CIE Lab, as floats or signed, -128 to 128.
         points: Bins, [Q, 2]: a and b.
         neighbors: How many bins share a colour.
         sigma: Width of the Gaussian, in ab units.
@@ -33,17 +33,16 @@ def encode(
         Soft labels, (..., Q), each row with at most `neighbors` entries above 0, sum 1.
 
     Raises:
-        ArrayError: The shapes do not fit, or a value is not finite, or unsigned.
+        ArrayError: The shapes do not fit, or a value is unsigned or not of that range.
         ParameterError: Fewer than one neighbour or more than bins, or a sigma not above 0.
     """
     bins, colours = _points(points), np.asarray(ab, np.float64)
     if colours.ndim == 0 or colours.shape[-1] != 2:
         raise ArrayError(f"ab has shape {colours.shape}", expected="(..., 2)")
-    if np.asarray(ab).dtype.kind == "u":
+    if np.asarray(ab).dtype.kind == "u" or not (np.abs(colours) <= 128).all():
         remedy = "OpenCV's 8-bit Lab has 128 added to both: give ab.astype(int) - 128."
-        raise ArrayError("ab is unsigned, but a and b may be negative", remedy=remedy)
-    if not np.isfinite(colours).all():
-        raise ArrayError("ab holds values that are not finite", expected="a and b of CIE Lab")
+        wanted = "a and b of CIE Lab, signed, within -128…128"
+        raise ArrayError("ab holds values that are none", expected=wanted, remedy=remedy)
     if not 1 <= neighbors <= len(bins):
         raise ParameterError(f"neighbors is {neighbors}", expected=f"1 to {len(bins)} (the bins)")
     if not 0 < sigma * sigma < np.inf:
