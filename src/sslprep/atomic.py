@@ -12,12 +12,11 @@ import contextlib
 import errno
 import fcntl
 import functools
-import io
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import msgspec
 import numpy as np
@@ -36,32 +35,6 @@ MANIFEST_SUFFIX = ".manifest.json"
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, 524}  # 524: the kernel's own ENOTSUPP
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS}
 _TRIES = 5
-_PIECE = 1 << 18
-
-
-class _Hashed(io.FileIO):
-    """Takes at most 256 KB at a time, and hashes them while they are in the processor's cache.
-
-    For larger pieces Linux looks for memory in one stretch, which takes eight times the CPU.
-    Who goes back in the file, as zip writers do, ends the hashing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        import hashlib  # loads OpenSSL: not while a command line is only being read
-
-        super().__init__(path, "xb")
-        self.hash: Any = hashlib.sha256()
-
-    def write(self, data: Any, /) -> int:
-        piece = memoryview(data)[: _PIECE - self.tell() % _PIECE]
-        size = super().write(piece)
-        if self.hash:
-            self.hash.update(piece[:size])
-        return size
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        self.hash = None
-        return super().seek(offset, whence)
 
 
 class OutputRecord(msgspec.Struct, kw_only=True):
@@ -232,19 +205,17 @@ class OutputSet:
 
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
-        """Open one file of the set for writing (bytes, front to back)."""
+        """Open one file of the set for writing bytes."""
         if name not in self.names:
             raise ValueError(f"{name} was not announced to the OutputSet")
         part = self.part(name)
         with _os_errors(self.folder / name):
             part.unlink(missing_ok=True)  # maybe a link to elsewhere
-            raw = _Hashed(part)
-            with io.BufferedWriter(raw) as file:
+            with open(part, "xb") as file:
                 yield file
                 file.flush()
                 _sync(file.fileno(), part)
-            size = part.stat().st_size
-            digest = raw.hash.hexdigest() if raw.hash else sha256_of(part)
+            size, digest = part.stat().st_size, sha256_of(part)
         self.written.append(OutputRecord(file=name, bytes=size, sha256=digest))
 
     def save_bytes(self, name: str, data: bytes) -> None:
