@@ -191,7 +191,7 @@ class _Worker(subprocess.Popen[bytes]):
         """Send function and chunk, if any, and wait at most so long after each sign of life."""
         place = None
         self._socket.settimeout(timeout)
-        with suppress(OSError, EOFError, pickle.UnpicklingError):
+        try:
             if work:
                 _send(self._socket, *work)
             while True:
@@ -199,15 +199,16 @@ class _Worker(subprocess.Popen[bytes]):
                 if kind != "at":
                     return kind, value
                 place = value
-        with suppress(subprocess.TimeoutExpired):
-            self.wait(0.1)  # a closed socket is seen before the process is gone
-        code = self.poll()
-        self.end()
-        how = f"it ended with code {code}"
-        if code is None:
+        except TimeoutError:
             how = f"it said nothing for {timeout:g} seconds"
-        elif code < 0:
-            how = f"it was ended by signal {-code}, {signal.Signals(-code).name}"
+        except (OSError, EOFError, pickle.UnpicklingError):
+            with suppress(subprocess.TimeoutExpired):
+                self.wait(10)  # a closed socket is seen before the process is gone
+            code = self.poll() or 0
+            how = f"it ended with code {code}"
+            if code < 0:
+                how = f"it was ended by signal {-code}, {signal.Signals(-code).name}"
+        self.end()
         return "lost", Loss(work[-1] if work else None, how, place)
 
     def end(self) -> None:

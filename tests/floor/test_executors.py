@@ -136,6 +136,10 @@ def slow(x):
         if (x, place) == (5, 6):
             os.kill(os.getpid(), signal.SIGKILL)
     return 2 * x
+def slow_to_die(x):
+    os.close(executors._parent.fileno())  # as if a core were dumped
+    time.sleep(0.5)
+    os._exit(7)
 def stopped_as_it_answers(x):
     executors._parent.sendall(b"\\x80\\x05\\x95")
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -156,6 +160,13 @@ def test_a_worker_that_tells_where_it_is_does_not_hang(slow_work: ModuleType) ->
         done = dict(completed(slow_work.slow, [1, 2, 5], pool, timeout=1.5, lost=lost))
     assert done == {1: 2, 2: 4}
     assert lost == [Loss(5, "it was ended by signal 9, SIGKILL", 6)]
+
+
+def test_a_worker_that_takes_its_time_to_die_has_not_hung(slow_work: ModuleType) -> None:
+    lost: list[Loss] = []
+    with open_executor(2) as pool:
+        assert list(completed(slow_work.slow_to_die, [3], pool, timeout=60.0, lost=lost)) == []
+    assert lost == [Loss(3, "it ended with code 7")]
 
 
 def test_a_worker_that_stops_while_it_answers_is_lost(slow_work: ModuleType) -> None:
