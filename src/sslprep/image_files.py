@@ -16,6 +16,14 @@ _SUFFIXES = {
 IMAGE_FORMATS = {suffix: name for name, words in _SUFFIXES.items() for suffix in words.split()}
 """Suffixes, lower case, and Pillow's name of the format that they promise."""
 
+_JUNK = {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+_JUNK |= {"__pycache__", "Thumbs.db", "desktop.ini"}
+
+
+def is_junk(name: str) -> bool:
+    """Tell what archivers, storage boxes and systems leave behind; hidden is junk, too."""
+    return name.startswith(".") or name in _JUNK
+
 
 def is_image_name(name: str) -> bool:
     """Tell by its name whether a file is an image; hidden files are none.

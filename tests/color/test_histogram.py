@@ -147,6 +147,9 @@ class TestSources:
         (folder / "notes.txt").write_text("no image")
         (folder / "._0001.jpg").write_text("AppleDouble")
         (folder / "._shard.tar").write_text("AppleDouble")
+        for junk in ("@eaDir", ".thumbnails", "__MACOSX"):  # a storage box's own small copies
+            (folder / "n01" / junk).mkdir()
+            shutil.copy(photos[0], folder / "n01" / junk)
         assert self._table(folder, tmp_path) == expected
         record = manifest.read(tmp_path / "out" / MANIFEST)
         assert record.inputs[0].files_used == len(photos)
@@ -185,6 +188,21 @@ class TestSources:
             outer.add(tmp_path / "shards" / "shard-000.tar", "shard-000.tar")
         with pytest.raises(ImagesError, match="a tar within a tar; unpack the outer one"):
             self._table(tmp_path / "all.tar", tmp_path)
+
+    def test_a_shard_with_many_tars_counts_once(
+        self, photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(images_module, "CHUNK_IMAGES", 2)  # a lone shard has several chunks
+        with tarfile.open(tmp_path / "all.tar", "w") as outer:
+            for number, path in enumerate(photos[:6]):
+                outer.add(path, f"{number}.jpg")
+                outer.add(path, f"{number}.tar")
+        run = {"images": tmp_path / "all.tar", "output": tmp_path / "out", "jobs": 1}
+        with pytest.raises(ImagesError, match=r"1 of 1 shards are damaged.*\(100 %\)"):
+            color_histogram(**run, max_unreadable=0.5)
+        result = color_histogram(**run, max_unreadable=1)
+        assert (result.images, result.unreadable) == (12, 6)
+        assert manifest.read(tmp_path / "out" / MANIFEST).counts["damaged_shards"] == 1
 
     def test_shards_are_walked_by_their_workers_alone(
         self, photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -387,7 +387,7 @@ class TestImagesThatKillTheirWorker:
                 info.size = len(data)
                 shard.addfile(info, io.BytesIO(data))
         out = tmp_path / "out"
-        with pytest.raises(ImagesError, match=r"2 of 30 images cannot be read \(6\.7 %\)"):
+        with pytest.raises(ImagesError, match=r"2 of 30 images cannot be read \(6\.67 %\)"):
             color_histogram(tmp_path / "s.tar.gz", out, jobs=2)
         result = color_histogram(tmp_path / "s.tar.gz", out, jobs=2, max_unreadable=0.1)
         assert (result.images, result.unreadable, result.resumed_after) == (30, 2, 30)

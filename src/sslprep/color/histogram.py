@@ -185,7 +185,8 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         _count(source, state, settings, given, unfinished)
         total, truncated = state.total, sum(entry.counted for entry in state.listed)
         unreadable = len(state.listed) - truncated
-        damaged = source.shards and sum(is_shard(entry.path) for entry in state.listed)
+        chunks = {entry.chunk for entry in state.listed if source.shards and is_shard(entry.path)}
+        damaged = min(len(chunks), source.total)  # a lone shard has several chunks
         counts = {
             "images": total,
             "readable": total - unreadable,
@@ -293,7 +294,7 @@ def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path)
         number, total = counts.get(bad, 0), counts.get(of, 0)
         if number > most * total:
             raise ImagesError(
-                f"{number:,} of {total:,} {says} ({100 * number / total:.2g} %)",
+                f"{number:,} of {total:,} {says} ({100 * number / total:.3g} %)",
                 where=given["images"],
                 expected=f"at most {100 * most:.4g} %",
                 remedy=f"They are listed in {listed}, and the table is kept: raise "

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.errors import ImagesError, ManifestError, MissingExtraError, SslprepError
-from sslprep.image_files import is_image_name
+from sslprep.image_files import is_image_name, is_junk
 from sslprep.input_files import reading, sha256_of, what_it_is
 from sslprep.manifest import Inputs, Manifest
 from sslprep.npy import read_array
@@ -302,6 +302,7 @@ def look_at(path: str) -> tuple[bool, str]:
 def walk(folder: str) -> Iterator[str]:
     """Yield all files under a folder, those of each one sorted; each folder once, links too.
 
+    Folders of thumbnails and the like are left out (`is_junk`).
     One folder's names are in memory at a time. (fsspec's own `walk` leaves out in silence what it
     cannot list, and its `find` holds all names.)
     """
@@ -324,7 +325,8 @@ def walk(folder: str) -> Iterator[str]:
                         x.path: (os.path.isdir(x) if x.is_symlink() else x.is_dir()) for x in here
                     }
         yield from sorted(name for name in found if not found[name])
-        folders += sorted((name for name in found if found[name]), reverse=True)
+        below = (name for name in found if found[name] and not is_junk(os.path.basename(name)))
+        folders += sorted(below, reverse=True)
 
 
 def read_many(urls: Iterable[str]) -> dict[str, bytes | Exception]:

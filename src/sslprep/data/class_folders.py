@@ -11,17 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from sslprep.errors import AnnotationError, DatasetError
-from sslprep.image_files import is_image_name
+from sslprep.image_files import is_image_name, is_junk
 from sslprep.input_files import read_text, reading
 from sslprep.partition.images import AsciiNames, Names, sort_names
-
-JUNK = frozenset(
-    [
-        *("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"),
-        *("__pycache__", "Thumbs.db", "desktop.ini"),
-    ]
-)
-"""What archivers, storage boxes and systems leave behind; hidden files and folders are junk too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +97,14 @@ def _scan(path: Path) -> tuple[Names, list[str], int, Counter[str]]:
     left_out: Counter[str] = Counter()
     if hidden or not all(_is_image_end(f"a{end}") for end in ends):
         for name in names:
-            if not is_image_name(name) and not _is_junk(name):
+            if not is_image_name(name) and not is_junk(name):
                 end = os.path.splitext(name)[1]
                 left_out[f"files {f'ending in {end}' if end else 'without suffix'}{_LEFT}"] += 1
         names = sort_names([name for name in files if is_image_name(name)])
     if gone := sum(is_image_name(name) for name, folder in others if not folder):
         left_out[f"images that are no files, such as broken links,{_LEFT}"] = gone
     _check_names(path, names)
-    folders = [name for name, folder in others if folder and not _is_junk(name)]
+    folders = [name for name, folder in others if folder and not is_junk(name)]
     return names, folders, total, left_out
 
 
@@ -120,9 +112,9 @@ _is_image_end = lru_cache(4096)(is_image_name)
 
 
 def list_folders(path: Path) -> Found:
-    """List the folders directly in a folder, hidden ones and `JUNK` left out."""
+    """List the folders directly in a folder, junk left out."""
     with reading(path, DatasetError), os.scandir(path) as entries:
-        every = [(e.name, _is(e.is_dir) and not _is_junk(e.name)) for e in entries]
+        every = [(e.name, _is(e.is_dir) and not is_junk(e.name)) for e in entries]
     folders = Names(sorted(name for name, wanted in every if wanted))
     _check_names(path, folders)
     loose = sum(is_image_name(name) for name, wanted in every if not wanted)
@@ -181,10 +173,6 @@ def _is(kind: Callable[[], bool]) -> bool:
         return kind()
     except OSError:  # a link that leads to itself
         return False
-
-
-def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name in JUNK
 
 
 def _check_names(folder: Path, names: Names) -> None:
