@@ -9,6 +9,7 @@ The baselines are what one writes first: `json.load` and a loop, `os.listdir` an
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import random
@@ -275,6 +276,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small inputs")
     parser.add_argument("--only", choices=benchmarks, help="one of them")
     given = parser.parse_args()
+    import sslprep as package  # not above: what is measured loads this module too
+
+    # As pip does: where PYTHONDONTWRITEBYTECODE is set, every start would compile the package.
+    compileall.compile_dir(Path(package.__file__).parent, quiet=1)
     place = tempfile.mkdtemp(prefix="sslprep-bench-")
     try:
         print(HEADER)
