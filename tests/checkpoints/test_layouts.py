@@ -234,9 +234,9 @@ OTHERS = {
 def test_a_structure_that_is_no_row_converts(net, tmp_path, structure):
     torch.save(OTHERS[structure](OrderedDict(net.state_dict())), tmp_path / "m.pth")
     result = convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
-    state = torch.load(tmp_path / "o")["state_dict"]
-    assert set(state) == {name for name in net.state_dict() if "batches" not in name}
-    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in state.items())
+    state, expected = torch.load(tmp_path / "o")["state_dict"], net.state_dict()
+    assert set(state) == {name for name in expected if "batches" not in name}
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
     assert "unknown" not in result.blobs
 
 

@@ -86,14 +86,14 @@ def prove(
 def _refuse_gaps(model: Model, fates: Sequence[Fate]) -> None:
     """Refuse a proof where a part of the forward pass may have been left out."""
     unknown = [fate.blob for fate in fates if fate.action == "unknown"]
-    trunk = model.network.modules
+    trunk, needed = model.network.modules, set(model.network.blobs)
     extra = [
         text
         for text, name in model.names.items()
         if name.module in trunk
         and not name.momentum
         and not name.affine
-        and text not in model.network.blobs
+        and text not in needed
     ]
     problem = None
     if model.missing:
