@@ -90,10 +90,7 @@ def _refuse_gaps(model: Model, fates: Sequence[Fate]) -> None:
     extra = [
         text
         for text, name in model.names.items()
-        if name.module in trunk
-        and not name.momentum
-        and not name.affine
-        and text not in needed
+        if name.module in trunk and not name.momentum and not name.affine and text not in needed
     ]
     problem = None
     if model.missing:
