@@ -265,6 +265,13 @@ def test_a_manifest_that_cannot_be_read_is_not_called_whole(write, page, tmp_pat
     assert "1 file not as the manifests say: see the provenance. 1 manifest or folder" in page()
 
 
+def test_without_a_readable_manifest_there_is_no_empty_table(page, tmp_path: Path) -> None:
+    (tmp_path / "broken.manifest.json").write_text("{")
+    text = page()
+    assert "1 manifest or folder cannot be read: see below." in text
+    assert "Provenance" not in text
+
+
 def test_the_command_line_ends_with_the_page(world: Path, tmp_path: Path, run) -> None:
     done = run("report", world, "--output", tmp_path / "r.html")
     assert done.returncode == 0, done.stderr
