@@ -1,6 +1,7 @@
 """Features against a slow oracle in float64, and runs that were killed."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -209,6 +210,65 @@ def test_every_unreadable_image_is_named(run, photos, tmp_path):
     assert "2.jpg: missing; row 4, " in text
     assert "5.jpg: truncated;" in text
     assert not list((tmp_path / "out").glob("*.npy"))
+
+
+def test_what_is_no_file_and_what_is_too_narrow_is_named(run, photos, tmp_path):
+    """A pipe was waited for, a null byte and 24 GB for one row of pixels ended in tracebacks."""
+    (photos / "0.jpg").unlink()
+    os.mkfifo(photos / "0.jpg")
+    cv2.imwrite(str(photos / "1.jpg"), np.zeros((1, 257, 3), np.uint8))
+    (photos / "3.jpg").unlink()
+    (photos / "3.jpg").mkdir()
+    names = np.load(tmp_path / "train_images.npy").tolist()
+    np.save(tmp_path / "train_images.npy", [*names[:2], "a\0b.jpg", *names[3:]])
+    with pytest.raises(SslprepError) as error:
+        run()
+    text = str(error.value)
+    assert "4 of 7 images cannot be read: row 0, " in text
+    assert "0.jpg: not a regular file; row 1, " in text
+    assert "1.jpg: 1 × 257 pixels are too narrow to be brought to 256; row 2, " in text
+    assert "b.jpg: embedded null byte; row 3, " in text
+    assert "3.jpg: not a regular file; " in text
+
+
+@pytest.mark.parametrize("factor", [0, 1e30])
+def test_features_that_are_no_numbers_are_refused(
+    run, tmp_path, drawn_blobs, write_checkpoint, factor
+):
+    """They were written, and hours later `evaluate lowshot` refused them."""
+    blobs = drawn_blobs(resnet((1, 1, 1, 1)).without_heads())
+    blobs |= {name: blob * np.float32(factor) for name, blob in blobs.items() if name[-2:] == "_s"}
+    blobs |= {name: blob * 0 for name, blob in blobs.items() if name[-2:] == "_b"}
+    write_checkpoint(tmp_path / "small.pkl", blobs)
+    with pytest.raises(
+        SslprepError, match=r"small.pkl: gives row 0 \(.*\) features of \w+ that ho"
+    ):
+        run()
+    assert not list((tmp_path / "out").glob("*.npy"))
+
+
+def test_other_layers_are_not_left_without_a_manifest(run, tmp_path):
+    run()
+    before = files_of(tmp_path / "out")
+    with pytest.raises(SslprepError, match=r"is also of train_conv1_features\.npy, which this run"):
+        run(layers=("res5",), overwrite=True)
+    assert files_of(tmp_path / "out") == before
+    run(layers=("res4", "conv1", "res5"), overwrite=True)
+    assert len(files_of(tmp_path / "out")) == 4
+
+
+def test_an_image_that_was_replaced_is_read_again(run, photos, tmp_path, monkeypatch):
+    """By whatever has an older date, too, as an archive that is unpacked again."""
+    monkeypatch.setattr(features, "_write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run()
+    monkeypatch.undo()
+    name = np.load(tmp_path / "train_images.npy")[3]
+    cv2.imwrite(str(photos / name), np.full((300, 300, 3), 200, np.uint8))
+    os.utime(photos / name, (0, 0))
+    run()
+    run("fresh")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "fresh")
 
 
 def test_layers_must_be_the_networks(run):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,9 @@ from sslprep.errors import (
     ArrayError,
     CheckpointError,
     ImagesError,
+    ManifestError,
     MissingExtraError,
+    OutputError,
     ParameterError,
 )
 from sslprep.evaluate.extractor import (
@@ -94,11 +97,12 @@ def write_features(
         What was written.
 
     Raises:
-        CheckpointError: The checkpoint is none, or its network is not known.
+        CheckpointError: The checkpoint is none, its network is not known, or gives no numbers.
         ImagesError: Images cannot be read; up to ten are named. Nothing is left out silently.
         ParameterError: A layer that the network does not have.
         MissingExtraError: PyTorch or OpenCV is not installed.
-        OutputError: The features exist already, or cannot be written.
+        OutputError: The features exist already, their manifest is of other layers too, or they
+            cannot be written.
         WorkersLostError: A worker died or hung; finished rows are kept.
     """
     _need_torch()
@@ -118,6 +122,7 @@ def write_features(
         chosen = choose_layers(network, layers)
         files = {layer: f"{stem}_{layer}_features.npy" for layer in chosen}
         out.announce(files.values())
+        _refuse_to_forget(output / record, files.values())
         arguments = {
             "layers": chosen,
             "pooling": pooling,
@@ -143,12 +148,12 @@ def write_features(
             Chunk(
                 first, tuple(paths[first : first + batch_size]), model.preprocessing, network.size
             )
-            for first in finished.unfinished(chosen)
+            for first in finished.unfinished(chosen, paths)
         ]
         extractor = Extractor(network, model.weights(), chosen, pooling, _device(device))
         with open_executor(jobs) as executor:
             read = completed(read_chunk, chunks, executor, timeout=worker_timeout)
-            _compute(finished, extractor, chunks, read, len(paths))
+            _compute(finished, extractor, chunks, read, len(paths), checkpoint)
         dims = {
             layer: _write(out, files[layer], finished.read(layer), len(paths)) for layer in chosen
         }
@@ -205,12 +210,42 @@ def _device(asked: str) -> str:
     return "cpu"
 
 
+def _refuse_to_forget(record: Path, files: Collection[str]) -> None:
+    """Refuse to replace a manifest by one that is of fewer files: they would be nobody's."""
+    with contextlib.suppress(ManifestError):  # there is none
+        others = {output.file for output in manifest.read(record).outputs} - {*files}
+        if others:
+            raise OutputError(
+                f"is also of {', '.join(sorted(others))}, which this run does not write",
+                where=record,
+                remedy="Name all of these layers, or choose another output folder.",
+            )
+
+
+def _refuse_empty(
+    values: Mapping[str, NDArray[np.float32]], chunk: Chunk, checkpoint: Path
+) -> None:
+    """Refuse features that no command here would take: NaN, infinity, nothing but zeros."""
+    for layer, rows in values.items():
+        bad = ~np.isfinite(rows).all(axis=1) | ~rows.any(axis=1)
+        if bad.any():
+            n = int(bad.argmax())
+            raise CheckpointError(
+                f"gives row {chunk.first + n} ({chunk.paths[n]}) features of {layer} that hold NaN "
+                "or infinity, or nothing but zeros",
+                where=checkpoint,
+                expected="weights whose features are numbers",
+                remedy="The checkpoint is damaged or diverged; take another one.",
+            )
+
+
 def _compute(
     finished: FinishedRows,
     extractor: Extractor,
     todo: Sequence[Chunk],
     read: Iterable[tuple[Chunk, tuple[NDArray[np.float32], list[str]]]],
     total: int,
+    checkpoint: Path,
 ) -> None:
     """Compute and keep all batches that are not finished; others are kept if some cannot be.
 
@@ -224,7 +259,9 @@ def _compute(
             advance(len(chunk.paths))
             problems += unreadable
             if not problems:  # else the rest is read all the same, to name every image at once
-                finished.save(chunk.first, extractor(inputs))
+                values = extractor(inputs)
+                _refuse_empty(values, chunk, checkpoint)
+                finished.save(chunk.first, values)
     if problems:
         problems.sort(key=lambda text: int(text.split(",")[0].removeprefix("row ")))
         more = f"; and {len(problems) - _NAMED:,} more" if len(problems) > _NAMED else ""

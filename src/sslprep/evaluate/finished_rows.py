@@ -7,6 +7,7 @@ belongs to one run as its identity says; those of another are taken away.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -39,9 +40,17 @@ class FinishedRows:
             shutil.rmtree(self._place)
         self._run.mkdir(parents=True, exist_ok=True)
 
-    def unfinished(self, layers: list[str]) -> list[int]:
-        """Return the first rows of batches that are still to be done."""
-        return [n for n in self._firsts if not all(self._whole(n, layer) for layer in layers)]
+    def unfinished(self, layers: list[str], images: list[str]) -> list[int]:
+        """Return the first rows of batches that are to be done, or have images that changed since.
+
+        `images` are the paths of all rows.
+        """
+        todo = []
+        for first in self._firsts:
+            made = min(self._made(first, layer) for layer in layers)
+            if not made or made < _changed(images[first : first + self._firsts.step]):
+                todo.append(first)
+        return todo
 
     def save(self, first: int, values: Mapping[str, NDArray[np.float32]]) -> None:
         """Keep a batch: a kill leaves each of its files whole or not at all."""
@@ -66,8 +75,18 @@ class FinishedRows:
     def _file(self, first: int, layer: str) -> Path:
         return self._run / f"{first}_{layer}.npy"
 
-    def _whole(self, first: int, layer: str) -> bool:
+    def _made(self, first: int, layer: str) -> float:
+        """Return when the rows of a batch were written; 0 if they were not."""
         try:
-            return bool(len(read_array(self._file(first, layer), ndim=2, kinds="f", mmap=True)))
+            read_array(file := self._file(first, layer), ndim=2, kinds="f", mmap=True)
         except ArrayError:
-            return False
+            return 0
+        return file.stat().st_mtime
+
+
+def _changed(images: list[str]) -> float:
+    """Return when one of some images was last replaced, written or renamed."""
+    try:
+        return max(os.stat(image).st_ctime for image in images)
+    except (OSError, ValueError):
+        return math.inf  # its reader will say what is wrong

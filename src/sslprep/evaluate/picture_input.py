@@ -7,6 +7,8 @@ square without regard to aspect. No crop, no flip.
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,15 @@ from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.color.decoding import UnreadableError, decode_image, opencv
 
 SHORTER_SIDE = 256
+_LONGEST = 1 << 16
+"""The longer side beside it, 200 MB: ImageNet's and Places' are below 5,000."""
 Input = NDArray[np.float32]
 
 
 def fit_shorter_side(height: int, width: int) -> tuple[int, int]:
     """Return (height, width) with the shorter side 256, the longer rounded down.
+
+    A picture 256 times as long as it is wide is an UnreadableError: it would take gigabytes.
 
     Example:
         >>> fit_shorter_side(375, 500), fit_shorter_side(500, 333)
@@ -30,6 +36,8 @@ def fit_shorter_side(height: int, width: int) -> tuple[int, int]:
     """
     short, long = min(height, width), max(height, width)
     long = long * SHORTER_SIDE // short
+    if long > _LONGEST:
+        raise UnreadableError(f"{height} × {width} pixels are too narrow to be brought to 256")
     return (SHORTER_SIDE, long) if height <= width else (long, SHORTER_SIDE)
 
 
@@ -80,13 +88,14 @@ def read_chunk(chunk: Chunk) -> tuple[Input, list[str]]:
     problems = []
     for number, path in enumerate(chunk.paths):
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+                raise UnreadableError("not a regular file")
             picture, _ = decode_image(Path(path).read_bytes(), strict=True)
+            inputs.append(make_input(picture, chunk.taken, chunk.size))
         except FileNotFoundError:
             problems.append(f"row {chunk.first + number}, {path}: missing")
         except OSError as error:
             problems.append(f"row {chunk.first + number}, {path}: {error.strerror}")
-        except UnreadableError as error:
+        except (UnreadableError, ValueError) as error:  # of a null byte in the path
             problems.append(f"row {chunk.first + number}, {path}: {error}")
-        else:
-            inputs.append(make_input(picture, chunk.taken, chunk.size))
     return np.stack(inputs) if inputs else np.empty((0,), np.float32), problems
