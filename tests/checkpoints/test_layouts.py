@@ -482,8 +482,9 @@ def test_one_hop_to_caffe2(models, net, tmp_path):
         {"channels": 1},
         {"blocks": (2, 2, 2, 2), "basic": True},
         {"blocks": (3, 4, 6, 3), "basic": True},
+        {"blocks": (3, 24, 36, 3)},
     ],
-    ids=["wide", "ResNeXt", "13 channels", "grey", "R-18", "R-34"],
+    ids=["wide", "ResNeXt", "13 channels", "grey", "R-18", "R-34", "VICReg's R-200"],
 )
 def test_other_resnets_convert(models, tmp_path, options):
     network = models.resnet(**options)

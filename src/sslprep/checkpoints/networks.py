@@ -20,6 +20,7 @@ Kind = Literal["ResNet", "AlexNet Jigsaw", "AlexNet colorization", "CaffeNet"]
 NORM_PARAMS = ("s", "b", "rm", "riv")
 BLOCKS = {"R-50": (3, 4, 6, 3), "R-101": (3, 4, 23, 3), "R-152": (3, 8, 36, 3)}
 """Bottleneck blocks of stages 2 to 5 (He et al. 2016, arXiv 1512.03385, table 1)."""
+_R200 = (3, 24, 36, 3)
 BASIC_BLOCKS = {"R-18": (2, 2, 2, 2), "R-34": (3, 4, 6, 3)}
 
 
@@ -108,7 +109,7 @@ class Network:
     @property
     def nearly(self) -> str | None:
         """The usual ResNet that it would be if one stage had another number of blocks."""
-        return None if self.depth else self._like(1)
+        return None if self.depth or self.blocks == _R200 else self._like(1)
 
     @property
     def arch(self) -> str | None:
