@@ -389,6 +389,26 @@ def test_the_account_tells_a_second_encoder_from_a_head(net, tmp_path):
     assert reasons["encoder_k.1.mlp.0.weight"] == reasons["encoder_q.1.mlp.0.weight"] == HEAD
 
 
+def test_the_layout_is_the_chosen_encoders(net, tmp_path):
+    source = save(tmp_path / "m.pth", "OpenSelfSup MoCo with its backbone", net)
+    assert str(inspect(source).facts["layout"]).startswith("Barlow Twins")
+
+
+def test_a_branch_may_be_a_much_smaller_network(models, net, tmp_path):
+    """As in distillation: a ResNet-18 beside its teacher has a third of the arrays."""
+    small = models.resnet((2, 2, 2, 2), basic=True).state_dict()
+    both = {**prefixed(small, "student."), **prefixed(net.state_dict(), "teacher.")}
+    torch.save({"model": both}, tmp_path / "m.pth")
+    result = convert_pytorch(tmp_path / "m.pth", tmp_path / "o", branch="student", check=True)
+    assert result.model.startswith("R-18")
+
+
+def test_an_encoder_may_lie_deep_in_a_file(net, tmp_path):
+    content = prefixed(net.state_dict(), "a.b.c.d.e.f.g.h.i.j.backbone.")
+    torch.save({"hooks": {"ema": None}, "checkpoint": {"weights": content}}, tmp_path / "m.pth")
+    assert inspect(tmp_path / "m.pth").facts["network"] == "R-50"
+
+
 def test_nothing_known_lists_the_keys(tmp_path):
     torch.save({"net": {"a.weight": torch.ones(2), "a.bias": torch.ones(2)}}, tmp_path / "m.pth")
     with pytest.raises(CheckpointError, match=r"its keys: net\.a \(2\).*--prefix or --under"):

@@ -7,6 +7,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tarfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,53 @@ def test_finds_the_state_dict_where_it_is_nested(
     }  # fmt: skip
     assert found.extra == {"epoch": 3}
     assert ("optimizer", "state", "0", "momentum_buffer") in found.arrays
+
+
+def old_tar(state: dict[str, Any], *, parameters: bool) -> bytes:
+    """Write what PyTorch wrote before 0.1.10, torchvision's resnet50-19c8e357.pth among it."""
+    numbers, tensors = pickle.dumps(len(state), 2), pickle.dumps(len(state), 2)
+    names = b"\x80\x02ccollections\nOrderedDict\n](" if parameters else b"\x80\x02}("
+    for i, (name, tensor) in enumerate(state.items()):
+        kind = {"float32": b"Float", "int64": b"Long"}[tensor.numpy().dtype.name]
+        key, storage, data = str(2**40 + i).encode(), b"L%dL\n" % (2**41 + i), tensor.numpy()
+        numbers += b"\x80\x02" + storage + b"U\x06cuda:0ctorch\n" + kind + b"Storage\n\x87."
+        numbers += struct.pack("<q", data.size) + data.tobytes("K")
+        tensors += (
+            b"\x80\x02L" + key + b"L\n" + storage + b"ctorch.cuda\n" + kind + b"Tensor\n\x87."
+        )
+        tensors += struct.pack("<i4x", data.ndim)
+        tensors += struct.pack(f"<{2 * data.ndim + 1}q", *data.shape, *tensor.stride(), 0)
+        value, named = b"U%c%sQ" % (len(key), key), b"U%c%s" % (len(name), name.encode())
+        if parameters and kind == b"Float":  # it is a Parameter with its state
+            value = b"ctorch.nn.parameter\nParameter\n" + value + b"\x85R(\x88\x89ccollections\n"
+            value += b"OrderedDict\n)Rtb"
+        names += b"(" + named + value + b"l" if parameters else named + value
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for part, data in {
+            "sys_info": pickle.dumps({"protocol_version": 1000}, 2),
+            "pickle": names + (b"e\x85R." if parameters else b"u."),
+            "tensors": tensors,
+            "storages": numbers + pickle.dumps([], 2),
+        }.items():
+            info = tarfile.TarInfo(part)
+            info.size, info.mtime = len(data), 1484150000.5
+            archive.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("parameters", [False, True])
+def test_reads_the_tar_archives_of_2017_as_torch_does(parameters: bool, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    state = torch.nn.BatchNorm2d(3).state_dict() | {"w": torch.rand(4, 3, 2).permute(2, 0, 1)}
+    path = tmp_path / "resnet50-19c8e357.pth"
+    path.write_bytes(old_tar(state, parameters=parameters))
+    assert path.read_bytes().startswith(b"././@PaxHeader")
+    theirs = torch.load(path, weights_only=False, map_location="cpu")
+    assert isinstance(theirs["w"], torch.nn.Parameter) == parameters
+    ours = read_checkpoint(path)
+    assert (ours.container, ours.format) == ("tar", "torch")
+    same(ours.blobs, {name: tensor.detach().numpy() for name, tensor in theirs.items()})
 
 
 def test_reads_safetensors_as_its_library_does(tmp_path: Path) -> None:

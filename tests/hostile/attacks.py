@@ -1131,6 +1131,166 @@ def legacy_module_source(canary: str) -> bytes:
     return torch_legacy(b"\x80\x02(U\x06moduleU\x01aU\x01aU\x09import ostQ.")
 
 
+# --- PyTorch's tar archives of before 0.1.10 ----------------------------------------------------
+
+
+def member(name: str, data: bytes, size: bytes | None = None) -> bytes:
+    """Return a tar archive's header and data, without what fills the last block."""
+    digits = b"%011o" % len(data) if size is None else size
+    header = name.encode().ljust(124, b"\0") + digits.ljust(12, b"\0")
+    return header.ljust(257, b"\0") + b"ustar".ljust(255, b"\0") + data
+
+
+def whole(*members: bytes) -> bytes:
+    return b"".join(part + bytes(-len(part) % 512) for part in members)
+
+
+TAR_STORAGE = b"\x80\x02K\x07U\x03cpuctorch\nFloatStorage\n\x87." + struct.pack("<q", 4) + bytes(16)
+TAR_TENSOR = b"\x80\x02K\x09K\x07ctorch\nFloatTensor\n\x87."
+TAR_NAMES = b"\x80\x02}U\x01aU\x019Qs."
+
+
+def torch_tar(
+    *,
+    names: bytes = TAR_NAMES,
+    storage: bytes = TAR_STORAGE,
+    views: bytes = b"\x80\x02].",
+    tensor: bytes = TAR_TENSOR,
+    axes: bytes = struct.pack("<q", 2),
+    shape: bytes = struct.pack("<5q", 2, 2, 2, 1, 0),
+    count: bytes = b"\x80\x02K\x01.",
+) -> bytes:
+    return whole(
+        member("././@PaxHeader", b"20 mtime=1484150000.5"),
+        member("sys_info", b"\x80\x02}."),
+        member("pickle", names),
+        member("tensors", b"\x80\x02K\x01." + tensor + axes + shape),
+        member("storages", count + storage + views),
+    )
+
+
+@attack(loads=True)
+def tar_plain(canary: str) -> bytes:
+    return torch_tar()
+
+
+# A parameter of PyTorch before 0.4: whether it has a gradient, is volatile, and its hooks.
+@attack(loads=True)
+def tar_parameter(canary: str) -> bytes:
+    made = b"ctorch.nn.parameter\nParameter\nU\x019Q\x85R(\x88\x89ccollections\nOrderedDict\n)Rtb"
+    return torch_tar(names=b"\x80\x02}U\x01a" + made + b"s.")
+
+
+@attack()
+def tar_reduce(canary: str) -> bytes:
+    return torch_tar(names=reduce_posix(canary))
+
+
+@attack()
+def tar_reduce_in_storages(canary: str) -> bytes:
+    return torch_tar(storage=reduce_posix(canary))
+
+
+@attack()
+def tar_reduce_in_count(canary: str) -> bytes:
+    return torch_tar(count=reduce_posix(canary))
+
+
+@attack()
+def tar_reduce_in_tensors(canary: str) -> bytes:
+    return torch_tar(tensor=reduce_posix(canary))
+
+
+@attack()
+def tar_storage_of_exabytes(canary: str) -> bytes:
+    return torch_tar(storage=TAR_STORAGE[:-24] + struct.pack("<q", 2**60) + bytes(16))
+
+
+@attack()
+def tar_storage_negative(canary: str) -> bytes:
+    return torch_tar(storage=TAR_STORAGE[:-24] + struct.pack("<q", -4) + bytes(16))
+
+
+# The file claims more storages than the file has bytes.
+@attack()
+def tar_count_of_billions(canary: str) -> bytes:
+    return torch_tar(count=b"\x80\x02\x8a\x08" + struct.pack("<q", 2**62) + b".")
+
+
+@attack()
+def tar_count_that_is_none(canary: str) -> bytes:
+    return torch_tar(count=b"\x80\x02}.")
+
+
+@attack()
+def tar_views_of_storages(canary: str) -> bytes:
+    return torch_tar(views=b"\x80\x02](K\x08K\x07K\x00K\x02ta.")
+
+
+@attack()
+def tar_key_that_is_a_list_in_itself(canary: str) -> bytes:
+    key = b"]q\x00h\x00a"
+    return torch_tar(storage=TAR_STORAGE.replace(b"K\x07", key, 1))
+
+
+@attack()
+def tar_tensor_of_255_axes(canary: str) -> bytes:
+    numbers = struct.pack("<511q", *[1] * 510, 0)
+    return torch_tar(axes=b"\xff" + bytes(7), shape=numbers)
+
+
+@attack()
+def tar_tensor_beyond_its_storage(canary: str) -> bytes:
+    return torch_tar(shape=struct.pack("<5q", 2, 2, 2, 1, 1))
+
+
+@attack()
+def tar_tensor_with_negative_stride(canary: str) -> bytes:
+    return torch_tar(shape=struct.pack("<5q", 2, 2, -2, 1, 2))
+
+
+@attack()
+def tar_tensor_of_no_storage(canary: str) -> bytes:
+    return torch_tar(tensor=TAR_TENSOR.replace(b"K\x07", b"K\x08"))
+
+
+@attack()
+def tar_name_of_no_tensor(canary: str) -> bytes:
+    return torch_tar(names=TAR_NAMES.replace(b"U\x019", b"U\x018"))
+
+
+# Names of tensors may be no names of storages either.
+@attack()
+def tar_name_that_is_a_class_source(canary: str) -> bytes:
+    return torch_tar(names=b"\x80\x02(U\x01aU\x01bU\x09import ostQ.")
+
+
+# A size below zero would make a reader go in circles.
+@attack()
+def tar_member_of_negative_size(canary: str) -> bytes:
+    return whole(member("sys_info", b"", b"-0000001000"), member("pickle", b""))
+
+
+@attack()
+def tar_member_of_exabytes(canary: str) -> bytes:
+    return whole(member("sys_info", b"", b"\x80" + b"\0" * 3 + b"\xff" * 8))
+
+
+@attack()
+def tar_member_beyond_file(canary: str) -> bytes:
+    return whole(member("storages", b"abc", b"00000077777"))
+
+
+@attack()
+def tar_of_many_members(canary: str) -> bytes:
+    return b"".join(member(f"{i}", b"") for i in range(20_000))
+
+
+@attack()
+def tar_of_something_else(canary: str) -> bytes:
+    return whole(member("model.pth", b"x"))
+
+
 # --- safetensors --------------------------------------------------------------------------------
 
 

@@ -103,7 +103,23 @@ def _torch_files() -> dict[str, bytes]:
         + _state().replace(b"K\x06tQ", b"K\x06NtQ") + b"\x80\x02](U\x010U\x011e."
         + struct.pack("<q", 6) + bytes(24) + struct.pack("<q", 6) + bytes(12)
     )  # fmt: skip
-    return {"torch_zip": file.getvalue(), "torch_legacy": legacy}
+    return {"torch_zip": file.getvalue(), "torch_legacy": legacy, "torch_tar": _tar()}
+
+
+def _tar() -> bytes:
+    """Return an archive of before 0.1.10 that ends with the last byte of its last member."""
+    storage = b"\x80\x02K\x07U\x03cpuctorch\nFloatStorage\n\x87." + struct.pack("<q", 6) + bytes(24)
+    tensor = b"\x80\x02K\x09K\x07ctorch\nFloatTensor\n\x87." + struct.pack("<6q", 2, 2, 3, 3, 1, 0)
+    members = {
+        "pickle": b"\x80\x02}(U\x05epochK\x03U\x01aU\x019Qu.",
+        "tensors": b"\x80\x02K\x01." + tensor,
+        "storages": b"\x80\x02K\x01." + storage + b"\x80\x02].",
+    }
+    made = b""
+    for name, data in members.items():
+        made += bytes(-len(made) % 512) + name.encode().ljust(124, b"\0")
+        made += (b"%011o" % len(data)).ljust(133, b"\0") + b"ustar".ljust(255, b"\0") + data
+    return made
 
 
 def _safetensors() -> bytes:

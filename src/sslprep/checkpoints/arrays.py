@@ -110,10 +110,6 @@ class Span:
         """File and byte, for messages when an array is read."""
         return f"{self.file.path}, byte {self.start}"
 
-    def can_hold(self, nbytes: int) -> bool:
-        """Whether `nbytes` bytes may come out; certain for raw strings, else a bound."""
-        return nbytes == len(self) or (self.encoding != "raw" and nbytes < len(self))
-
     def data(self, nbytes: int) -> NDArray[np.uint8]:
         """Return the `nbytes` bytes that the string stands for, decoded once."""
         if self.encoding == "raw":
@@ -176,7 +172,8 @@ class StoredArray:
 
     def __post_init__(self) -> None:
         held, size = self._held, len(self.data)
-        if not (self.data.can_hold(held) if isinstance(self.data, Span) else size == held):
+        encoded = isinstance(self.data, Span) and self.data.encoding != "raw"
+        if held > size or (held < size and not encoded):
             refuse(f"an array of shape {self.shape} and type {self.type} with {size:,} bytes")
 
     @property

@@ -19,12 +19,6 @@ EPS = 1e-5
 """What Caffe2's SpatialBN and PyTorch's BatchNorm2d add to the variance."""
 
 
-def std_of(riv: Floats, eps: float = EPS) -> Floats:
-    """Return `sqrt(riv + eps)`, float32 of the shape of `riv`."""
-    std: Floats = np.sqrt(riv + np.float32(eps))
-    return std
-
-
 def fold(s: Floats, b: Floats, rm: Floats, riv: Floats, eps: float = EPS) -> tuple[Floats, Floats]:
     """Return scale and shift of the affine layer that equals the norm; all are (channels,).
 
@@ -35,13 +29,13 @@ def fold(s: Floats, b: Floats, rm: Floats, riv: Floats, eps: float = EPS) -> tup
         >>> fold(one * 2, one, one * 3, one * 4, eps=0.0)
         (array([1.], dtype=float32), array([-2.], dtype=float32))
     """
-    std = std_of(riv, eps)
+    std = np.sqrt(riv + np.float32(eps))
     return s / std, b - rm * s / std
 
 
 def decompose(rm: Floats, riv: Floats, eps: float = EPS) -> tuple[Floats, Floats]:
     """Return scale and shift of the norm without its own s and b: `1 / std` and `-rm / std`."""
-    std = std_of(riv, eps)
+    std = np.sqrt(riv + np.float32(eps))
     return np.float32(1) / std, -rm / std
 
 

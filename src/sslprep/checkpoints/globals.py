@@ -231,6 +231,7 @@ _INERT_NAMES = frozenset(
         for n in ("set", "frozenset", "complex", "slice")
     }
     | {f"torch.{name}" for name in _TORCH}
+    | {f"torch.{cuda}{name.title()}Tensor" for name in _TORCH for cuda in ("", "cuda.")}
     | {"typing.Any"}
 )
 _JAX = (

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
 from sslprep.checkpoints.globals import NotRead, PickledArray, kind_of
 from sslprep.checkpoints.safetensorsfile import looks_like_safetensors, read_safetensors
-from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_zip
+from sslprep.checkpoints.torchfile import LEGACY_START, read_legacy, read_tar, read_zip
 from sslprep.checkpoints.unpickle import read_pickle
 from sslprep.errors import CheckpointError, UnsafeFileError
 from sslprep.input_files import what_it_is
 from sslprep.npy import parse_array_header
 
-Container = Literal["pickle", "npy", "zip", "legacy", "safetensors"]
+Container = Literal["pickle", "npy", "zip", "legacy", "tar", "safetensors"]
 Key = tuple[str, ...]
 """Where something stands in a file: the keys and list indexes from the top down to it."""
 Value = str | int | float | bool | bytes | list[Any] | None
@@ -40,6 +40,7 @@ _FORMATS: dict[Container, str] = {
     "npy": "caffe2-npy",
     "zip": "torch",
     "legacy": "torch",
+    "tar": "torch",
     "safetensors": "safetensors",
 }
 _PICKLE_STARTS = b"\x80(}c]"
@@ -61,7 +62,7 @@ class Contents:
 
     Attributes:
         path: The file.
-        container: In which form it is; `zip` and `legacy` are PyTorch's two.
+        container: In which form it is; `zip`, `legacy` and `tar` are PyTorch's.
         leaves: Every array (`StoredArray`, still in the file), every plain value and what was left
             in the file, in its order.
     """
@@ -167,16 +168,13 @@ def open_checkpoint(path: Path) -> Contents:
             expected = f"about the {file.size:,} bytes of the file"
             raise UnsafeFileError(problem, expected=expected, remedy="Nothing was loaded.")
     except (UnsafeFileError, CheckpointError) as error:
-        if isinstance(error, UnsafeFileError) and _line_ends_changed(file):
+        start = file.bytes[:_LONGEST_HEADER]
+        # Every newline has a carriage return before it; in a binary file one in 256 has.
+        changed = b"\n" in start and not re.search(rb"(?<!\r)\n", start)
+        if changed and isinstance(error, UnsafeFileError):
             error.remedy = f"{_LINE_ENDS} Nothing was loaded."
         raise error.at(path) from error
     return contents
-
-
-def _line_ends_changed(file: MappedFile) -> bool:
-    """Whether every newline has a carriage return before it: one in 256 has in a binary file."""
-    start = file.bytes[:_LONGEST_HEADER]
-    return b"\n" in start and re.search(rb"(?<!\r)\n", start) is None
 
 
 def _read_tree(file: MappedFile) -> tuple[Container, Any]:
@@ -186,6 +184,8 @@ def _read_tree(file: MappedFile) -> tuple[Container, Any]:
         return "zip", read_zip(file)
     if LEGACY_START.match(start):
         return "legacy", read_legacy(file)
+    if file.bytes[257:262] == b"ustar":
+        return "tar", read_tar(file)
     if start.startswith(b"\x93NUMPY"):
         return "npy", _read_boxed(file)
     if looks_like_safetensors(file):
@@ -236,7 +236,11 @@ def _leaves(tree: Any) -> dict[Key, Leaf]:
             again = id(value) in seen
             seen.add(id(value))
             values -= len(value) * again
-            if not isinstance(value, dict) and values >= 0 and _is_plain(value):
+            if (
+                not isinstance(value, dict)
+                and values >= 0
+                and all(isinstance(item, _PLAIN) for item in value)
+            ):
                 found[key] = list(value)
             elif again or len(key) > _MAX_DEPTH:
                 found[key] = NotRead("values that stand elsewhere too, or too deep")
@@ -252,11 +256,6 @@ def _leaves(tree: Any) -> dict[Key, Leaf]:
     if not any(isinstance(leaf, StoredArray) for leaf in found.values()):
         raise CheckpointError("holds no array", expected=_EXPECTED)
     return found
-
-
-def _is_plain(value: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether a list holds plain values alone, and is a value itself."""
-    return all(isinstance(item, _PLAIN) for item in value)
 
 
 _EXPECTED = "a checkpoint: a dict of named arrays"

@@ -25,7 +25,6 @@ from sslprep.checkpoints.conversion import (
     with_statistics,
 )
 from sslprep.checkpoints.names import caffe2_name
-from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.preprocessing import Preprocessing
 from sslprep.checkpoints.safetensorsfile import save_safetensors
 from sslprep.checkpoints.source import Model
@@ -64,17 +63,13 @@ def to_state_dict(
                 made.other_heads[target.rpartition(".")[0]] = None
 
 
-def check_arch(arch: Arch | None, network: Network) -> None:
-    """Check the architecture that the user names against the blocks that are there."""
-    if arch not in (None, network.arch):
+def check_wishes(arch: Arch | None, jigsaw: bool | None, model: Model) -> None:
+    """Check what the user says of architecture and towers against what is there."""
+    if arch not in (None, model.network.arch):
         raise CheckpointError(
-            f"is {network.describe}, not {arch}",
+            f"is {model.network.describe}, not {arch}",
             remedy="Leave --arch out: it is found from the blobs.",
         )
-
-
-def check_jigsaw(jigsaw: bool | None, model: Model) -> None:
-    """Check what the user says about towers against what is there."""
     towers = len(model.towers)
     if jigsaw is not None and jigsaw != bool(towers or (jigsaw and "tower" in model.mark)):
         raise CheckpointError(
@@ -186,8 +181,7 @@ def convert_pytorch(
     with run.open() as out:
         source = run.source()
         weights = source.weights()
-        check_jigsaw(jigsaw, source)
-        check_arch(arch, source.network)
+        check_wishes(arch, jigsaw, source)
         if source.folded:
             refuse_broken_norms(source)
         blobs = with_statistics(source, weights, bn_eps)

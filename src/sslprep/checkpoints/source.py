@@ -255,7 +255,9 @@ def find_model(
         raise
     start, caffe2 = encoder.prefix, encoder.naming == "caffe2"
     refuse_others({p[len(start) :]: a.shape for p, a in stored.items() if p.startswith(start)})
-    (facts, sha256), mark = _noted(contents), _read_mark(contents.extra.get(MARK))
+    (facts, sha256), found = _noted(contents), contents.extra.get(MARK)
+    noted = found.items() if isinstance(found, dict) else ()
+    mark = {key: value for key, value in noted if (key, type(value)) in _MARKS}
     # The path of the dict that holds the encoder's arrays, with a dot behind it.
     first = next(iter(encoder.names))
     root = first.removesuffix(next(k for k in contents.arrays if ".".join(k) == first)[-1])
@@ -337,12 +339,7 @@ def _respelled(encoder: Encoder, facts: Mapping[str, Any]) -> dict[str, BlobName
 
 
 _MARKS = (("absorbed_std", bool), ("tower", int), ("channels", str))
-
-
-def _read_mark(found: object) -> dict[str, Any]:
-    """Return what sslprep may have noted in a file, and nothing else that stands there."""
-    noted = found.items() if isinstance(found, dict) else ()
-    return {key: value for key, value in noted if (key, type(value)) in _MARKS}
+"""What sslprep may have noted in a file; nothing else that stands there counts."""
 
 
 def _noted(contents: Contents) -> tuple[Mapping[str, Any], str | None]:

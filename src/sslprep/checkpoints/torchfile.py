@@ -2,10 +2,10 @@
 
 Since 1.6 a file is a zip archive of `data.pkl` and one uncompressed record per storage (here
 container `zip`); before, it was five pickles followed by the storages (`legacy`), which every
-version reads. Both are read by the machine of `unpickle` with a closed table of the names that a
-state dict needs. `torch.load(weights_only=True)` would refuse code as well, but not a 1 KB file
-that asks for 100 GB, and importing PyTorch alone takes more than a whole conversion.
-Format: `torch/serialization.py`.
+version reads; before 0.1.10 a tar archive, which is read alone. All are read by the machine of
+`unpickle` with a closed table of the names that a state dict needs. `torch.load` with
+`weights_only=True` would refuse code as well, but not a 1 KB file that asks for 100 GB, and
+importing PyTorch alone takes more than a whole conversion. Format: `torch/serialization.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sslprep.checkpoints.arrays import (
 )
 from sslprep.checkpoints.globals import NUMPY, Global, NotRead
 from sslprep.checkpoints.pickling import Name, Pickler, plain_array, raw_bytes
-from sslprep.checkpoints.unpickle import Machine, read_pickle
+from sslprep.checkpoints.unpickle import DAMAGE, Machine, read_pickle
 from sslprep.errors import CheckpointError
 
 Container = Literal["zip", "legacy"]
@@ -59,6 +59,9 @@ _DIRECTORY_SIZE = 5
 _LOCAL_HEADER = 30
 _ENCRYPTED = 1
 _ALIGNMENT = 64
+_BLOCK = 512
+_TAR_PARTS = (b"storages", b"tensors", b"pickle")
+_MOST_PARTS = 16
 
 
 def _is_data(name: str) -> bool:
@@ -131,12 +134,13 @@ class _TensorMachine(Machine):
         *(f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3")),
         *(f"torch._utils._rebuild_parameter{kind}" for kind in ("", "_with_state")),
         *(f"torch.{storage}" for storage in _STORAGES),
-        "torch.storage.UntypedStorage",
-    }
+        "torch.storage.UntypedStorage", "torch.nn.parameter.Parameter",
+    }  # fmt: skip
 
     def __init__(self, file: MappedFile, start: int, stop: int) -> None:
         super().__init__(file, start, stop)
         self.found: dict[str, _Storage] = {}
+        self.tensors: dict[str, StoredArray] = {}
         self._views: list[tuple[Span, _Storage]] = []
 
     def place(self, places: Mapping[str, tuple[int, int]]) -> None:
@@ -150,14 +154,16 @@ class _TensorMachine(Machine):
                 refuse(f"storage {of} with {length:,} bytes")
             span.start, span.stop = span.start + start, span.stop + start
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        """Return what ('storage', type, key, device, elements[, view]) names."""
+    def persistent_load(self, pid: Any) -> _Storage | StoredArray:
+        """Return what ('storage', type, key, device, elements[, view]) or a tensor's key names."""
         match pid:
             # Nothing but None has stood behind the count since 0.4 (there, a view of a storage).
             case ("storage", Global(kind), str(key), _, int(count), *view) if (
                 kind in _STORAGES and count >= 0 and view in ([], [None])
             ):
                 storage = _Storage(key, _STORAGES[kind], count)
+            case str() if pid in self.tensors:
+                return self.tensors[pid]
             case _:
                 refuse("a persistent id that is not a storage")
         if self.found.setdefault(storage.key, storage) != storage:
@@ -177,7 +183,7 @@ class _TensorMachine(Machine):
                 typed = replace(storage, type=_NEWER[kind])
                 typed = replace(typed, count=storage.count // typed.item)
                 return self._tensor(typed, offset, shape, strides)
-            case _, (StoredArray() as made, *_) if name.startswith("_rebuild_parameter"):
+            case _, (StoredArray() as made, *_) if "arameter" in name:
                 return made
         return super().call(name, args)
 
@@ -223,22 +229,14 @@ def read_legacy(file: MappedFile) -> Any:
     machine = _TensorMachine(file, position, file.size)
     value = machine.run()
     keys, position = read_pickle(file, machine.at)
-    machine.place(_legacy_places(file, keys, machine.found, position))
-    return value
-
-
-def _legacy_places(
-    file: MappedFile, keys: Any, storages: Mapping[str, _Storage], position: int
-) -> dict[str, tuple[int, int]]:
-    """Return where each storage is: 8 bytes of count before each, in the order of the keys."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         refuse("a list of storages that is not one")
     places: dict[str, tuple[int, int]] = {}
-    for key in keys:
-        if key not in storages or key in places:
+    for key in keys:  # 8 bytes of count stand before each
+        if key not in machine.found or key in places:
             refuse(f"storage {shown(key)!r}, which no tensor names, or twice")
         count = int.from_bytes(file.bytes[position : position + 8], "little", signed=True)
-        position, length = position + 8, count * storages[key].item
+        position, length = position + 8, count * machine.found[key].item
         left = file.size - position
         if not 0 <= length <= left:
             of = f"{shown(key)!r} of {length:,} bytes"
@@ -247,7 +245,49 @@ def _legacy_places(
         position += length
     if position != file.size:
         refuse(f"{file.size - position:,} bytes after the last storage")
-    return places
+    machine.place(places)
+    return value
+
+
+def read_tar(file: MappedFile) -> Any:
+    """Read a checkpoint in PyTorch's container of before 0.1.10, as `read_zip` does.
+
+    `storages` and `tensors` are a pickled count and so many records, each a pickle and raw
+    numbers; `pickle` names the tensors. torchvision's files of 2017 are such archives.
+    """
+    parts: dict[bytes, tuple[int, int]] = {}
+    at = 0
+    while at < file.size and file.bytes[at] and len(parts) < _MOST_PARTS:
+        header, at = file.bytes[at : at + _BLOCK], at + _BLOCK
+        digits = header[124:136].strip(b" \0")
+        if not re.fullmatch(rb"[0-7]{1,11}", digits) or at + int(digits, 8) > file.size:
+            refuse("a truncated tar archive", "Fetch it again.")
+        parts[header[:100].rstrip(b"\0")] = at, at + int(digits, 8)
+        at += -(-int(digits, 8) // _BLOCK) * _BLOCK
+    if not parts.keys() >= {*_TAR_PARTS}:
+        remedy = "Unpack it, if the checkpoint is in it."
+        raise CheckpointError("is a tar archive, but none of PyTorch's", remedy=remedy)
+    storages, tensors, names = (_TensorMachine(file, *parts[name]) for name in _TAR_PARTS)
+    places: dict[str, tuple[int, int]] = {}
+    try:
+        for _ in range(min(storages.run(), _MAX_RECORDS)):
+            key, _, kind = storages.run()
+            held = _Storage(f"{key:d}", _STORAGES[kind.name], storages._number(8))
+            length = held.count * held.item
+            places[held.key], tensors.found[held.key] = (storages._skip(length), length), held
+        if storages.run() != []:
+            refuse("views of storages")
+        for _ in range(min(tensors.run(), _MAX_RECORDS)):
+            key, storage, _ = tensors.run()
+            axes = int.from_bytes(tensors.read(8)[:1])
+            *shape, offset = struct.unpack(f"<{2 * axes + 1}q", tensors.read(16 * axes + 8))
+            held, strides = tensors.found[f"{storage:d}"], tuple(shape[axes:])
+            made = tensors._tensor(held, offset, tuple(shape[:axes]), strides)
+            names.tensors[f"{key:d}"] = made
+    except DAMAGE:
+        refuse("a damaged tar archive", "Fetch it again.")
+    tensors.place(places)
+    return names.run()
 
 
 _REBUILD = Name("torch._utils", "_rebuild_tensor_v2")
@@ -320,11 +360,8 @@ def _write_zip(file: BinaryIO, arrays: OrderedDict[str, NDArray[Any]]) -> None:
 
 
 def _write_legacy(file: BinaryIO, arrays: OrderedDict[str, NDArray[Any]]) -> None:
-    system = {
-        "protocol_version": _LEGACY_VERSION,
-        "little_endian": True,
-        "type_sizes": {"short": 2, "int": 4, "long": 4},
-    }
+    sizes = {"short": 2, "int": 4, "long": 4}
+    system = {"protocol_version": _LEGACY_VERSION, "little_endian": True, "type_sizes": sizes}
     keys = [str(index) for index in range(len(arrays))]
     for value in (LEGACY_MAGIC, _LEGACY_VERSION, system, {"state_dict": arrays}, keys):
         _StatePickler(file, "legacy").dump(value)

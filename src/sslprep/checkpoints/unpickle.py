@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sslprep.checkpoints.arrays import MappedFile, Span, refuse
+from sslprep.checkpoints.arrays import MappedFile, Span, StoredArray, refuse
 from sslprep.checkpoints.globals import (
     NUMPY,
     Global,
@@ -44,7 +44,7 @@ def read_pickle(file: MappedFile, start: int = 0) -> tuple[Any, int]:
 
 
 _Unpickler: Any = pickle._Unpickler
-_DAMAGE = (
+DAMAGE = (
     pickle.UnpicklingError, LookupError, OverflowError, ValueError, TypeError, AttributeError,
 )  # fmt: skip
 """What pickle's own steps raise where the stack holds something else than they want."""
@@ -83,7 +83,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
             return stopped.value
         except UnsafeFileError as error:
             raise error.at(f"byte {self.position}") from error
-        except _DAMAGE as error:
+        except DAMAGE as error:
             refuse(f"a damaged pickle ({error})", where=f"byte {self.position}")
 
     # The file, as pickle sees it.
@@ -173,8 +173,9 @@ class Machine(_Unpickler):  # type: ignore[misc]
             if not isinstance(state, tuple) or len(state) < 2 or state[1] not in tuple("<>=|"):
                 refuse("a dtype with a state that NumPy never writes")
             target.order = state[1]
-        elif not isinstance(target, NotRead | dict):
-            # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers.
+        elif not isinstance(target, NotRead | dict | StoredArray):
+            # PyTorch gives the dict of a model an attribute `_metadata`: versions of its layers;
+            # before 0.4 it gave a parameter whether it has a gradient, and hooks.
             refuse(f"sets the state of {kind_of(target)}")
 
     def persistent_load(self, pid: Any) -> Any:
