@@ -95,6 +95,14 @@ def _memory_is_limited(request: pytest.FixtureRequest) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_disk_is_waited_for() -> Iterator[None]:
+    """No test cuts the power, so what this process writes need not reach the disk at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses a closed file too
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _library_is_quiet() -> None:
     """Forget handlers that a test of the command line has set."""

@@ -269,10 +269,19 @@ def features(net, picture):
         return net.double()(torch.from_numpy(picture[None]))[0].numpy()
 
 
-@pytest.mark.parametrize("layout", TORCH)
+@pytest.fixture(scope="module", params=TORCH)
+def layout(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def source(layout, net, tmp_path_factory):
+    """A file of a layout, for all tests of it."""
+    return save(tmp_path_factory.mktemp("layout") / "m.pth", layout, net)
+
+
 @pytest.mark.parametrize("format", ["torch", "safetensors"])
-def test_becomes_torchvisions_with_every_array_accounted_for(models, net, tmp_path, layout, format):
-    source = save(tmp_path / "m.pth", layout, net)
+def test_becomes_torchvisions_with_every_array_accounted_for(models, net, tmp_path, source, format):
     target = tmp_path / "out"
     result = convert_pytorch(source, target, format=format, check=format == "torch")
     if format == "torch":
@@ -295,9 +304,7 @@ def test_becomes_torchvisions_with_every_array_accounted_for(models, net, tmp_pa
     assert order == "RGB"
 
 
-@pytest.mark.parametrize("layout", TORCH)
-def test_becomes_detectron2s_with_rgb_kept(net, tmp_path, layout):
-    source = save(tmp_path / "m.pth", layout, net)
+def test_becomes_detectron2s_with_rgb_kept(net, tmp_path, layout, source):
     target = tmp_path / "d2.pkl"
     result = convert_detectron(source, target, target="detectron2", check=True)
     made = pickle.loads(target.read_bytes(), encoding="latin1")
@@ -311,9 +318,8 @@ def test_becomes_detectron2s_with_rgb_kept(net, tmp_path, layout):
     assert any("SyncBN is usual" in note for note in result.notes)
 
 
-@pytest.mark.parametrize("layout", TORCH)
-def test_inspect_says_the_same(net, tmp_path, layout):
-    facts = inspect(save(tmp_path / "m.pth", layout, net)).facts
+def test_inspect_says_the_same(source):
+    facts = inspect(source).facts
     assert facts["network"] == "R-50"
     assert str(facts["channel order"]).startswith("RGB")
     assert "unknown arrays" not in facts
