@@ -1,6 +1,8 @@
 """The page in a real Chromium, opened from the disk."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,9 +39,9 @@ MISPLACED = """drawings => drawings.flatMap(drawing => {
 Open = Callable[..., Any]
 
 
-@pytest.fixture
-def opened(browser: Any, world_page: Path) -> Iterator[Open]:
-    """Open the page (or another) with given width, colours, script; closes it at the end."""
+@contextmanager
+def opening(browser: Any, world_page: Path) -> Iterator[Open]:
+    """Open the page (or another) with given width, colours, script; close all at the end."""
     contexts = []
 
     def call(path: Path = world_page, *, width: int = 1600, **options: Any) -> Any:
@@ -56,6 +58,25 @@ def opened(browser: Any, world_page: Path) -> Iterator[Open]:
     yield call
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def opened(browser: Any, world_page: Path) -> Iterator[Open]:
+    """Open pages that the test may click about in."""
+    with opening(browser, world_page) as call:
+        yield call
+
+
+@pytest.fixture(scope="module")
+def seen(browser: Any, world_page: Path) -> Iterator[Open]:
+    """Give the page of a width and colours to every test that only looks at it, or unfolds it."""
+    with opening(browser, world_page) as call:
+
+        @cache
+        def once(width: int = 1600, color_scheme: str = "light") -> Any:
+            return call(width=width, color_scheme=color_scheme)
+
+        yield once
 
 
 def test_opens_from_the_disk_without_an_error_or_a_request(opened: Open, world_page: Path) -> None:
@@ -76,8 +97,8 @@ def test_no_table_is_cut_on_a_wide_screen_and_no_list_is_one_line(opened: Open) 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_picture_has_a_size_and_every_drawing_too(opened: Open, width: int) -> None:
-    page = opened(width=width)
+def test_every_picture_has_a_size_and_every_drawing_too(seen: Open, width: int) -> None:
+    page = seen(width=width)
     sizes = page.eval_on_selector_all(
         "img, svg image, .canvas > svg",
         """nodes => nodes.map(node => {
@@ -90,15 +111,15 @@ def test_every_picture_has_a_size_and_every_drawing_too(opened: Open, width: int
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_does_not_scroll_sideways(opened: Open, width: int) -> None:
-    page = opened(width=width)
+def test_does_not_scroll_sideways(seen: Open, width: int) -> None:
+    page = seen(width=width)
     unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_texts_of_a_chart_lie_within_it_and_do_not_overlap(opened: Open, width: int) -> None:
-    page = opened(width=width)
+def test_texts_of_a_chart_lie_within_it_and_do_not_overlap(seen: Open, width: int) -> None:
+    page = seen(width=width)
     problems = page.eval_on_selector_all(".canvas > svg", MISPLACED)
     assert problems == [], problems
 
@@ -129,8 +150,8 @@ def test_texts_of_any_script_and_number_lie_within_their_drawing(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast_in_both_colour_schemes(opened: Open, scheme: str) -> None:
-    page = opened(color_scheme=scheme)
+def test_text_has_contrast_in_both_colour_schemes(seen: Open, scheme: str) -> None:
+    page = seen(color_scheme=scheme)
     faint = page.evaluate(
         """() => {
             const luminance = colour => {
@@ -163,9 +184,9 @@ def test_text_has_contrast_in_both_colour_schemes(opened: Open, scheme: str) -> 
     assert faint == [], faint
 
 
-def test_light_and_dark_differ(opened: Open) -> None:
+def test_light_and_dark_differ(seen: Open) -> None:
     colours = [
-        opened(color_scheme=scheme).evaluate(
+        seen(color_scheme=scheme).evaluate(
             "[getComputedStyle(document.body).backgroundColor,"
             " getComputedStyle(document.querySelector('svg .bar')).fill]"
         )
@@ -224,8 +245,8 @@ def test_the_first_tab_leads_to_a_visible_link_past_the_contents(opened: Open) -
     assert page.evaluate("document.activeElement.id") == "content"
 
 
-def test_whatever_scrolls_can_be_reached_by_keyboard(opened: Open) -> None:
-    page = opened(width=360)
+def test_whatever_scrolls_can_be_reached_by_keyboard(seen: Open) -> None:
+    page = seen(width=360)
     unfold(page)
     stuck = page.eval_on_selector_all(
         "main *:not(svg, svg *)",
@@ -236,16 +257,16 @@ def test_whatever_scrolls_can_be_reached_by_keyboard(opened: Open) -> None:
     assert stuck == []
 
 
-def test_headings_are_in_order(opened: Open) -> None:
-    page = opened()
+def test_headings_are_in_order(seen: Open) -> None:
+    page = seen()
     levels = page.eval_on_selector_all("h1, h2, h3, h4, h5, h6", "n => n.map(x => +x.tagName[1])")
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(b <= a + 1 for a, b in pairwise(levels))
 
 
-def test_pictures_and_drawings_have_names_and_tables_have_headers(opened: Open) -> None:
-    page = opened()
+def test_pictures_and_drawings_have_names_and_tables_have_headers(seen: Open) -> None:
+    page = seen()
     assert page.locator("img:not([alt]), img[alt='']").count() == 0
     assert page.locator(".canvas > svg:not([role='img'])").count() == 0
     assert (
@@ -310,18 +331,18 @@ def test_prints_without_the_contents(opened: Open) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1600])
-def test_axe_finds_nothing(opened: Open, width: int, scheme: str) -> None:
+def test_axe_finds_nothing(seen: Open, width: int, scheme: str) -> None:
     """axe-core: names for screen readers, contrast, structure; with everything unfolded."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = opened(width=width, color_scheme=scheme)
+    page = seen(width=width, color_scheme=scheme)
     unfold(page)
     found = axe.Axe().run(page).response["violations"]
     nodes = [(v["id"], node["html"][:120]) for v in found for node in v["nodes"][:3]]
     assert nodes == [], nodes
 
 
-def test_the_summary_fits_on_one_screen(opened: Open) -> None:
-    assert opened().locator("header.top").bounding_box()["height"] <= 900
+def test_the_summary_fits_on_one_screen(seen: Open) -> None:
+    assert seen().locator("header.top").bounding_box()["height"] <= 900
 
 
 def test_there_is_a_way_back_on_a_telephone(opened: Open) -> None:
