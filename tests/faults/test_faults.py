@@ -4,6 +4,7 @@ The long form is `python -m tests.faults.campaign`.
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,21 @@ def careless(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(stand_in("careless"), tmp_path_factory.mktemp("careless"))
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
-def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    job = next(job for job in JOBS if job.name == request.param)
-    return Case(job, tmp_path_factory.mktemp("command"))
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    """Make a command's inputs, and run it undisturbed, once."""
+
+    @functools.cache
+    def of(name: str) -> Case:
+        job = next(job for job in JOBS if job.name == name)
+        return Case(job, tmp_path_factory.mktemp("command"))
+
+    return of
+
+
+@pytest.fixture(params=COMMANDS)
+def command(request: pytest.FixtureRequest, cases: Callable[[str], Case]) -> Case:
+    return cases(request.param)
 
 
 @pytest.mark.parametrize("name", [name for name in FAULTS if name not in OF_WORKERS])
@@ -70,9 +82,10 @@ def test_commands_stand_ctrl_c(command: Case) -> None:
 @pytest.mark.parametrize(
     ("name", "fault"), [("color histogram", "poison"), ("color histogram slow://…", "store")]
 )
-def test_a_pass_over_images_goes_on_where_it_can(tmp_path: Path, name: str, fault: str) -> None:
-    case = Case(next(job for job in JOBS if job.name == name), tmp_path)
-    assert attempt(FAULTS[fault], case, 1) == []
+def test_a_pass_over_images_goes_on_where_it_can(
+    cases: Callable[[str], Case], name: str, fault: str
+) -> None:
+    assert attempt(FAULTS[fault], cases(name), 1) == []
 
 
 def test_every_writing_command_is_in_the_campaign() -> None:
