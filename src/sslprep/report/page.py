@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,7 @@ def _page(
     return (text + "\n").encode("utf-8", "replace")
 
 
+@cache
 def _templates() -> Any:
     """Return the templates; every text that they show is cleaned and escaped."""
     import jinja2
