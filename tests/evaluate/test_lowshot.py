@@ -196,7 +196,9 @@ def test_features_of_the_drawn_images_alone_are_matched_by_name(places, tmp_path
     assert len(some) < len(names)
     np.save(tmp_path / "some_images.npy", names[some])
     np.save(tmp_path / "train_features.npy", rows[some])
-    with pytest.raises(SslprepError, match=r"rows, and .* was drawn from 80"):
+    with pytest.raises(
+        SslprepError, match=r"rows; which of them .*sample1_k1.npy holds is not known"
+    ):
         run(
             places,
             places / "samples",
@@ -214,6 +216,36 @@ def test_features_of_the_drawn_images_alone_are_matched_by_name(places, tmp_path
     assert part.title == "net res5"
     for one, other in zip(whole.published, part.published, strict=True):
         assert one.ap == pytest.approx(other.ap)
+    one_sample = places / "samples" / "train_images_sample1_k1.npy"
+    np.save(tmp_path / "train_features.npy", rows[: len(np.load(one_sample))])
+    write_record(tmp_path, "train", one_sample)
+    with pytest.raises(
+        SslprepError, match=r"are not in the list .* one list that holds the images"
+    ):
+        run(
+            places,
+            places / "samples",
+            tmp_path / "b",
+            train_features=tmp_path / "train_features.npy",
+        )
+
+
+def test_lists_of_the_2019_scripts_have_no_index_files(places, tmp_path):
+    """Their images are found by name in the list that the features were made of."""
+    for path in (places / "samples").glob("*_k*.npy"):
+        (tmp_path / "old").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "old")
+    shutil.copy(places / "train_features.npy", tmp_path)
+    features = {"train_features": tmp_path / "train_features.npy", "protocol": "vissl"}
+    with pytest.raises(SslprepError, match=r"which of them .*_sample1_k1.npy holds is not known"):
+        run(places, tmp_path / "old", tmp_path / "a", **features)
+    write_record(tmp_path, "train", places / "train_images.npy")
+    old = run(places, tmp_path / "old", tmp_path / "a", **features)
+    ours = run(places, places / "samples", tmp_path / "b", **features)
+    assert ours.published == old.published
+    np.save(tmp_path / "old" / "train_labels_sample2_k1.npy", [3, 5, 7])
+    with pytest.raises(SslprepError, match=r"_sample2_k1.npy: .*: class id 7 is in one of"):
+        run(places, tmp_path / "old", tmp_path / "c", **features)
 
 
 def edit_index(change):

@@ -54,6 +54,13 @@ class Features:
         names: NDArray[np.str_] = read_array(path, ndim=1, kinds="U", mmap=True)
         return names if len(names) == len(self.rows) else None
 
+    @cached_property
+    def row_of_image(self) -> dict[str, int] | None:
+        """The row of each image, if its name is known."""
+        if self.image_names is None:
+            return None
+        return {name: row for row, name in enumerate(self.image_names.tolist())}
+
 
 def open_features(path: Path, inputs: manifest.Inputs) -> Features:
     """Open features, (images, dims) of floats, and find the manifest of the run that wrote them.

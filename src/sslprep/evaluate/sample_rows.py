@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from sslprep.evaluate.labels import (
 from sslprep.evaluate.sample_machines import TrainingRows
 from sslprep.lowshot.labels import ImageList, read_label_matrix
 from sslprep.lowshot.sample_files import SampleFiles, find_samples, read_index, read_sample
-from sslprep.npy import read_array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,13 +117,14 @@ def read_samples(
 
 def _columns(sample: SampleFiles) -> Columns:
     """Return the classes, their names from the index file where there is one."""
-    listed = read_index(sample.folder / sample.files["index"]).classes if _indexed(sample) else []
+    indexed = "index" in sample.files
+    listed = read_index(sample.folder / sample.files["index"]).classes if indexed else []
     names = tuple(c.name for c in listed if c.name is not None)
     if sample.multi_label:
         matrix = read_label_matrix(sample.main)
         count = matrix.labels.shape[1]
         return Columns(count, names if len(names) == count else matrix.classes)
-    ids = tuple(c.id for c in listed)
+    ids = tuple(c.id for c in listed) or tuple(sorted(set(_list_of(sample)[1])))
     return Columns(len(ids), names if len(names) == len(ids) else (), ids)
 
 
@@ -136,10 +136,10 @@ def _names(sample: SampleFiles) -> Iterable[tuple[int, str]]:
     return enumerate(read_label_matrix(files["json"]).images or () if "json" in files else ())
 
 
-def _indexed(sample: SampleFiles) -> bool:
-    if "index" not in sample.files and not sample.multi_label:
-        raise DatasetError("has no index file beside it", where=sample.main)
-    return "index" in sample.files
+def _list_of(sample: SampleFiles) -> tuple[list[str], list[int]]:
+    """Return the images and class ids of a sample that is no label matrix."""
+    held = cast(ImageList, read_sample(sample))
+    return held.images, cast(list[int], held.classes)
 
 
 def _from_matrix(sample: SampleFiles, features: Features, columns: Columns) -> TrainingRows:
@@ -179,17 +179,21 @@ def _pooled(own: TrainingRows, full: Targets | None) -> TrainingRows:
 
 
 def _from_list(sample: SampleFiles, features: Features, ids: Sequence[int]) -> TrainingRows:
+    names, classes = held = _list_of(sample)
+    if other := set(classes) ^ set(ids):
+        raise DatasetError(
+            f"has other classes than the first sample: class id {min(other)} is in one of them",
+            where=sample.main,
+            expected=f"the same {len(ids)} classes in all samples",
+        )
+    labels = one_hot(np.array(classes), ids)
+    if "index" not in sample.files:  # those of the 2019 scripts
+        return TrainingRows(sample.size.k, _rows_by_name(sample, features, names), labels)
     index = read_index(sample.folder / sample.files["index"])
     drawn = [(row, c.id) for c in index.classes for row in c.positives]
-    if {c.id for c in index.classes} != set(ids):
-        raise DatasetError(
-            f"is of {len(index.classes)} classes",
-            where=sample.main,
-            expected=f"the {len(ids)} classes of the other samples",
-        )
     images = [(index.images or {}).get(row, "") for row, _ in drawn]
     possible = all(0 <= row < index.rows for row, _ in drawn)
-    if not possible or read_sample(sample) != ImageList(images, [label for _, label in drawn]):
+    if not possible or held != (images, [label for _, label in drawn]):
         raise DatasetError(
             "its index file lists other images",
             where=sample.main,
@@ -197,28 +201,31 @@ def _from_list(sample: SampleFiles, features: Features, ids: Sequence[int]) -> T
             remedy="Draw the samples again; lowshot verify says what else is wrong.",
         )
     rows = np.array([row for row, _ in drawn], np.intp)
-    labels = one_hot(np.array([label for _, label in drawn]), ids)
     if index.rows != len(features.rows):
-        rows = _rows_by_name(sample, features, index.rows)
+        rows = _rows_by_name(sample, features, images)
     else:
         refuse_other_images(features, (index.images or {}).items(), sample.main)
     return TrainingRows(sample.size.k, rows, labels)
 
 
-def _rows_by_name(sample: SampleFiles, features: Features, full: int) -> NDArray[np.intp]:
-    """Find the drawn images in the list that the features were made of, where that is a part."""
-    problem = f"has {len(features.rows):,} rows, and {sample.main} was drawn from {full:,}"
-    listed = features.image_names
-    if listed is None or "images" not in sample.files:
+def _rows_by_name(
+    sample: SampleFiles, features: Features, drawn: Sequence[str]
+) -> NDArray[np.intp]:
+    """Find the drawn images in the list that the features were made of."""
+    place = features.row_of_image
+    if place is None:
         raise ArrayError(
-            problem, where=features.path, expected="features of the images it was drawn from"
+            f"has {len(features.rows):,} rows; which of them {sample.main} holds is not known",
+            where=features.path,
+            expected="features of all images that it was drawn from, or by `evaluate features` of "
+            "a list that is still there",
         )
-    place = {name: row for row, name in enumerate(listed.tolist())}
-    drawn = read_array(sample.folder / sample.files["images"], ndim=1, kinds="U").tolist()
     if missing := [name for name in drawn if name not in place]:
         raise ArrayError(
-            f"{problem}; {len(missing):,} of its images, such as {missing[0]!r}, are not among "
-            "those of the list that it was made of",
+            f"has {len(features.rows):,} rows, and {len(missing):,} of the images of "
+            f"{sample.main}, such as {missing[0]!r}, are not in the list that it was made of",
             where=features.path,
+            remedy="Make features of one list that holds the images of all samples "
+            "(docs/evaluate.md shows how).",
         )
     return np.array([place[name] for name in drawn], np.intp)
