@@ -297,8 +297,9 @@ class Dask:
                 f"no Dask scheduler answers at {address} ({error})",
                 remedy="Start a dask scheduler and workers, or leave --scheduler out.",
             ) from error
-        # It prints a traceback for each result that a lost worker held.
-        logging.getLogger("tornado").setLevel(logging.CRITICAL)
+        # They print tracebacks when a worker or the scheduler is lost, which we say in a line.
+        for name in ("distributed", "distributed.client", "tornado.application"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._client = client
         self._results: Any = None
         self._last_told = 0.0

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -227,6 +228,9 @@ def test_a_lost_scheduler_is_reported_and_what_was_counted_is_kept(
         patch.setattr(Pass, "add", noted)
         with pytest.raises(ImagesError, match=r"lost after \d+ images .the Dask scheduler is gone"):
             color_histogram(data_file=str(photo_list), output_path=out, scheduler=address)
+    for name in ("batched", "client", "comm.tcp"):  # where Dask would print tracebacks
+        assert not logging.getLogger(f"distributed.{name}").isEnabledFor(logging.ERROR)
+    assert not logging.getLogger("tornado.application").isEnabledFor(logging.ERROR)
     result = color_histogram(data_file=str(photo_list), output_path=out, jobs=1)
     assert result.resumed_after >= 5
     assert result.images == 100
