@@ -1,11 +1,16 @@
 """URLs: one request for many, asked for again, and a store's own errors in one line."""
 
 import importlib
+import json
+import tarfile
+import threading
 from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.color.store import CUT, Store
 
 from sslprep.color import images
 from sslprep.color.histogram import color_histogram
@@ -149,3 +154,78 @@ def test_a_store_that_refuses_a_whole_request_costs_its_images_alone(
     monkeypatch.setattr(type(memory), "cat_ranges", refuse)
     found = images.read_many(URLS)
     assert [str(found[url]) for url in URLS] == ["Unable to locate credentials"] * len(URLS)
+
+
+TABLE = "ab_histogram_train_imagenet.npy"
+
+
+@pytest.fixture
+def store(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Path]]:
+    """Serve eight photos, a shard and lists of them by HTTP and as the S3 bucket `set`."""
+    pytest.importorskip("aiohttp")
+    pytest.importorskip("s3fs")
+    bucket = tmp_path / "served" / "set"
+    (bucket / "photos" / "deep").mkdir(parents=True)
+    for number, photo in enumerate(photos[:8]):
+        name = f"{'deep/' if number > 5 else ''}{number}.jpg"
+        (bucket / "photos" / name).write_bytes(Path(photo).read_bytes())
+    for name, mode in (("a.tar", "w"), ("b.tgz", "w:gz")):
+        with tarfile.open(bucket / name, mode) as shard:
+            shard.add(bucket / "photos", "photos")
+    monkeypatch.setattr(Store, "root", tmp_path / "served", raising=False)
+    monkeypatch.setattr(Store, "faults", {})
+    monkeypatch.setattr(images, "RETRIES", (0.0, 0.0))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "none")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for start in (url, "s3:/"):
+            names = sorted(path.relative_to(bucket) for path in bucket.rglob("*.jpg"))
+            text = "".join(f"{start}/set/{name}\n" for name in names)
+            (bucket / f"{start[:2]}.txt").write_text(text)
+        yield url, bucket
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        *("s3://set/photos", "s3://set/a.tar", "s3://set/b.tgz", "s3://set/s3.txt"),
+        *("{}/set/a.tar?signature=a/b.c", "{}/set/b.tgz", "{}/set/ht.txt?signature=a/b.c"),
+        *("s3://set/ht.txt", "{}/set/s3.txt"),
+    ],
+)
+def test_a_web_server_and_a_bucket_give_the_counts_of_the_files(
+    store: tuple[str, Path], tmp_path: Path, images: str
+) -> None:
+    url, bucket = store
+    color_histogram(bucket / "photos", tmp_path / "here", jobs=1)
+    # The second request for a photo's content finds the server busy, that for a shard is cut.
+    Store.faults |= {"set/photos/3.jpg": [503], "set/photos/deep/6.jpg": [500, CUT]}
+    Store.faults |= {"set/a.tar": [CUT], "set/b.tgz": [503]}
+    color_histogram(images.format(url), tmp_path / "there", jobs=1)
+    assert (tmp_path / "there" / TABLE).read_bytes() == (tmp_path / "here" / TABLE).read_bytes()
+
+
+def test_what_a_store_does_not_give_is_listed_with_its_reason(
+    store: tuple[str, Path], tmp_path: Path
+) -> None:
+    url, _ = store
+    faults = {"photos/1.jpg": [403] * 9, "photos/2.jpg": [503] * 99, "photos/3.jpg": [CUT] * 99}
+    Store.faults |= {f"set/{name}": list(statuses) for name, statuses in faults.items()}
+    names = [f"{url}/set/photos/{n}.jpg" for n in (0, 1, 2, 3)] + [f"{url}/set/none.jpg"]
+    names += ["s3://set/none.jpg", "s3://nobody/a.jpg", "s3://set/photos/4.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    result = color_histogram(tmp_path / "list.txt", tmp_path / "out", jobs=1, max_unreadable=1)
+    listed = json.loads((tmp_path / "out" / f"{TABLE[:-4]}_unreadable.json").read_bytes())
+    assert (result.images, result.unreadable) == (8, 6)
+    refused, busy, cut, *missing = [entry["reason"] for entry in listed]
+    assert "403" in refused
+    assert "503" in busy
+    assert "not completed" in cut
+    assert missing == ["missing"] * 3

@@ -158,9 +158,6 @@ def bins_of(given: dict[str, Any]) -> BinsResult:
                     "points_are": "left edges" if fair else "centres",
                     "points_from": "the pixels" if fair else points or "the hull of the gamut",
                     "ties": None if fair else "shared by the centres that are equally near",
-                    "weights_lambda": priors.LAMBDA if weights else None,
-                    "smallest_prior": float(found.priors.min()),
-                    "largest_prior": float(found.priors.max()),
                     **{f"{what}_file": file for what, file in files.items()},
                 },
             )

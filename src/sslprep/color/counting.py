@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep import __version__
+from sslprep.color import images
 from sslprep.color.decoding import TRUNCATED, UnreadableError, decode_image, opencv
 from sslprep.color.images import Chunk, is_shard, is_url, is_wanted, members, open_file, read_many
 from sslprep.errors import WorkersLostError
@@ -27,10 +28,12 @@ from sslprep.executors import Loss, Processes, completed, working_on
 
 MAX_FILE_BYTES = 1 << 30
 """A file above this is no photograph; it is listed, not read into memory."""
+_UNREAD = "cannot read"
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
 GROUPS = 32
 """Random groups that a sample is dealt into; how they differ gives standard errors."""
 _BINS = [256, 256], [0, 256, 0, 256]
+_Deadly = Mapping[int, str]
 _Draws = Iterator[tuple[int | None, str | None]]
 _Read = Iterator[tuple[int, str, bytes | str]]
 """Group, name, and bytes (or why there are none) of every image to be counted."""
@@ -85,13 +88,23 @@ def count_chunk(
     settings: Settings,
     chunk: Chunk,
     tell_every: float = 60.0,
-    deadly: Mapping[int, str] = MappingProxyType({}),
+    deadly: _Deadly = MappingProxyType({}),
 ) -> Counts:
     """Count all images of a chunk; those that cannot be read are listed with the reason.
 
     It tells every so many seconds where it is; with 0 before each image, and each is fetched alone.
-    Images at the places of `deadly` are left out, with the reason given there.
+    Those at places of `deadly` are left out, with that reason; a shard at a URL is tried again.
     """
+    for seconds in images.RETRIES:
+        counts = _count(settings, chunk, tell_every, deadly)
+        remote = chunk.span and is_url(chunk.names[0]) and counts.listed
+        if not (remote and counts.listed[-1].reason.startswith(_UNREAD)):
+            return counts
+        time.sleep(seconds)
+    return _count(settings, chunk, tell_every, deadly)
+
+
+def _count(settings: Settings, chunk: Chunk, tell_every: float, deadly: _Deadly) -> Counts:
     cv2, side = opencv(), settings.global_resize_img
     tables = np.zeros((settings.groups, 256, 256), np.int64)
     counted = np.zeros(tables.shape, np.float32)  # where `calcHist` counts: exact up to 2^24 pixels
@@ -102,12 +115,12 @@ def count_chunk(
     together = 32 if tell_every and any(map(is_url, chunk.names)) else 1
     read = _members(chunk, draws) if chunk.span else _files(chunk, draws, together)
     strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
-    images = 0
+    number = 0
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
-        for images, (group, name, content) in enumerate(read, 1):
-            if images % most == 0:
+        for number, (group, name, content) in enumerate(read, 1):
+            if number % most == 0:
                 tables += counted.astype(np.int64)
                 counted[:] = 0
             try:
@@ -115,10 +128,10 @@ def count_chunk(
                     raise UnreadableError(content)
                 picture, whole = decode_image(content, strict=strict, shrink_to=shrink_to)
             except UnreadableError as error:
-                listed.append(Listed(chunk.number, images - 1, name, str(error)))
+                listed.append(Listed(chunk.number, number - 1, name, str(error)))
                 continue
             if not whole:
-                listed.append(Listed(chunk.number, images - 1, name, TRUNCATED, counted=True))
+                listed.append(Listed(chunk.number, number - 1, name, TRUNCATED, counted=True))
             cv2.resize(picture, (side, side), dst=small)
             cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab)
             cv2.calcHist([lab], [1, 2], None, *_BINS, hist=counted[group], accumulate=True)
@@ -129,7 +142,7 @@ def count_chunk(
     tables += counted.astype(np.int64)
     cells = np.flatnonzero(tables)
     pixels, worker = tables.reshape(-1)[cells], f"{socket.gethostname()}, process {os.getpid()}"
-    return Counts(cells.astype(np.uint32), pixels, images, listed, versions(), worker)
+    return Counts(cells.astype(np.uint32), pixels, number, listed, versions(), worker)
 
 
 def count_watched(settings: Settings, timeout: float, process: Processes, loss: Loss) -> Counts:
@@ -153,9 +166,7 @@ def count_watched(settings: Settings, timeout: float, process: Processes, loss: 
             deadly[place] = f"killed its worker ({how})"
 
 
-def _draws(
-    settings: Settings, chunk: Chunk, tell_every: float, deadly: Mapping[int, str]
-) -> _Draws:
+def _draws(settings: Settings, chunk: Chunk, tell_every: float, deadly: _Deadly) -> _Draws:
     """Yield the group of each image, `None` where a sample leaves it out, and why it is deadly."""
     chance = np.random.default_rng([settings.seed, chunk.number])
     told = time.monotonic()
@@ -219,4 +230,4 @@ def _reason(error: Exception) -> str:
     if isinstance(error, IsADirectoryError):
         return "not a file"
     said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-    return f"cannot read ({said:.180})"
+    return f"{_UNREAD} ({said:.180})"

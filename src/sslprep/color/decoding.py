@@ -54,10 +54,9 @@ def decode_image(
     """Decode an image file; tell also whether it is whole, which `strict` demands of a JPEG.
 
     Orientation, palettes, CMYK, alpha, grey and 16 bits become what `cv2.imread` makes of them:
-    (height, width, 3) in the order B, G, R;
-    a JPEG without its end marker is decoded as far as it goes, as `cv2.imread` does from a file
-    (from memory alone OpenCV would give other pixels, or none). With `shrink_to`, the side that
-    pictures will be brought to, the JPEG decoder may shrink those that are large enough.
+    (height, width, 3) in the order B, G, R; a JPEG without its end marker is decoded as far as it
+    goes, as `cv2.imread` does from a file (from memory alone OpenCV would give other pixels, or
+    none). With `shrink_to`, the side to which pictures will be brought, large JPEGs shrink already.
     """
     if not data:
         raise UnreadableError("zero bytes")

@@ -189,11 +189,9 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         damaged = min(len(chunks), source.total)  # a lone shard has several chunks
         counts = {
             "images": total,
-            "readable": total - unreadable,
             "unreadable": unreadable,
             "truncated": truncated,
             "pixels": int(state.tables.sum()),
-            "pixels_per_image": settings.global_resize_img**2,
         }
         if source.shards:
             counts |= {"shards": source.total, "damaged_shards": damaged}

@@ -300,9 +300,8 @@ def look_at(path: str) -> tuple[bool, str]:
 
 
 def walk(folder: str) -> Iterator[str]:
-    """Yield all files under a folder, those of each one sorted; each folder once, links too.
+    """Yield all files under a folder, those of each sorted; links too, each folder once, no junk.
 
-    Folders of thumbnails and the like are left out (`is_junk`).
     One folder's names are in memory at a time. (fsspec's own `walk` leaves out in silence what it
     cannot list, and its `find` holds all names.)
     """
