@@ -225,6 +225,7 @@ OTHERS = {
         "labels": torch.ones(9, dtype=torch.int64)}},
     "DETR": lambda s: {"model": {
         **prefixed(s, "backbone.0.body."), "query_embed.weight": torch.ones(4, 4)}},
+    "fastai": lambda s: {"model": {**numbered(s, "0."), **mlp("1.")}},
     "metrics of Lightning": lambda s: {"state_dict": {
         **prefixed(s, "net."), **mlp("net.last_linear."), "val_f1.tp": torch.ones(3)}},
 }  # fmt: skip
@@ -393,6 +394,16 @@ def test_the_account_tells_a_second_encoder_from_a_head(net, tmp_path):
     reasons = {row["blob"]: row["reason"] for row in account}
     assert reasons["encoder_k.0.layer1.1.conv1.weight"] == COPY
     assert reasons["encoder_k.1.mlp.0.weight"] == reasons["encoder_q.1.mlp.0.weight"] == HEAD
+
+
+def test_a_projection_head_is_never_kept_as_a_classifier(net, tmp_path):
+    """MoCo v1's is called `fc`, as torchvision's classifier is."""
+    source = save(tmp_path / "m.pth", "MoCo v1", net)
+    convert_pytorch(source, tmp_path / "o", keep_head=True)
+    assert "fc.weight" not in torch.load(tmp_path / "o")["state_dict"]
+    account = manifest.read(tmp_path / "o.manifest.json").details["account"]
+    reasons = {row["blob"]: row["reason"] for row in account}
+    assert reasons["module.encoder_q.fc.weight"] == HEAD
 
 
 def test_the_layout_is_the_chosen_encoders(net, tmp_path):
