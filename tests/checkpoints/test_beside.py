@@ -164,6 +164,23 @@ def test_keys_may_be_any_short_plain_value(protocol: int, tmp_path: Path) -> Non
     assert list(found.arrays) == [("optimizer", "state", "94690683019600")]
 
 
+@PROTOCOLS
+def test_keys_of_lightnings_callbacks_are_long(protocol: int, tmp_path: Path) -> None:
+    """Its ModelCheckpoint puts its settings into the key: 129 bytes where it watches val_loss."""
+    key = (
+        "ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', 'every_n_train_steps': 0, "
+        "'every_n_epochs': 1, 'train_time_interval': None}"
+    )
+    assert len(key) == 129
+    long = "é" * 100
+    value = {"callbacks": {key: {"score": WEIGHTS}, long: 1, long + "e": 2}}
+    found = opened(tmp_path / "a.pkl", pickle.dumps(value, protocol=protocol))
+    assert list(found.leaves) == [("callbacks", key, "score"), ("callbacks", long),
+                                  ("callbacks", long + "e")]  # fmt: skip
+    with pytest.raises(UnsafeFileError, match="a dictionary key that is a text"):
+        opened(tmp_path / "a.pkl", pickle.dumps({"x" * 1025: 1}, protocol=protocol))
+
+
 def test_number_beside_its_own_text_as_keys(tmp_path: Path) -> None:
     found = opened(tmp_path / "a.pkl", pickle.dumps({"1": WEIGHTS, 1: WEIGHTS}))
     assert list(found.leaves) == [("1",), ("[1]",)]

@@ -254,7 +254,7 @@ def test_folder(tmp_path: Path) -> None:
         ({"a": 1}, "holds no array; expected a checkpoint"),
         ({"blobs": {"a": [1], "b": {}}}, "holds no array; expected a checkpoint"),
         (np.ones(2), "holds a bare array; expected a checkpoint"),
-        ("x" * 999, "holds a text; expected a checkpoint"),
+        ("x" * 9999, "holds a text; expected a checkpoint"),
     ],
 )
 def test_what_is_no_checkpoint_is_said(value: Any, message: str, tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_data_after_the_pickle_is_refused(tmp_path: Path) -> None:
 
 def test_damaged_text_of_an_array_is_found_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
-    data = pickle.dumps({"blobs": {"a": np.full(500, 0xE9, np.uint8)}}, protocol=2)
+    data = pickle.dumps({"blobs": {"a": np.full(1500, 0xE9, np.uint8)}}, protocol=2)
     path.write_bytes(data.replace("é".encode() * 8, b"\xff" * 16, 1))
     assert open_checkpoint(path).stored
     with pytest.raises(UnsafeFileError, match=r"model\.pkl, byte \d+: a string that is not utf-8"):

@@ -26,8 +26,8 @@ from sslprep.checkpoints.globals import (
 )
 from sslprep.errors import UnsafeFileError
 
-MAX_TEXT = 128
-"""Bytes of a string that becomes a Python one at once; a longer one stays in the file."""
+MAX_BYTES, MAX_TEXT = 128, 1024
+"""Bytes of a string, of text, that becomes a Python one at once; a longer one stays in the file."""
 MAX_OPCODES = 500_000
 _MAX_LINE = 256
 
@@ -113,7 +113,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
 
     def _text(self, size: int, encoding: Any, *, as_bytes: bool = False) -> None:
         start = self._skip(size)
-        if size <= MAX_TEXT:
+        if size <= (MAX_BYTES if encoding == "raw" else MAX_TEXT):
             raw = self.file.bytes[start : self.at]
             if as_bytes:
                 return self.append(raw)
