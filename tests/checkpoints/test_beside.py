@@ -8,6 +8,7 @@ import pathlib
 import pickle
 import sys
 import types
+import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,8 @@ PYTHON: dict[str, Any] = {
     "types.SimpleNamespace": types.SimpleNamespace(a=1),
     "pathlib.PosixPath": pathlib.PosixPath("/data/imagenet"),
     "datetime.datetime": datetime.datetime(2026, 1, 2),
+    "collections.deque": collections.deque([0.5], maxlen=9),
+    "uuid.UUID": uuid.UUID(int=7),
     "set": {1, 2},
     "frozenset": frozenset("ab"),
 }
@@ -127,6 +130,35 @@ def test_pytorchs_own_values_are_not_read(container: str, tmp_path: Path) -> Non
         "dtype": "torch.float16",
         "args": "argparse.Namespace",
     }
+
+
+@CONTAINERS
+def test_schedules_are_not_read(container: str, tmp_path: Path) -> None:
+    """A warm-up's state holds the schedule after it, a OneCycleLR's held a method of its class."""
+    torch = pytest.importorskip("torch")
+    schedules = torch.optim.lr_scheduler
+    after = schedules.CosineAnnealingLR(
+        torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], 0.1), 9
+    )
+    value = {
+        "model": {"w": torch.ones(2)},
+        "warmup": {"after_scheduler": after, "multiplier": 1.0},
+        "onecycle": {"anneal_func": schedules.OneCycleLR._annealing_cos},
+        "version": torch.torch_version.TorchVersion("1.13.1"),
+    }
+    found = opened(tmp_path / "a.pth", saved(value, container))
+    assert list(found.arrays) == [("model", "w")]
+    assert len(found.unread) == 3
+
+
+@PROTOCOLS
+def test_arrays_of_texts_are_not_read(protocol: int, tmp_path: Path) -> None:
+    value = {"w": WEIGHTS, "classes": np.array(["cat", "dog"]), "raw": np.array([b"cat"]),
+             "best": np.str_("cat")}  # fmt: skip
+    found = opened(tmp_path / "a.pkl", pickle.dumps(value, protocol=protocol))
+    assert list(found.arrays) == [("w",)]
+    texts = NotRead("a NumPy array of texts")
+    assert found.unread == {("classes",): texts, ("raw",): texts, ("best",): texts}
 
 
 def test_method_of_a_log_is_not_read(trainer: Any, tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def call(name: str, args: tuple[Any, ...]) -> Any:
         case "dtype", (str() | bytes() as code, *rest) if len(rest) <= 2:
             return PickledType(code.decode("latin1") if isinstance(code, bytes) else code)
         case "scalar", (PickledType() as kind, str() | bytes() as data):
-            return _array((), kind, data).load().item()
+            number = _array((), kind, data)
+            return number.load().item() if isinstance(number, StoredArray) else number
         case "_frombuffer", (data, PickledType() as kind, shape, "C" | "F" as order):
             return _array(shape, kind, data, fortran=order == "F")
         case "_frombuffer", (data, PickledType() as kind, shape, "K", axes):  # transposed
@@ -147,8 +148,10 @@ def _array(
     strides: tuple[int, ...] | None = None,
     *,
     fortran: bool = False,
-) -> StoredArray:
+) -> StoredArray | NotRead:
     shape = check_shape(shape)
+    if kind.code[:1] in ("U", "S"):
+        return NotRead("a NumPy array of texts")
     if kind.code not in _TYPE_OF_CODE:
         refuse(f"an array of type {shown(kind.code, 20)!r}, which is not a plain number")
     if fortran:  # the first axis varies fastest
@@ -206,16 +209,20 @@ NUMPY = frozenset({
 
 _INERT = frozenset({
     # Python and PyTorch
-    "Counter", "defaultdict", "Namespace", "SimpleNamespace", "Size", "device",
+    "Counter", "defaultdict", "deque", "Namespace", "SimpleNamespace", "Size", "device",
+    "TorchVersion", "UUID",
     "Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath",
     "date", "datetime", "time", "timedelta", "timezone",
     # settings, logs and callbacks of trainers
     "AttrDict", "AttributeDict", "CfgNode", "ConfigDict", "EasyDict", "HistoryBuffer",
-    "EarlyStopping", "ModelCheckpoint",
+    "EarlyStopping", "ModelCheckpoint", "AverageMeter",
     # OmegaConf pickles a DictConfig with its nodes and what it knows of them
     "DictConfig", "ListConfig", "ContainerMetadata", "Metadata", "AnyNode", "StringNode",
     "IntegerNode", "FloatNode", "BooleanNode", "BytesNode", "PathNode",
-    # optimizers
+    # optimizers and schedules (before torch 2.4 the state of a OneCycleLR held a method)
+    "LambdaLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR",
+    "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR", "SequentialLR",
+    "ReduceLROnPlateau", "GradualWarmupScheduler", "LinearWarmupCosineAnnealingLR",
     "LARS", "LARC", "LAMB", "Lamb", "SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam",
     "Adadelta", "Adagrad", "RMSprop", "Rprop", "LBFGS", "SGD_LARC", "Optimizer", "GradScaler",
 })  # fmt: skip
@@ -228,7 +235,7 @@ _INERT_NAMES = frozenset(
     {
         f"{m}.{n}"
         for m in ("builtins", "__builtin__")
-        for n in ("set", "frozenset", "complex", "slice")
+        for n in ("set", "frozenset", "complex", "slice", "range", "xrange", "Ellipsis")
     }
     | {f"torch.{name}" for name in _TORCH}
     | {f"torch.{cuda}{name.title()}Tensor" for name in _TORCH for cuda in ("", "cuda.")}

@@ -228,23 +228,17 @@ def read_legacy(file: MappedFile) -> Any:
         refuse("a checkpoint in big-endian byte order")
     machine = _TensorMachine(file, position, file.size)
     value = machine.run()
-    keys, position = read_pickle(file, machine.at)
+    keys = machine.run()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         refuse("a list of storages that is not one")
     places: dict[str, tuple[int, int]] = {}
-    for key in keys:  # 8 bytes of count stand before each
+    for key in keys:
         if key not in machine.found or key in places:
             refuse(f"storage {shown(key)!r}, which no tensor names, or twice")
-        count = int.from_bytes(file.bytes[position : position + 8], "little", signed=True)
-        position, length = position + 8, count * machine.found[key].item
-        left = file.size - position
-        if not 0 <= length <= left:
-            of = f"{shown(key)!r} of {length:,} bytes"
-            refuse(f"storage {of} where {left:,} are left (truncated?)")
-        places[key] = (position, length)
-        position += length
-    if position != file.size:
-        refuse(f"{file.size - position:,} bytes after the last storage")
+        length = machine._number(8, signed=True) * machine.found[key].item
+        places[key] = (machine._skip(length), length)
+    if machine.at != file.size:
+        refuse(f"{file.size - machine.at:,} bytes after the last storage")
     machine.place(places)
     return value
 
@@ -343,11 +337,10 @@ def save_torch(
 def _write_zip(file: BinaryIO, arrays: OrderedDict[str, NDArray[Any]]) -> None:
     names = io.BytesIO()
     _StatePickler(names, "zip").dump({"state_dict": arrays})
-    storages = {f"data/{i}": raw_bytes(array) for i, array in enumerate(arrays.values())}
     records: dict[str, Any] = {
         "data.pkl": names.getvalue(),
         "byteorder": b"little",
-        **storages,
+        **{f"data/{i}": raw_bytes(array) for i, array in enumerate(arrays.values())},
         "version": b"3\n",
     }
     with zipfile.ZipFile(file, "w") as archive:

@@ -95,7 +95,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
     def _skip(self, size: int) -> int:
         """Go over `size` bytes; return where they begin."""
         left = self.end - self.at
-        if not left:
+        if size and not left:
             refuse("the file ends within the pickle; it is truncated", "Fetch it again.")
         if not 0 <= size <= left:
             refuse(f"a length of {size:,} bytes where {left:,} are left (truncated?)")
