@@ -19,9 +19,9 @@ from sslprep.errors import ArrayError, SslprepError
 _T = TypeVar("_T")
 _BOM = b"\xef\xbb\xbf"
 _UNPACK = "Unpack it first."
-_SIGNS = {
+_SIGNS: dict[bytes, tuple[str, str | None]] = {
     b"\x1f\x8b": ("a gzip file", _UNPACK),
-    b"PK\x03\x04": ("a zip file", _UNPACK),
+    b"PK\x03\x04": ("a zip file, as numpy.savez and torch.save write", _UNPACK),
     b"BZh": ("a bzip2 file", _UNPACK),
     b"\xfd7zXZ\0": ("an xz file", _UNPACK),
     b"\x28\xb5\x2f\xfd": ("a zstd file", _UNPACK),
@@ -29,6 +29,9 @@ _SIGNS = {
     b"\xff\xfe": ("UTF-16 text", "Save it as UTF-8."),
     b"\xfe\xff": ("UTF-16 text", "Save it as UTF-8."),
     b"\x93NUMPY": ("a .npy file", "Check the path."),
+    b"\x80": ("a pickle", None),
+    b"\x89HDF": ("HDF5", None),
+    b"MATLAB 5.0": ("of MATLAB", None),
 }
 
 
@@ -49,11 +52,11 @@ def reading(path: Path, kind: type[SslprepError] = ArrayError) -> Iterator[None]
         raise kind(f"cannot read: {error.strerror or error}", where=path) from error
 
 
-def what_it_is(start: bytes) -> tuple[str, str] | None:
+def what_it_is(start: bytes) -> tuple[str, str | None] | None:
     """Name a file by its first bytes where it is something people mistake for theirs.
 
     Returns:
-        What it is and what to do about it, or `None` where nothing is known.
+        What it is, and what to do about it if that is known; `None` where nothing is.
 
     Example:
         >>> what_it_is(b"<!DOCTYPE html><title>Quota exceeded")

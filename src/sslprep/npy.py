@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.errors import ArrayError
-from sslprep.input_files import reading, what_it_is
+from sslprep.input_files import reading, refuse_other
 
 LONGEST_HEADER = 1 << 14
 """Above NumPy's own limit; what a file holds behind it is not even read."""
@@ -29,13 +29,6 @@ _HEADERS = {
     (3, 0): np.lib.format.read_array_header_2_0,
 }
 _BLOCK = 1 << 20
-_OTHERS = {
-    b"PK\x03\x04": "a zip archive, as numpy.savez and torch.save write",
-    b"\x80": "a pickle",
-    b"\x89HDF": "HDF5",
-    b"MATLAB": "of MATLAB",
-}
-_PRINTED = bytes(range(32, 127)) + b"\t\r\n"
 _KINDS = {
     "i": "integers",
     "u": "unsigned integers",
@@ -86,17 +79,6 @@ def parse_array_header(start: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[
     return shape, fortran, dtype
 
 
-def _other_format(start: bytes) -> tuple[str, str] | None:
-    """Name the format that a file has in place of `.npy`, and what to do about it."""
-    if not start or start.startswith(np.lib.format.MAGIC_PREFIX):
-        return None
-    save = "Load it, and save the one array in it: numpy.save(path, array)."
-    for magic, what in _OTHERS.items():
-        if start.startswith(magic):
-            return what, save
-    return what_it_is(start) or (None if start.translate(None, _PRINTED) else ("text", save))
-
-
 def read_array(
     path: Path,
     *,
@@ -122,14 +104,13 @@ def read_array(
         try:
             shape, fortran, dtype = parse_array_header(start)
         except ValueError as error:
-            if other := _other_format(start.getvalue()):
-                raise ArrayError(
-                    f"is {other[0]}", where=path, expected="a .npy file", remedy=other[1]
-                ) from error
+            if not start.getvalue().startswith(np.lib.format.MAGIC_PREFIX):
+                refuse_other(start.getvalue(), path, ArrayError, "a file written by numpy.save")
             raise ArrayError(
                 f"not a readable .npy file ({' '.join(str(error).split())[:100]})",
                 where=path,
                 expected="a file written by numpy.save",
+                remedy="Load what it holds, and save it so: numpy.save(path, array).",
             ) from error
         if dtype.hasobject:
             raise ArrayError(

@@ -364,8 +364,9 @@ class TestPlot:
             (np.full(3, 1 / 3), r"got shape \(3,\)"),
             (np.full(313, 0.5), "holds no priors"),
             (np.full(313, np.nan), "holds no priors"),
+            (np.full(313, 1.01 / 313), "holds no priors"),
         ],
-        ids=["too few", "no shares", "nan"],
+        ids=["too few", "no shares", "nan", "sum 1.01"],
     )
     def test_priors_that_do_not_fit(self, table: Path, priors: np.ndarray, text: str) -> None:
         color_bins(histogram=(table,))
@@ -448,3 +449,24 @@ class TestTablesMadeDifferently:
         own.write_text(re.sub(r'"opencv": ".*"', '"opencv": "4.5.0"', own.read_text()))
         result = color_bins(two, output=tmp_path / "versions")
         assert "made differently: opencv is" in result.warnings[-1]
+
+    def test_elsewhere_their_paths_are_kept_and_beside_them_their_names(
+        self, two: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        color_bins(two, output=tmp_path / "a")
+        (record,) = (tmp_path / "a").glob("pts*.manifest.json")
+        paths = [said.path for said in manifest.read(record).inputs]
+        assert paths == [two[0].name, str(two[1])]
+
+    def test_samples_of_other_shares_add_up_without_standard_errors(
+        self, photos: list[str], tmp_path: Path
+    ) -> None:
+        tables = []
+        for share in (0.3, 0.6):
+            color_histogram(
+                Path(photos[0]).parent, tmp_path / f"{share}", sample=share, jobs=1, seed=1
+            )
+            tables.append(tmp_path / f"{share}" / "ab_histogram_train_imagenet.npy")
+        both = color_bins(tuple(tables), output=tmp_path / "both")
+        assert [path.name[:6] for path in both.written] == ["pts_in", "priors", "pts_in"]
+        assert both.pixels == sum(int(np.load(path).sum()) for path in tables)
