@@ -113,6 +113,23 @@ def test_inputs_made_here_are_linked_by_their_hash(world: Path) -> None:
     assert any(cell.text == "voc07/train" and cell.link for cell in low_shot.made_from)
 
 
+def test_a_file_that_partitions_share_names_none_that_made_nothing_else(
+    write, tmp_path: Path
+) -> None:
+    """Samples of train and its classes.json seemed to be made from test, which shares the file."""
+    shared = {"file": "classes.json", "bytes": 2, "sha256": "c"}
+    for name in ("test", "train"):
+        own = {"file": f"{name}_labels.npy", "bytes": 1, "sha256": name}
+        write(name, "partition", outputs=[own, shared])
+    inputs = [
+        {"path": str(tmp_path / file), "bytes": 1, "sha256": digest}
+        for file, digest in (("train_labels.npy", "train"), ("classes.json", "c"))
+    ]
+    write("samples", "lowshot", inputs=inputs)
+    [made] = [o for o in origins(collect(tmp_path)) if o.title == "samples"]
+    assert [cell.text for cell in made.made_from] == ["train"]
+
+
 def test_a_file_that_is_gone_or_changed_is_noted(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "perms", tmp_path / "p")
     files = sorted(p for p in (tmp_path / "p").iterdir() if p.suffix == ".npy")

@@ -201,8 +201,12 @@ def curves(
     x = Scale(min(xs), max(xs), LEFT + 4, WIDTH - RIGHT - margin, log=x_ticks is not None)
     frame = Frame(drawing, x, y, x_label=x_label, y_label=y_label)
     frame.y_ticks(ticks, texts)
-    for tick in _x_ticks(x, x_ticks):
-        frame.x_tick(x(tick), tick_text(tick))
+    places = _x_ticks(x, x_ticks)
+    powers = bool(x_ticks) and all(math.log10(place).is_integer() for place in places)
+    for tick, text in zip(
+        places, power_texts(places) if powers else map(tick_text, places), strict=True
+    ):
+        frame.x_tick(x(tick), text)
     _legend(drawing, rows)
     for line in lines:
         if line.reference:
@@ -231,8 +235,8 @@ def _x_ticks(x: Scale, wanted: Sequence[float] | None) -> list[float]:
     if wanted is None:
         return [t for t in round_ticks(x.low, x.high, 5, whole=True) if x.low <= t <= x.high]
     kept: list[float] = []
+    room = (max((len(tick_text(tick)) for tick in wanted), default=0) + 1) * CHARACTER
     for tick in wanted:
-        room = (len(tick_text(tick)) + 1) * CHARACTER
         if x.low <= tick <= x.high and (not kept or x(tick) - x(kept[-1]) >= room):
             kept.append(tick)
     return kept

@@ -162,10 +162,11 @@ class Collection:
         """Return the artefacts of some kinds."""
         return [a for a in self.artefacts if a.manifest.kind in kinds]
 
-    def maker(self, record: InputRecord) -> tuple[Artefact, str] | None:
-        """Return which output of which artefact an input is, by its hash.
+    def makers(self, record: InputRecord) -> list[tuple[Artefact, str]]:
+        """Return which output of which artefacts an input is, by its hash.
 
-        Of several equal files it is the one whose path ends like the input's.
+        Of several equal files it is the one whose path ends like the input's: several artefacts
+        made it where it is one that they share, such as a `classes.json`.
         """
         if not self._by_hash:
             for artefact in self.artefacts:
@@ -178,7 +179,9 @@ class Collection:
             pairs = zip(reversed(path.parts), reversed(own), strict=False)
             return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
-        return max(self._by_hash.get(record.sha256 or "", ()), key=alike, default=None)
+        found = self._by_hash.get(record.sha256 or "", ())
+        most = max(map(alike, found), default=0)
+        return [maker for maker in found if alike(maker) == most]
 
 
 def collect(folder: Path) -> Collection:

@@ -83,7 +83,7 @@ def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
     card.fact("classes", count_text(len(curve.classes)))
     lines = [_series("published protocol", curve.published)]
     if curve.honest:
-        lines.append(_series("honest: cost chosen within the sample", curve.honest))
+        lines.append(_series("honest: cost within sample", curve.honest))
     references = _references(curve)
     caption = "Grey: published for VOC2007, for figures on VOC2007." if references else ""
     card.blocks.append(_figure("Low-shot curve", [*lines, *references], caption))

@@ -99,11 +99,14 @@ def _origin(group: Sequence[Artefact], collection: Collection) -> Origin:
 
 def _made_from(group: Sequence[Artefact], collection: Collection) -> list[Cell]:
     """Return the inputs in short: what else of the page they are, else their names."""
+    inputs = [record for artefact in group for record in artefact.manifest.inputs]
+    makers = [collection.makers(record) for record in inputs]
+    alone = {found[0][0].anchor for found in makers if len(found) == 1}
     found: dict[str, Cell] = {}
-    for record in (i for artefact in group for i in artefact.manifest.inputs):
-        maker = collection.maker(record)
-        if maker is not None:
-            cell = Cell(text=short(maker[0].title), link=f"{maker[0].anchor}-origin")
+    for record, made_by in zip(inputs, makers, strict=True):
+        if made_by:  # of a file that several share, one that made another input
+            maker, _ = next((m for m in made_by if m[0].anchor in alone), made_by[0])
+            cell = Cell(text=short(maker.title), link=f"{maker.anchor}-origin")
         else:
             cell = Cell(text=short("/".join(Path(record.path).parts[-2:])))
         found.setdefault(cell.text, cell)
