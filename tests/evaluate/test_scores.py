@@ -64,6 +64,14 @@ def remove_class(rows):
     del rows["004"]["dog"]
 
 
+def add_image(rows):
+    rows["030"] = rows["004"]
+
+
+def add_class(rows):
+    rows["004"]["emu"] = 1
+
+
 def not_a_number(rows):
     rows["004"]["dog"] = float("1e999")
 
@@ -73,6 +81,8 @@ def not_a_number(rows):
     [
         (remove_image, "lacks 1 images ('004'"),
         (remove_class, "image '004': lacks 1 classes ('dog'"),
+        (add_image, "has 1 other images ('030'…); expected the 30 of "),
+        (add_class, "image '004': has 1 other classes ('emu'…)"),
         (not_a_number, ""),
     ],
 )
@@ -85,15 +95,17 @@ def test_what_does_not_fit_is_named(files, change, said):
     assert said in str(error.value)
 
 
-def test_rows_must_be_as_many(files):
-    np.save(files / "short.npy", np.zeros((29, 3)))
-    with pytest.raises(SslprepError, match=r"has shape \(29, 3\); expected \(30, 3\)"):
+@pytest.mark.parametrize("shape", [(29, 3), (30, 4), (30, 2)])
+def test_rows_and_columns_must_be_as_many(files, shape):
+    np.save(files / "short.npy", np.zeros(shape))
+    with pytest.raises(SslprepError, match=r"has shape \(.*\); expected \(30, 3\)"):
         evaluate_scores(files / "short.npy", files / "targets.npy")
 
 
-def test_nan_is_refused_with_its_place(files):
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused_with_its_place(files, bad):
     values = np.zeros((30, 3))
-    values[2, 1] = np.nan
+    values[2, 1] = bad
     np.save(files / "nan.npy", values)
     with pytest.raises(SslprepError, match="1 scores are no numbers, the first of 002, class dog"):
         evaluate_scores(files / "nan.npy", files / "targets.json")

@@ -135,6 +135,15 @@ def test_any_other_list_is_counted_and_compared(tmp_path: Path) -> None:
     assert f"{part}: all its images are in {whole}" in text
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+    """Places has a 00000001.jpg in every class: names alone would find any list in any other."""
+    whole = put(tmp_path / "whole.txt", ["a/1.jpg", "a/2.jpg", "b/1.jpg"])
+    part = put(tmp_path / "part.txt", ["b/1.jpg"])
+    other = put(tmp_path / "other.txt", ["c/1.jpg"])
+    assert identify_splits((whole, part)).files[1].inside == (whole,)
+    assert identify_splits((whole, other)).files[1].inside == ()
+
+
 def test_lists_with_class_ids_and_lists_without_classes(tmp_path: Path) -> None:
     held = read_list(put(tmp_path / "a.txt", ["x y/1.jpg 0", "2.png, 11", "b/3.jpg\t0"]))
     assert held.images == ["x y/1.jpg", "2.png", "b/3.jpg"]

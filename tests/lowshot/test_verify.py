@@ -252,6 +252,7 @@ def test_samples_equal_by_chance_are_right_when_their_seed_says_so(tmp_path: Pat
         ({"sample": 2}, "is of another sample"),
         ({"k": 2}, "is of another sample"),
         ({"seed": 1}, "names another seed than the manifest"),
+        ({"nested": True}, "names another seed than the manifest"),
         ({"kind": "x"}, "expected a lowshot-index of schema 1"),
         ({"schema": 9}, "expected a lowshot-index of schema 1"),
         ({"classes": []}, "lists other "),
@@ -317,6 +318,19 @@ def test_a_moved_folder_is_still_proven_with_given_targets(voc: Path) -> None:
     result = verify_samples(voc / "out", targets=moved)
     assert result.ok
     assert all(sample.subset and sample.redrawn for sample in result.samples)
+
+
+def test_what_another_generator_drew_is_not_drawn_again(voc: Path) -> None:
+    """A later version may draw otherwise; its samples are not wrong for that."""
+    path = voc / "out" / "t_k4.manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "generator": "MT19937"}))
+    change(voc / "out" / "t_sample1_k1.npy", lambda labels: labels)
+    result = verify_samples(voc / "out")
+    assert result.ok
+    assert {s.redrawn for s in result.samples if s.size == "k4"} == {None}
+    assert "t_sample1_k4.npy: how it was drawn: its manifest's draw is not known" in "\n".join(
+        result.unproven
+    )
 
 
 def test_samples_that_no_manifest_lists_are_said(voc: Path) -> None:
