@@ -248,6 +248,14 @@ def test_lists_of_the_2019_scripts_have_no_index_files(places, tmp_path):
         run(places, tmp_path / "old", tmp_path / "c", **features)
 
 
+def test_a_class_without_test_images_is_named(places, tmp_path):
+    truth = np.load(places / "test_labels.npy")
+    np.save(tmp_path / "test_labels.npy", np.where(truth == 5, 3, truth))
+    targets = {"protocol": "pcl", "test_targets": tmp_path / "test_labels.npy"}
+    with pytest.raises(SslprepError, match="has no positive of 1 of 3 classes: 5; expected at lea"):
+        run(places, places / "samples", tmp_path / "out", **targets)
+
+
 def edit_index(change):
     def edit(place):
         path = place / "train_sample1_k1_index.json"
