@@ -125,6 +125,29 @@ class TestCoco:
         train_of(tmp_path, coco_text().replace('"image_id": 1', '"image_id": 1.0'))
         assert by_name(tmp_path / "out") == {"a.jpg": [1]}
 
+    @pytest.mark.parametrize(
+        ("images", "annotations"),
+        [
+            ([IMAGE], [{k: v for k, v in BOX.items() if k != "area"}]),
+            ([IMAGE], [BOX | {"bbox": []}]),
+            ([IMAGE], [BOX | {"bbox": [1, 1, 5, None]}]),
+            ([IMAGE | {"height": "9"}], [BOX]),
+        ],
+        ids=["no area", "empty box", "no height in the box", "height of the image"],
+    )
+    def test_boxes_that_may_not_matter(
+        self, tmp_path: Path, images: list[Any], annotations: list[Any]
+    ) -> None:
+        with pytest.raises(AnnotationError) as caught:
+            train_of(tmp_path, coco_text(images=images, annotations=annotations))
+        where = (caught.value.where or "").partition("$")[2]
+        told = "quotes" if "height" in where else "pass --image-level"
+        assert told in (caught.value.remedy or "")
+
+    def test_a_class_without_a_name(self, tmp_path: Path) -> None:
+        with pytest.raises(AnnotationError, match=r'categories\[0\]\.name: got ""'):
+            train_of(tmp_path, coco_text().replace('"name": "cat"', '"name": ""'))
+
     def test_a_string_of_digits_is_told_what_to_do(self, tmp_path: Path) -> None:
         with pytest.raises(AnnotationError, match=r'image_id: got "1".*without quotes'):
             train_of(tmp_path, coco_text().replace('"image_id": 1', '"image_id": "1"'))
@@ -299,10 +322,41 @@ class TestVoc:
     @pytest.mark.parametrize(
         "text",
         [
+            "<Annotation><Object><Name>cat</Name></Object></Annotation>",
+            "<annotation xmlns='http://x.org'><object><name>cat</name></object></annotation>",
+        ],
+    )
+    def test_names_of_elements_in_other_forms(self, voc: Voc, tmp_path: Path, text: str) -> None:
+        source = voc({"train": "1\n"})
+        (source / "Annotations").mkdir()
+        (source / "Annotations" / "1.xml").write_text(text)
+        write_voc(source, tmp_path / "out", partitions=("train",))
+        assert names_of(tmp_path / "out") == [("cat", 0)]
+        assert by_name(tmp_path / "out") == {"1.jpg": [1]}
+
+    def test_ids_with_blanks(self, voc: Voc, tmp_path: Path) -> None:
+        source = voc({"train": "my photo 1\nmy photo 2  -1\n"})
+        (source / "Annotations").mkdir()
+        for name in ("my photo 1", "my photo 2", "my"):
+            text = f"<annotation><object><name>{name[-1]}</name></object></annotation>"
+            (source / "Annotations" / f"{name}.xml").write_text(text)
+        write_voc(source, tmp_path / "out", partitions=("train",))
+        assert names_of(tmp_path / "out") == [("1", 0), ("2", 1)]
+        assert by_name(tmp_path / "out") == {"my photo 1.jpg": [1, 0], "my photo 2.jpg": [0, 1]}
+
+    def test_annotations_without_lists_of_images(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("Annotations/1.xml", "JPEGImages/1.jpg")
+        with pytest.raises(DatasetError, match=r"no ImageSets/Main.* Write the ids of its images"):
+            write_voc(source, tmp_path / "out")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
             "<annotation><object>",
             "<!DOCTYPE x [<!ENTITY a 'b'>]><a/>",
             "<a><object/></a>",
             "<a><object><name>cat</name><difficult>maybe</difficult></object></a>",
+            "<annotations><image><box label='cat'/></image></annotations>",
             "",
         ],
     )
@@ -423,6 +477,26 @@ class TestGroundTruth:
         with pytest.raises(AnnotationError, match=r"class id 2; expected 0 to 1"):
             write_folders(flat, tmp_path / "out", val_labels=tmp_path / "val.txt")
 
+    @pytest.mark.parametrize(
+        ("train", "numbers"), [(("0", "1", "10", "2"), "023"), (("1", "2"), "01")]
+    )
+    def test_numbers_that_are_names_or_ids(
+        self, tree: Tree, tmp_path: Path, train: tuple[str, ...], numbers: str
+    ) -> None:
+        source = tree(*(f"train/{n}/a.jpg" for n in train), *(f"val/v{n}.jpg" for n in numbers))
+        (tmp_path / "val.txt").write_text("".join(f"v{n}.jpg {n}\n" for n in numbers))
+        with pytest.raises(AnnotationError, match=r"holds \d, a class folder of train, and \d"):
+            write_folders(source, tmp_path / "out", val_labels=tmp_path / "val.txt")
+
+    def test_images_of_tiny_imagenet(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/n1/a.jpg", "val/images/v1.jpg")
+        (tmp_path / "val.txt").write_text("v1.jpg n1\n")
+        with pytest.raises(DatasetError, match="--partitions train,val=val/images"):
+            write_folders(source, tmp_path / "out", val_labels=tmp_path / "val.txt")
+        options: dict[str, Any] = {"partitions": ("train", "val=val/images")}
+        write_folders(source, tmp_path / "out", val_labels=tmp_path / "val.txt", **options)
+        assert by_name(tmp_path / "out", "val") == {"v1.jpg": 0}
+
 
 class TestClassOrder:
     def test_numbers_follow_text_with_a_warning(self, tree: Tree, tmp_path: Path) -> None:
@@ -449,7 +523,13 @@ class TestClassOrder:
         assert names_of(tmp_path / "out") == [("n 3", 0), ("n1", 1)]
         assert result.images == {"train": 2, "val": 2}
         assert result.warnings == (f"1 class folders are not in {tmp_path / 'c.txt'}",)
-        for text, message in (("n9\n", "'n9' has no folder"), ("n1\nn1\n", "line 2.*twice")):
+        for text, message in (
+            ("n9\n", "'n9' has no folder"),
+            ("n1\nn1\n", "line 2.*twice"),
+            ("n1,n2\n", 'line 1: got "n1,n2"; expected one class a line'),
+            ("n2 1\nn1 0\n", 'line 1: got "n2 1".*gets the id 0'),
+            ("n1 1 tench\nn2 2 crane\n", 'line 1: got "n1 1 tench".*gets the id 0'),
+        ):
             (tmp_path / "c.txt").write_text(text)
             with pytest.raises(AnnotationError, match=message):
                 write_folders(source, tmp_path / "no", classes=tmp_path / "c.txt")
@@ -534,6 +614,17 @@ class TestFolders:
             write_folders(source, tmp_path / "out")
         with pytest.raises(DatasetError, match="It is a file; unpack it first"):
             write_folders(source / "set.zip", tmp_path / "out")
+
+    def test_images_of_other_kinds_are_said(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.heic", "train/a/2.heic")
+        with pytest.raises(DatasetError, match=r"no image .* 2 files ending in \.heic were left"):
+            write_folders(source, tmp_path / "out", partitions=("train",))
+
+    def test_imagenet_of_kaggle_is_found(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("ILSVRC/Data/CLS-LOC/train/n1/a.JPEG")
+        for place in (source, source / "ILSVRC"):
+            with pytest.raises(DatasetError, match=r"Give \S+/ILSVRC/Data/CLS-LOC\."):
+                write_folders(place, tmp_path / "out")
 
     def test_names_of_windows_are_seen(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train\\a\\1.jpg", "val\\a\\2.jpg")
@@ -623,6 +714,9 @@ class TestFolders:
         (tmp_path / "1percent.txt").write_text(text)
         write_folders(source, tmp_path / "out", subset=tmp_path / "1percent.txt")
         assert by_name(tmp_path / "out") == {"n1_0.JPEG": 0, "n1_3.JPEG": 0, "n2_2.JPEG": 1}
+        (tmp_path / "labels.txt").write_text("n1/n1_0.JPEG 1\nn2/n2_0.JPEG 0\n")
+        result = write_folders(source, tmp_path / "labels", subset=tmp_path / "labels.txt")
+        assert any("has labels, which are not read" in text for text in result.warnings)
         tree("train/n2/n1_0.JPEG")  # the name of an image of another class
         (tmp_path / "1percent.txt").write_text("n1/n1_0.JPEG\nn2/n1_0.JPEG\n")
         result = write_folders(source, tmp_path / "both", subset=tmp_path / "1percent.txt")
@@ -705,6 +799,11 @@ class TestLists:
             "a/1.jpg 0.5\nb/2.jpg 1.5\n",
             "file_name,cat,dog,split\na/1.jpg,1,0,train\n",
             "image,label,x\na/1.jpg,0\n",
+            "cat\ta/1.jpg\ndog\tb/2.jpg\n",
+            "a/1.jpg +1\nb/2.jpg +2\n",
+            "a/1.jpg 10,20,30,40,0\n",
+            "id_code,diagnosis\n0a,2\n0b,4\n",
+            "uuid,species\n1.jpg,cat\n2.jpg,dog\n",
         ],
         ids=[
             *("two labels", "number and blank first", "colon"),
@@ -712,6 +811,7 @@ class TestLists:
             *("cut JSON line", "JSON line without label", "JSON lines of several labels"),
             *("several labels", "a list of labels", "nothing called label", "no path", "URL"),
             *("Windows", "fractions", "a column a class", "cells missing"),
+            *("word first", "signs", "a box", "unknown columns of ids", "unknown columns"),
         ],
     )
     def test_lines_that_nobody_can_tell(self, tmp_path: Path, text: str) -> None:
@@ -727,6 +827,7 @@ class TestLists:
             ("a.jpg,a b\nb.jpg,a c\nc.jpg,b c\nd.jpg,a b c\n", "'a b c' are made of each other's"),
             ('a.jpg,"cat,dog"\nb.jpg,cat\nc.jpg,dog\nd.jpg,cat\n', "'cat,dog' is taken for one"),
             ("a.jpg,x\nb.jpg,y\nc.jpg,z\n", "each image has a class of its own, such as x"),
+            ("a.jpg,images\nb.jpg,images\n", "all images are of one class, images"),
         ],
     )
     def test_classes_that_may_be_none_are_said(
@@ -746,6 +847,25 @@ class TestLists:
         out = self.write(tmp_path, "id,breed\n0b,dingo\n0a,boston_bull\n0c.png,dingo\n")
         assert by_name(out) == {f"0a{end}": 0, f"0b{end}": 1, "0c.png": 1}
         assert all(os.path.exists(image) for image in read_partition(out, "train").images)
+
+    @pytest.mark.parametrize("line", ["cat,{}", "cat {}"])
+    def test_labels_before_images_that_are_there(
+        self, tree: Tree, tmp_path: Path, line: str
+    ) -> None:
+        tree("a/1.jpg", "cat b/2.jpg")
+        with pytest.raises(AnnotationError, match=r'line 1: got "cat.a/1\.jpg"'):
+            self.write(tmp_path, line.format("a/1.jpg\n"))
+        assert names_of(self.write(tmp_path, "cat b/2.jpg\n")) == [("cat b", 0)]
+
+    def test_numbers_that_count_words_are_said(self, tmp_path: Path) -> None:
+        for train, said in (
+            ("1.jpg,cat\n2.jpg,dog\n", True),
+            ("cat/1.jpg 0\ndog/2.jpg 1\n", False),
+        ):
+            out = self.write(tmp_path, train, "3.jpg,1\n4.jpg,0\n")
+            assert by_name(out, "val") == {"3.jpg": 1, "4.jpg": 0}
+            warnings = manifest.read(out / "val.manifest.json").warnings
+            assert any("numbers count train's sorted classes" in w for w in warnings) == said
 
     def test_a_list_can_be_split(self, tmp_path: Path) -> None:
         text = "".join(f"{c}/{c}{n}.jpg {at}\n" for at, c in enumerate("ab") for n in range(4))

@@ -148,7 +148,7 @@ def warn_of_order(names: Sequence[str]) -> str | None:
 def read_classes(path: Path, known: Sequence[str]) -> list[str]:
     """Read a file of class names, one a line: the classes to take, in the order of their ids.
 
-    A line may have further words after the class, as `synset_words.txt` has.
+    A line may have further words after the class, as `synset_words.txt` has, or its id.
     """
     classes: dict[str, int] = {}  # a set that keeps its order
     there = set(known)
@@ -161,6 +161,16 @@ def read_classes(path: Path, known: Sequence[str]) -> list[str]:
                 + ("has no folder" if name not in there else "is here twice"),
                 where=f"{path}, line {number}",
                 expected="one class folder of train a line, each once",
+            )
+        rest = line[len(name) :].strip(" \t,;")
+        id_ = rest.partition(" ")[0]
+        other_id = id_.isdecimal() and int(id_) != len(classes)
+        if other_id or (rest and there.issuperset(re.split(r"\s*[,;]\s*", rest))):
+            raise AnnotationError(
+                f'got "{line[:60]}"',
+                where=f"{path}, line {number}",
+                expected=f"one class a line; this one gets the id {len(classes)}",
+                remedy="Without other ids behind the classes, they are numbered by line, from 0.",
             )
         classes |= {name: number} if line else {}
     if not classes:

@@ -64,7 +64,7 @@ class Category(msgspec.Struct, frozen=True, gc=False):
     """One class."""
 
     id: _Id
-    name: str
+    name: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Categories(msgspec.Struct):
@@ -129,6 +129,10 @@ class Presence:
         return f"{count:,} of {self.annotations:,} annotations do not count ({why}){lost}"
 
 
+_NO_BOXES = "Where boxes do not matter, pass --image-level."
+_OF_BOXES = re.compile(r'\.(bbox|area|width|height)(\[\d\])? got|no "(bbox|area|width|height)"')
+
+
 def read_presence(path: Path, *, image_level: bool = False) -> Presence:
     """Read one annotation file; the decoded records are gone when this returns.
 
@@ -140,7 +144,12 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
     collects = gc.isenabled()
     gc.disable()  # a million records, and no cycle among them: to look for one takes a tenth
     try:
-        instances = _decode(path, kind)
+        try:
+            instances = _decode(path, kind)
+        except AnnotationError as error:
+            if not image_level and _OF_BOXES.search(f"{error.where} {error.problem}"):
+                error.remedy = error.remedy or _NO_BOXES
+            raise
         try:
             found = presence(instances)
         except AnnotationError as error:
@@ -155,7 +164,7 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
             found.warning() or "",
             where=path,
             expected="boxes in pixels: left, top, width, height",
-            remedy="Where boxes do not matter, pass --image-level.",
+            remedy=_NO_BOXES,
         )
     return found
 

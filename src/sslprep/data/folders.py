@@ -81,8 +81,14 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
 
 
-def _say(folder: Path, left_out: Counter[str]) -> list[str]:
-    return [f"{folder}: {count:,} {what}" for what, count in left_out.most_common(5)]
+def _only_holder(contents: _Contents) -> list[str]:
+    where, name = next(iter(contents.sources)), next(iter(contents.groups))
+    only = len(contents.groups) == 1 and name in _HOLDERS
+    return [f"{where}: all images are of one class, {name}"] if only else []
+
+
+def _say(left_out: Counter[str], before: str = "") -> list[str]:
+    return [f"{before}{count:,} {what}" for what, count in left_out.most_common(5)]
 
 
 def _compare(
@@ -136,14 +142,14 @@ def read_tree(
         packed = [n for n in os.listdir(folder) if n.endswith((".tar", ".zip", ".gz", ".tgz"))]
         if packed:
             remedy = f"Unpack {_some(sorted(packed))}, each into a folder of its name."
+        elif left_out:
+            remedy = f"{'; '.join(_say(left_out))}."
         raise DatasetError(
             "has no image in its class folders" if groups else "has no class folders",
             where=folder,
             expected="<class>/<image files>",
             remedy=remedy,
         )
-    if len(groups) == 1 and groups.keys() < _HOLDERS:
-        warnings.append(f"{folder}: all images are of one class, {', '.join(groups)}")
     if empty:
         warnings.append(f"{folder}: {len(empty)} class folders hold no image: {_some(empty)}")
     return _Contents(
@@ -152,7 +158,7 @@ def read_tree(
         sources={folder: sum(map(len, groups.values()))},
         nested=True,
         skipped=skipped,
-        warnings=[*warnings, *_say(folder, left_out)],
+        warnings=[*warnings, *_say(left_out, f"{folder}: ")],
     )
 
 
@@ -162,11 +168,14 @@ def read_flat(
     """Read images directly in a folder, with their classes from a ground-truth file."""
     found = list_images(folder)
     if not found.names:
+        remedy = "Leave --val-labels out where val has class folders."
+        if len(inner := [*list_folders(folder).names]) == 1:  # as of Tiny ImageNet
+            remedy = f"Give the folder in it, as --partitions train,val=val/{inner[0]}."
         raise DatasetError(
             "has no image directly in it",
             where=folder,
             expected="a flat folder, as --val-labels is given",
-            remedy="Leave --val-labels out where val has class folders.",
+            remedy=remedy,
         )
     labels, numbers, notes = read_val_labels(ground_truth, [*found.names], classes)
     of_image = {n: labels.get(n) or labels.get(n.rpartition(".")[0]) for n in found.names}
@@ -190,7 +199,7 @@ def read_flat(
         root=folder,
         sources={folder: len(found.names), ground_truth: None},
         skipped=found.skipped,
-        warnings=[*warnings, *_say(folder, found.left_out)],
+        warnings=[*warnings, *_say(found.left_out, f"{folder}: ")],
     )
     return {n: int(n) if numbers else at for at, n in enumerate(groups)}, contents
 
@@ -201,10 +210,17 @@ def read_lists(
     """Read lists: the classes (train's, where its list is given), and the partitions."""
     ids: dict[str, int] = {}
     made = {}
+    counted = False  # whether the ids are ours
     for name in sorted(files, key=lambda name: (name != "train", name)):
         path = files[name]
-        own, groups, root = read_list(path, source, ids)
+        own, groups, root, numbers = read_list(path, source, ids)
         warnings = [*_compare(path, groups, own, ids), *_odd_labels(path, groups)]
+        if numbers and counted and not any("/" in own[0] for own in groups.values()):
+            first = next(iter(ids))
+            warnings.append(
+                f"{path} holds numbers; they count train's sorted classes: 0 is {first}"
+            )
+        counted = counted or not numbers
         made[name] = _Contents(groups=groups, root=root, sources={path: None}, warnings=warnings)
         ids = ids or own
     return ids, made
@@ -271,6 +287,11 @@ def read_folders(
             remedy = remedy if here else "Images without classes take --unlabelled."
         if like:
             remedy = f"Pass --partitions {','.join([*present, *like.values()])}."
+        deep = [
+            p for p in ("Data/CLS-LOC", "ILSVRC/Data/CLS-LOC") if (source / p / "train").is_dir()
+        ]
+        if deep:  # as Kaggle's copy of ImageNet unpacks
+            remedy = f"Give {source / deep[0]}."
         if source.is_dir() and any("\\" in name for name in os.listdir(source)):
             remedy = "Its names hold backslashes; unpack it with a program that knows them."
         if source.is_file():
@@ -319,7 +340,9 @@ def keep_listed(contents: _Contents, path: Path) -> _Contents:
         return "/".join(image.strip("/").split("/")[-parts:])
 
     wanted: dict[str, int] = {}
-    for number, image, _ in read_rows(path):
+    labelled = False
+    for number, image, label in read_rows(path):
+        labelled = labelled or label is not None
         if wanted.setdefault(end(image, 2), number) != number:
             raise AnnotationError(f"{image} is listed twice", where=f"{path}, line {number}")
     groups: dict[str, list[str]] = {name: [] for name in contents.groups}
@@ -339,6 +362,7 @@ def keep_listed(contents: _Contents, path: Path) -> _Contents:
         raise AnnotationError(f"{twice[0]} is a file of several classes", where=path)
     empty = [name for name, images in groups.items() if contents.groups[name] and not images]
     note = [f"{path} names no image of {len(empty)} classes: {_some(empty)}"] if empty else []
+    note += [f"{path} has labels, which are not read: the folder is the class"] * labelled
     return replace(
         contents,
         groups=groups,
@@ -501,7 +525,7 @@ def write_folders(
                     sources=[*contents.sources, *([classes] if classes else [])],
                     details={"dataset": source.absolute().name},
                     counts={"skipped": contents.skipped},
-                    warnings=contents.warnings,
+                    warnings=[*contents.warnings, *_only_holder(contents)],
                 )
             )
         records = [ClassRecord(name, id_) for name, id_ in ids.items()]
@@ -524,5 +548,5 @@ def _read_unlabelled(folder: Path) -> _Contents:
         root=folder,
         sources={folder: len(found.names)},
         skipped=found.skipped,
-        warnings=_say(folder, found.left_out),
+        warnings=_say(found.left_out, f"{folder}: "),
     )

@@ -34,8 +34,8 @@ _ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;\t]|://|^[^/]*\\", re.IGNORECA
 
 
 _JSON = re.compile(r'\{|\[\s*[\[{"]')
-_SEVERAL = re.compile(r".*\|.*|\[.*\]|\{.*\}", re.DOTALL)
-"""What no label is called: several, as lists and sets are written."""
+_SEVERAL = re.compile(r".*\|.*|\[.*\]|\{.*\}|-?[\d.]+([\s,;]+-?[\d.]+)+", re.DOTALL)
+"""What no label is called: several, as lists, sets, boxes and columns of classes are written."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
@@ -65,6 +65,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
             or (not checked and label is None and re.match(r"\d+\s+\S+/", image))
             or (split is split_line and _JSON.match(line))
             or "\0" in line
+            or "\t" in image
             or image.endswith("/")
             or (".." in image and ".." in image.split("/"))
         ):
@@ -183,7 +184,7 @@ def partition_of(path: Path) -> str | None:
 
 def read_list(
     path: Path, source: Path, known: Mapping[str, int]
-) -> tuple[dict[str, int], dict[str, list[str]], Path]:
+) -> tuple[dict[str, int], dict[str, list[str]], Path, bool]:
     """Read a list of images; the classes follow from it, or are `known` from train's list.
 
     Numbers are class ids: a class is called as its folder is, or, where the paths have none,
@@ -191,10 +192,15 @@ def read_list(
     class is the folder, or what stands before the first `_` of a bare file name.
 
     Returns:
-        Class -> id, in order of the ids; class -> images, sorted; and the folder that they are
-        in: the source, one of a split in it, or the one around all images of absolute paths.
+        Class -> id, in order of the ids; class -> images, sorted; the folder that they are in:
+        the source, one of a split in it, or the one around all images of absolute paths; and
+        whether the labels are numbers.
     """
     images, labels, numbers = _read_columns(path)
+    label, *rest = re.split(r"[\s,;]+", images[0], maxsplit=1)
+    there = [labels[0] is None and (source / image).exists() for image in (images[0], *rest)]
+    if there == [False, True] and "/" not in label:  # the label comes first
+        raise _bad_row(path, 0)
     images, split, absolute = _place(images, source)
     if len(set(images)) < len(images):
         twice = next(image for image, count in Counter(images).items() if count > 1)
@@ -234,7 +240,7 @@ def read_list(
         start = len(os.path.join(root, ""))
         groups = {name: [image[start:] for image in own] for name, own in groups.items()}
     order = sorted(groups, key=lambda name: (given[name], name))
-    return {n: given[n] for n in order}, {n: groups[n] for n in order}, Path(root)
+    return {n: given[n] for n in order}, {n: groups[n] for n in order}, Path(root), numbers
 
 
 def _place(images: list[str], source: Path) -> tuple[list[str], str, bool]:
@@ -261,10 +267,17 @@ def _read_columns(path: Path) -> tuple[list[str], list[str | None], bool]:
     if not images:
         raise AnnotationError("lists no image", where=path, expected='"<image> <label>" lines')
     kinds = {label: label and bool(re.fullmatch(r"\d{1,9}", label)) for label in same}
+    unlike_the_rest = kinds[labels[0]] is False and (
+        all(kinds[label] for label in labels[1:])
+        or (not is_image_name(images[0]) and all(map(is_image_name, images[1:])))
+    )
+    if unlike_the_rest and len(images) > 2 and _nth(path, 0)[0] == 1:
+        line = f"{images[0]} {labels[0]}"
+        raise bad_line(path, 1, line, "a row, or a header with columns called path and label")
     odd = {
         label
         for label, kind in kinds.items()
-        if kind != kinds[labels[0]] or re.fullmatch(r"-\d+|-?\d*\.\d+|\d{10,}", label or "")
+        if kind != kinds[labels[0]] or re.fullmatch(r"[+-]\d+|-?\d*\.\d+|\d{10,}", label or "")
     }
     if odd:
         raise _bad_row(path, next(at for at, label in enumerate(labels) if label in odd))

@@ -60,8 +60,16 @@ def read_val_labels(
                 f"{key} occurs a second time, with another class", where=f"{path}, line {number}"
             )
     numbers = all(re.fullmatch(r"\d{1,9}", label) for label in labels.values())
-    if numbers and classes and not set(labels.values()) <= set(classes):
-        ids = {int(label) for label in labels.values()}
+    wanted = set(labels.values())
+    if numbers and classes and not wanted <= set(classes):
+        if names := [c for at, c in enumerate(classes) if c in wanted and c != str(at)]:
+            odd = min(wanted - set(classes))
+            raise AnnotationError(
+                f"holds {names[0]}, a class folder of train, and {odd}, which is none",
+                where=path,
+                expected="names of class folders alone, or ids that are no names of others",
+            )
+        ids = {int(label) for label in wanted}
         highest = max(ids)
         if highest >= len(classes):
             raise AnnotationError(

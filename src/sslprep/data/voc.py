@@ -85,10 +85,12 @@ def find_source(folder: Path) -> Path:
         raise DatasetError(
             f"holds {len(inner)} data sets: {names}", where=folder, remedy="Give one of them."
         )
+    own = "Write the ids of its images into ImageSets/Main/train.txt and val.txt, one a line."
     raise DatasetError(
         "no such folder" if not folder.is_dir() else "has no ImageSets/Main",
         where=folder,
         expected="a folder with ImageSets/Main and JPEGImages, such as VOCdevkit/VOC2007",
+        remedy=own if (folder / "Annotations").is_dir() else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -30,7 +31,10 @@ def labels_of(data: bytes) -> dict[str, int]:
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities can ask for any memory
         raise ElementTree.ParseError("has a document type")
     labels: dict[str, int] = {}
-    for item in ElementTree.fromstring(data).iter("object"):  # noqa: S314
+    root = ElementTree.fromstring(data)  # noqa: S314
+    for element in root.iter():  # `Object` and `{namespace}object` are objects too
+        element.tag = element.tag.rpartition("}")[2].lower()
+    for item in root.iter("object"):
         name = (item.findtext("name") or "").strip()
         if not name:
             raise ElementTree.ParseError("an object has no name")
@@ -39,6 +43,8 @@ def labels_of(data: bytes) -> dict[str, int]:
             raise ElementTree.ParseError(f"{name} has <difficult>{word[:20]}</difficult>")
         difficult = _DIFFICULT[word]
         labels[name] = max(labels.get(name, IGNORE), IGNORE if difficult else PRESENT)
+    if not labels and root.tag != "annotation":
+        raise ElementTree.ParseError(f"no object, and around all is {root.tag}")
     return labels
 
 
@@ -58,8 +64,8 @@ def read_annotations(
     labels: dict[str, dict[str, int]] = {}
     ids: dict[str, list[str]] = {}
     for split, path in splits.items():
-        words = [line.split() for line in read_text(path, AnnotationError).split("\n")]
-        ids[split] = sorted({word[0] for word in words if word})
+        lines = map(str.strip, read_text(path, AnnotationError).split("\n"))
+        ids[split] = sorted({_id(folder, line) for line in lines if line})
         for image in ids[split]:
             if "/" in image:
                 raise AnnotationError(f"got {image!r}", where=path, expected="an image id")
@@ -79,6 +85,12 @@ def read_annotations(
         split: (own, np.array([[labels[i].get(c, ABSENT) for c in classes] for i in own], np.int32))
         for split, own in ids.items()
     }
+
+
+def _id(folder: Path, line: str) -> str:
+    """Return the image id of a line: it may hold blanks, and a mark may stand behind it."""
+    whole = " " not in line or (folder / f"{line}.xml").exists()
+    return line if whole else re.sub(r"\s+-?[01]$", "", line)
 
 
 def _read(path: Path) -> dict[str, int]:
