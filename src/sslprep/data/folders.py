@@ -210,16 +210,13 @@ def read_lists(
     """Read lists: the classes (train's, where its list is given), and the partitions."""
     ids: dict[str, int] = {}
     made = {}
-    counted = False  # whether the ids are ours
+    counted = False  # whether the ids are ours: places of sorted names
     for name in sorted(files, key=lambda name: (name != "train", name)):
         path = files[name]
         own, groups, root, numbers = read_list(path, source, ids)
         warnings = [*_compare(path, groups, own, ids), *_odd_labels(path, groups)]
         if numbers and counted and not any("/" in own[0] for own in groups.values()):
-            first = next(iter(ids))
-            warnings.append(
-                f"{path} holds numbers; they count train's sorted classes: 0 is {first}"
-            )
+            warnings.append(f"{path}: numbers count train's sorted classes; 0 is {next(iter(ids))}")
         counted = counted or not numbers
         made[name] = _Contents(groups=groups, root=root, sources={path: None}, warnings=warnings)
         ids = ids or own
