@@ -13,9 +13,9 @@ from sslprep.checkpoints.pytorch import convert_pytorch
 from sslprep.demo import checkpoints as demo
 
 FULL = {
-    "jigsaw": demo.JIGSAW,
-    "supervised": demo.SUPERVISED,
-    "colorization": demo.COLORIZATION,
+    "jigsaw": demo.JIGSAW,  # with the optimiser's momentum, which is as large as the weights
+    "supervised": replace(demo.SUPERVISED, momentum=False),
+    "colorization": replace(demo.COLORIZATION, momentum=False),
     "alexnet": replace(demo.ALEXNET, momentum=False),
 }
 
