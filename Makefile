@@ -33,8 +33,9 @@ $(DEMO): pyproject.toml constraints.txt
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))  ## Walk through every command on small data sets and write a report
 	$(BIN)/sslprep demo demo-output --overwrite
 
+# Three processes on two cores: while one waits for a worker, a browser or a time-out, two compute.
 test: $(STAMP)  ## Run the whole test suite
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
+	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 check: $(STAMP)  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

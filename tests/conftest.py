@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Two test processes on two cores: threads of BLAS and PyTorch would only wait for each other.
+# Test processes take all cores: threads of BLAS and PyTorch would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell ignores Ctrl-C for what it runs with `&`, and all that it starts would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,9 +24,10 @@ settings.load_profile("sslprep")
 
 ROOT = Path(__file__).parents[1]
 SLOWEST = (
-    *("color/test_dask.py", "test_quickstart.py", "checkpoints/test_networks.py"),
-    *("hostile/test_checkpoints.py", "jigsaw/test_codes.py", "color/test_resume.py"),
-    *("checkpoints/test_full_size.py", "faults/test_faults.py"),
+    *("test_quickstart.py", "color/test_dask.py", "faults/test_faults.py"),
+    *("color/test_resume.py", "checkpoints/test_layouts.py", "jigsaw/test_codes.py"),
+    *("hostile/test_checkpoints.py", "checkpoints/test_full_size.py", "report/test_browser.py"),
+    *("legacy/test_document.py", "floor/test_executors.py", "checkpoints/test_networks.py"),
 )
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
