@@ -87,6 +87,10 @@ def read_text(path: Path, kind: type[SslprepError]) -> str:
         data = path.read_bytes()
     if data:
         refuse_other(data[:64], path, kind, "text in UTF-8")
+    return _text(data, path, kind)
+
+
+def _text(data: bytes, path: Path, kind: type[SslprepError]) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -123,6 +127,8 @@ def decode_json(
         raise kind("nested too deeply", where=path) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         refuse_other(data[:64], path, kind, "JSON")
+        if isinstance(error, UnicodeDecodeError):
+            _text(data, path, kind)  # says which byte, and in which line
         if "truncated" in str(error):
             raise kind(
                 f"ends in the middle, after {len(data):,} bytes",
@@ -131,7 +137,7 @@ def decode_json(
                 remedy="Copy or unpack the file again.",
             ) from error
         found = re.search(r"byte (\d+)", str(error))
-        at = int(found[1]) if found else getattr(error, "start", 0)
+        at = int(found[1]) if found else 0
         near = data[max(0, at - 10) : at + 10].decode(errors="replace")
         line = data.count(b"\n", 0, at) + 1
         raise kind(f"not JSON at {near!r}, byte {at:,}, line {line:,}", where=path) from error

@@ -109,6 +109,9 @@ def test_text_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"a\nb\xff")
     with pytest.raises(AnnotationError, match="line 2: holds the byte 0xff; expected text"):
         read_text(tmp_path / "x", AnnotationError)
+    (tmp_path / "x").write_bytes(b'{\n"a": "b\xe9"}')
+    with pytest.raises(AnnotationError, match="line 2: holds the byte 0xe9; expected text in"):
+        read_json(tmp_path / "x", dict[str, str], AnnotationError)
 
 
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
