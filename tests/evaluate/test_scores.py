@@ -95,6 +95,15 @@ def test_what_does_not_fit_is_named(files, change, said):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("more", ['"004": {}, "004": {', '"004": {"cat": 1, '])
+def test_predictions_that_name_anything_twice_are_refused(files, more):
+    """The last was taken, as every parser does."""
+    text = (files / "predictions.json").read_text()
+    (files / "bad.json").write_text(text.replace('"004": {', more))
+    with pytest.raises(SslprepError, match=r"bad.json: names '(004|cat)' twice; expected each key"):
+        evaluate_scores(files / "bad.json", files / "targets.json")
+
+
 @pytest.mark.parametrize("shape", [(29, 3), (30, 4), (30, 2)])
 def test_rows_and_columns_must_be_as_many(files, shape):
     np.save(files / "short.npy", np.zeros(shape))

@@ -33,6 +33,12 @@ def sklearn_scores(rows, signs, others, cost):
     return machine.fit(rows, signs).decision_function(others)
 
 
+def test_rows_are_divided_by_their_length_and_a_hundred_thousandth():
+    """As the benchmark's program does: for short rows it is no unit length."""
+    rows = np.array([[3.0, 4.0], [3e-5, 4e-5]], np.float32)
+    assert svm.normalise(rows) == pytest.approx(rows / np.array([[5.00001], [6e-5]]))
+
+
 @pytest.mark.parametrize("k", [1, 4, 16, 96])
 def test_scores_are_those_of_liblinear_at_all_costs(k):
     random = np.random.default_rng(k)
