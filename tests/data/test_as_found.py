@@ -614,6 +614,8 @@ class TestFolders:
             write_folders(source, tmp_path / "out")
         with pytest.raises(DatasetError, match="It is a file; unpack it first"):
             write_folders(source / "set.zip", tmp_path / "out")
+        with pytest.raises(DatasetError, match=r"no such folder; .* Check the path\."):
+            write_folders(source / "gone", tmp_path / "out")
 
     def test_images_of_other_kinds_are_said(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/a/1.heic", "train/a/2.heic")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sslprep import manifest
+from sslprep import manifest, read_partition
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, MissingExtraError, OutputError
@@ -117,6 +117,14 @@ def test_rows_of_a_set_with_one_label(tree: Tree, tmp_path: Path) -> None:
     ]
     assert parquet(out / "train.parquet")["file_name"] == [path for path, _ in rows]
     assert np.load(out / "train_images.npy").tolist() == [path for path, _ in rows]
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_labels_that_are_no_class_are_an_error(tree: Tree, tmp_path: Path, label: int) -> None:
+    write_folders(tree("train/cat/1.jpg", "train/dog/2.jpg"), tmp_path, partitions=("train",))
+    np.save(tmp_path / "train_labels.npy", np.array([0, label]))
+    with pytest.raises(DatasetError, match=rf"holds the label {label}; expected ids of classes"):
+        read_partition(tmp_path, "train")
 
 
 def test_text_rows_are_path_and_label(tree: Tree, tmp_path: Path) -> None:

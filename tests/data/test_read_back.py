@@ -265,6 +265,15 @@ class TestLinkTree:
             link_tree(tmp_path / "out" / "train", tmp_path / "tree", remove=True)
         assert len(list((tmp_path / "tree").rglob("*.*"))) == 3
 
+    def test_images_that_are_gone_are_said(
+        self, source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_folders(source, tmp_path / "out")
+        source.rename(tmp_path / "moved")
+        caplog.clear()
+        link_tree(tmp_path / "out" / "train", tmp_path / "tree")
+        assert "images looked at are not there" in caplog.text
+
     def test_a_class_within_a_class(self, tmp_path: Path) -> None:
         for name in ("cat/1.jpg", "cat/tabby/2.jpg"):
             picture(tmp_path / name, 1)

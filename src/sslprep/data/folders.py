@@ -291,8 +291,9 @@ def read_folders(
             remedy = f"Give {source / deep[0]}."
         if source.is_dir() and any("\\" in name for name in os.listdir(source)):
             remedy = "Its names hold backslashes; unpack it with a program that knows them."
-        if source.is_file():
-            remedy = "It is a file; unpack it first, and give the folder."
+        if not source.is_dir():
+            file = "It is a file; unpack it first, and give the folder."
+            remedy = file if source.is_file() else "Check the path."
         raise DatasetError(
             f"has no folder {' and '.join(missing)}" if source.is_dir() else "no such folder",
             where=source,

@@ -119,6 +119,13 @@ def read_partition(folder: Path, name: str) -> Partition:
             where=folder / (name + LABELS),
             remedy="Write the partition again.",
         )
+    if labels.ndim == 1 and (odd := np.setdiff1d(labels, [c.id for c in classes])).size:
+        raise DatasetError(
+            f"holds the label {odd[0]}",
+            where=folder / (name + LABELS),
+            expected=f"ids of {CLASSES_FILE}",
+            remedy="Write the partition again.",
+        )
     return Partition(images, labels, classes)
 
 

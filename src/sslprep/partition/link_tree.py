@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +14,10 @@ from sslprep.atomic import OutputSet
 from sslprep.errors import DatasetError, OutputError
 from sslprep.parameters import command
 from sslprep.partition import LABELS, image_root, read_partition
+from sslprep.partition.images import Images, look_for
 from sslprep.results import result
+
+logger = logging.getLogger(__name__)
 
 
 @result
@@ -60,6 +64,8 @@ def link_tree(
         if os.path.lexists(output):
             remedy = "Choose another, or --remove it."
             raise OutputError("exists already", where=output, remedy=remedy)
+        if odd := look_for(Images([("", [*map(str, links.values())])]), Path()):
+            logger.warning("%s", odd)
         _make(output, links, link=os.link if hard else os.symlink)
     return done
 
