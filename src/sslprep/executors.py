@@ -353,8 +353,7 @@ class Dask:
         import distributed
 
         if self._results is None:
-            self._heard = False
-            self._count_threads()
+            self._heard = not self._count_threads()  # where nobody is, nobody is silent
             self._results = distributed.as_completed(  # type: ignore[no-untyped-call]
                 pending, with_results=True, raise_errors=False, timeout=self._timeout
             )

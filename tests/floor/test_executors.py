@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -314,16 +313,26 @@ def test_a_cluster_whose_workers_tell_where_they_are_is_not_given_up(
     assert lost == [Loss(4, "Dask: nothing came for 1 seconds")]
 
 
-def test_a_cluster_without_workers_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cluster_without_workers_is_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that comes as the time is over has had none of it."""
     distributed = pytest.importorskip("distributed")
     quiet = {"processes": False, "dashboard_address": None}
+    counted, calls = executors.Dask._count_threads, iter(range(99))
+
+    def count(dask: executors.Dask) -> int:
+        if next(calls) == 2:  # after those of the start and of the first wait
+            cluster.scale(1)
+            dask._client.wait_for_workers(1)
+        return counted(dask)
+
+    monkeypatch.setattr(executors.Dask, "_count_threads", count)
     with (
         distributed.LocalCluster(n_workers=0, threads_per_worker=1, **quiet) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
-        ThreadPoolExecutor(1) as later,
     ):
         lost: list[Loss] = []
-        later.submit(lambda: (time.sleep(2), cluster.scale(1)))
         found = list(completed(abs, [-1, -2], pool, timeout=1.5, lost=lost))
     assert (sorted(found), lost) == ([(-2, 2), (-1, 1)], [])
     assert "has no workers yet; waiting for some" in caplog.text
