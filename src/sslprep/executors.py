@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
+_DASK = 10.0
+"""Seconds that Dask's scheduler and workers may take to answer a first question."""
 _START = 60.0
 """Seconds that a worker may take to start, on a busy machine or a slow file system."""
 Answer = tuple[Literal["ready", "at", "done", "error", "lost"], Any]
@@ -291,7 +293,7 @@ class Dask:
                 "--scheduler needs Dask", remedy="Install it: pip install distributed."
             ) from error
         try:
-            client: Any = distributed.Client(address, timeout=10)  # type: ignore[no-untyped-call]
+            client: Any = distributed.Client(address, timeout=_DASK)  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError, ValueError) as error:
             raise ParameterError(
                 f"no Dask scheduler answers at {address} ({error})",
@@ -322,7 +324,7 @@ class Dask:
 
         async def ask() -> Any:
             asked = self._client.get_versions(check=True, packages=["sslprep"])
-            return await asyncio.wait_for(asked, 10)
+            return await asyncio.wait_for(asked, _DASK)
 
         with warnings.catch_warnings(), suppress(OSError, TimeoutError):
             warnings.simplefilter("ignore")  # of other packages `Client` has warned already

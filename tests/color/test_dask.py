@@ -135,6 +135,7 @@ def test_a_stopped_worker_holds_up_nobody(
     np.save(tmp_path / "list.npy", np.array(photos * 4))
     options = {"global_resize_img": 16, "worker_timeout": 4.0}
     monkeypatch.setattr(images, "CHUNK_IMAGES", 5)  # 80 chunks
+    monkeypatch.setattr(executors, "_DASK", 2.0)  # for which the stopped one is asked its version
     color_histogram(tmp_path / "list.npy", tmp_path / "here", jobs=1, **options)
     done, before_the_first_loss = [0], []
     add, cancel = Pass.add, executors.Dask.cancel

@@ -130,7 +130,7 @@ import os, signal, time
 from sslprep import executors
 def slow(x):
     for place in range(8):
-        time.sleep(0.5)
+        time.sleep(0.25)
         executors.working_on(place)
         if (x, place) == (5, 6):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -156,7 +156,7 @@ def slow_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modul
 def test_a_worker_that_tells_where_it_is_does_not_hang(slow_work: ModuleType) -> None:
     lost: list[Loss] = []
     with open_executor(2) as pool:
-        done = dict(completed(slow_work.slow, [1, 2, 5], pool, timeout=1.5, lost=lost))
+        done = dict(completed(slow_work.slow, [1, 2, 5], pool, timeout=1.2, lost=lost))
     assert done == {1: 2, 2: 4}
     assert lost == [Loss(5, "it was ended by signal 9, SIGKILL", 6)]
 
@@ -308,9 +308,9 @@ def test_a_cluster_whose_workers_tell_where_they_are_is_not_given_up(
         open_executor(scheduler=cluster.scheduler_address) as pool,
     ):
         lost: list[Loss] = []
-        assert dict(completed(slow_work.slow, [1, 2], pool, timeout=1.5, lost=lost)) == {1: 2, 2: 4}
-        assert list(completed(time.sleep, [4], pool, timeout=1.0, lost=lost)) == []
-    assert lost == [Loss(4, "Dask: nothing came for 1 seconds")]
+        assert dict(completed(slow_work.slow, [1, 2], pool, timeout=1.2, lost=lost)) == {1: 2, 2: 4}
+        assert list(completed(time.sleep, [3], pool, timeout=1.0, lost=lost)) == []
+    assert lost == [Loss(3, "Dask: nothing came for 1 seconds")]
 
 
 def test_a_cluster_without_workers_is_waited_for(
