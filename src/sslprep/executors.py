@@ -128,7 +128,8 @@ def completed(
                 elif lost is None:
                     raise WorkersLostError(
                         f"a worker was lost ({value.how})",
-                        remedy="If memory ran out, use fewer --jobs; then run the command again.",
+                        remedy="Use fewer --jobs if memory ran out, a longer --worker-timeout if "
+                        "files are slow to read; then run the command again.",
                     )
                 else:
                     if not lost:
