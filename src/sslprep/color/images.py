@@ -316,7 +316,6 @@ def walk(folder: str) -> Iterator[str]:
                 system, path = _file_system(place)
                 entries = {x["name"].rstrip("/"): x["type"] for x in system.ls(path, detail=True)}
                 system.invalidate_cache(path)
-                entries.pop(path.rstrip("/"), None)
                 found = {system.unstrip_protocol(x): entries[x] == "directory" for x in entries}
             else:
                 with os.scandir(place) as here:
