@@ -36,5 +36,5 @@ def is_image_name(name: str) -> bool:
         [True, True, False, False]
     """
     base = name.rpartition("/")[2]
-    stem, dot, suffix = base.rpartition(".")
-    return bool(stem) and f"{dot}{suffix}".lower() in IMAGE_FORMATS and not base.startswith(".")
+    _, dot, suffix = base.rpartition(".")
+    return f"{dot}{suffix}".lower() in IMAGE_FORMATS and not base.startswith(".")

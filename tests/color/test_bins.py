@@ -330,6 +330,8 @@ class TestPlot:
             with pytest.raises(OutputError, match="exists already"):
                 plot_color_bins(points=table.with_name("pts_in_hull_train_toy_bin10.npy"))
             picture = result.written[0].read_text()
+            used = [Path(x.path).name for x in manifest.read(result.written[1]).inputs]
+            assert used == ["pts_in_hull_train_toy_bin10.npy", "priors_train_toy_bin10.npy"]
             assert result.bins == size
             colours = set(re.findall(r'fill="(#[0-9a-f]{6})"', picture))
             assert len(colours) > size * 0.7  # the rarest lie outside sRGB and are alike

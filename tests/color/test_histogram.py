@@ -252,6 +252,16 @@ class TestSources:
             for path in photos:
                 shard.add(path, f"{'é' * 90}/{Path(path).name}")
         assert self._table(tmp_path / "all.tar", tmp_path) == expected
+        source = images_module.open_images(str(tmp_path / "all.tar"), None, manifest.Inputs())
+        assert len(list(source.chunks())) == (15 if mode == "w" else 1)
+
+    def test_members_behind_are_forgotten(self, photos: list[str], tmp_path: Path) -> None:
+        """A shard of ten million would take gigabytes."""
+        with tarfile.open(tmp_path / "all.tar", "w") as shard:
+            for path in photos[:20]:
+                shard.add(path, Path(path).name)
+        with open(tmp_path / "all.tar", "rb") as file:
+            assert {len(archive.members) for archive, _ in images_module.members(file)} == {1}
 
     def test_urls(self, photos: list[str], expected: bytes, tmp_path: Path) -> None:
         fsspec = pytest.importorskip("fsspec")

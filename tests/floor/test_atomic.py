@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sslprep import interrupts
 from sslprep.atomic import OutputSet
 from sslprep.errors import OutputError
 from sslprep.input_files import sha256_of
@@ -141,6 +142,7 @@ def test_a_killed_run_leaves_no_final_name_and_a_restart_succeeds(tmp_path: Path
     code = f"""
 import os, signal
 from pathlib import Path
+from sslprep import interrupts
 from sslprep.atomic import OutputSet
 out = OutputSet(Path({str(tmp_path)!r}), ["a"], manifests=["{M}"])
 out.save_bytes("a", b"half")
@@ -171,6 +173,7 @@ def test_the_lock_is_free_when_its_holder_is_killed(tmp_path: Path) -> None:
     code = f"""
 import sys, time
 from pathlib import Path
+from sslprep import interrupts
 from sslprep.atomic import OutputSet
 out = OutputSet(Path({str(tmp_path)!r}), ["a"], manifests=["{M}"])
 print("held", flush=True)
@@ -219,6 +222,33 @@ def test_a_link_under_a_working_name_is_not_followed(tmp_path: Path, name: str) 
     assert names(tmp_path / "out") == ["a", "b", M]
 
 
+def test_a_link_that_leads_nowhere_is_an_existing_output(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").symlink_to(tmp_path / "gone")
+    with pytest.raises(OutputError, match=r"a\.npy: the output exists already"):
+        OutputSet(tmp_path, ["a.npy"], manifests=[M])
+    assert (tmp_path / "a.npy").is_symlink()
+
+
+def test_a_link_to_a_folder_is_replaced_and_the_folder_kept(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.npy").symlink_to(tmp_path / "folder")
+    with OutputSet(tmp_path, ["a.npy"], manifests=[M], overwrite=True) as out:
+        out.save_bytes("a.npy", b"new")
+        out.commit()
+    assert (tmp_path / "a.npy").read_bytes() == b"new"
+    assert (tmp_path / "folder").is_dir()
+
+
+def test_a_handler_that_c_code_installed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python reads it as none, and could not put it back."""
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda _: None)
+        with interrupts.held():
+            patch.undo()
+            assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_link_in_the_locks_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / f".{M}.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OutputError, match="cannot write"):
@@ -246,6 +276,7 @@ def killed_in_commit(folder: Path, renames: int) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
+from sslprep import interrupts
 from sslprep.atomic import OutputSet
 left, real = {renames}, os.replace
 def replace(a, b):
@@ -347,6 +378,7 @@ def test_a_signal_within_the_commit_waits(tmp_path: Path, name: str) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
+from sslprep import interrupts
 from sslprep.atomic import OutputSet
 signal.signal(signal.SIGINT, signal.default_int_handler)
 real = os.replace

@@ -70,6 +70,10 @@ def test_long_work_says_so_every_minute(
         "sslprep: 3,000 of 10,000 images, 17/s, 7 min left",
         "sslprep: 4,000 of 10,000 images, 17/s, 6 min left",
     ]
+    with console.progress(10, "images") as advance:
+        now[0] += 60
+        advance(0)  # all that came was a shard without images
+    assert capsys.readouterr().err == "sslprep: 0 of 10 images, 0/s\n"
     with console.progress(None, "files") as advance:
         now[0] += 60
         advance(120)

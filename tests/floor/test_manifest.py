@@ -79,6 +79,10 @@ def test_large_inputs_are_not_hashed_unless_asked(
         digests.append(inputs.records()[0].sha256)
     assert digests[:2] == [None, None]
     assert digests[2] is not None
+    monkeypatch.setattr(manifest, "HASH_LIMIT", source.stat().st_size)  # above it, not at it
+    inputs = manifest.Inputs()
+    inputs.add_file(source)
+    assert inputs.records()[0].sha256 == digests[2]
 
 
 def test_verify_accepts_what_was_written(tmp_path: Path, source: Path) -> None:
