@@ -456,6 +456,29 @@ class TestImagesThatKillTheirWorker:
         assert found.images == 7
 
 
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_an_image_is_deadly_only_if_it_ends_two_processes(
+    monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    """The first may have been killed for another's memory."""
+    killed = iter([3] * deaths)
+    left_out: list[dict[int, str]] = []
+
+    def completed(work, chunks, executor, *, timeout, lost):
+        left_out.append(dict(work.keywords["deadly"]))
+        if (place := next(killed, None)) is None:
+            yield chunks[0], "counts"
+        else:
+            lost.append(Loss(chunks[0], "it was ended by signal 9, SIGKILL", place))
+
+    monkeypatch.setattr(counting, "completed", completed)
+    loss = Loss(Chunk(number=0, names=("a.jpg",) * 10), "it was ended by signal 9, SIGKILL")
+    with contextlib.closing(Processes(1)) as process:
+        assert counting.count_watched(counting.Settings(), 60.0, process, loss) == "counts"
+    reason = "killed its worker (it was ended by signal 9, SIGKILL)"
+    assert left_out[1:] == ([{}] if deaths == 1 else [{}, {3: reason}])
+
+
 def test_workers_that_cannot_start_keep_what_was_counted(
     mixed_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
