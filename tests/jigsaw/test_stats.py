@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.errors import OutputError, ParameterError
+from sslprep.errors import OutputError, ParameterError, PermutationError
 from sslprep.jigsaw.distances import counts_table, measure
 from sslprep.jigsaw.stats import drawing, permutation_stats
 
@@ -43,6 +43,21 @@ def test_fortran_order_is_read_as_rows(tmp_path, file):
     path = tmp_path / "f.npy"
     np.save(path, np.asfortranarray(ROWS))
     assert permutation_stats(path).histogram == permutation_stats(file).histogram
+
+
+@pytest.mark.parametrize("base", [0, 1])
+@pytest.mark.parametrize("n", [1, 5, 300])
+def test_a_file_of_columns_is_named(tmp_path, n, base):
+    random = np.random.default_rng(0)
+    rows = np.stack([random.permutation(9) for _ in range(n)]) + base
+    np.save(tmp_path / "turned.npy", rows.T)
+    with pytest.raises(PermutationError, match="Its columns are permutations: save the transposed"):
+        permutation_stats(tmp_path / "turned.npy")
+    rows[-1, 0] = rows[-1, 1]
+    np.save(tmp_path / "turned.npy", rows.T)
+    with pytest.raises(PermutationError) as error:
+        permutation_stats(tmp_path / "turned.npy")
+    assert error.value.remedy is None
 
 
 def test_text_names_what_a_person_asks(file):

@@ -109,7 +109,10 @@ def as_permutations(values: NDArray[Any], where: str | Path) -> tuple[Permutatio
     n, m = values.shape
     if n < 1 or not 2 <= m <= MAX_TILES:
         raise PermutationError(
-            f"has shape ({n}, {m})", where=where, expected=f"(N, M), N ≥ 1 and 2 ≤ M ≤ {MAX_TILES}"
+            f"has shape ({n}, {m})",
+            where=where,
+            expected=f"(N, M), N ≥ 1 and 2 ≤ M ≤ {MAX_TILES}",
+            remedy=_turned(values),
         )
     ordered = np.sort(values, axis=1)
     base = 1 if ordered[0, 0] == 1 else 0
@@ -121,8 +124,16 @@ def as_permutations(values: NDArray[Any], where: str | Path) -> tuple[Permutatio
             f"rows that are no permutations, counted from 0: {named}{more}",
             where=where,
             expected=f"each of {base}…{m + base - 1} once in every row",
+            remedy=_turned(values),
         )
     return values.astype(np.uint8) - np.uint8(base), base
+
+
+def _turned(values: NDArray[Any]) -> str | None:
+    """Say what to do with a file whose columns are the permutations."""
+    counting = np.arange(len(values))[:, None]
+    turned = values.size and (np.sort(values, axis=0) == counting + values.min()).all()
+    return "Its columns are permutations: save the transposed array." if turned else None
 
 
 def _shown(row: NDArray[Any]) -> str:
