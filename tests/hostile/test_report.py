@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sslprep.errors import ManifestError
 from sslprep.report import partitions, pictures
+from sslprep.report.collect import collect, regular_file
 from sslprep.report.page import write_report
 from sslprep.report.partitions import tally
 
@@ -107,6 +109,27 @@ def test_an_output_that_is_no_plain_name_is_not_read(tmp_path: Path, name: str) 
     text = page_of(inner)
     assert "is not the name of a file beside its manifest" in text
     assert "Distances of all pairs" not in text
+
+
+def test_only_regular_files_within_their_limit_are_read(tmp_path: Path) -> None:
+    """Neither a pipe (which would wait) nor a folder nor a device, and no byte more than said."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "pipe", tmp_path / "folder", Path("/dev/null")):
+        with pytest.raises(ManifestError, match=r"is no ordinary file|is not a regular file"):
+            regular_file(path)
+    (tmp_path / "file").write_bytes(b"1234")
+    assert regular_file(tmp_path / "file", limit=4) == tmp_path / "file"
+    with pytest.raises(ManifestError, match="has 4 bytes, too many to show; expected 3"):
+        regular_file(tmp_path / "file", limit=3)
+
+
+def test_manifests_that_are_still_being_written_are_not_read(tmp_path: Path) -> None:
+    put(tmp_path, "finished")
+    put(tmp_path, ".unfinished")
+    found = collect(tmp_path)
+    assert [artefact.name for artefact in found.artefacts] == ["finished"]
+    assert found.notes == []
 
 
 def test_a_pipe_in_place_of_a_file_does_not_hang(tmp_path: Path) -> None:
