@@ -869,6 +869,25 @@ class TestLists:
             warnings = manifest.read(out / "val.manifest.json").warnings
             assert any("numbers count train's sorted classes" in w for w in warnings) == said
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [("1.jpg 1\n2.jpg 2\n", "1 to 2"), ("a/1.jpg 0\nb/2.jpg 7\n", "0 to 7"), ("1.jpg 0\n", "")],
+    )
+    def test_ids_that_do_not_count_from_0_are_said(
+        self, tmp_path: Path, text: str, said: str
+    ) -> None:
+        warnings = manifest.read(self.write(tmp_path, text) / "train.manifest.json").warnings
+        told = [w for w in warnings if f"ids from {said}" in w]
+        assert len(told) == bool(said)
+
+    def test_an_order_that_nothing_follows_is_refused(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("a/1.jpg")
+        (tmp_path / "train.txt").write_text("a\n")
+        for name in ("classes", "list"):
+            given: dict[str, Any] = {name: tmp_path / "train.txt", "class_order": "natural"}
+            with pytest.raises(ParameterError, match=f"--{name} and --class-order exclude"):
+                write_folders(source, tmp_path / "out", **given)
+
     def test_a_list_can_be_split(self, tmp_path: Path) -> None:
         text = "".join(f"{c}/{c}{n}.jpg {at}\n" for at, c in enumerate("ab") for n in range(4))
         out = self.write(tmp_path, text, val_fraction=0.25)

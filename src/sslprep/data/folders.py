@@ -217,6 +217,9 @@ def read_lists(
         warnings = [*_compare(path, groups, own, ids), *_odd_labels(path, groups)]
         if numbers and counted and not any("/" in own[0] for own in groups.values()):
             warnings.append(f"{path}: numbers count train's sorted classes; 0 is {next(iter(ids))}")
+        if numbers and not ids and [*own.values()] != [*range(len(own))]:
+            low, high = min(own.values()), max(own.values())
+            warnings.append(f"{path} gives {len(own)} classes ids from {low} to {high}")
         counted = counted or not numbers
         made[name] = _Contents(groups=groups, root=root, sources={path: None}, warnings=warnings)
         ids = ids or own
@@ -462,7 +465,7 @@ def write_folders(
     given = dict(locals())
     for flag, others in _EXCLUDED.items():
         for other in others if given[flag] else ():
-            if given[other]:
+            if given[other] not in (None, False, "text"):
                 first, second = (f"--{name.replace('_', '-')}" for name in (flag, other))
                 raise ParameterError(
                     f"{first} and {second} exclude each other", expected="one of them"
@@ -531,8 +534,9 @@ def write_folders(
 
 
 _EXCLUDED = {
-    "list": ("val_labels", "classes", "subset", "unlabelled"),
-    "unlabelled": ("val_labels", "classes", "val_fraction", "generate_json"),
+    "list": ("val_labels", "classes", "subset", "unlabelled", "class_order"),
+    "unlabelled": ("val_labels", "classes", "val_fraction", "generate_json", "class_order"),
+    "classes": ("class_order",),
     "val_fraction": ("val_labels",),
 }
 """Flags, and those that each of them excludes."""
