@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -476,6 +477,26 @@ def test_samples_of_other_images_are_refused_by_their_names(listed):
     ):
         run(listed, listed / "wrong", listed / "out2")
     assert not (listed / "out2").exists()
+
+
+def test_the_list_is_found_from_another_folder_too(listed, monkeypatch):
+    """Manifests name it as the command did, from the folder where that ran."""
+    monkeypatch.chdir(listed)
+    write_record(listed, "train", Path("train_images.npy"))
+    draw_multilabel_samples(another_list(listed, "train"), listed / "wrong", k_values=(1, 2))
+    monkeypatch.chdir("/")
+    with pytest.raises(
+        SslprepError, match=r"row \d+ is of jpg/train_\d+.jpg, and in .*k1.npy of \d"
+    ):
+        run(listed, listed / "wrong", listed / "out")
+
+
+@pytest.mark.parametrize("place", ["a\0b", "a" * 5000, "/", ""])
+def test_a_list_that_cannot_be_is_not_looked_for(listed, place):
+    record = json.loads((listed / "train.manifest.json").read_text())
+    record["inputs"][0]["path"] = place
+    (listed / "train.manifest.json").write_text(json.dumps(record))
+    run(listed, listed / "drawn", listed / "out")
 
 
 def test_samples_without_names_are_compared_with_the_labels_beside_the_list(listed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,14 +45,20 @@ class Features:
         return self.record.inputs[0] if self.record and self.record.inputs else None
 
     @cached_property
-    def image_names(self) -> NDArray[np.str_] | None:
-        """The names of the images, if the list is still what it was."""
+    def list_path(self) -> Path | None:
+        """Where the list is, from here or from a folder above the features, if it is the same."""
         if self.listed is None:
             return None
-        path = Path(self.listed.path)
-        if not path.is_file() or sha256_of(path) != self.listed.sha256:
+        places = (above / self.listed.path for above in (Path(), *self.path.absolute().parents))
+        same = (p for p in places if os.path.isfile(p) and sha256_of(p) == self.listed.sha256)
+        return next(same, None)
+
+    @cached_property
+    def image_names(self) -> NDArray[np.str_] | None:
+        """The names of the images, if the list is at hand."""
+        if self.list_path is None:
             return None
-        names: NDArray[np.str_] = read_array(path, ndim=1, kinds="U", mmap=True)
+        names: NDArray[np.str_] = read_array(self.list_path, ndim=1, kinds="U", mmap=True)
         return names if len(names) == len(self.rows) else None
 
     @cached_property

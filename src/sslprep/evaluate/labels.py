@@ -184,8 +184,8 @@ def refuse_other_images(features: Features, names: Iterable[tuple[int, str]], pa
 
 def labels_beside(features: Features) -> tuple[Targets, Path] | None:
     """Read the `…_labels.npy` beside the list that the features were made of, if it fits them."""
-    if features.listed and features.image_names is not None:
-        place = Path(features.listed.path.removesuffix(partition.IMAGES) + partition.LABELS)
+    if features.list_path is not None and features.image_names is not None:
+        place = Path(str(features.list_path).removesuffix(partition.IMAGES) + partition.LABELS)
         with contextlib.suppress(SslprepError):  # there is none
             found = read_targets(place)
             return (found, place) if len(found.labels) == len(features.rows) else None
