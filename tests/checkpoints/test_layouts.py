@@ -14,7 +14,7 @@ import pytest
 from sslprep import manifest
 from sslprep.checkpoints.caffe2 import convert_caffe2
 from sslprep.checkpoints.detectron import convert_detectron
-from sslprep.checkpoints.layouts import COPY, HEAD, LAYOUTS, find_encoder
+from sslprep.checkpoints.layouts import COPY, HEAD, LAYOUTS, find_encoder, find_encoders
 from sslprep.checkpoints.names import parse_torch
 from sslprep.checkpoints.pytorch import convert_pytorch
 from sslprep.errors import CheckpointError
@@ -406,6 +406,14 @@ def test_a_projection_head_is_never_kept_as_a_classifier(net, tmp_path):
     assert reasons["module.encoder_q.fc.weight"] == HEAD
 
 
+def test_a_file_of_a_thousand_networks_takes_no_thousand_times_as_long():
+    """Each is held against every array, so a file of 10 MB would have taken hours."""
+    paths = [f"m{i}.layer1.0.conv1.weight" for i in range(5000)]
+    assert len(find_encoders(paths)) == 16
+    with pytest.raises(CheckpointError, match="holds 16 networks"):
+        find_encoder([*paths, "x." * 100_000 + "weight"])
+
+
 def test_the_layout_is_the_chosen_encoders(net, tmp_path):
     source = save(tmp_path / "m.pth", "OpenSelfSup MoCo with its backbone", net)
     assert str(inspect(source).facts["layout"]).startswith("Barlow Twins")
@@ -432,7 +440,7 @@ def test_nothing_known_lists_the_keys(tmp_path):
         convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
 
 
-def msra(models, *, folded=False):
+def msra(models, *, folded=False, stem=""):
     """A ResNet as MSRA's pickles hold it: stride in the 1×1, their names of the norms' parts."""
     network = models.resnet(stride_in_1x1=True)
     parts = {"s": "gamma", "b": "beta", "rm": "running_mean", "riv": "running_var"}
@@ -443,15 +451,16 @@ def msra(models, *, folded=False):
             continue
         text = str(parsed)
         if parsed.norm and not folded:
-            text = f"{parsed.module}_{parts[parsed.param]}"
+            text = f"{parsed.module.removeprefix(stem)}_{parts[parsed.param]}"
         blobs[text] = tensor.numpy()
     blobs |= {"fc1000_w": np.ones((5, 128), "f4"), "fc1000_b": np.ones(5, "f4")}
     return network, models.folded(blobs) if folded else blobs
 
 
-@pytest.mark.parametrize("folded", [False, True])
-def test_msras_pickles_have_their_stride_in_the_1x1(models, tmp_path, folded):
-    _, blobs = msra(models, folded=folded)
+@pytest.mark.parametrize(("folded", "stem"), [(False, ""), (True, ""), (False, "res_")])
+def test_msras_pickles_have_their_stride_in_the_1x1(models, tmp_path, folded, stem):
+    """The norm of the stem is `res_conv1_bn_gamma` or `conv1_bn_gamma`."""
+    _, blobs = msra(models, folded=folded, stem=stem)
     source = tmp_path / "R-50.pkl"
     source.write_bytes(pickle.dumps(blobs, protocol=2))
     result = convert_pytorch(source, tmp_path / "o", check=True)

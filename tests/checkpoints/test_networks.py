@@ -179,6 +179,21 @@ def test_arrays_that_nobody_knows_refuse_the_proof(models, tmp_path, options):
         convert_pytorch(source, tmp_path / "o", check=True, allow_unknown=True, **options)
 
 
+def test_a_first_fully_connected_layer_of_an_odd_width_is_an_error(models, tmp_path):
+    """One that takes several towers' features is a head, one that takes a part of them is not."""
+    blobs, _ = benchmark.compute("caffenet_bvlc_supervised_finetune_full")
+    source = models.write(tmp_path / "m.pkl", {**blobs, "fc6_w": blobs["fc6_w"][:, :-1]})
+    with pytest.raises(CheckpointError, match=r"fc6_w has shape \(256, 575\), not \(any, 576\)"):
+        convert_pytorch(source, tmp_path / "o")
+
+
+def test_a_caffe2_blob_is_no_head_for_what_trainers_call_theirs(models, tmp_path):
+    blobs, _ = benchmark.compute("caffenet_bvlc_supervised_finetune_full")
+    source = models.write(tmp_path / "m.pkl", {**blobs, "projection_w": np.ones(6, "f4")})
+    with pytest.raises(CheckpointError, match="projection_w is unknown"):
+        convert_pytorch(source, tmp_path / "o")
+
+
 def test_a_colorization_resnet_without_its_last_norm_refuses_the_proof(models, tmp_path):
     """Real Caffe2 differs by 0.43 from a ResNet without pool5_bn."""
     blobs, _ = benchmark.compute("resnet_colorize_finetune_full")

@@ -29,6 +29,8 @@ DETECTOR = "detector"
 DETECTRON2 = "Detectron2 detector"
 _SEPARATOR = re.compile("[./]")
 _MOST_PARTS = 10
+_MOST_ENCODERS = 16
+_DEEPEST = 24
 
 
 class Layout(NamedTuple):
@@ -72,6 +74,7 @@ _BESIDE = (
     (_COPY, COPY),
 )  # fmt: skip
 """Why a part of a path, in any layout, says that the array is left out; the first that fits."""
+_TOLD = re.compile("|".join(f"({pattern})" for pattern, _ in _BESIDE))
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout("torchvision names", "", {}),
@@ -178,7 +181,7 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
     for encoder in encoders:
         if len(encoder.names) > len(encoders[0].names) / 10:
             largest.setdefault(encoder.prefix, encoder)
-    return list(largest.values())
+    return list(largest.values())[:_MOST_ENCODERS]
 
 
 def find_encoder(
@@ -273,7 +276,7 @@ def _beside(
     fates: dict[str, Fate] = {}
     for path in paths:
         inside, place = path.startswith(encoder.prefix), others.get(path, path)
-        parts = re.split("[./]", place.removeprefix(encoder.prefix) if inside else place)
+        parts = _SEPARATOR.split(place.removeprefix(encoder.prefix) if inside else place, _DEEPEST)
         told = parts[:1] if inside else parts
         reason = next((reasons[part] for part in told if part in reasons), None)
         if path in encoder.names and (reason is None or parts[0] != "fc"):
@@ -283,9 +286,8 @@ def _beside(
         elif reason is None and path in others:
             reason = COPY
         if reason is None and not (inside and encoder.naming == "caffe2"):
-            reason = next(
-                (why for p, why in _BESIDE if any(re.fullmatch(p, t) for t in told)), None
-            )
+            found = [int(match.lastindex or 0) for t in told if (match := _TOLD.fullmatch(t))]
+            reason = _BESIDE[min(found) - 1][1] if found else None
         if reason is None and not inside and encoder.naming != "caffe2":
             reason = OUTSIDE
         fates[path] = unknown(path) if reason is None else dropped(path, reason)
