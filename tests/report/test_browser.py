@@ -204,6 +204,15 @@ def unfold(page: Any) -> None:
     page.eval_on_selector_all("details", "nodes => nodes.forEach(node => { node.open = true })")
 
 
+def until(page: Any, law: str) -> None:
+    """Wait for a law; `wait_for_function` needs an eval that the page forbids."""
+    for _ in range(500):
+        if page.evaluate(law):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(law)
+
+
 def test_a_table_sorts_by_mouse_and_says_how(opened: Open) -> None:
     page = opened()
     unfold(page)
@@ -237,10 +246,8 @@ def test_a_table_sorts_by_keyboard(opened: Open) -> None:
 def test_the_first_tab_leads_to_a_visible_link_past_the_contents(opened: Open) -> None:
     page = opened()
     page.keyboard.press("Tab")
-    page.wait_for_timeout(50)
-    box = page.locator(":focus").bounding_box()
     assert page.locator(":focus").inner_text() == "Skip to the content"
-    assert box["y"] >= 0
+    until(page, "document.activeElement.getBoundingClientRect().y >= 0")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
 
@@ -352,7 +359,7 @@ def test_there_is_a_way_back_on_a_telephone(opened: Open) -> None:
     box = link.bounding_box()
     assert 0 <= box["y"] < 60
     link.click()
-    page.wait_for_function("window.scrollY < 10")
+    until(page, "window.scrollY < 10")
 
 
 def test_a_drawing_is_saved_as_a_file_of_its_own(opened: Open, tmp_path: Path) -> None:
@@ -376,7 +383,7 @@ def test_a_line_is_copied_as_it_stands(opened: Open) -> None:
     unfold(page)
     code = page.locator("#provenance .command code").first
     page.get_by_role("button", name="Copy: The line").first.click()
-    page.wait_for_timeout(100)
+    until(page, "navigator.clipboard.readText().then(text => text !== '')")
     assert page.evaluate("navigator.clipboard.readText()") == code.text_content()
 
 
