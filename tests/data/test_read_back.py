@@ -67,6 +67,16 @@ class TestHuggingFace:
         assert data["val"][0]["image"].getpixel((0, 0))[0] == pytest.approx(20, abs=3)
         assert manifest.verify(out).ok
 
+    def test_names_of_classes_are_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = sorted(["\U0001f431", "1e3", "a: b", "a\\b", "\x7f", "\u2028", "e\u0301", '"', "~"])
+        for name in names:
+            picture(tmp_path / "train" / name / "1.jpg", 1)
+        write_folders(tmp_path, tmp_path / "out", partitions=("train",), format=("hf",))
+        rows = load_dataset(tmp_path / "out", monkeypatch, tmp_path / "cache")["train"]
+        assert rows.features["label"].names == names
+
     def test_several_labels(
         self, voc07: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
