@@ -97,6 +97,14 @@ def test_no_table_is_cut_on_a_wide_screen_and_no_list_is_one_line(opened: Open) 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_the_provenance_is_cut_nowhere(opened: Open, width: int) -> None:
+    """On a phone the unit of every size was behind the edge."""
+    widths = "nodes => nodes.map(n => [n.scrollWidth, n.clientWidth])"
+    [(needed, there)] = opened(width=width).eval_on_selector_all(".scroll:has(> .origins)", widths)
+    assert needed <= there
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_every_picture_has_a_size_and_every_drawing_too(seen: Open, width: int) -> None:
     page = seen(width=width)
     sizes = page.eval_on_selector_all(
