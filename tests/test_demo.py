@@ -24,11 +24,28 @@ def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
 
 def test_an_earlier_demo_is_replaced_only_when_asked(tmp_path: Path) -> None:
     (tmp_path / walk.MARK).touch()
-    (tmp_path / "old").touch()
+    for name in walk.MADE:
+        (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).touch()
+    (tmp_path / "datasets" / "old").touch()
     with pytest.raises(OutputError, match="--overwrite"):
         walk.run_demo(tmp_path)
+    assert (tmp_path / "datasets" / "old").exists()
     walk._prepare(tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == [walk.MARK]
+
+
+def test_what_the_reader_made_in_the_folder_since_stays(tmp_path: Path) -> None:
+    """The demo's own last lines tell to write into `out` there; --overwrite took it away."""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "demo")
+    for name in (walk.MARK, "report.html", "mine.npy"):
+        (tmp_path / "demo" / name).touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x").touch()
+    (tmp_path / "demo" / "datasets").symlink_to(tmp_path / "mine")
+    walk._prepare(tmp_path / "link", overwrite=True)
+    assert {p.name for p in (tmp_path / "demo").iterdir()} == {walk.MARK, "mine.npy"}
+    assert (tmp_path / "mine" / "x").exists()
 
 
 def test_todays_part_and_what_to_try_next_use_commands_that_exist() -> None:

@@ -19,7 +19,12 @@ from sslprep.parameters import command
 from sslprep.results import result
 
 MARK = ".sslprep-demo"
-"""Stands in a folder that a demo made, so that a later one may remove it."""
+"""Stands in a folder that a demo made, so that a later one may remove what it made."""
+MADE = (
+    *("datasets", "checkpoints", "extra_scripts", "ssl-benchmark-output"),
+    *("report.html", "report.html.manifest.json"),
+)
+"""What a demo makes there."""
 
 MEGABYTES = 150
 """What a demo takes on the disk."""
@@ -342,7 +347,12 @@ def _prepare(folder: Path, *, overwrite: bool) -> None:
                 where=folder,
                 remedy="Pass --overwrite to replace it.",
             )
-        shutil.rmtree(folder)
+        for name in MADE:  # what the reader made since stays
+            path = folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
 
