@@ -1008,6 +1008,19 @@ class TestPaths:
         assert "no folder" in result.warnings[0]
         assert "the nearest name there is JPEGImages" in result.warnings[0]
 
+    @pytest.mark.parametrize(
+        ("there", "listed", "said"),
+        [("e\u0301.jpg", "\u00e9.jpg", "in another Unicode form"), ("1.JPEG", "1.jpg", "1.JPEG")],
+    )
+    def test_names_that_are_nearly_there(
+        self, tree: Tree, tmp_path: Path, there: str, listed: str, said: str
+    ) -> None:
+        source = tree(f"a/{there}")
+        (source / "train.txt").write_text(f"a/{listed} 0\n", encoding="utf-8")
+        [warning] = write_folders(source, tmp_path / "out", list=(source / "train.txt",)).warnings
+        assert f"the nearest name there is {there}" in warning
+        assert warning.endswith(said)
+
     def test_check_finds_relative_images_from_anywhere(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,7 +232,10 @@ def nearest(path: Path) -> str | None:
     import difflib  # only for a file that is missing
 
     close = difflib.get_close_matches(absent.name, names, 1, cutoff=0.5)
+    close = close or [name for name in names if os.path.splitext(name)[0] == absent.stem][:1]
     alike = f"the nearest name there is {close[0]}" if close else ""
+    if close and normalize("NFC", close[0]) == normalize("NFC", absent.name):
+        alike += ", in another Unicode form"
     if absent == path:
         return alike or (None if names else f"{path.parent} is empty")
     return f"there is no folder {absent}" + (f", {alike}" if alike else "")
