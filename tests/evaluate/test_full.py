@@ -70,6 +70,8 @@ def test_writes_what_it_found(voc_like, tmp_path):
     assert again.map == result.map
     for name in ("full_ap.json", "full_scores.npy", "full_ap.manifest.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    run(voc_like, tmp_path / "out", protocol="pcl", overwrite=True)
+    assert not (tmp_path / "out" / "full_scores.npy").exists()  # of other figures
 
 
 def test_top1_of_a_single_label_set(voc_like, tmp_path):

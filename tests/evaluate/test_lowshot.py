@@ -435,6 +435,14 @@ def test_what_gives_no_curve_is_refused(voc_like, samples, tmp_path, change, sai
     assert not (tmp_path / "out").exists()
 
 
+def test_scores_of_an_earlier_run_do_not_stay_beside_another_curve(voc_like, samples, tmp_path):
+    run(voc_like, samples, tmp_path, protocol="vissl", scores=True)
+    assert (tmp_path / "lowshot_scores.npy").exists()
+    run(voc_like, samples, tmp_path, protocol="vissl", overwrite=True)
+    assert not (tmp_path / "lowshot_scores.npy").exists()
+    assert verify(tmp_path).ok
+
+
 def test_features_of_one_list_are_refused_by_their_manifests(voc_like, samples, tmp_path):
     np.save(tmp_path / "images.npy", ["a.jpg"])
     for name in ("train", "test"):

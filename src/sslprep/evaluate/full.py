@@ -133,7 +133,10 @@ def evaluate_full(
     given = locals()
     rules = PROTOCOLS[protocol]
     names = [FULL_FILE, *([SCORES_FILE] if scores else [])]
-    with OutputSet(output, names, manifests=[MANIFEST], overwrite=overwrite) as out:
+    old = [SCORES_FILE]  # of an earlier run, with other figures
+    with OutputSet(
+        output, names, manifests=[MANIFEST], overwrite=overwrite, also_replaces=old
+    ) as out:
         inputs = manifest.Inputs()
         train = open_features(train_features, inputs)
         test = open_features(test_features, inputs)

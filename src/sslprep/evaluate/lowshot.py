@@ -144,7 +144,10 @@ def evaluate_lowshot(
             f"protocol {protocol} has no low-shot curve", expected=" or ".join(others)
         )
     names = [curve.FILE, CSV_FILE, AP_FILE, *([SCORES_FILE] if scores else [])]
-    with OutputSet(output, names, manifests=[MANIFEST], overwrite=overwrite) as out:
+    old = [SCORES_FILE]  # of an earlier run, with another curve
+    with OutputSet(
+        output, names, manifests=[MANIFEST], overwrite=overwrite, also_replaces=old
+    ) as out:
         inputs = manifest.Inputs()
         train = open_features(train_features, inputs)
         test = open_features(test_features, inputs)
