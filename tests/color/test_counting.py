@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import cv2
@@ -94,3 +95,15 @@ def test_a_file_that_comes_in_parts_is_read_whole(
 def test_a_file_that_cannot_be_read_says_why() -> None:
     assert read_file("x" * 300) == "cannot read (File name too long)"
     assert read_file("a\0b") == "cannot read (ValueError: embedded null byte)"
+
+
+def test_a_local_shard_that_cannot_be_read_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    name = "x" * 300 + ".tar"
+    for shard, number in ((name, 0), (f"file:///{name}", 3)):
+        found = count_chunk(Settings(), Chunk(number=0, names=(shard,), span=(0, None)))
+        assert found.listed[0].reason == "cannot read (File name too long)"
+        assert len(waits) == number
