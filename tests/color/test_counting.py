@@ -1,12 +1,15 @@
 import os
+import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sslprep.color import counting
 from sslprep.color.counting import GROUPS, Settings, count_chunk, read_file
 from sslprep.color.images import Chunk
 
@@ -107,3 +110,36 @@ def test_a_local_shard_that_cannot_be_read_is_not_waited_for(
         found = count_chunk(Settings(), Chunk(number=0, names=(shard,), span=(0, None)))
         assert found.listed[0].reason == "cannot read (File name too long)"
         assert len(waits) == number
+
+
+def test_a_member_that_is_no_photo_by_its_size_is_not_read(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        for path in photos[:3]:
+            shard.add(path, Path(path).name)
+    sizes = sorted(os.path.getsize(path) for path in photos[:3])
+    monkeypatch.setattr(counting, "MAX_FILE_BYTES", sizes[1])
+    chunk = Chunk(number=0, names=(str(tmp_path / "a.tar"),), span=(0, None))
+    listed = count_chunk(Settings(), chunk).listed
+    assert [entry.reason for entry in listed] == ["larger than 1 GiB"]
+    listed = count_chunk(Settings(), Chunk(number=0, names=tuple(photos[:3]))).listed
+    assert [entry.reason for entry in listed] == ["larger than 1 GiB"]
+
+
+@pytest.mark.parametrize(("every", "told"), [(10.0, [10, 20]), (0.0, [*range(30)])])
+def test_a_worker_tells_its_place_now_and_then(
+    photos: list[str], monkeypatch: pytest.MonkeyPatch, every: float, told: list[int]
+) -> None:
+    now, places = [0.0], list[int]()
+    monkeypatch.setattr(counting, "working_on", places.append)
+    monkeypatch.setattr(counting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    real = counting.read_file
+
+    def read(path: str) -> bytes | str:
+        now[0] += 1
+        return real(path)
+
+    monkeypatch.setattr(counting, "read_file", read)
+    count_chunk(Settings(global_resize_img=8), Chunk(number=0, names=tuple(photos[:30])), every)
+    assert places == told

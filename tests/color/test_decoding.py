@@ -128,6 +128,7 @@ def test_a_picture_of_more_pixels_than_opencv_allows_is_refused() -> None:
     [
         (0, 0, 1),
         (319, 9999, 1),
+        (320, 500, 2),
         (375, 500, 2),
         (333, 500, 2),
         (1023, 1024, 2),

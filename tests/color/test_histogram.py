@@ -662,6 +662,16 @@ class TestGenerate:
         }  # they name their input as it was given
         assert manifest.verify(folder=one).ok
 
+    def test_points_that_do_not_go_with_the_grid_are_refused_before_the_pass(
+        self, photo_list: Path, tmp_path: Path
+    ) -> None:
+        np.save(tmp_path / "points.npy", np.array([[0, 0], [10, 0]]))
+        with pytest.raises(ParameterError, match="--points is one set of centres"):
+            generate_color_bins(
+                photo_list, tmp_path / "out", points=tmp_path / "points.npy", grid="fair", jobs=1
+            )
+        assert not (tmp_path / "out").exists()
+
     def test_uses_a_finished_histogram(
         self, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -288,7 +288,7 @@ def test_a_time_out_may_be_as_long_as_one_likes() -> None:
 def test_a_cluster_that_answers_now_and_then_is_not_given_up() -> None:
     """The time-out is of the silence; all the work together may take much longer."""
     distributed = pytest.importorskip("distributed")
-    quiet = {"processes": False, "dashboard_address": None}
+    quiet = {"processes": False, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
@@ -302,13 +302,16 @@ def test_a_cluster_whose_workers_tell_where_they_are_is_not_given_up(
     slow_work: ModuleType,
 ) -> None:
     distributed = pytest.importorskip("distributed")
-    quiet = {"processes": False, "dashboard_address": None}
+    quiet = {"processes": False, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(n_workers=1, threads_per_worker=2, **quiet) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
     ):
         lost: list[Loss] = []
         assert dict(completed(slow_work.slow, [1, 2], pool, timeout=1.2, lost=lost)) == {1: 2, 2: 4}
+        others = "from sslprep.executors import working_on\nimport time\n"
+        others += "for n in range(10): time.sleep(0.3); working_on(n)"
+        pool._client.submit(exec, others, pure=False)  # type: ignore[union-attr]
         assert list(completed(time.sleep, [3], pool, timeout=1.0, lost=lost)) == []
     assert lost == [Loss(3, "Dask: nothing came for 1 seconds")]
 
@@ -318,7 +321,7 @@ def test_a_cluster_without_workers_is_waited_for(
 ) -> None:
     """A worker that comes as the time is over has had none of it."""
     distributed = pytest.importorskip("distributed")
-    quiet = {"processes": False, "dashboard_address": None}
+    quiet = {"processes": False, "dashboard_address": ":0"}
     counted, calls = executors.Dask._count_threads, iter(range(99))
 
     def count(dask: executors.Dask) -> int:
@@ -347,7 +350,7 @@ def test_a_dask_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyP
         return {"client": new, "workers": {"tcp://a": new, "tcp://b": old}}
 
     monkeypatch.setattr(distributed.Client, "get_versions", versions)
-    quiet = {"processes": False, "dashboard_address": None}
+    quiet = {"processes": False, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
         pytest.raises(ParameterError, match=r"tcp://b has sslprep 0.1; expected 0.2, as here"),
