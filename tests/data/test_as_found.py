@@ -806,6 +806,7 @@ class TestLists:
             "a/1.jpg 10,20,30,40,0\n",
             "id_code,diagnosis\n0a,2\n0b,4\n",
             "uuid,species\n1.jpg,cat\n2.jpg,dog\n",
+            "Abyssinian_100 1 1 1\nbeagle_1 2 2 2\n",
         ],
         ids=[
             *("two labels", "number and blank first", "colon"),
@@ -814,6 +815,7 @@ class TestLists:
             *("several labels", "a list of labels", "nothing called label", "no path", "URL"),
             *("Windows", "fractions", "a column a class", "cells missing"),
             *("word first", "signs", "a box", "unknown columns of ids", "unknown columns"),
+            "numbers of the Oxford pets",
         ],
     )
     def test_lines_that_nobody_can_tell(self, tmp_path: Path, text: str) -> None:
@@ -868,6 +870,14 @@ class TestLists:
             assert by_name(out, "val") == {"3.jpg": 1, "4.jpg": 0}
             warnings = manifest.read(out / "val.manifest.json").warnings
             assert any("numbers count train's sorted classes" in w for w in warnings) == said
+
+    def test_ids_of_food101(self, tree: Tree, tmp_path: Path) -> None:
+        tree("apple_pie/100.jpg", "sushi/200.jpg")
+        out = self.write(tmp_path, "sushi/200\napple_pie/100\n")
+        assert by_name(out) == {"100.jpg": 0, "200.jpg": 1}
+        assert names_of(out) == [("apple_pie", 0), ("sushi", 1)]
+        with pytest.raises(AnnotationError, match="line 1"):
+            self.write(tmp_path, "sushi/900\n")
 
     @pytest.mark.parametrize(
         ("text", "said"),

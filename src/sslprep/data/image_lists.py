@@ -29,7 +29,7 @@ _PLAIN = re.compile(r"([A-Za-z0-9_/.+-]+) ([0-9]+)")
 _BOXED = re.compile(r"([^,\s]+)[,\t](\S+)(?:\s-?\d+){4}")
 """A class and its box, as in the csv of the ImageNet challenge and in Tiny ImageNet."""
 _ENDS = "|".join(map(re.escape, IMAGE_FORMATS))
-_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;\t]|://|^[^/]*\\", re.IGNORECASE)
+_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;\t]|\s-?[\d.]+$|://|^[^/]*\\", re.IGNORECASE)
 """What no image is called: more cells behind it or before it, a URL, a path of Windows."""
 
 
@@ -215,9 +215,10 @@ def read_list(
         classes = _name_numbers(path, labels, names if with_folder else repeat(None), ids, name_of)
     elif labels[0] is None:
         classes = names if with_folder else (image.partition("_")[0] for image in images)
+    suffix = labels[0] is None and _below(source / split, images[0])[1]  # as Food-101's lists
     groups: dict[str, list[str]] = {}
     for row, (image, name) in enumerate(zip(images, classes, strict=True)):
-        if labels[0] is None and (not is_image_name(image) or name == image):
+        if labels[0] is None and (name == image or not (is_image_name(image) or suffix)):
             raise _bad_row(path, row)
         below = labels[0] is None and not with_folder
         groups.setdefault(name or "", []).append(f"{name}/{image}" if below else image)
