@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 from scipy.io import savemat
 
 from sslprep import manifest, read_partition
+from sslprep.cli import main
 from sslprep.data.coco import write_coco
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, OutputError, ParameterError
+from sslprep.partition import find_partitions
 from sslprep.partition.check import check_images
 from sslprep.partition.relocate import relocate
 
@@ -1077,3 +1080,61 @@ class TestPaths:
         monkeypatch.setattr("sslprep.data.coco.read_presence", None)
         with pytest.raises(OutputError, match="exists already"):
             train_of(tmp_path, coco_text())
+
+
+DOWNLOADED = {
+    "ILSVRC/Data/CLS-LOC": {
+        "ILSVRC/Data/CLS-LOC/train/n1/n1_1.JPEG": "",
+        "ILSVRC/Data/CLS-LOC/val/v_1.JPEG": "",
+        "LOC_val_solution.csv": "ImageId,PredictionString\nv_1,n1 85 1 499 272 \n",
+    },
+    "imagenetv2": {"imagenetv2/0/a.jpeg": ""},
+    "tiny": {
+        "tiny/train/n1/images/n1_0.JPEG": "",
+        "tiny/train/n1/n1_boxes.txt": "n1_0.JPEG\t0\t0\t62\t63\n",
+        "tiny/val/images/val_0.JPEG": "",
+        "tiny/val/val_annotations.txt": "val_0.JPEG\tn1\t0\t32\t44\t62\n",
+    },
+    ".": {
+        "train/a/airfield/1.jpg": "",
+        "val/Places365_val_1.jpg": "",
+        "places365_train_standard.txt": "/a/airfield/1.jpg 0\n",
+        "places365_val.txt": "Places365_val_1.jpg 0\n",
+    },
+    "food-101/images": {
+        "food-101/images/sushi/1.jpg": "",
+        "food-101/images/sushi/2.jpg": "",
+        "food-101/meta/train.txt": "sushi/1\n",
+        "food-101/meta/test.txt": "sushi/2\n",
+    },
+    "SUN397": {
+        "SUN397/a/abbey/1.jpg": "",
+        "SUN397/a/abbey/2.jpg": "",
+        "Training_01.txt": "/a/abbey/1.jpg\n",
+        "Testing_01.txt": "/a/abbey/2.jpg\n",
+    },
+    "dtd/images": {
+        "dtd/images/dotted/1.jpg": "",
+        "dtd/images/dotted/2.jpg": "",
+        "dtd/labels/train1.txt": "dotted/1.jpg\n",
+        "dtd/labels/test1.txt": "dotted/2.jpg\n",
+    },
+}
+"""What is in each data set of the docs that a command names: file -> text."""
+
+
+@pytest.mark.parametrize("source", DOWNLOADED)
+def test_commands_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "datasets.md"
+    [words] = re.findall(rf"`sslprep (data folders {re.escape(source)} .+?)`", page.read_text())
+    for name, text in DOWNLOADED[source].items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        main(words.split())
+    [out] = (tmp_path / "out").iterdir()
+    for name in find_partitions(out):
+        images, labels, classes = read_partition(out, name)
+        assert all(map(os.path.exists, images))
+        assert (labels.tolist(), len(classes)) == ([0], 1)
