@@ -473,6 +473,31 @@ def test_msras_pickles_have_their_stride_in_the_1x1(models, tmp_path, folded, st
     assert settings["INPUT.FORMAT"] == "BGR"
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_bias_of_msras_conv1_goes_into_its_norm(models, tmp_path, folded):
+    """Detectron2's R-50.pkl has one, `stem.conv1.bias` there; no ResNet of today has."""
+    network, blobs = msra(models, folded=folded)
+    bias = np.random.default_rng(2).normal(size=4).astype("f4")
+    source = models.write(tmp_path / "R-50.pkl", {**blobs, "conv1_b": bias})
+    result = convert_pytorch(source, tmp_path / "o", channels="bgr", check=True)
+    account = manifest.read(tmp_path / "o.manifest.json").details["account"]
+    [fate] = [row for row in account if row["blob"] == "conv1_b"]
+    assert (fate["action"], fate["became"]) == ("folded", None)
+    assert "unknown" not in result.blobs
+    for options in ({}, {"target": "detectron2"}):
+        if not (folded and not options):
+            convert_detectron(source, tmp_path / "d", check=True, overwrite=True, **options)
+    picture = np.random.default_rng(3).normal(size=(3, 64, 64))
+    network.conv1.bias = torch.nn.Parameter(torch.from_numpy(bias))
+    expected = features(network, picture)
+    plain = models.resnet(stride_in_1x1=True)
+    plain.load_state_dict(torch.load(tmp_path / "o")["state_dict"], strict=True)
+    assert np.abs(features(plain, picture) - expected).max() < 1e-5 * np.abs(expected).max()
+    wrong = models.write(tmp_path / "wrong.pkl", {**blobs, "conv1_b": bias[:1]})
+    with pytest.raises(CheckpointError, match=r"conv1_b has shape \(1,\), not \(4,\)"):
+        convert_pytorch(wrong, tmp_path / "w")
+
+
 @pytest.mark.parametrize(
     "author", ["MoCo", "OpenSelfSup", "torchvision", "Caffe2", "sslprep", "somebody"]
 )

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sslprep import manifest
-from sslprep.checkpoints import proof
+from sslprep.checkpoints import detectron, proof
 from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.checkpoints.pytorch import convert_pytorch
 from sslprep.demo import checkpoints as demo
@@ -213,11 +213,17 @@ def test_picture_errors_come_before_any_work(files, tmp_path):
         convert_pytorch(*files, check=True, picture=tmp_path / "no.png")
 
 
-def test_a_bias_that_the_network_does_not_have_is_said(models, tmp_path):
-    blobs = {**models.small("supervised"), "conv1_b": np.ones(4, np.float32)}
-    source = models.write(tmp_path / "m.pkl", blobs)
-    with pytest.raises(CheckpointError, match="conv1_b is a bias or part that a R-50 does not"):
-        convert_detectron(source, tmp_path / "o", check=True)
+@pytest.mark.parametrize("layer", ["conv1", "res3_1_branch2b"])
+def test_a_bias_that_was_lost_is_seen(models, tmp_path, monkeypatch, layer):
+    blobs = models.small("supervised")
+    bias = np.full(len(blobs[f"{layer}_w"]), 0.3, np.float32)
+    source = models.write(tmp_path / "m.pkl", {**blobs, f"{layer}_b": bias})
+    convert_detectron(source, tmp_path / "o", check=True)
+    forget = {"without_biases": lambda model, blobs: {n: b for n, b in blobs.items()
+                                                      if n != f"{layer}_b"}}  # fmt: skip
+    monkeypatch.setattr(detectron, "without_biases", forget["without_biases"])
+    with pytest.raises(CheckpointError, match="the converted model differs by"):
+        convert_detectron(source, tmp_path / "p", check=True)
 
 
 def test_a_proof_leaves_equal_bytes(files, tmp_path):

@@ -147,13 +147,13 @@ def test_folded_models_get_norms_of_mean_0_and_variance_1_minus_eps(models, tmp_
     models.resnet().load_state_dict(state, strict=True)
 
 
-def test_a_bias_in_a_block_has_no_place(models, tmp_path):
+def test_a_bias_in_a_block_goes_into_the_mean_of_its_norm(models, tmp_path):
     blobs = models.small("supervised")
-    blobs["res2_0_branch2a_b"] = np.zeros(4, np.float32)
-    with pytest.raises(CheckpointError, match="res2_0_branch2a_b is unknown"):
-        convert(models, tmp_path, blobs)
-    state, _ = convert(models, tmp_path, blobs, allow_unknown=True)
+    bias = np.arange(4, dtype=np.float32)
+    state, _ = convert(models, tmp_path, {**blobs, "res2_0_branch2a_b": bias}, check=True)
     assert len(state) == 265
+    mean = state["layer1.0.bn1.running_mean"].numpy()
+    assert np.array_equal(mean, blobs["res2_0_branch2a_bn_rm"] - bias)
 
 
 def test_every_blob_is_in_the_account(models, tmp_path):

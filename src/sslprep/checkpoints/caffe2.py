@@ -102,7 +102,7 @@ def convert_caffe2(
             takes = in_order(blobs, takes, "bgr" if takes.order == "RGB" else "rgb")
             notes = [f"conv1 was reversed to {takes.order}."]
         made = Converted(form="caffe2", takes=takes, arrays=blobs)
-        made.fates = {text: kept(text, text) for text in weights}
+        made.fates = {text: kept(text, text) for text in blobs}
         save_pickle(out, output.name, {"blobs": blobs, **source.marked(takes)})
         if source.network.stride_in_1x1:
             notes.append("The strides stand in the 1×1 convolutions, not in the 3×3.")

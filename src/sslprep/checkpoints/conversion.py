@@ -14,6 +14,7 @@ from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.checkpoints import proof
 from sslprep.checkpoints.account import ConversionResult, Converted, short_table
 from sslprep.checkpoints.batchnorm import Arrays, unfold
+from sslprep.checkpoints.names import STEM_NORM
 from sslprep.checkpoints.preprocessing import Preprocessing, reverse_channels
 from sslprep.checkpoints.recognise import raise_together
 from sslprep.checkpoints.source import Model, open_model
@@ -159,13 +160,27 @@ def refuse_broken_norms(model: Model) -> None:
     )
 
 
+def without_biases(model: Model, blobs: Arrays) -> Arrays:
+    """Return a ResNet's blobs with the convolutions' biases taken off the means of their norms.
+
+    MSRA's ResNet-50 has one on conv1, where torchvision's and the detectors' networks have none.
+    """
+    whole = dict(blobs)
+    for text in blobs:
+        layer = text.removesuffix("_b")
+        mean = f"{STEM_NORM if layer == 'conv1' else layer}_bn_rm"
+        if f"{layer}_b" == text and mean in blobs and model.network.kind == "ResNet":
+            whole[mean] = whole[mean] - whole.pop(text)
+    return whole
+
+
 def with_statistics(model: Model, blobs: Arrays, eps: float) -> Arrays:
     """Return blobs whose batch norms have all four parts, also where they were folded.
 
     An affine layer becomes a norm of mean 0 and variance 1 - eps; two affine layers become one.
     """
     if not model.folded:
-        return dict(blobs)
+        return without_biases(model, blobs)
     whole: Arrays = {}
     for text, array in blobs.items():
         name = model.names[text]
@@ -179,4 +194,4 @@ def with_statistics(model: Model, blobs: Arrays, eps: float) -> Arrays:
                 array = array * blobs[f"{norm}_norm_s"]
             parts = unfold(array, shift, eps)
             whole |= {f"{norm}_{param}": part for param, part in parts.items()}
-    return whole
+    return without_biases(model, whole)

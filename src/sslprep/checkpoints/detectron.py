@@ -21,6 +21,7 @@ from sslprep.checkpoints.conversion import (
     in_order,
     refuse_broken_norms,
     with_statistics,
+    without_biases,
 )
 from sslprep.checkpoints.names import caffe2_name
 from sslprep.checkpoints.pickling import save_pickle
@@ -80,7 +81,7 @@ def to_detectron2(made: Converted, model: Model, blobs: Arrays) -> None:
         target = name.spelled("detectron2")
         if target is None and name.unit is None:
             made.fates[text] = dropped(text, HEAD)
-        elif target is None or text == "conv1_b":
+        elif target is None:
             raise CheckpointError(f"{text} has no place in Detectron2's ResNet")
         else:
             made.put(text, target, array)
@@ -229,7 +230,7 @@ def convert_detectron(
             to_detectron2(made, source, with_statistics(source, blobs, bn_eps))
             content = {"model": made.arrays, "__author__": MARK, "matching_heuristics": True}
         else:
-            to_affine(made, source, blobs, decompose=decompose_bn)
+            to_affine(made, source, without_biases(source, blobs), decompose=decompose_bn)
             made.arrays |= source.keep_unknown()
         mark: dict[str, Any] = {"absorbed_std": True} if absorb_std else {}
         if source.tower is not None:

@@ -98,7 +98,8 @@ def _convolve(layer: Layer, x: Floats, blobs: Blobs) -> Floats:
         total = total + weights[i, j] @ met
         shape = window.shape[1:]
     result: Floats = total.reshape(-1, *shape)
-    return result + _blob(blobs, f"{layer.name}_b")[:, None, None] if layer.bias else result
+    bias = f"{layer.name}_b"
+    return result + _blob(blobs, bias)[:, None, None] if bias in blobs else result
 
 
 def _normalise(norm: str, x: Floats, blobs: Blobs, eps: float) -> Floats:

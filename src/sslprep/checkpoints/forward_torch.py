@@ -78,7 +78,7 @@ class TorchNetwork:
         match layer.op:
             case "conv":
                 weights = self._tensor(f"{name}_w")
-                bias = self._tensor(f"{name}_b") if layer.bias else None
+                bias = self._tensor(f"{name}_b") if f"{name}_b" in self._blobs else None
                 groups = x.shape[1] // weights.shape[1]
                 return ops.conv2d(x, weights, bias, layer.stride, layer.pad, 1, groups)
             case "norm":

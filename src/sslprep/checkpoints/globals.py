@@ -210,9 +210,8 @@ NUMPY = frozenset({
 _INERT = frozenset({
     # Python and PyTorch
     "Counter", "defaultdict", "deque", "Namespace", "SimpleNamespace", "Size", "device",
-    "TorchVersion", "UUID",
-    "Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath",
-    "date", "datetime", "time", "timedelta", "timezone",
+    "Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "UUID",
+    "date", "datetime", "time", "timedelta", "timezone", "TorchVersion",
     # settings, logs and callbacks of trainers
     "AttrDict", "AttributeDict", "CfgNode", "ConfigDict", "EasyDict", "HistoryBuffer",
     "EarlyStopping", "ModelCheckpoint", "AverageMeter",

@@ -231,9 +231,7 @@ def find_encoder(
         )
     [chosen] = first
     rows = [e.layout for e in (chosen, *found) if e.layout is not None]
-    reasons: dict[str, str] = {}
-    for row in reversed(rows):
-        reasons |= row.beside
+    reasons = {part: why for row in reversed(rows) for part, why in row.beside.items()}
     others = {path: e.prefix for e in found for path in e.names if path not in chosen.names}
     beside = _beside(paths, chosen, reasons, others)
     names = {path: name for path, name in chosen.names.items() if path not in beside}

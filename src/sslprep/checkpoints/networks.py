@@ -41,7 +41,7 @@ class Layer:
             stands for the one before.
         grouped: Whether a conv may be split: 2 for AlexNet's two groups (or none), 1 for any
             number of groups (ResNeXt), 0 for none.
-        bias: Whether a conv has a blob `…_b`; an fc always has.
+        bias: Whether a conv needs a blob `…_b`; an fc always does, a ResNet's conv may have one.
         relu: Whether negative outputs become 0.
         head: Whether it is a classifier, or stands only before one.
     """

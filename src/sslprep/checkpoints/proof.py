@@ -86,18 +86,9 @@ def prove(
 def _refuse_gaps(model: Model, fates: Sequence[Fate]) -> None:
     """Refuse a proof where a part of the forward pass may have been left out."""
     unknown = [fate.blob for fate in fates if fate.action == "unknown"]
-    trunk, needed = model.network.modules, set(model.network.blobs)
-    extra = [
-        text
-        for text, name in model.names.items()
-        if name.module in trunk and not name.momentum and not name.affine and text not in needed
-    ]
     problem = None
     if model.missing:
         problem = f"{model.missing[0]} is missing, so the model computes nothing to compare"
-    elif extra:
-        problem = f"{extra[0]} is a bias or part that a {model.network.describe} does not have, so "
-        problem += "--check would not compute with it"
     elif unknown:
         problem = f"{are(unknown)} unknown and may belong to the forward pass, so there is no proof"
     if problem is not None:

@@ -51,11 +51,11 @@ def to_state_dict(
     names = {text: caffe2_name(text) for text in blobs}
     for text in sorted(blobs, key=lambda text: places.get(names[text].module, len(places))):
         name = names[text]
-        head = name.module not in places and not (name.unit or text == "conv1_b")
+        head = name.module not in places and not name.unit
         target = name.torch(classifier=made.classifier)
         if head and not (keep_head or (keep_pretext and "pred" not in name.layer)):
             made.fates[text] = dropped(text, HEAD)
-        elif target is None or (network.kind == "ResNet" and text == "conv1_b"):
+        elif target is None:
             made.fates[text] = unknown(text, f"no place in a {network.describe}")
         else:
             made.put(text, target, blobs[text])

@@ -248,7 +248,7 @@ def _wanted(
         yield f"{layer.name}_w", (None, takes, layer.kernel, layer.kernel)
     elif layer.op == "fc":
         yield f"{layer.name}_w", (None, None if width is None else width * side * side)
-    if f"{layer.name}_b" in layer.blobs:
+    if layer.op in ("conv", "fc"):
         yield f"{layer.name}_b", weights[:1] or (None,)
 
 

@@ -178,6 +178,8 @@ class Model:
                 fate = dropped(text, "bookkeeping of the training run")
             elif (name := self.names.get(fate.became or "")) and name.momentum:
                 fate = dropped(text, MOMENTUM)
+            elif name is not None and name.param == "b":
+                fate = Fate(blob=text, became=None, action="folded", reason="into its norm's mean")
             whole.append(fate)
         return whole
 

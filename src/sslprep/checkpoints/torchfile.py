@@ -59,13 +59,10 @@ _DIRECTORY_SIZE = 5
 _LOCAL_HEADER = 30
 _ENCRYPTED = 1
 _ALIGNMENT = 64
+_DATA = re.compile("[^/]*/data\\.pkl")
 _BLOCK = 512
 _TAR_PARTS = (b"storages", b"tensors", b"pickle")
 _MOST_PARTS = 16
-
-
-def _is_data(name: str) -> bool:
-    return name.split("/")[1:] == ["data.pkl"]
 
 
 def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
@@ -91,7 +88,7 @@ def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
             "is a TorchScript archive: a program, not a state dict",
             remedy="In PyTorch, torch.save(torch.jit.load(…).state_dict(), …) makes one of it.",
         )
-    if sum(_is_data(info.filename) for info in infos) != 1:
+    if sum(bool(_DATA.fullmatch(info.filename)) for info in infos) != 1:
         raise CheckpointError(
             "is a zip archive without one data.pkl, so not a PyTorch checkpoint",
             remedy="Unpack it, if the checkpoint is in it.",
@@ -203,7 +200,7 @@ class _TensorMachine(Machine):
 def read_zip(file: MappedFile) -> Any:
     """Read a checkpoint in PyTorch's zip container; tensors are `StoredArray`."""
     records = zip_records(file)
-    folder = next(name for name in records if _is_data(name)).split("/")[0]
+    folder = next(name for name in records if _DATA.fullmatch(name)).split("/")[0]
     start, length = records.get(f"{folder}/byteorder", (0, 0))
     if length and file.bytes[start : start + min(length, 16)] != b"little":
         refuse("a checkpoint in big-endian byte order")
@@ -276,8 +273,7 @@ def read_tar(file: MappedFile) -> Any:
             axes = int.from_bytes(tensors.read(8)[:1])
             *shape, offset = struct.unpack(f"<{2 * axes + 1}q", tensors.read(16 * axes + 8))
             held, strides = tensors.found[f"{storage:d}"], tuple(shape[axes:])
-            made = tensors._tensor(held, offset, tuple(shape[:axes]), strides)
-            names.tensors[f"{key:d}"] = made
+            names.tensors[f"{key:d}"] = tensors._tensor(held, offset, tuple(shape[:axes]), strides)
     except DAMAGE:
         refuse("a damaged tar archive", "Fetch it again.")
     tensors.place(places)
