@@ -29,7 +29,7 @@ _PLAIN = re.compile(r"([A-Za-z0-9_/.+-]+) ([0-9]+)")
 _BOXED = re.compile(r"([^,\s]+)[,\t](\S+)(?:\s-?\d+){4}")
 """A class and its box, as in the csv of the ImageNet challenge and in Tiny ImageNet."""
 _ENDS = "|".join(map(re.escape, IMAGE_FORMATS))
-_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;\t]|\s-?[\d.]+$|://|^[^/]*\\", re.IGNORECASE)
+_ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;]|\t|\s-?[\d.]+$|://|^[^/]*\\", re.IGNORECASE)
 """What no image is called: more cells behind it or before it, a URL, a path of Windows."""
 
 
@@ -65,7 +65,6 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, str | None]]:
             or (not checked and label is None and re.match(r"\d+\s+\S+/", image))
             or (split is split_line and _JSON.match(line))
             or "\0" in line
-            or "\t" in image
             or image.endswith("/")
             or (".." in image and ".." in image.split("/"))
         ):
