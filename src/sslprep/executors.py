@@ -179,7 +179,8 @@ class _Worker(subprocess.Popen[bytes]):
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
         self._answers: BinaryIO = self._socket.makefile("rb")
-        code = f"import sys; sys.path = {sys.path!a}; from sslprep.executors import work; "
+        path = [place for place in sys.path if isinstance(place, str)]  # as imports see it
+        code = f"import sys; sys.path = {path!a}; from sslprep.executors import work; "
         with theirs:
             # What codecs print names no file; we list each file ourselves.
             super().__init__(

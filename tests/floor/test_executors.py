@@ -188,6 +188,13 @@ def test_workers_that_cannot_start_are_named(monkeypatch: pytest.MonkeyPatch) ->
         list(completed(abs, [1], pool, lost=[]))
 
 
+def test_what_imports_overlook_in_the_path_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many a script has `sys.path.insert(0, Path(__file__).parent)`."""
+    monkeypatch.setattr(sys, "path", [Path(), *sys.path])
+    with open_executor(2) as pool:
+        assert list(completed(abs, [-3], pool)) == [(-3, 3)]
+
+
 def test_one_that_is_killed_as_it_starts_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     real = executors._Worker.answer
     kills = iter([True])
