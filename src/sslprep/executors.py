@@ -307,8 +307,8 @@ class Dask:
         self._client = client
         self._results: Any = None
         self._last_told = 0.0
-        if not self._count_threads():
-            logger.warning("the Dask scheduler at %s has no workers yet; waiting for some", address)
+        self._threads = 1
+        self._count_threads()
         try:
             self._compare_versions()
         except BaseException:
@@ -316,8 +316,11 @@ class Dask:
             raise
 
     def _count_threads(self) -> int:
+        """Count the cluster's threads, and say it in a line when the last are gone."""
         count: int = sum(self._client.nthreads().values())
-        self.window = 4 * max(8, count)
+        if count == 0 != self._threads:
+            logger.warning("the Dask scheduler has no workers; waiting for some")
+        self._threads, self.window = count, 4 * max(8, count)
         return count
 
     def _compare_versions(self) -> None:

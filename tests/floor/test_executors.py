@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -345,7 +346,28 @@ def test_a_cluster_without_workers_is_waited_for(
         lost: list[Loss] = []
         found = list(completed(abs, [-1, -2], pool, timeout=1.5, lost=lost))
     assert (sorted(found), lost) == ([(-2, 2), (-1, 1)], [])
-    assert "has no workers yet; waiting for some" in caplog.text
+    assert caplog.text.count("has no workers; waiting for some") == 1
+
+
+def test_a_cluster_whose_workers_go_is_waited_for_with_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    quiet = {"processes": False, "dashboard_address": ":0"}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
+        open_executor(scheduler=cluster.scheduler_address) as pool,
+    ):
+        lost: list[Loss] = []
+        assert list(completed(abs, [-1], pool, timeout=1.0, lost=lost)) == [(-1, 1)]
+        assert "no workers" not in caplog.text
+        cluster.scale(0)
+        while cluster.scheduler.workers:
+            time.sleep(0.05)
+        threading.Timer(1.5, cluster.scale, [1]).start()
+        assert list(completed(abs, [-2], pool, timeout=1.0, lost=lost)) == [(-2, 2)]
+    assert lost == []
+    assert caplog.text.count("has no workers; waiting for some") == 1
 
 
 def test_a_dask_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
