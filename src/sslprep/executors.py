@@ -56,7 +56,7 @@ def cores() -> int:
         quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
     except (OSError, ValueError):  # no such limit
         return count
-    return max(1, min(count, math.ceil(quota / period)))
+    return min(count, math.ceil(quota / period))
 
 
 def open_executor(

@@ -324,6 +324,11 @@ def test_a_cluster_whose_workers_tell_where_they_are_is_not_given_up(
     assert lost == [Loss(3, "Dask: nothing came for 1 seconds")]
 
 
+def test_telling_where_no_one_listens_is_no_error() -> None:
+    pytest.importorskip("distributed")
+    executors.working_on(3)
+
+
 def test_a_cluster_without_workers_is_waited_for(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
