@@ -142,3 +142,42 @@ def test_a_fragment_is_called_one_and_what_it_lacks_is_named(tmp_path):
     assert str(facts["missing"]).startswith("res_conv1_bn_s, ")
     with pytest.raises(CheckpointError, match=r"res_conv1_bn_s, .* are missing"):
         convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
+def resized(blobs, layer, width):
+    """Give a layer and the norm behind it another number of channels."""
+    changed = dict(blobs)
+    for name, array in blobs.items():
+        if name == f"{layer}_w" or name.startswith(f"{layer}_bn_"):
+            changed[name] = np.resize(array, (width, *array.shape[1:]))
+    return changed
+
+
+@pytest.mark.parametrize("width", [12, 20])
+def test_a_shortcut_must_give_what_its_block_gives(models, tmp_path, width):
+    blobs = resized(models.small("supervised"), "res2_0_branch1", width)
+    source = models.write(tmp_path / "m.pkl", blobs)
+    with pytest.raises(CheckpointError, match=f"res2_0_branch2c_w gives 16 channels, not {width}"):
+        convert_pytorch(source, tmp_path / "o")
+
+
+def test_a_layer_without_channels_is_an_error(models, tmp_path):
+    blobs = resized(models.small("supervised"), "res2_1_branch2a", 0)
+    blobs["res2_1_branch2b_w"] = np.zeros((4, 0, 3, 3), np.float32)
+    source = models.write(tmp_path / "m.pkl", blobs)
+    with pytest.raises(CheckpointError, match=r"res2_1_branch2a_w has shape \(0, 16, 1, 1\)"):
+        convert_pytorch(source, tmp_path / "o")
+
+
+def test_an_alexnet_has_one_group_or_two(models, tmp_path):
+    blobs = models.small("alexnet")
+    name = next(name for name in blobs if name.startswith("conv4") and name.endswith("_w"))
+    given = blobs[name].shape[1] * 2
+    for groups in (1, 2, 4):
+        shape = (blobs[name].shape[0], given // groups, *blobs[name].shape[2:])
+        source = models.write(tmp_path / "m.pkl", {**blobs, name: np.ones(shape, np.float32)})
+        if groups < 4:
+            convert_pytorch(source, tmp_path / "o", overwrite=True)
+        else:
+            with pytest.raises(CheckpointError, match=r"conv4_w has shape"):
+                convert_pytorch(source, tmp_path / "p")
