@@ -140,6 +140,7 @@ TORCH = {
     "Hugging Face": hugging_face,
     "SimCLR v2 of TensorFlow, converted": lambda s: {
         "resnet": {**simclr_v2(s), **mlp("fc.")}, "head": mlp("layers.")},
+    "Detectron2": lambda s: {"model": detectron2(s), "__author__": "MoCo"},
     "Detectron2 detector": lambda s: {"model": {
         **prefixed(detectron2(s), "backbone.bottom_up."), **mlp("backbone.fpn_lateral2."),
         **mlp("proposal_generator.rpn_head."), **mlp("roi_heads.box_head."),
@@ -319,11 +320,13 @@ def test_becomes_detectron2s_with_rgb_kept(net, tmp_path, layout, source):
     assert any("SyncBN is usual" in note for note in result.notes)
 
 
-def test_inspect_says_the_same(source):
+def test_inspect_says_the_same(source, layout):
     facts = inspect(source).facts
     assert facts["network"] == "R-50"
     assert str(facts["channel order"]).startswith("RGB")
     assert "unknown arrays" not in facts
+    if "Detectron2" in layout:  # no other row's names are like these
+        assert str(facts["layout"]).startswith(f"{layout}, encoder under model.")
 
 
 def test_every_row_of_the_table_is_tried():

@@ -97,6 +97,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("SimCLR v2 of TensorFlow", r"(?:resnet\.)?", {"fc": "classifier"}, "simclr v2",
            ZERO_TO_ONE),
     Layout("Hugging Face", r"(?:resnet\.)?", {}, "hugging face"),
+    Layout("Detectron2", "", {}, "detectron2"),
     Layout(DETECTRON2, r"backbone\.(?:bottom_up\.)?",
            dict.fromkeys(("proposal_generator", "roi_heads", "backbone"), DETECTOR), "detectron2"),
     Layout("torchvision detector", r"backbone\.body\.",
