@@ -28,6 +28,12 @@ def net(models):
     return models.resnet()
 
 
+@pytest.fixture(scope="module")
+def spare(models):
+    """Another, into which files are loaded."""
+    return models.resnet()
+
+
 def prefixed(state, prefix):
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
@@ -283,7 +289,7 @@ def source(layout, net, tmp_path_factory):
 
 
 @pytest.mark.parametrize("format", ["torch", "safetensors"])
-def test_becomes_torchvisions_with_every_array_accounted_for(models, net, tmp_path, source, format):
+def test_becomes_torchvisions_with_every_array_accounted_for(net, spare, tmp_path, source, format):
     target = tmp_path / "out"
     result = convert_pytorch(source, target, format=format, check=format == "torch")
     if format == "torch":
@@ -294,7 +300,7 @@ def test_becomes_torchvisions_with_every_array_accounted_for(models, net, tmp_pa
     assert set(state) == {n for n in expected if "batches" not in n}
     for name, tensor in state.items():
         assert torch.equal(tensor, expected[name]), name
-    models.resnet().load_state_dict(state, strict=True)
+    spare.load_state_dict(state, strict=True)
     rows = manifest.read(tmp_path / "out.manifest.json").details["account"]
     whole = torch.load(source, weights_only=False)
     names = list(arrays_of(whole))
