@@ -162,37 +162,35 @@ class OutputSet:
         The lock is the kernel's (flock), so a killed run never leaves it held.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        tries = 0
-        while True:
+        for left in reversed(range(_TRIES)):
             ours = not os.path.lexists(self._lock_path)
-            handle = open(os.open(self._lock_path, flags, 0o666), "rb")  # noqa: SIM115 - held until close()
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                handle.close()
-                raise OutputError(
-                    "another sslprep run is writing here",
-                    where=self.folder / self._lock_name,
-                    expected="one run at a time",
-                    remedy="Wait for it, or choose another output folder.",
-                ) from error
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    handle.close()
-                    if ours:
-                        _discard(self._lock_path)
-                    raise
-                _warn(f"{self.folder}: this file system has no locks; run one command at a time")
-            # The run before us may have removed the file between our open and our lock. Some
-            # network file systems give it another number at every look: there we go on.
-            tries += 1
-            with contextlib.suppress(FileNotFoundError):
-                now = os.stat(self._lock_path)
-                if tries == _TRIES or os.path.samestat(os.fstat(handle.fileno()), now):
-                    self._cleanup.callback(handle.close)
-                    self._cleanup.callback(_discard, self._lock_path)
-                    return
-            handle.close()
+            with contextlib.ExitStack() as attempt:
+                handle = attempt.enter_context(open(os.open(self._lock_path, flags, 0o666), "rb"))
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise OutputError(
+                        "another sslprep run is writing here",
+                        where=self.folder / self._lock_name,
+                        expected="one run at a time",
+                        remedy="Wait for it, or choose another output folder.",
+                    ) from error
+                except OSError as error:
+                    if error.errno not in _NO_LOCKS:
+                        if ours:
+                            _discard(self._lock_path)
+                        raise
+                    _warn(
+                        f"{self.folder}: this file system has no locks; run one command at a time"
+                    )
+                # The run before us may have removed the file between our open and our lock. Some
+                # network file systems give it another number at every look: there we go on.
+                with contextlib.suppress(FileNotFoundError):
+                    now = os.fstat(handle.fileno())
+                    if left == 0 or os.path.samestat(now, os.stat(self._lock_path)):
+                        self._cleanup.push(attempt.pop_all())
+                        self._cleanup.callback(_discard, self._lock_path)
+                        return
 
     def _finish_killed_commit(self, names: list[str]) -> None:
         """Undo what a run killed within its commit had moved, or clear up after its last rename."""

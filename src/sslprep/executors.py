@@ -325,15 +325,13 @@ class Dask:
 
     def _compare_versions(self) -> None:
         """Refuse workers of another sslprep; one that hangs does not answer, and delays little."""
-        import asyncio
 
-        async def ask() -> Any:
-            asked = self._client.get_versions(check=True, packages=["sslprep"])
-            return await asyncio.wait_for(asked, _DASK)
+        def ask() -> Any:
+            return self._client.get_versions(check=True, packages=["sslprep"])
 
         with warnings.catch_warnings(), suppress(OSError, TimeoutError):
             warnings.simplefilter("ignore")  # of other packages `Client` has warned already
-            answer = self._client.sync(ask)
+            answer = self._client.sync(ask, callback_timeout=_DASK)
             here = answer["client"]["packages"]["sslprep"]
             for name, worker in answer["workers"].items():
                 if (there := worker["packages"]["sslprep"]) != here:
