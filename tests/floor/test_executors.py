@@ -66,6 +66,22 @@ def test_results_not_taken_are_cancelled_and_the_pool_works_on(tmp_path: Path) -
     assert time.monotonic() - start < 60  # no waiting for what is under way
 
 
+def test_no_worker_is_given_work_as_it_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    kill = subprocess.Popen.kill
+
+    def slow_kill(worker: executors._Worker) -> None:
+        threading.Timer(0.8 if worker.pid == idle else 0.2, kill, [worker]).start()
+
+    with open_executor(2) as pool:
+        chunks = ["__import__('os').getpid()", "__import__('time').sleep(60)"]
+        results = completed(eval, chunks, pool)
+        _, idle = next(results)
+        with monkeypatch.context() as patch:
+            patch.setattr(executors._Worker, "kill", slow_kill)
+            results.close()  # type: ignore[attr-defined]
+        assert len(list(completed(time.sleep, [1, 1], pool))) == 2
+
+
 def test_an_error_in_a_worker_keeps_its_parts(tmp_path: Path) -> None:
     with open_executor(2) as pool, pytest.raises(ArrayError) as caught:
         list(completed(read_array, [tmp_path / "gone.npy"], pool))
