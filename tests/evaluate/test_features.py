@@ -271,6 +271,19 @@ def test_an_image_that_was_replaced_is_read_again(run, photos, tmp_path, monkeyp
     assert files_of(tmp_path / "out") == files_of(tmp_path / "fresh")
 
 
+def test_a_batch_of_which_a_layer_is_missing_is_made_again(run, tmp_path, monkeypatch):
+    """A kill may come between the files of two layers."""
+    monkeypatch.setattr(features, "_write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run()
+    monkeypatch.undo()
+    [file] = (tmp_path / "out").glob(".*.unfinished/*/2_res5.npy")
+    file.unlink()
+    run()
+    run("fresh")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "fresh")
+
+
 def test_layers_must_be_the_networks(run):
     with pytest.raises(SslprepError, match=r"--layers names res6; expected layers of .*res2, res3"):
         run(layers=("res6",))

@@ -499,6 +499,26 @@ def test_the_list_is_found_from_another_folder_too(listed, monkeypatch):
         run(listed, listed / "wrong", listed / "out")
 
 
+def test_labels_beside_the_list_of_another_number_say_nothing(listed):
+    labels = another_list(listed, "train")
+    (labels.parent / "train_images.npy").unlink()
+    draw_multilabel_samples(labels, listed / "samples", k_values=(1, 2))
+    np.save(listed / "train_labels.npy", np.load(labels)[:3])
+    run(listed, listed / "samples", listed / "out")
+
+
+def test_a_list_that_changed_since_is_not_believed(listed):
+    """It is not what the features were made of any more, so it says nothing of their rows."""
+    names = np.load(listed / "train_images.npy")
+    np.save(listed / "train_images.npy", names[::-1])
+    run(listed, listed / "drawn", listed / "out")
+    write_record(listed, "train", listed / "train_images.npy")
+    with pytest.raises(
+        SslprepError, match=r"row \d+ is of jpg/train_\d+.jpg, and in .*k1.npy of jpg"
+    ):
+        run(listed, listed / "drawn", listed / "out2")
+
+
 @pytest.mark.parametrize("place", ["a\0b", "a" * 5000, "/", ""])
 def test_a_list_that_cannot_be_is_not_looked_for(listed, place):
     record = json.loads((listed / "train.manifest.json").read_text())
