@@ -338,14 +338,17 @@ class TestVoc:
         assert by_name(tmp_path / "out") == {"1.jpg": [1]}
 
     def test_ids_with_blanks(self, voc: Voc, tmp_path: Path) -> None:
-        source = voc({"train": "my photo 1\nmy photo 2  -1\n"})
+        source = voc({"train": "my photo 1\nmy photo 2  -1\nmy\t1\n"})
         (source / "Annotations").mkdir()
         for name in ("my photo 1", "my photo 2", "my"):
             text = f"<annotation><object><name>{name[-1]}</name></object></annotation>"
             (source / "Annotations" / f"{name}.xml").write_text(text)
         write_voc(source, tmp_path / "out", partitions=("train",))
-        assert names_of(tmp_path / "out") == [("1", 0), ("2", 1)]
-        assert by_name(tmp_path / "out") == {"my photo 1.jpg": [1, 0], "my photo 2.jpg": [0, 1]}
+        assert names_of(tmp_path / "out") == [("1", 0), ("2", 1), ("y", 2)]
+        labels = by_name(tmp_path / "out")
+        assert labels["my photo 1.jpg"] == [1, 0, 0]
+        assert labels["my photo 2.jpg"] == [0, 1, 0]
+        assert labels["my.jpg"] == [0, 0, 1]
 
     def test_annotations_without_lists_of_images(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("Annotations/1.xml", "JPEGImages/1.jpg")
@@ -863,6 +866,8 @@ class TestLists:
         with pytest.raises(AnnotationError, match=r'line 1: got "cat.a/1\.jpg"'):
             self.write(tmp_path, line.format("a/1.jpg\n"))
         assert names_of(self.write(tmp_path, "cat b/2.jpg\n")) == [("cat b", 0)]
+        long = f"cat {'b' * 300}"  # more than any file system takes
+        assert names_of(self.write(tmp_path, f"{long}/2.jpg\n")) == [(long, 0)]
 
     def test_numbers_that_count_words_are_said(self, tmp_path: Path) -> None:
         for train, said in (

@@ -197,7 +197,7 @@ def read_list(
     """
     images, labels, numbers = _read_columns(path)
     label, *rest = re.split(r"[\s,;]+", images[0], maxsplit=1)
-    there = [labels[0] is None and (source / image).exists() for image in (images[0], *rest)]
+    there = [not labels[0] and os.path.exists(source / image) for image in (images[0], *rest)]
     if there == [False, True] and "/" not in label:  # the label comes first
         raise _bad_row(path, 0)
     images, split, absolute = _place(images, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,8 +90,7 @@ def read_annotations(
 
 def _id(folder: Path, line: str) -> str:
     """Return the image id of a line: it may hold blanks, and a mark may stand behind it."""
-    whole = " " not in line or (folder / f"{line}.xml").exists()
-    return line if whole else re.sub(r"\s+-?[01]$", "", line)
+    return line if os.path.exists(folder / f"{line}.xml") else re.sub(r"\s+-?[01]$", "", line)
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -222,7 +222,7 @@ def nearest(path: Path) -> str | None:
         'there is no folder /no_such_folder_at_all'
     """
     absent = path
-    while not absent.parent.is_dir() and absent != absent.parent:
+    while not os.path.isdir(absent.parent) and absent != absent.parent:  # of any length
         absent = absent.parent
     try:
         with os.scandir(absent.parent) as entries:
