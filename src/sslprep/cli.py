@@ -168,7 +168,7 @@ def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any
         flag, equals, value = word.partition("=")
         p, on = flags.get(flag.lower().replace("_", "-"), (None, True))
         if p is None:
-            remedy = _meant(word, [p.flag for p in parameters.values()])
+            remedy = _meant(word, [p.flag for p in parameters.values()]) or f"See {prog} --help."
             raise ArgumentError(f"unknown option {word}", remedy=remedy)
         if p.form == "switch":
             if not equals:
