@@ -1131,6 +1131,30 @@ def legacy_module_source(canary: str) -> bytes:
     return torch_legacy(b"\x80\x02(U\x06moduleU\x01aU\x01aU\x09import ostQ.")
 
 
+# One array half a million times in a list, at the end of a path of three thousand characters.
+@attack()
+def array_repeated_at_the_end_of_a_long_path(canary: str) -> bytes:
+    key = b"U\x7f" + b"k" * 127
+    repeated = b"]q\x02(" + array_pickle() + b"q\x01" + b"h\x01" * 450_000 + b"e"
+    return b"\x80\x02}" + (key + b"}") * 22 + key + repeated + b"s" * 23 + b"."
+
+
+# One class a hundred thousand times, whose module's name has a thousand characters.
+@attack(loads=True)
+def class_named_a_hundred_thousand_times(canary: str) -> bytes:
+    names = b"X\xe8\x03\x00\x00" + b"m" * 1000 + b"q\x05X\x07\x00\x00\x00Counterq\x06"
+    repeated = b"](" + names + b"h\x05h\x06\x93" * 100_000 + b"e"
+    return b"\x80\x04}U\x01w" + array_pickle() + b"sU\x01l" + repeated + b"s."
+
+
+# A key that is a tuple of eight texts of a thousand characters, in ten thousand dicts.
+@attack(loads=True)
+def key_of_long_parts_in_many_dicts(canary: str) -> bytes:
+    part = b"X\xe8\x03\x00\x00" + b"m" * 1000 + b"q\x05"
+    repeated = b"]((" + part + b"h\x05" * 7 + b"tq\x06" + b"}h\x06Ns" * 10_000 + b"e"
+    return b"\x80\x04}U\x01w" + array_pickle() + b"sU\x01l" + repeated + b"s."
+
+
 # --- PyTorch's tar archives of before 0.1.10 ----------------------------------------------------
 
 

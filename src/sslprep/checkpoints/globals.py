@@ -23,7 +23,7 @@ from sslprep.checkpoints.arrays import (
 )
 
 _INT_KEY_BITS = 64
-_MAX_KEY_PARTS = 8
+_MAX_KEY_PARTS, _LONGEST_KEY = 8, 1024
 _TYPE_OF_CODE = {code: name for name, (code, _, _) in reversed(TYPES.items())}
 
 
@@ -184,7 +184,7 @@ def _key_text(key: Any) -> str:
         case NotRead():
             return key.kind
         case tuple() if len(key) <= _MAX_KEY_PARTS and not any(isinstance(p, tuple) for p in key):
-            return f"({', '.join(map(_key_text, key))})"
+            return sys.intern(f"({', '.join(map(_key_text, key))})"[:_LONGEST_KEY])
     return refuse(f"a dictionary key that is {kind_of(key)}, not a name")
 
 
@@ -261,7 +261,7 @@ def find_global(known: Collection[str], module: str, name: str) -> Global | NotR
     if whole in known:
         return Global(name)
     if name in _INERT or whole in _INERT_NAMES:
-        return NotRead(whole)
+        return NotRead(sys.intern(whole))  # named a hundred thousand times, kept once
     package = module.split(".")[0]
     advice = _ADVICE.get(package, "" if package in _NO_TRAINER else _TRAINER)
     return refuse(f"refers to {shown(whole, 120)}, which is not on the allowlist", advice)

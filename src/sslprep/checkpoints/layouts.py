@@ -54,7 +54,7 @@ _WRAPPER = re.compile(
 )
 _COPY = r"(?:target|momentum|key)(?:_\w+)?|\w+_(?:momentum|target|k)"
 _EMA = r"(?:\w+_)?ema(?:_\w+)?"
-_SECOND = f"{_COPY}|{_EMA}"
+_SECOND = re.compile(f"{_COPY}|{_EMA}")
 _BESIDE = (
     (r"optimizers?|opt|optimizer_states|(?:\w+_)?schedulers?|(?:\w+_)?scaler|amp"
      r"|momentum_buffer|exp_avg(?:_sq)?", "state of the optimizer"),
@@ -260,8 +260,7 @@ def _first(encoders: list[Encoder]) -> list[Encoder]:
     beside = {part for e in encoders if e.layout for part in e.layout.beside}
     parts = {e.prefix: e.prefix.split(".") for e in encoders}
     own = [e for e in encoders if not beside & set(parts[e.prefix])] or encoders
-    second = re.compile(_SECOND)
-    first = [e for e in own if not any(map(second.fullmatch, parts[e.prefix]))] or own
+    first = [e for e in own if not any(map(_SECOND.fullmatch, parts[e.prefix]))] or own
     return [e for e in first if e.layout is not None] or first
 
 

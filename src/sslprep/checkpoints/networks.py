@@ -20,7 +20,6 @@ Kind = Literal["ResNet", "AlexNet Jigsaw", "AlexNet colorization", "CaffeNet"]
 NORM_PARAMS = ("s", "b", "rm", "riv")
 BLOCKS = {"R-50": (3, 4, 6, 3), "R-101": (3, 4, 23, 3), "R-152": (3, 8, 36, 3)}
 """Bottleneck blocks of stages 2 to 5 (He et al. 2016, arXiv 1512.03385, table 1)."""
-_R200 = (3, 24, 36, 3)
 BASIC_BLOCKS = {"R-18": (2, 2, 2, 2), "R-34": (3, 4, 6, 3)}
 
 
@@ -108,8 +107,8 @@ class Network:
 
     @property
     def nearly(self) -> str | None:
-        """The usual ResNet that it would be if one stage had another number of blocks."""
-        return None if self.depth or self.blocks == _R200 else self._like(1)
+        """The usual ResNet that it would be if one stage had other blocks; ResNet-200 is usual."""
+        return None if self.depth or self.blocks == (3, 24, 36, 3) else self._like(1)
 
     @property
     def arch(self) -> str | None:

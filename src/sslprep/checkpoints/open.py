@@ -223,7 +223,8 @@ def _read_boxed(file: MappedFile) -> Any:
 def _leaves(tree: Any) -> dict[Key, Leaf]:
     """Return the leaves of a tree of dicts and lists, each dict or list where it stands first."""
     found: dict[Key, Leaf] = {}
-    texts, values, seen = _MAX_TEXTS, _MAX_VALUES, set()
+    room = texts = _MAX_TEXTS
+    values, seen = _MAX_VALUES, set()
     left: list[tuple[Key, Any]] = [((), tree)]
     while left:
         key, value = left.pop()
@@ -245,8 +246,13 @@ def _leaves(tree: Any) -> dict[Key, Leaf]:
             elif again or len(key) > _MAX_DEPTH:
                 found[key] = NotRead("values that stand elsewhere too, or too deep")
             else:
-                items = value.items() if isinstance(value, dict) else enumerate(value)
-                left += [((*key, str(name)), item) for name, item in items][::-1]
+                # One array may stand in a list half a million times, at the end of a long path.
+                pairs = value.items() if isinstance(value, dict) else enumerate(value)
+                inside = [(str(name), item) for name, item in pairs]
+                room -= sum(64 + len(name) for name, _ in inside) + len(inside) * sum(map(len, key))
+                if room < 0:
+                    refuse("values whose paths are megabytes together")
+                left += [((*key, name), item) for name, item in inside][::-1]
         elif isinstance(value, Span):
             texts -= len(value)
             text = value.text() if texts >= 0 else None

@@ -85,14 +85,13 @@ def prove(
 
 def _refuse_gaps(model: Model, fates: Sequence[Fate]) -> None:
     """Refuse a proof where a part of the forward pass may have been left out."""
-    unknown = [fate.blob for fate in fates if fate.action == "unknown"]
-    problem = None
     if model.missing:
         problem = f"{model.missing[0]} is missing, so the model computes nothing to compare"
-    elif unknown:
+    elif unknown := [fate.blob for fate in fates if fate.action == "unknown"]:
         problem = f"{are(unknown)} unknown and may belong to the forward pass, so there is no proof"
-    if problem is not None:
-        raise CheckpointError(problem, remedy="Leave --check out, or take a complete checkpoint.")
+    else:
+        return
+    raise CheckpointError(problem, remedy="Leave --check out, or take a complete checkpoint.")
 
 
 def read_written(path: Path, target: Converted) -> dict[str, NDArray[Any]]:

@@ -26,7 +26,6 @@ SUPPORTED = (
 )
 _CLASSIFIERS = ("pred", "fc1", "fc_c5", "pool5_cls")
 _STATISTICS = ("_rm", "_riv")
-_FC8 = ("fc8", "fc8_cls", "pred")
 
 
 def recognise(shapes: Shapes, *, caffe2: bool = True, stride_in_1x1: bool = False) -> Network:
@@ -137,7 +136,7 @@ def _alexnet(shapes: Shapes, names: Mapping[str, BlobName]) -> Network:
     if takes and takes[0] != 36 * given and takes[0] % given == 0:
         # fc6 of a pretext model takes the features of several towers side by side.
         return alexnet(kind, fc=0, probes=probes)
-    classifier = next((layer for layer in _FC8 if layer in layers), None)
+    classifier = next((layer for layer in ("fc8", "fc8_cls", "pred") if layer in layers), None)
     fc = 2 if classifier or f"fc7{last}" in layers else int(f"fc6{last}" in layers)
     return alexnet(kind, probes=probes, fc=fc, classifier=None if probes else classifier)
 

@@ -14,6 +14,8 @@ from sslprep.checkpoints.recognise import check_shapes, missing_blobs
 from sslprep.checkpoints.source import Model, find_model
 from sslprep.errors import CheckpointError
 
+_MOST_UNREAD = 50
+
 
 def checkpoint_facts(contents: Contents) -> dict[str, object]:
     """Return facts about a checkpoint by their names, in the order in which to show them."""
@@ -33,10 +35,10 @@ def checkpoint_facts(contents: Contents) -> dict[str, object]:
     for name, value in contents.extra.items():
         text = str(value)
         facts[f"beside the blobs: {name}"] = text if len(text) <= 80 else f"{text[:80]}…"
-    if contents.unread:
-        facts["not read"] = ", ".join(
-            f"{'.'.join(key)} ({left.kind})" for key, left in contents.unread.items()
-        )
+    if unread := list(contents.unread.items()):
+        texts = [f"{'.'.join(key)} ({left.kind})" for key, left in unread[:_MOST_UNREAD]]
+        more = f" and {len(unread) - _MOST_UNREAD:,} more" * (len(unread) > _MOST_UNREAD)
+        facts["not read"] = ", ".join(texts) + more
     return facts
 
 
