@@ -102,6 +102,21 @@ def test_absorbing_twice_is_an_error(models, tmp_path, target):
 
 
 @pytest.mark.parametrize("decompose", [False, True])
+def test_the_account_says_into_what_each_part_of_a_norm_went(models, tmp_path, decompose):
+    convert(models, tmp_path, models.small("shallow"), decompose_bn=decompose)
+    account = manifest.read(tmp_path / "d.pkl.manifest.json").details["account"]
+    became = {row["blob"]: row["became"] for row in account}
+    norm, first = (
+        "res2_0_branch2a_bn",
+        "res2_0_branch2a_bn_norm" if decompose else "res2_0_branch2a_bn",
+    )
+    assert became[f"{norm}_s"] == f"{norm}_s"
+    assert became[f"{norm}_b"] == f"{norm}_b"
+    assert became[f"{norm}_rm"] == f"{first}_b"
+    assert became[f"{norm}_riv"] == f"{first}_s"
+
+
+@pytest.mark.parametrize("decompose", [False, True])
 def test_folding_twice_is_an_error(models, tmp_path, decompose):
     convert(models, tmp_path, models.small("shallow"), decompose_bn=decompose)
     with pytest.raises(CheckpointError, match="folded batch norms already"):

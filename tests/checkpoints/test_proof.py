@@ -226,6 +226,14 @@ def test_a_bias_that_was_lost_is_seen(models, tmp_path, monkeypatch, layer):
         convert_detectron(source, tmp_path / "p", check=True)
 
 
+@pytest.mark.parametrize("size", [(100, 300), (300, 100), (600, 500)])
+def test_the_middle_of_a_picture_of_any_shape_is_taken(tmp_path, size):
+    Image.new("RGB", size, (9, 8, 7)).save(tmp_path / "a.png")
+    picture = proof.read_picture(tmp_path / "a.png")
+    assert picture.shape == (224, 224, 3)
+    assert (picture == (9, 8, 7)).all()
+
+
 def test_a_proof_leaves_equal_bytes(files, tmp_path):
     """Differences are rounding and may vary; the manifest holds none of them."""
     source, _ = files

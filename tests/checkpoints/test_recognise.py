@@ -181,3 +181,26 @@ def test_an_alexnet_has_one_group_or_two(models, tmp_path):
         else:
             with pytest.raises(CheckpointError, match=r"conv4_w has shape"):
                 convert_pytorch(source, tmp_path / "p")
+
+
+def test_one_convolution_of_another_size_makes_no_basic_blocks(models, tmp_path):
+    blobs = models.small("supervised")
+    blobs["res4_2_branch2a_w"] = np.ones((*blobs["res4_2_branch2a_w"].shape[:2], 3, 3), np.float32)
+    source = models.write(tmp_path / "m.pkl", blobs)
+    wrong = r"res4_2_branch2a_w has shape \(16, 64, 3, 3\), not \(any, 64, 1, 1\)"
+    with pytest.raises(CheckpointError, match=wrong):
+        convert_pytorch(source, tmp_path / "o")
+
+
+def test_of_two_heads_that_nobody_knows_neither_is_the_classifier(models, tmp_path):
+    trunk = {
+        n: b for n, b in models.small("supervised").items() if not n.startswith(("fc", "pred"))
+    }
+    heads = {}
+    for name in ("fc6", "fc9"):
+        heads |= {f"{name}_w": np.ones((5, 128), "f4"), f"{name}_b": np.ones(5, "f4")}
+    source = models.write(tmp_path / "m.pkl", {**trunk, **heads})
+    convert_pytorch(source, tmp_path / "o", keep_head=True)
+    state = torch.load(tmp_path / "o")["state_dict"]
+    assert {"fc6.weight", "fc9.weight"} <= set(state)
+    assert "fc.weight" not in state

@@ -185,7 +185,7 @@ def with_statistics(model: Model, blobs: Arrays, eps: float) -> Arrays:
     for text, array in blobs.items():
         name = model.names[text]
         norm = name.module
-        if not name.is_norm or name.momentum:
+        if not name.is_norm:
             whole[text] = array
         elif name.param == "s" and not name.affine:
             shift = blobs[f"{norm}_b"]
