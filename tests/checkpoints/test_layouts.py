@@ -576,3 +576,26 @@ def test_other_resnets_convert(models, tmp_path, options):
     assert settings["MODEL.RESNETS.NUM_GROUPS"] == options.get("groups", 1)
     if "base" in options:
         assert settings["MODEL.RESNETS.WIDTH_PER_GROUP"] == options["base"]
+
+
+def test_strides_in_the_1x1_are_known_from_the_manifest(models, tmp_path):
+    _, blobs = msra(models)
+    convert_pytorch(models.write(tmp_path / "R-50.pkl", blobs), tmp_path / "o")
+    convert_detectron(tmp_path / "o", tmp_path / "d", target="detectron2", check=True)
+    settings = manifest.read(tmp_path / "d.manifest.json").details["settings"]
+    assert settings["MODEL.RESNETS.STRIDE_IN_1X1"] is True
+
+
+def test_a_pickle_of_ours_says_itself_that_it_takes_rgb(net, tmp_path):
+    torch.save(net.state_dict(), tmp_path / "m.pth")
+    convert_detectron(tmp_path / "m.pth", tmp_path / "d", channels="rgb")
+    (tmp_path / "d.manifest.json").unlink()
+    convert_pytorch(tmp_path / "d", tmp_path / "o")
+    conv1 = torch.load(tmp_path / "o")["state_dict"]["conv1.weight"]
+    assert torch.equal(conv1, net.state_dict()["conv1.weight"])
+
+
+def test_a_folded_model_becomes_caffe2s_with_statistics(models, tmp_path):
+    _, blobs = msra(models, folded=True)
+    convert_caffe2(models.write(tmp_path / "f.pkl", blobs), tmp_path / "o", check=True)
+    assert "res_conv1_bn_riv" in models.blobs_of(tmp_path / "o")
