@@ -12,11 +12,12 @@ import contextlib
 import errno
 import fcntl
 import functools
+import io
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import msgspec
 import numpy as np
@@ -35,6 +36,14 @@ MANIFEST_SUFFIX = ".manifest.json"
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, 524}  # 524: the kernel's own ENOTSUPP
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS}
 _TRIES = 5
+_PIECE = 1 << 18
+
+
+class _InPieces(io.FileIO):
+    """Takes 256 KB at a time: for more Linux looks for memory in one stretch, at twice the CPU."""
+
+    def write(self, data: Any, /) -> int:
+        return super().write(memoryview(data)[:_PIECE])
 
 
 class OutputRecord(msgspec.Struct, kw_only=True):
@@ -209,7 +218,7 @@ class OutputSet:
         part = self.part(name)
         with _os_errors(self.folder / name):
             part.unlink(missing_ok=True)  # maybe a link to elsewhere
-            with open(part, "xb") as file:
+            with io.BufferedWriter(_InPieces(part, "xb")) as file:
                 yield file
                 file.flush()
                 _sync(file.fileno(), part)
