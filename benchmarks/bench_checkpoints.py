@@ -25,6 +25,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from measure import HEADER, command, compare, row, run
 
 
+def sslprep(*words: str) -> list[str]:
+    """Return the installed command, as a user starts it."""
+    return [str(Path(sys.executable).with_name("sslprep")), *words]
+
+
 def make(file: str, width: int) -> None:
     """Write the checkpoint as Python 2 wrote it: raw byte strings, 361 MB."""
     from sslprep.checkpoints.pickling import write_pickle
@@ -39,12 +44,6 @@ def make(file: str, width: int) -> None:
         write_pickle(out, {"blobs": demo.blobs(model)})
 
 
-def ours_rename(source: str, out: str) -> None:
-    from sslprep.checkpoints.jigsaw import convert_jigsaw
-
-    convert_jigsaw(Path(source), Path(out), overwrite=True)
-
-
 def plain_rename(source: str, out: str) -> None:
     with open(source, "rb") as file:
         blobs = pickle.load(file, encoding="latin1")["blobs"]
@@ -52,12 +51,6 @@ def plain_rename(source: str, out: str) -> None:
     kept = {re.sub("_s0(?=_)", "", n): a for n, a in blobs.items() if not others.search(n)}
     with open(out, "wb") as file:
         pickle.dump({"blobs": kept}, file, protocol=2)
-
-
-def ours_detectron(source: str, out: str) -> None:
-    from sslprep.checkpoints.detectron import convert_detectron
-
-    convert_detectron(Path(source), Path(out), absorb_std=True, overwrite=True)
 
 
 def plain_detectron(source: str, out: str) -> None:
@@ -78,12 +71,6 @@ def plain_detectron(source: str, out: str) -> None:
         pickle.dump({"blobs": blobs}, file, protocol=2)
 
 
-def ours_pytorch(source: str, out: str, form: str, container: str = "zip") -> None:
-    from sslprep.checkpoints.pytorch import convert_pytorch
-
-    convert_pytorch(Path(source), Path(out), format=form, container=container, overwrite=True)
-
-
 def plain_pytorch(source: str, out: str) -> None:
     import torch
 
@@ -99,12 +86,6 @@ def plain_pytorch(source: str, out: str) -> None:
 
 def import_torch() -> None:
     import torch  # noqa: F401
-
-
-def ours_inspect(source: str) -> None:
-    from sslprep.inspection.command import inspect
-
-    inspect(file=Path(source)).text()
 
 
 def plain_inspect(source: str) -> None:
@@ -160,26 +141,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, renamed, text, out = (f"{folder}/{name}.pkl" for name in ("m", "a", "t", "out"))
         run(command(make, source, 16 if quick else 64))
-        run(command(ours_rename, source, renamed))
+        run(sslprep("convert", "jigsaw", source, renamed))
         run(command(rewrite_as_text, source, text))
         size = Path(source).stat().st_size / 1e6
         tasks = {
             f"rename, {size:.0f} MB": {
                 "plain": command(plain_rename, source, out),
-                "sslprep": command(ours_rename, source, out),
+                "sslprep": sslprep("convert", "jigsaw", source, out, "--overwrite"),
             },
             "Detectron": {
                 "plain": command(plain_detectron, renamed, out),
-                "sslprep": command(ours_detectron, renamed, out),
+                "sslprep": sslprep(
+                    "convert", "detectron", renamed, out, "--absorb-std", "--overwrite"
+                ),
             },
             "PyTorch": {
                 "plain": command(plain_pytorch, source, out),
                 "importing torch": command(import_torch),
-                "sslprep": command(ours_pytorch, source, out, "torch"),
-                "sslprep, --container legacy": command(
-                    ours_pytorch, source, out, "torch", "legacy"
+                "sslprep": sslprep("convert", "pytorch", source, out, "--overwrite"),
+                "sslprep, --container legacy": sslprep(
+                    "convert", "pytorch", source, out, "--overwrite", "--container", "legacy"
                 ),
-                "sslprep, safetensors": command(ours_pytorch, source, out, "safetensors"),
+                "sslprep, safetensors": sslprep(
+                    "convert", "pytorch", source, out, "--overwrite", "--format", "safetensors"
+                ),
             },
             "read, as Python 2 wrote it": {
                 "plain": command(plain_read, source),
@@ -195,7 +180,7 @@ def main() -> None:
             },
             "inspect": {
                 "plain": command(plain_inspect, source),
-                "sslprep": command(ours_inspect, source),
+                "sslprep": sslprep("inspect", source),
             },
         }
         print(HEADER)
