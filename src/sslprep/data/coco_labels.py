@@ -8,7 +8,6 @@ that of detection training: not ignored, an area, and a box that is left after c
 from __future__ import annotations
 
 import gc
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from sslprep.errors import AnnotationError
 from sslprep.input_files import decode_json, read_text, reading
-from sslprep.partition import each_key_once
+from sslprep.partition import loads_once
 
 _T = TypeVar("_T")
 _Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -217,7 +216,7 @@ def _decode(path: Path, type_: type[_T]) -> _T:
     count = 2 * len(getattr(found, "annotations", ()))
     if len(data) < _SMALL or (count and _count_ids(data) > count):
         text = data.decode("utf-8-sig", errors="replace")
-        json.loads(text, object_pairs_hook=lambda pairs: each_key_once(pairs, path))
+        loads_once(text, path)
     return found
 
 

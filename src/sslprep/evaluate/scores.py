@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from sslprep.errors import AnnotationError, ArrayError
 from sslprep.evaluate.average_precision import Definition, class_ap
 from sslprep.evaluate.labels import Targets, read_targets, refuse_empty_classes
-from sslprep.input_files import read_json, read_text
+from sslprep.input_files import decode_json, reading
 from sslprep.npy import read_array
 from sslprep.parameters import command
-from sslprep.partition import each_key_once
+from sslprep.partition import loads_once
 from sslprep.results import result, table
 
 Column = Literal["envelope", "eleven", "step", "envelope_difficult_negative"]
@@ -66,11 +65,12 @@ def _read_json(path: Path, targets_path: Path, targets: Targets) -> NDArray[np.f
             where=path,
             expected="two JSON files, or two .npy files",
         )
-    found: dict[str, dict[str, float]] = read_json(
-        path, dict[str, dict[str, float]], AnnotationError
+    with reading(path, AnnotationError):
+        data = path.read_bytes()
+    found: dict[str, dict[str, float]] = decode_json(
+        data, dict[str, dict[str, float]], AnnotationError, path
     )
-    text = read_text(path, AnnotationError)
-    json.loads(text, object_pairs_hook=lambda pairs: each_key_once(pairs, path))
+    loads_once(data, path)
     _compare(path, "images", found.keys(), targets.images, targets_path)
     classes = targets.columns.titles
     for image in targets.images:

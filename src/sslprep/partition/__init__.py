@@ -160,7 +160,7 @@ def read_targets(path: Path) -> Targets:
     """
     read_json(path, msgspec.Raw, AnnotationError)  # says what is wrong with it
     text = read_text(path, AnnotationError)
-    found = json.loads(text, object_pairs_hook=lambda pairs: each_key_once(pairs, path))
+    found = loads_once(text, path)
     expected = "{image: {class name: 1, 0 or -1}} or {image: class id}"
     if not isinstance(found, dict) or not found:
         raise AnnotationError("is another JSON, or empty", where=path, expected=expected)
@@ -189,14 +189,20 @@ def read_targets(path: Path) -> Targets:
     return Targets(keys, np.array(matrix, np.int32), classes)
 
 
-def each_key_once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
-    """Build a JSON object, but refuse a key that stands twice: every parser takes the last."""
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        key = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
-        which = f" in the object with the id {result['id']!r:.40}" if "id" in result else ""
-        raise AnnotationError(f"names {key!r} twice{which}", where=path, expected="each key once")
-    return result
+def loads_once(text: str | bytes, path: Path) -> Any:
+    """Decode JSON, but refuse a key that an object has twice: every parser takes the last."""
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            key = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
+            which = f" in the object with the id {result['id']!r:.40}" if "id" in result else ""
+            raise AnnotationError(
+                f"names {key!r} twice{which}", where=path, expected="each key once"
+            )
+        return result
+
+    return json.loads(text, object_pairs_hook=build)
 
 
 def write_targets(
