@@ -318,7 +318,7 @@ class Dask:
     def _count_threads(self) -> int:
         """Count the cluster's threads, and say it in a line when the last are gone."""
         count: int = sum(self._client.nthreads().values())
-        if count == 0 != self._threads:
+        if self._threads and not count:
             logger.warning("the Dask scheduler has no workers; waiting for some")
         self._threads, self.window = count, 4 * max(8, count)
         return count

@@ -28,7 +28,7 @@ from sslprep.data.class_folders import (
 from sslprep.data.image_lists import partition_of, read_list, read_rows
 from sslprep.data.val_labels import find_file, read_val_labels
 from sslprep.errors import AnnotationError, DatasetError, ParameterError
-from sslprep.parameters import Fraction, NotNegative, command
+from sslprep.parameters import Fraction, NotNegative, command, parameters_of
 from sslprep.partition import ClassRecord, Labels
 from sslprep.partition.images import Images, stored_prefix
 from sslprep.partition.write import Format, NewPartition, PartitionSet, PartitionsWritten, look
@@ -463,9 +463,10 @@ def write_folders(
         OutputError: The output exists, or cannot be written.
     """
     given = dict(locals())
+    defaults = {p.name: p.default for p in parameters_of(write_folders)}
     for flag, others in _EXCLUDED.items():
         for other in others if given[flag] else ():
-            if given[other] not in (None, False, "text"):
+            if given[other] != defaults[other]:
                 first, second = (f"--{name.replace('_', '-')}" for name in (flag, other))
                 raise ParameterError(
                     f"{first} and {second} exclude each other", expected="one of them"

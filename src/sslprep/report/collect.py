@@ -183,6 +183,11 @@ class Collection:
         most = max(map(alike, found), default=0)
         return [maker for maker in found if alike(maker) == most]
 
+    def sources(self, artefact: Artefact) -> list[tuple[Artefact, str]]:
+        """Return what of the page an artefact was made from; of several makers the first."""
+        makers = map(self.makers, artefact.manifest.inputs)
+        return [found[0] for found in makers if found]
+
 
 def collect(folder: Path) -> Collection:
     """Read every manifest under a folder; what cannot be read becomes a note.

@@ -205,7 +205,7 @@ def _unsmoothed(
     """Return the priors before smoothing, from the histogram that the bins were made from."""
     own = [n for n in artefact.ending(".npy") if n.startswith("ab_histogram")]
     sources = [(artefact, name) for name in own]
-    sources += [m for record in artefact.manifest.inputs for m in collection.makers(record)[:1]]
+    sources += collection.sources(artefact)
     for maker, name in sources:
         try:
             table = maker.array(name, ndim=2, kinds="iu")

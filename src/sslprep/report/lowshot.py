@@ -166,8 +166,8 @@ def _card(group: Sequence[Artefact], collection: Collection) -> tuple[Card, int]
 
 def _source(artefact: Artefact, collection: Collection) -> Artefact | None:
     """Return the partition whose labels were drawn from, by the hash of the file."""
-    makers = (m for record in artefact.manifest.inputs for m in collection.makers(record)[:1])
-    return next((m for m, _ in makers if m.manifest.kind == "partition"), None)
+    makers = (maker for maker, _ in collection.sources(artefact))
+    return next((m for m in makers if m.manifest.kind == "partition"), None)
 
 
 def _read(
