@@ -4,11 +4,13 @@ import gc
 import logging
 import os
 import resource
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -78,6 +80,13 @@ def run_script(tmp_path: Path) -> Run:
         )
 
     return call
+
+
+@pytest.fixture(scope="module")
+def made(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Make the golden files of a module's `GOLDEN` folder anew, once for all of its tests."""
+    files: dict[str, Any] = runpy.run_path(str(request.module.GOLDEN / "make.py"))["make"]()
+    return files
 
 
 @pytest.fixture(autouse=True)

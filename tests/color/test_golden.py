@@ -1,17 +1,8 @@
 """The bytes of bins and priors: training code that has them must get the same for ever."""
 
-import runpy
 from pathlib import Path
 
-import pytest
-
 GOLDEN = Path(__file__).parents[1] / "golden" / "color"
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[str, bytes]:
-    result: dict[str, bytes] = runpy.run_path(str(GOLDEN / "make.py"))["make"]()
-    return result
 
 
 def test_bytes_are_as_ever(made: dict[str, bytes]) -> None:

@@ -1,6 +1,5 @@
 """The bytes of partitions: what training reads must not change unnoticed."""
 
-import runpy
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,6 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "data"
 KEPT = sorted(
     str(p.relative_to(GOLDEN)) for p in GOLDEN.glob("*/*") if p.parent.name != "__pycache__"
 )
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[str, bytes]:
-    result: dict[str, bytes] = runpy.run_path(str(GOLDEN / "make.py"))["make"]()
-    return result
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +21,16 @@ from sslprep import executors
 from sslprep.errors import ArrayError, ParameterError, SslprepError, WorkersLostError
 from sslprep.executors import Loss, completed, open_executor
 from sslprep.npy import read_array
+
+
+@contextmanager
+def local_cluster(workers: int, threads: int = 1) -> Iterator[Any]:
+    """Run Dask's scheduler and workers in this process."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=threads, processes=False, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
 
 
 def test_processes_give_the_results_of_one_process() -> None:
@@ -311,10 +323,8 @@ def test_a_time_out_may_be_as_long_as_one_likes() -> None:
 
 def test_a_cluster_that_answers_now_and_then_is_not_given_up() -> None:
     """The time-out is of the silence; all the work together may take much longer."""
-    distributed = pytest.importorskip("distributed")
-    quiet = {"processes": False, "dashboard_address": ":0"}
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
+        local_cluster(1) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
     ):
         lost: list[Loss] = []
@@ -325,10 +335,8 @@ def test_a_cluster_that_answers_now_and_then_is_not_given_up() -> None:
 def test_a_cluster_whose_workers_tell_where_they_are_is_not_given_up(
     slow_work: ModuleType,
 ) -> None:
-    distributed = pytest.importorskip("distributed")
-    quiet = {"processes": False, "dashboard_address": ":0"}
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, **quiet) as cluster,
+        local_cluster(1, threads=2) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
     ):
         lost: list[Loss] = []
@@ -349,8 +357,6 @@ def test_a_cluster_without_workers_is_waited_for(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that comes as the time is over has had none of it."""
-    distributed = pytest.importorskip("distributed")
-    quiet = {"processes": False, "dashboard_address": ":0"}
     counted, calls = executors.Dask._count_threads, iter(range(99))
 
     def count(dask: executors.Dask) -> int:
@@ -361,7 +367,7 @@ def test_a_cluster_without_workers_is_waited_for(
 
     monkeypatch.setattr(executors.Dask, "_count_threads", count)
     with (
-        distributed.LocalCluster(n_workers=0, threads_per_worker=1, **quiet) as cluster,
+        local_cluster(0) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
     ):
         lost: list[Loss] = []
@@ -373,10 +379,8 @@ def test_a_cluster_without_workers_is_waited_for(
 def test_a_cluster_whose_workers_go_is_waited_for_with_a_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    distributed = pytest.importorskip("distributed")
-    quiet = {"processes": False, "dashboard_address": ":0"}
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
+        local_cluster(1) as cluster,
         open_executor(scheduler=cluster.scheduler_address) as pool,
     ):
         lost: list[Loss] = []
@@ -400,9 +404,8 @@ def test_a_dask_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyP
         return {"client": new, "workers": {"tcp://a": new, "tcp://b": old}}
 
     monkeypatch.setattr(distributed.Client, "get_versions", versions)
-    quiet = {"processes": False, "dashboard_address": ":0"}
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
+        local_cluster(1) as cluster,
         pytest.raises(ParameterError, match=r"tcp://b has sslprep 0.1; expected 0.2, as here"),
         open_executor(scheduler=cluster.scheduler_address),
     ):

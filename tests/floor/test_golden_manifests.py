@@ -1,6 +1,5 @@
 """What manifests say of a run must not change unnoticed."""
 
-import runpy
 from pathlib import Path
 
 import pytest
@@ -8,12 +7,6 @@ import pytest
 pytest.importorskip("cv2")
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifests"
 KEPT = sorted(str(p.relative_to(GOLDEN).with_suffix("")) for p in GOLDEN.glob("*/*.json"))
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[str, str]:
-    result: dict[str, str] = runpy.run_path(str(GOLDEN / "make.py"))["make"]()
-    return result
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -1,19 +1,12 @@
 """The bytes of sets, manifests and the plot: a seed must give the same set for ever."""
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "jigsaw"
 KEPT = sorted({path.name for path in GOLDEN.iterdir()} - {"make.py", "__pycache__"})
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[str, bytes]:
-    result: dict[str, bytes] = runpy.run_path(str(GOLDEN / "make.py"))["make"]()
-    return result
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -1,18 +1,11 @@
 """The bytes of samples and index files: published samples must be drawn the same for ever."""
 
-import runpy
 from pathlib import Path
 
 import pytest
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lowshot"
 KEPT = sorted({path.name for path in GOLDEN.iterdir()} - {"make.py", "__pycache__"})
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[str, bytes]:
-    result: dict[str, bytes] = runpy.run_path(str(GOLDEN / "make.py"))["make"]()
-    return result
 
 
 @pytest.mark.parametrize("name", KEPT)
