@@ -22,12 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measure import HEADER, command, compare, row, run
-
-
-def sslprep(*words: str) -> list[str]:
-    """Return the installed command, as a user starts it."""
-    return [str(Path(sys.executable).with_name("sslprep")), *words]
+from measure import HEADER, SSLPREP, command, compare, row, run
 
 
 def make(file: str, width: int) -> None:
@@ -141,30 +136,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, renamed, text, out = (f"{folder}/{name}.pkl" for name in ("m", "a", "t", "out"))
         run(command(make, source, 16 if quick else 64))
-        run(sslprep("convert", "jigsaw", source, renamed))
+        run([*SSLPREP, "convert", "jigsaw", source, renamed])
         run(command(rewrite_as_text, source, text))
         size = Path(source).stat().st_size / 1e6
+        to_torch = [*SSLPREP, "convert", "pytorch", source, out, "--overwrite"]
         tasks = {
             f"rename, {size:.0f} MB": {
                 "plain": command(plain_rename, source, out),
-                "sslprep": sslprep("convert", "jigsaw", source, out, "--overwrite"),
+                "sslprep": [*SSLPREP, "convert", "jigsaw", source, out, "--overwrite"],
             },
             "Detectron": {
                 "plain": command(plain_detectron, renamed, out),
-                "sslprep": sslprep(
-                    "convert", "detectron", renamed, out, "--absorb-std", "--overwrite"
-                ),
+                "sslprep": [
+                    *SSLPREP,
+                    "convert",
+                    "detectron",
+                    renamed,
+                    out,
+                    "--absorb-std",
+                    "--overwrite",
+                ],
             },
             "PyTorch": {
                 "plain": command(plain_pytorch, source, out),
                 "importing torch": command(import_torch),
-                "sslprep": sslprep("convert", "pytorch", source, out, "--overwrite"),
-                "sslprep, --container legacy": sslprep(
-                    "convert", "pytorch", source, out, "--overwrite", "--container", "legacy"
-                ),
-                "sslprep, safetensors": sslprep(
-                    "convert", "pytorch", source, out, "--overwrite", "--format", "safetensors"
-                ),
+                "sslprep": to_torch,
+                "sslprep, --container legacy": [*to_torch, "--container", "legacy"],
+                "sslprep, safetensors": [*to_torch, "--format", "safetensors"],
             },
             "read, as Python 2 wrote it": {
                 "plain": command(plain_read, source),
@@ -180,7 +178,7 @@ def main() -> None:
             },
             "inspect": {
                 "plain": command(plain_inspect, source),
-                "sslprep": sslprep("inspect", source),
+                "sslprep": [*SSLPREP, "inspect", source],
             },
         }
         print(HEADER)

@@ -20,9 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measure import HEADER, command, compare, row, run
-
-SSLPREP = [sys.executable, "-m", "sslprep"]
+from measure import HEADER, SSLPREP, command, compare, row, run
 
 
 def coco_ids(images: int, seed: int) -> list[int]:

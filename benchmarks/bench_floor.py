@@ -8,10 +8,9 @@ import tempfile
 from pathlib import Path
 
 import sslprep
-from measure import compare, row
+from measure import SSLPREP, compare, row
 
 NUMPY = "start Python, import NumPy"
-US = [sys.executable, "-m", "sslprep"]
 
 
 def cases(folder: Path) -> dict[str, list[str]]:
@@ -29,10 +28,14 @@ def cases(folder: Path) -> dict[str, list[str]]:
     run = ["data", "voc", str(folder / "VOC2007"), str(folder / "out"), "--overwrite", "--quiet"]
     return {
         NUMPY: [sys.executable, "-c", "import numpy"],
-        "sslprep --help": [*US, "--help"],
-        "sslprep data voc, arguments missing": ["sh", "-c", f"{' '.join(US)} data voc || true"],
-        "sslprep data voc, 16 images": [*US, *run],
-        "sslprep data voc --help": [*US, "data", "voc", "--help"],
+        "sslprep --help": [*SSLPREP, "--help"],
+        "sslprep data voc, arguments missing": [
+            "sh",
+            "-c",
+            f"{' '.join(SSLPREP)} data voc || true",
+        ],
+        "sslprep data voc, 16 images": [*SSLPREP, *run],
+        "sslprep data voc --help": [*SSLPREP, "data", "voc", "--help"],
         "import msgspec": [sys.executable, "-c", "import msgspec"],
     }
 

@@ -23,9 +23,8 @@ import bench_color
 import bench_data
 import bench_evaluate
 import bench_lowshot
-from measure import HEADER, command, compare, row, run
+from measure import HEADER, SSLPREP, command, compare, row, run
 
-SSLPREP = [sys.executable, "-m", "sslprep"]
 MOST = 11
 TINY_IMAGES = 100_000
 

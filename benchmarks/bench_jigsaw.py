@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measure import HEADER, Measurement, command, compare, row, run
+from measure import HEADER, SSLPREP, Measurement, command, compare, row, run
 
 IN_PROCESS = """
 import statistics, tempfile, time
@@ -86,7 +86,7 @@ def main() -> None:
             task = f"{method}, N = {n}, M = 9"
             with tempfile.TemporaryDirectory() as place:
                 ties = ["--ties", "reference"] if method == "max_avg" else []
-                ours = [sys.executable, "-m", "sslprep", "jigsaw", "generate", "--n", str(n)]
+                ours = [*SSLPREP, "jigsaw", "generate", "--n", str(n)]
                 ours += ["--method", method, *ties, "--output", place, "--overwrite"]
                 found = compare(
                     {"plain": command(plain_greedy, n, 9, method), "sslprep": ours},
@@ -113,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         commands = {
             name: [
-                *(sys.executable, "-m", "sslprep", "jigsaw", "generate"),
+                *(*SSLPREP, "jigsaw", "generate"),
                 *("--n", str(n), "--m", str(m), "--method", name.split(",")[0], *options),
                 *("--output", str(Path(place) / f"{i}"), "--overwrite"),
             ]

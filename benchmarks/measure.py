@@ -29,6 +29,10 @@ getattr(module, name)(*json.loads(args))
 """
 
 
+SSLPREP = [sys.executable, "-m", "sslprep"]
+"""The command, as a user starts it."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Seconds of wall time and of CPU (user and system, children included), peak in MiB."""
