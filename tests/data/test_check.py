@@ -11,6 +11,7 @@ from PIL import Image
 
 from sslprep import manifest
 from sslprep.data.folders import write_folders
+from sslprep.errors import WorkersLostError
 from sslprep.partition.check import check_images, inspect_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -142,3 +143,60 @@ def test_report_goes_when_the_partition_is_made_anew(made: Path, tmp_path: Path)
     )
     assert not (made / "train.check.json").exists()
     assert manifest.verify(folder=made).ok
+
+
+POISON = """
+import os, signal, time
+from sslprep.partition import check
+real = check.inspect_image
+def inspect_image(path):
+    if path.name == "slow.png":
+        time.sleep(0.3)
+    elif path.name in ("SIGKILL.png", "SIGSTOP.png"):
+        os.kill(os.getpid(), signal.Signals[path.stem])
+    return real(path)
+check.inspect_image = inspect_image
+"""
+
+
+class TestImagesThatEndTheirWorker:
+    @pytest.fixture(autouse=True)
+    def poison(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "sitecustomize.py").write_text(POISON)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+    def partition(self, tmp_path: Path, names: list[str]) -> Path:
+        (tmp_path / "set").mkdir()
+        PICTURE.save(tmp_path / "whole.png")
+        for at, name in enumerate(names):
+            (tmp_path / "set" / str(at)).mkdir()
+            os.link(tmp_path / "whole.png", tmp_path / "set" / str(at) / name)
+        write_folders(tmp_path / "set", tmp_path / "out", unlabelled=True)
+        return tmp_path / "out"
+
+    @pytest.mark.parametrize("signal", ["SIGKILL", "SIGSTOP"])
+    def test_it_is_named_and_the_others_are_read(self, tmp_path: Path, signal: str) -> None:
+        out = self.partition(tmp_path, ["a.png", f"{signal}.png", "b.jpg"])
+        result = check_images(out, jobs=2, worker_timeout=1.5)
+        assert result.images == 3
+        bad, note = result.findings
+        assert (bad.row, bad.problem, note.row, note.problem) == (1, "unreadable", 2, "suffix")
+        assert bad.image.endswith(f"1/{signal}.png")
+        assert bad.detail.startswith("its worker was lost: it")
+
+    def test_many_slow_ones_are_read(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        out = self.partition(tmp_path, ["slow.png"] * 7)
+        assert check_images(out, jobs=2, worker_timeout=1.5).ok
+        assert "lost" not in caplog.text
+
+    def test_where_all_are_lost_no_image_is_to_blame(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sslprep.partition.check._MOST_LOST", 2)
+        out = self.partition(tmp_path, ["SIGKILL.png"] * 9)
+        with pytest.raises(WorkersLostError, match=r"workers were lost .*SIGKILL.*--jobs"):
+            check_images(out, jobs=2)
+        assert not (out / "train.check.json").exists()

@@ -11,17 +11,20 @@ import tempfile
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from sslprep import console
 from sslprep.atomic import OutputSet
-from sslprep.executors import completed, open_executor
+from sslprep.errors import WorkersLostError
+from sslprep.executors import Loss, completed, open_executor, working_on
 from sslprep.image_files import IMAGE_FORMATS
 from sslprep.input_files import sha256_of
 from sslprep.parameters import Positive, command
@@ -43,6 +46,11 @@ FATAL: tuple[Problem, ...] = ("missing", "unreadable", "truncated")
 _FORMATS = [*sorted(set(IMAGE_FORMATS.values())), "DIB", "ICO", "PCX", "SGI", "TGA"]
 """Formats that Pillow reads by itself. Others, such as EPS, would start a program."""
 _CHUNK = 256
+_MOST_LOST = 10
+
+
+_Rows = tuple[int, list[str]]
+"""The first row of consecutive images, and their paths as stored."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -142,14 +150,13 @@ def _opencv_reads(path: Path) -> bool:
     return cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
 
 
-def inspect_images(rows: tuple[int, list[str]], root: Path) -> list[Finding]:
-    """Inspect consecutive images; `rows` are the first one's row and the paths as stored."""
-    start, paths = rows
-    return [
-        Finding(start + at, path, problem, detail)
-        for at, path in enumerate(paths)
-        for problem, detail in inspect_image(root / path)
-    ]
+def inspect_images(rows: _Rows, root: Path) -> list[Finding]:
+    """Inspect consecutive images."""
+    findings = []
+    for row, path in enumerate(rows[1], rows[0]):
+        working_on(row)
+        findings += [Finding(row, path, *found) for found in inspect_image(root / path)]
+    return findings
 
 
 @result
@@ -218,7 +225,7 @@ def check_images(
             the partition was written, whatever the working folder is now.
         jobs: Number of processes; all cores by default.
         scheduler: Address of a Dask scheduler to work on.
-        worker_timeout: Seconds after which a worker that says nothing of its images is given up.
+        worker_timeout: Seconds that a worker may take for one image; then it is unreadable.
         overwrite: Not needed any more: earlier reports are replaced.
 
     Returns:
@@ -227,7 +234,7 @@ def check_images(
     Raises:
         DatasetError: No finished partition.
         OutputError: A report cannot be written.
-        WorkersLostError: A worker died or hung.
+        WorkersLostError: None can be started, or too many died or hung.
     """
     finished = {n: read_partition(folder, n) for n in find_partitions(folder, partitions)}
     target = output or folder
@@ -242,16 +249,9 @@ def check_images(
         ):
             for name, part in finished.items():
                 place = root.absolute() if root else image_root(folder, name)
-                findings: list[Finding] = []
                 work = partial(inspect_images, root=place)
-                chunks = (
-                    (start, part.images[start : start + _CHUNK].tolist())
-                    for start in range(0, len(part.images), _CHUNK)
-                )
-                for (_, paths), found in completed(work, chunks, executor, timeout=worker_timeout):
-                    findings += found
-                    advance(len(paths))
-                findings.sort(key=lambda finding: finding.row)
+                run = partial(completed, work, executor=executor, timeout=worker_timeout)
+                findings = _inspect(part.images, run, advance)
                 gone = next((f.image for f in findings if f.problem == "missing"), None)
                 near = nearest(place / gone) if gone else None
                 note = note or (f"{gone} is missing; {near}" if near else None)
@@ -272,6 +272,40 @@ def check_images(
         written=tuple(target / name for name in names.values()),
         note=note,
     )
+
+
+def _inspect(
+    images: NDArray[np.str_],
+    run: Callable[..., Iterator[tuple[_Rows, list[Finding]]]],
+    advance: Callable[[int], None],
+) -> list[Finding]:
+    """Inspect all images; one that ends its worker, or takes too long, is unreadable."""
+    findings: list[Finding] = []
+    starts = range(0, len(images), _CHUNK)
+    chunks: Iterable[_Rows] = ((at, images[at : at + _CHUNK].tolist()) for at in starts)
+    lost: list[Loss] = []
+    deadly: list[Loss] = []
+    for losses in (lost, deadly):
+        for (_, paths), found in run(_while_few(losses, chunks), lost=losses):
+            findings += found
+            advance(len(paths))
+        # Those of a lost worker once more, each alone.
+        chunks = [(at + n, [path]) for (at, paths), *_ in lost for n, path in enumerate(paths)]
+    for (row, (path,)), how, _ in deadly:
+        findings.append(Finding(row, path, "unreadable", f"its worker was lost: {how}"))
+    return sorted(findings, key=lambda finding: finding.row)
+
+
+def _while_few(lost: list[Loss], chunks: Iterable[_Rows]) -> Iterator[_Rows]:
+    """Yield chunks until so many workers are lost that no single image is to blame."""
+    for chunk in chunks:
+        if len(lost) >= _MOST_LOST:
+            raise WorkersLostError(
+                f"{len(lost)} workers were lost ({lost[-1].how})",
+                remedy="Use fewer --jobs if memory ran out, a longer --worker-timeout if files "
+                "are slow to read; then run the command again.",
+            )
+        yield chunk
 
 
 def _count(findings: list[Finding]) -> dict[str, int]:
