@@ -1039,6 +1039,17 @@ class TestPaths:
         assert f"the nearest name there is {there}" in warning
         assert warning.endswith(said)
 
+    @pytest.mark.parametrize(("place", "said"), [("a", "no folder"), ("a/1.jpg", "a broken link")])
+    def test_what_is_there_and_nothing_to_read(
+        self, tree: Tree, tmp_path: Path, place: str, said: str
+    ) -> None:
+        source = tree("b/2.jpg")
+        (source / place).parent.mkdir(exist_ok=True)
+        (source / place).symlink_to("gone")
+        (source / "train.txt").write_text("a/1.jpg 0\n")
+        [warning] = write_folders(source, tmp_path / "out", list=(source / "train.txt",)).warnings
+        assert warning.endswith(f"{source}/{place} is {said}")
+
     def test_check_finds_relative_images_from_anywhere(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -93,9 +93,41 @@ class TestHuggingFace:
         assert rows.column_names == ["image"]
         assert len(rows) == 2
 
-    def test_a_name_that_is_no_split_is_refused(self, source: Path, tmp_path: Path) -> None:
-        options: dict[str, Any] = {"format": ("hf",), "partitions": ("val-2=val",)}
-        with pytest.raises(ParameterError, match="no split called val-2"):
+    @pytest.mark.parametrize("first", ["labels", "images alone"])
+    @pytest.mark.parametrize("several", [False, True])
+    def test_images_alone_beside_labels(
+        self,
+        source: Path,
+        voc07: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        first: str,
+        several: bool,
+    ) -> None:
+        def with_labels() -> None:
+            if several:
+                write_voc(voc07, tmp_path / "out", partitions=("train",), format=("hf",))
+            else:
+                write_folders(source, tmp_path / "out", format=("hf",))
+
+        if first == "labels":
+            with_labels()
+        options: dict[str, Any] = {"unlabelled": True, "partitions": ("more=.",)}
+        write_folders(source, tmp_path / "out", format=("hf",), **options)
+        if first != "labels":
+            with_labels()
+        data = load_dataset(tmp_path / "out", monkeypatch, tmp_path / "cache")
+        label = "labels" if several else "label"
+        assert data["train"][label] != [None] * len(data["train"])
+        assert data["more"][label] == [None] * len(data["more"])
+        assert data["more"][0]["image"].size == data["train"][0]["image"].size
+
+    @pytest.mark.parametrize("name", ["val-2", "all"])
+    def test_a_name_that_is_no_split_is_refused(
+        self, source: Path, tmp_path: Path, name: str
+    ) -> None:
+        options: dict[str, Any] = {"format": ("hf",), "partitions": (f"{name}=val",)}
+        with pytest.raises(ParameterError, match=f"no split called {name}"):
             write_folders(source, tmp_path / "out", **options)
         assert not (tmp_path / "out").exists()
 

@@ -201,7 +201,7 @@ def _check_splits(
         tar = tars.get("test" if empty == "test" else "trainval")
         other = "Choose others with --partitions." if available else "Unpack the data set again."
         if not available and source.joinpath("Annotations").is_dir():
-            other = f"Or write the ids of its images into {empty}.txt, one a line."
+            other = f"Write the ids of its images into {empty}.txt, one a line."
         raise DatasetError(
             f"has no class lists <class>_{empty}.txt",
             where=folder,

@@ -234,6 +234,8 @@ def nearest(path: Path) -> str | None:
     close = difflib.get_close_matches(absent.name, names, 1, cutoff=0.5)
     close = close or [name for name in names if os.path.splitext(name)[0] == absent.stem][:1]
     alike = f"the nearest name there is {close[0]}" if close else ""
+    if close == [absent.name]:
+        return f"{absent} is a broken link" if absent == path else f"{absent} is no folder"
     if close and normalize("NFC", close[0]) == normalize("NFC", absent.name):
         alike += ", in another Unicode form"
     if absent == path:

@@ -30,6 +30,7 @@ from sslprep.partition import (
     ClassRecord,
     Labels,
     huggingface,
+    read_classes,
     row_formats,
     write_targets,
 )
@@ -146,11 +147,11 @@ class PartitionSet(OutputSet):
                 "--format txt holds one label for each image, and this set has several",
                 expected="npy, jsonl, csv or parquet",
             )
-        odd = [name for name in names if not re.fullmatch(r"\w+(\.\w+)*", name)]
+        odd = [name for name in names if not re.fullmatch(r"(?!all$)\w+(\.\w+)*", name)]
         if odd and "hf" in self.formats:
             raise ParameterError(
                 f"--format hf: load_dataset has no split called {odd[0]}",
-                expected="partitions named by letters, digits, _ and single dots",
+                expected="partitions named by letters, digits, _ and single dots, and not all",
             )
         if "parquet" in self.formats:
             row_formats.import_pyarrow()
@@ -374,6 +375,10 @@ class PartitionSet(OutputSet):
             )
         others = [n for n in self._others() if (self.folder / (n + huggingface.SUFFIX)).exists()]
         splits, single = sorted({*others, *names}), not self._multi_label
+        records = [manifest.read(self.folder / (name + MANIFEST_SUFFIX)) for name in others]
+        if not self._labelled and (told := [r.labels for r in records if r.labels]):
+            # The features hold for all splits; rows of images alone are read without a label.
+            classes, single = read_classes(self.folder), told[0] == SINGLE_LABEL
         card = huggingface.card(splits, [c.name for c in classes], single=single)
         self.save_bytes(huggingface.CARD, card)
 
