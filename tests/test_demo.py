@@ -1,6 +1,8 @@
 """The demo: nothing of the reader's is touched, its labels are true, its commands exist."""
 
+import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ from sslprep.cli import COMMANDS
 from sslprep.data.coco import write_coco
 from sslprep.data.voc import write_voc
 from sslprep.demo import build, pictures, walk
-from sslprep.errors import OutputError
+from sslprep.errors import MissingExtraError, OutputError
 from sslprep.partition import read_partition
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
@@ -122,3 +126,30 @@ def test_a_placard_is_drawn_for_every_other_class() -> None:
     rng = np.random.default_rng(0)
     for name in (*build.VOC_CLASSES, *build.PLACES, *build.IMAGENET_SYNSETS.values()):
         assert pictures.picture_of(name, photos, rng, (64, 96)).size == (64, 96)
+
+
+def test_what_is_missing_is_said_in_one_line_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With scikit-image alone it ran for six commands, and failed at the colours."""
+    monkeypatch.setitem(walk.NEEDS, "no_such_module", "its-package")
+    monkeypatch.setitem(walk.NEEDS, "nor_this_one", "its-other")
+    with pytest.raises(MissingExtraError, match="pip install its-package its-other"):
+        walk.run_demo(tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_what_the_walk_needs_is_what_the_extra_brings() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = declared["optional-dependencies"]
+    brought = {re.split("[>=]", need)[0] for need in extras["demo"]}
+    brought = brought - {"sslprep[color,report,torch]"} | {
+        re.split("[>=]", need)[0] for name in ("color", "report", "torch") for need in extras[name]
+    }
+    assert set(walk.NEEDS.values()) == brought
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot write: Not a directory\. Choose another"):
+        walk.run_demo(tmp_path / "file")

@@ -1,12 +1,14 @@
 """Figures in README and docs that a cheap command gives: they are counted anew."""
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
 from benchmarks import dependencies
 
-from sslprep.cli import COMMANDS
-from sslprep.demo import walk
+from sslprep.cli import COMMANDS, GROUPS, load, main, named_by, parse
+from sslprep.demo import build, walk
 from sslprep.legacy import SCRIPTS
 
 ROOT = Path(__file__).parents[1]
@@ -64,3 +66,43 @@ def test_every_fault_is_in_the_table_of_reliability() -> None:
     rows = re.findall(r"^\| `(.+?)` \| (.+)$", text.partition(header)[2], re.M)
     assert [name for name, _ in rows] == [job.name for job in JOBS]
     assert not [name for name, cells in rows if "wrong" in cells]
+
+
+def test_the_evaluation_page_reads_what_its_first_line_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asked for train and val apart, and then read a trainval that nothing had written."""
+    text = (ROOT / "docs" / "evaluate.md").read_text("utf-8")
+    block = re.search(r"```shell\n(sslprep data voc .*?)```", text, re.DOTALL)
+    assert block
+    monkeypatch.chdir(tmp_path)
+    splits = {"train": 20, "val": 20, "test": 20}
+    folder = tmp_path / "VOCdevkit" / "VOC2007"
+    build.build_voc(folder, build.load_photos(), splits=splits, seed=0, crlf=True)
+    program, *arguments = shlex.split(block[1].splitlines()[0])
+    assert program == "sslprep"
+    with pytest.raises(SystemExit, match="0"):
+        main(arguments)
+    read = set(re.findall(r"voc/\w+\.npy", block[1]))
+    assert read >= {"voc/trainval_images.npy", "voc/test_labels.npy"}
+    assert [name for name in sorted(read) if not (tmp_path / name).exists()] == []
+
+
+def test_every_command_line_of_the_docs_is_understood() -> None:
+    lines = []
+    for page in PAGES:
+        text = re.sub(r"\\\n\s*", "", page.read_text("utf-8"))
+        lines += [(page.name, line) for line in re.findall(r"^(?:\$ )?(sslprep .*)$", text, re.M)]
+        lines += [(page.name, line) for line in re.findall(r"`(sslprep [^`]+)`", text)]
+    count = 0
+    for page, line in lines:
+        words = shlex.split(line.partition("#")[0])[1:]
+        if "…" in line or words[0] in ("help", "version", "completion"):
+            continue
+        command = named_by(words)
+        assert command or (words[0] in GROUPS and len(words) == 1), (page, line)
+        rest = words[len(command.split()) :] if command else []
+        if command and rest:  # a name alone is no line to type
+            parse(f"sslprep {command}", load(command), rest)  # else an error that names the flag
+            count += 1
+    assert count > 60

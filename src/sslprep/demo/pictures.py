@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from sslprep.errors import MissingExtraError
-
 Photos = Mapping[str, Sequence[tuple[Image.Image, tuple[int, int, int, int]]]]
 """By what they show: photographs, and the box (left, top, right, bottom) that a piece must hold."""
 
@@ -39,18 +37,9 @@ _ALSO = {
 
 
 def load_photos() -> Photos:
-    """Read the packaged photographs.
+    """Read the photographs that scikit-image ships."""
+    import skimage
 
-    Raises:
-        MissingExtraError: scikit-image is not installed.
-    """
-    try:
-        import skimage
-    except ImportError as error:
-        raise MissingExtraError(
-            "the demo takes its photographs from scikit-image",
-            remedy="Install it: pip install scikit-image.",
-        ) from error
     folder = Path(skimage.__file__).parent / "data"
     photos: dict[str, list[tuple[Image.Image, Box]]] = {}
     for name, (shows, box) in _SHOWS.items():

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sslprep import console
 from sslprep.demo import build
-from sslprep.errors import OutputError, SslprepError
+from sslprep.errors import MissingExtraError, OutputError, SslprepError
 from sslprep.parameters import command
 from sslprep.results import result
 
@@ -25,6 +26,14 @@ MADE = (
     *("report.html", "report.html.manifest.json"),
 )
 """What a demo makes there."""
+
+NEEDS = {
+    "cv2": "opencv-python-headless",
+    "jinja2": "jinja2",
+    "skimage": "scikit-image",
+    "torch": "torch",
+}
+"""Modules beyond the core that some command of the walk needs, and what pip calls them."""
 
 MEGABYTES = 150
 """What a demo takes on the disk."""
@@ -286,13 +295,23 @@ def run_demo(folder: Path = Path("sslprep-demo"), *, overwrite: bool = False) ->
         The number of commands and the report's path.
 
     Raises:
-        OutputError: The folder holds something that no demo made.
+        MissingExtraError: Something that a command of the walk needs is not installed.
+        OutputError: The folder holds something that no demo made, or cannot be written.
         SslprepError: A command of the walk failed.
     """
     start = time.monotonic()
     folder = folder.absolute()
-    build.load_photos()  # says what is missing before anything is written
-    _prepare(folder, overwrite=overwrite)
+    if missing := [package for module, package in NEEDS.items() if find_spec(module) is None]:
+        raise MissingExtraError(
+            f"the demo also needs {', '.join(missing)}",
+            remedy=f"Install what is missing: pip install {' '.join(missing)}.",
+        )
+    try:
+        _prepare(folder, overwrite=overwrite)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write: {error.strerror}", where=folder, remedy="Choose another folder."
+        ) from error
     count = len(DOCUMENT) + len(TODAY)
     console.say(
         f"{count} commands on five small data sets and three checkpoints. All run in\n{folder}\n"

@@ -196,7 +196,8 @@ def collect(folder: Path) -> Collection:
         ManifestError: No such folder, or no manifest under it.
     """
     if not folder.is_dir():
-        raise ManifestError("no such folder", where=folder, remedy="Check the path.")
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise ManifestError(what, where=folder, remedy="Give a folder that sslprep wrote into.")
     found = Collection(folder=folder)
     for path in _manifests(folder, found.notes):
         try:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib.util
 import logging
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -210,7 +211,7 @@ def write_report(
             remedy="Install it: pip install jinja2.",
         )
     path = output or folder / "report.html"
-    if path.is_dir():
+    if os.path.isdir(path):  # False, too, where that cannot be seen
         raise OutputError("is a folder", where=path, expected="a file such as report.html")
     record = path.name + MANIFEST_SUFFIX
     collection = collect(folder)
