@@ -171,6 +171,8 @@ def test_identity_is_left_out_where_asked_for_and_distances_stay(tmp_path, metho
 def test_identity_cannot_be_left_out_of_all_or_of_a_set_that_begins_with_it(tmp_path):
     with pytest.raises(ParameterError, match=r"N = 24 is all of M!"):
         generate_permutations(tmp_path / "x", n=24, m=4, without_identity=True)
+    with pytest.raises(ParameterError, match=r"N = 6 is all of M!"):
+        generate_permutations(tmp_path / "x", n=6, m=3, first=(1, 2, 0), without_identity=True)
     with pytest.raises(ParameterError, match="--first identity"):
         generate_permutations(tmp_path / "x", n=4, m=4, first="identity", without_identity=True)
     with pytest.raises(PermutationError, match="shuffles nothing"):

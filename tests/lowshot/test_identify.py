@@ -156,8 +156,42 @@ def test_lists_with_class_ids_and_lists_without_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        ["filename,label", "1.jpg,n01", "2.jpg,n01", "3.jpg,n02"],  # miniImageNet's
+        ['"path";"class id"', '"1.jpg";"n01"', '"2.jpg";"n01"', '"3.jpg";"n02"'],
+        ["image\tlabel", "1.jpg\tn01", "2.jpg\tn01", "3.jpg\tn02"],
+    ],
+    ids=["comma", "quoted", "tab"],
+)
+def test_tables_with_headings_and_class_names_are_lists(lines: list[str], tmp_path: Path) -> None:
+    held = read_list(put(tmp_path / "a.csv", lines))
+    assert (held.images, held.classes) == (["1.jpg", "2.jpg", "3.jpg"], ["n01", "n01", "n02"])
+
+
+def test_folders_of_one_name_in_several_are_several_classes(tmp_path: Path) -> None:
+    """SUN397 and Places have an `outdoor` in many scenes."""
+    lines = [f"/{scene}/outdoor/sun_{n}.jpg" for scene in ("b/bar", "c/cabin") for n in range(3)]
+    [found] = identify_splits(put(tmp_path / "Training_01.txt", lines)).files
+    assert (found.classes, found.least, found.most) == (2, 3, 3)
+
+
+def test_json_of_class_ids_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "ids.json").write_text('{"a.jpg": 3, "b.jpg": 5, "c.jpg": 3}')
+    [found] = identify_splits(tmp_path / "ids.json").files
+    assert (found.images, found.classes, found.least, found.most) == (3, 2, 1, 2)
+
+
+def test_a_table_of_strings_is_no_list(tmp_path: Path) -> None:
+    np.save(tmp_path / "table.npy", [["a.jpg", "0"], ["b.jpg", "1"]])
+    with pytest.raises(SslprepError, match=r"got shape \(2, 2\)"):
+        identify_splits(tmp_path / "table.npy")
+
+
+@pytest.mark.parametrize(
     ("data", "text"),
     [
+        (b"filename,label\nhello,world\n", "line 2: got 'hello,world'"),
         (b"a.jpg\nhello world\n", "t.txt, line 2: got 'hello world'; expected an image such as"),
         (b"a.jpg\n7 7\n", "line 2: got '7 7'"),
         (b"\n \n", "holds no images"),

@@ -490,6 +490,11 @@ def test_a_wrong_list_of_others_is_found(
     assert text in problems(verify_samples(path, targets=simclr / "train_labels.npy"))
 
 
+def test_one_file_of_a_sample_is_no_list(voc: Path) -> None:
+    with pytest.raises(DatasetError, match="npy: is one file; expected a folder of samples"):
+        verify_samples(min(voc.glob("*_sample1_k*.npy")))
+
+
 def test_a_list_that_is_none_is_a_problem(tmp_path: Path) -> None:
     text = problems(verify_samples(put_list(tmp_path, "a.txt", "to whom it may concern")))
     assert "a.txt, line 1: got 'to whom it may concern'" in text

@@ -19,7 +19,6 @@ from sslprep.evaluate.feature_file import Features
 from sslprep.lowshot.labels import (
     images_beside,
     is_image_of,
-    is_json,
     read_class_ids,
     read_images,
     read_label_matrix,
@@ -70,7 +69,7 @@ def read_targets(path: Path, *, in_order: bool = False) -> Targets:
         in_order: The rows are to be matched with those of an array by place alone, so that a
             JSON file of another order than ours must be refused.
     """
-    if is_json(path):
+    if path.suffix.lower() == ".json":
         keys, found, names = partition.read_targets(path)
         if found.ndim == 1:
             return _single(found, path, tuple(keys))

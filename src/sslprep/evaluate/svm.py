@@ -206,6 +206,7 @@ class _Systems(NamedTuple):
             aim[small] = step[small] @ self.kernel.gram
         return step, aim
 
+    @np.errstate(over="ignore", invalid="ignore")  # what goes astray is eliminated after all
     def improve(self, beta: Floats, scores: Floats, rest: Floats) -> tuple[Floats, Floats, Floats]:
         """Come nearer to the solutions from β, by conjugate gradients in float32.
 

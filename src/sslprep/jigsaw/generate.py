@@ -142,7 +142,8 @@ def generate_permutations(
     _check(n, m, method, ties, min_distance)
     if without_identity and (n == math.factorial(m) or first == ("identity",)):
         raise ParameterError(
-            f"--without-identity, but {'--first identity' if first else f'N = {n} is all of M!'}",
+            "--without-identity, but "
+            + ("--first identity" if first == ("identity",) else f"N = {n} is all of M!"),
             expected="one of them",
         )
     name = f"hamming_perms_{n}_patches_{m}_{method}"

@@ -13,16 +13,17 @@ from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep import partition
 from sslprep.input_files import sha256_of
 from sslprep.lowshot.labels import (
     ImageList,
     class_of,
     classes_of,
-    is_json,
     promised_k,
     read_class_ids,
     read_label_matrix,
@@ -32,7 +33,7 @@ from sslprep.npy import read_array
 from sslprep.parameters import command
 from sslprep.results import result, table
 
-Labels = NDArray[np.int8] | NDArray[np.int64]
+Labels = NDArray[np.signedinteger[Any]]
 
 
 @result
@@ -89,13 +90,13 @@ def identify_splits(files: tuple[Path, ...]) -> IdentifyResult:
 
 
 def _read(path: Path) -> ImageList | Labels:
-    if is_json(path):
-        return read_label_matrix(path).labels
+    if path.suffix.lower() == ".json":
+        return partition.read_targets(path).labels
     if path.suffix.lower() != ".npy":
         return read_list(path)
-    array = read_array(path, kinds="iuU")
+    array = read_array(path, kinds="iuU", mmap=True)
     if array.dtype.kind == "U":
-        images = array.ravel().tolist()
+        images = read_array(path, ndim=1, kinds="U").tolist()
         return ImageList(images, [class_of(image) for image in images])
     return read_label_matrix(path).labels if array.ndim == 2 else read_class_ids(path)
 
@@ -118,7 +119,7 @@ def _identify(
         content = hashlib.sha256(np.ascontiguousarray(held, "<i4").tobytes()).hexdigest()
         published = [row for row in published_splits() if row["sha256_of_content"] == content]
     names = {PurePosixPath(row["file"]).name for row in published}
-    if published and path.name not in names and not notes and not is_json(path):
+    if published and path.name not in names and not notes and path.suffix.lower() != ".json":
         notes.append("has another name there")
     least, most = (min(counts), max(counts)) if counts else (0, 0)
     if (k := promised_k(path.name)) and {least, most} != {k}:

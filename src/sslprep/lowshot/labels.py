@@ -47,18 +47,13 @@ class ImageList(NamedTuple):
         return self.names if self.as_text else self.images
 
 
-def is_json(path: Path) -> bool:
-    """Whether a file of targets is JSON, by its name."""
-    return path.name.lower().endswith(".json")
-
-
 def label_kinds(path: Path) -> set[bool]:
     """Tell by its name or header whether a file holds a label matrix (`True`) or class ids.
 
     One column can be either; a file that cannot be read is neither, as its reader will say.
     """
     try:
-        shape = (0, 0, 0) if is_json(path) else read_array(path, mmap=True).shape
+        shape = (0, 0, 0) if path.suffix.lower() == ".json" else read_array(path, mmap=True).shape
     except SslprepError:
         return set()
     return {True} if shape[1:] > (1,) or len(shape) > 2 else {len(shape) == 2, False}
@@ -72,7 +67,7 @@ def read_label_matrix(path: Path) -> LabelMatrix:
     ArrayError, another JSON an AnnotationError.
     """
     hint = "One class id for each image is what `lowshot places` takes."
-    if is_json(path):
+    if path.suffix.lower() == ".json":
         keys, labels, classes = partition.read_targets(path)
         if labels.ndim == 1:
             raise AnnotationError("holds one class id for each image", where=path, remedy=hint)
@@ -281,26 +276,29 @@ def class_names(
 
 
 def read_list(path: Path) -> ImageList:
-    """Read a list of one image a line, as SimCLR and MSN publish their subsets of ImageNet.
+    """Read a list of one image a line, as SimCLR, MSN and others publish their subsets.
 
-    The class of an image is the number after it (`cat/1.jpg 0`), else its folder
+    The class of an image is the word after it (`cat/1.jpg 0`, `1.jpg,n01532829`), else its folder
     (`n01440764/x.JPEG`), else what stands before the first `_` (`n01440764_10026.JPEG`). Bare
-    numbers (rows of CIFAR-10) are images without a class. Another line is an AnnotationError.
+    numbers (rows of CIFAR-10) are images without a class. A first line of headings is passed over;
+    another line is an AnnotationError.
     """
     images, classes = [], []
     for number, line in enumerate(read_text(path, AnnotationError).splitlines(), 1):
-        if not (text := line.strip()):
-            continue
-        match = re.fullmatch(r"(.*[^\s,;])[\s,;]+(\d+)", text)
-        image, class_ = (match[1], match[2]) if match else (text, class_of(text))
-        if not is_image_name(image) and (match or not image.isdecimal()):
+        text = line.strip()
+        match = re.fullmatch(r'"?(.*[^\s,;"])"?[\s,;]+"?([^\s,;"]+)"?', text)
+        if match and is_image_name(match[1]):
+            images.append(match[1])
+            classes.append(match[2])
+        elif is_image_name(text) or text.isdecimal():
+            images.append(text)
+            classes.append(class_of(text))
+        elif text and not (number == 1 and re.fullmatch(r"[\w\" ]+([,;\t][\w\" ]+)+", text)):
             raise AnnotationError(
                 f"got {text[:80]!r}",
                 where=f"{path}, line {number}",
-                expected="an image such as n01440764_10026.JPEG, or an image and its class id",
+                expected="an image such as n01440764_10026.JPEG, or an image and its class",
             )
-        images.append(image)
-        classes.append(class_)
     if not images:
         raise AnnotationError("holds no images", where=path)
     return ImageList(images, classes, as_text=True)
@@ -310,11 +308,11 @@ def class_of(image: str) -> str:
     """Return the class that an image's path tells: its folder, else what is before the first `_`.
 
     Example:
-        >>> class_of("train/n01440764/x.JPEG"), class_of("n02_10026.JPEG"), class_of("7")
-        ('n01440764', 'n02', '')
+        >>> class_of("b/bar/outdoor/x.JPEG"), class_of("n02_10026.JPEG"), class_of("7")
+        ('b/bar/outdoor', 'n02', '')
     """
-    path = PurePosixPath(image)
-    return path.parent.name or path.stem.partition("_")[0] * ("_" in path.stem)
+    folder, _, name = image.rpartition("/")
+    return folder or name.partition("_")[0] * ("_" in name)
 
 
 def promised_k(name: str) -> int:

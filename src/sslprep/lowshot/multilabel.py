@@ -14,7 +14,6 @@ from sslprep.lowshot.draw import Drawn, Draws
 from sslprep.lowshot.labels import (
     class_names,
     classes_of,
-    is_json,
     read_label_matrix,
     refuse_voc_marks,
     row_names,
@@ -102,7 +101,7 @@ def draw_multilabel_samples(
     if not stem:
         what = "has nothing before its first dot to name the samples after"
         raise ParameterError(what, where=targets)
-    data = [(stem, ".npy"), (stem, ".json")][: 1 + is_json(targets)]
+    data = [(stem, ".npy"), (stem, ".json")][: 1 + (targets.suffix.lower() == ".json")]
     with SampleSet(output, stem, data, sizes, num_samples, draws, overwrite) as out:
         inputs = manifest.Inputs(hash_inputs=hash_inputs)
         inputs.add_file(targets)

@@ -305,6 +305,9 @@ def find_samples(place: Path) -> list[SampleFiles]:
     def refuse(error: OSError) -> None:
         raise DatasetError(f"cannot read: {error.strerror}", where=error.filename) from error
 
+    if place.suffix.lower() in (".npy", ".json") and place.is_file():
+        expected = "a folder of samples, or a list of images as text"
+        raise DatasetError("is one file", where=place, expected=expected)
     if place.is_file():
         size = Size(k=promised_k(place.name))
         return [SampleFiles(place.parent, place.stem, size, 1, {"list": place.name})]

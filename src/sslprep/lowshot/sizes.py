@@ -125,14 +125,15 @@ def shortages(sizes: Sequence[Size], classes: Classes) -> list[str]:
             wanted = {size.name.replace("k", "k="): needs(size, classes) * each for size in sizes}
             short = [f"{name} needs {count}" for name, count in wanted.items() if count > len(rows)]
             name = f" ({classes.names[index]})" if classes.names else ""
-            text = f"class {id_}{name} has {len(rows)} {kind}; {_first(short)}"
+            text = f"class {id_}{name} has {len(rows)} {kind}; {', '.join(first_few(short))}"
             found += [(len(rows) / each, text)] if short else []
     return [text for _, text in sorted(found, key=lambda item: item[0])]
 
 
-def _first(texts: list[str], mark: str = ", ") -> str:
+def first_few(texts: list[str]) -> list[str]:
+    """Return so many texts as people read, and how many more there are."""
     more = [f"and {len(texts) - _SHOWN:,} more"] if len(texts) > _SHOWN else []
-    return mark.join([*texts[:_SHOWN], *more])
+    return [*texts[:_SHOWN], *more]
 
 
 def possible_sizes(
@@ -148,8 +149,8 @@ def possible_sizes(
     if len(possible) == len(sizes):
         return possible, ()
     flag, what = ("--k-values", "k") if sizes[0].k else ("--fraction", "fraction")
-    out = _first([str(size.k or size.fraction) for size in sizes if size not in possible])
-    problem = _first(shortages(sizes, classes), "; ")
+    out = ", ".join(first_few([str(s.k or s.fraction) for s in sizes if s not in possible]))
+    problem = "; ".join(first_few(shortages(sizes, classes)))
     limit = f"The largest k that works for every class is {largest}."
     if skip_impossible and possible:
         return possible, (f"{where}: {what} = {out} left out: {problem}. {limit}",)

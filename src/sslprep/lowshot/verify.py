@@ -36,11 +36,9 @@ from sslprep.lowshot.sample_files import (
     read_index,
     read_sample,
 )
-from sslprep.lowshot.sizes import Size, largest_k, needs
+from sslprep.lowshot.sizes import Size, first_few, largest_k, needs
 from sslprep.parameters import command
 from sslprep.results import result, table
-
-_SHOWN = 5
 
 Held = dict[int | str, tuple[list[Any], list[Any]]]
 """What a sample holds of each class: rows of it and rows not of it, or images of it."""
@@ -390,8 +388,8 @@ def check_sample(case: _Case) -> Sample:
         ]
         what = by_class(held.images, classes)
     full = original.classes if original else None
-    problems = [*_shorten(wrong_counts(what, found.size, full, found.multi_label))]
-    problems += _shorten(wrong)
+    problems = first_few(wrong_counts(what, found.size, full, found.multi_label))
+    problems += first_few(wrong)
     if index is not None and (text := wrong_index(case, index, what, ids)):
         problems.append(f"{found.files['index']} {text}")
     redrawn = None
@@ -414,8 +412,3 @@ def check_sample(case: _Case) -> Sample:
         content=hashlib.sha256(repr(what).encode()).hexdigest(),
         problems=tuple(f"{found.main}: {text}" for text in problems),
     )
-
-
-def _shorten(texts: list[str]) -> list[str]:
-    more = [f"and {len(texts) - _SHOWN} more like this"] if len(texts) > _SHOWN else []
-    return [*texts[:_SHOWN], *more]
