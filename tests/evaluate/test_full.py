@@ -1,6 +1,8 @@
 """The command `evaluate full` against each protocol written out with scikit-learn."""
 
+import doctest
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,6 +258,31 @@ def test_no_figure_is_made_of_what_cannot_give_one(voc_like, tmp_path, change, s
         run(voc_like, tmp_path / "out", **change(voc_like, tmp_path))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_vissl_are_put_together_as_the_docs_show(voc_like, tmp_path):
+    """Each process saves what it loaded, in its order; some images are loaded twice."""
+    order = np.append(np.random.default_rng(0).permutation(140), [3, 77])
+    for rank, inds in enumerate(np.array_split(order, 3)):
+        rows = {
+            "features": np.load(voc_like / "train_features.npy")[inds],
+            "targets": np.load(voc_like / "train_labels.npy")[inds],
+            "inds": inds,
+        }
+        for kind, part in rows.items():
+            np.save(tmp_path / f"rank{rank}_chunk0_train_heads_{kind}.npy", part)
+    own = {
+        "train_features": tmp_path / "rank1_chunk0_train_heads_features.npy",
+        "train_targets": tmp_path / "rank1_chunk0_train_heads_targets.npy",
+    }
+    with pytest.raises(SslprepError, match=r"rank1_chunk0.* is one of 3 parts, as VISSL writes"):
+        run(voc_like, tmp_path / "out", **own)
+    page = Path(__file__).parents[2] / "docs" / "evaluate.md"
+    names = {"folder": tmp_path, "np": np}
+    assert doctest.testfile(str(page), module_relative=False, globs=names) == (0, 2)
+    for kind, name in {"features": "features", "targets": "labels"}.items():
+        made = np.load(tmp_path / f"train_heads_{kind}.npy")
+        assert np.array_equal(made, np.load(voc_like / f"train_{name}.npy"))
 
 
 def test_labels_saved_with_features_may_be_the_same(voc_like, tmp_path):

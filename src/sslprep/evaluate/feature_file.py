@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,11 +76,25 @@ def open_features(path: Path, inputs: manifest.Inputs) -> Features:
 
     Maps as a network gives them, (images, channels, height, width), are taken as rows of dims.
     """
+    _refuse_part(path)
     inputs.add_file(path)
     rows = read_array(path, ndim=(2, 3, 4, 5), kinds="f", mmap=True)
     if not rows.size:
         raise ArrayError(f"is empty, shape {rows.shape}", where=path, expected="(images, dims)")
     return Features(path, rows.reshape(len(rows), -1), _record(path))
+
+
+def _refuse_part(path: Path) -> None:
+    """Refuse one of several files of one set: VISSL writes one for each process and chunk."""
+    if match := re.fullmatch(r"rank\d+_chunk\d+(_.+)", path.name):
+        parts = list(path.parent.glob(f"rank*_chunk*{glob.escape(match[1])}"))
+        if len(parts) > 1:
+            raise ArrayError(
+                f"is one of {len(parts)} parts, as VISSL writes them",
+                where=path,
+                expected="features of all images of the set",
+                remedy="Put them together; docs/evaluate.md shows how.",
+            )
 
 
 def _record(path: Path) -> manifest.Manifest | None:
