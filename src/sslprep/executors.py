@@ -18,7 +18,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
@@ -69,12 +69,15 @@ def open_executor(
         scheduler: Address of a Dask scheduler, such as `tcp://host:8786`.
 
     Raises:
-        ParameterError: A scheduler that does not answer.
+        ParameterError: A scheduler that does not answer, or far more jobs than cores.
         MissingExtraError: Dask is not installed.
     """
     if scheduler is not None:
         return closing(Dask(scheduler))
-    return nullcontext() if jobs == 1 else closing(Processes(jobs or cores()))
+    jobs, most = jobs or cores(), 32 * cores()  # more would only wait, and take memory
+    if jobs > most:
+        raise ParameterError(f"--jobs is {jobs:,}", expected=f"at most {most}, 32 for each core")
+    return nullcontext() if jobs == 1 else closing(Processes(jobs))
 
 
 def completed(
@@ -115,7 +118,7 @@ def completed(
     source = iter(chunks)
     try:
         while True:
-            for chunk in itertools.islice(source, executor.window - len(pending)):
+            for chunk in itertools.islice(source, max(0, executor.window - len(pending))):
                 pending[executor.submit(function, chunk, timeout)] = chunk
             if not pending:
                 return
@@ -308,16 +311,23 @@ class Dask:
         self._results: Any = None
         self._last_told = 0.0
         self._threads = 1
-        self._count_threads()
         try:
+            self._count_threads()
             self._compare_versions()
         except BaseException:
             self.close()
             raise
 
+    def _ask(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        """Ask the scheduler, but wait for no answer of one that is stopped."""
+        try:
+            return self._client.sync(method, *given, callback_timeout=_DASK, **named)
+        except (OSError, TimeoutError) as error:
+            raise WorkersLostError("the Dask scheduler does not answer") from error
+
     def _count_threads(self) -> int:
         """Count the cluster's threads, and say it in a line when the last are gone."""
-        count: int = sum(self._client.nthreads().values())
+        count: int = sum(self._ask(self._client.nthreads).values())
         if self._threads and not count:
             logger.warning("the Dask scheduler has no workers; waiting for some")
         self._threads, self.window = count, 4 * max(8, count)
@@ -325,13 +335,9 @@ class Dask:
 
     def _compare_versions(self) -> None:
         """Refuse workers of another sslprep; one that hangs does not answer, and delays little."""
-
-        def ask() -> Any:
-            return self._client.get_versions(check=True, packages=["sslprep"])
-
-        with warnings.catch_warnings(), suppress(OSError, TimeoutError):
+        with warnings.catch_warnings(), suppress(WorkersLostError):
             warnings.simplefilter("ignore")  # of other packages `Client` has warned already
-            answer = self._client.sync(ask, callback_timeout=_DASK)
+            answer = self._ask(self._client.get_versions, check=True, packages=["sslprep"])
             here = answer["client"]["packages"]["sslprep"]
             for name, worker in answer["workers"].items():
                 if (there := worker["packages"]["sslprep"]) != here:
@@ -374,10 +380,11 @@ class Dask:
             return
         self._heard = True
         for future, result in batch:
-            if future.status == "finished":
+            # A result counts although its worker is gone since, and Dask makes it again.
+            if isinstance(result, CancelledError):
+                raise WorkersLostError("the Dask scheduler is gone or was restarted")
+            if future.status != "error":
                 yield future, ("done", result)
-            elif future.status != "error":
-                raise WorkersLostError("the Dask scheduler is gone")
             elif isinstance(result[1], distributed.KilledWorker):
                 how = f"Dask: {' '.join(str(result[1]).split())}"
                 yield future, ("lost", Loss(pending[future], how))
@@ -387,7 +394,7 @@ class Dask:
     def _told(self, pending: Iterable[Any]) -> bool:
         """Whether one of our chunks was `working_on` something since the last look."""
         ours = {future.key for future in pending}
-        told = (when for when, key in self._client.get_events(_TOPIC) if key in ours)
+        told = (when for when, key in self._ask(self._client.get_events, _TOPIC) if key in ours)
         before, self._last_told = self._last_told, max(told, default=self._last_told)
         return self._last_told > before
 
@@ -395,7 +402,7 @@ class Dask:
         """Give up chunks."""
         self._results = None
         with suppress(Exception):  # the scheduler may be gone
-            self._client.cancel(list(pending))
+            self._ask(self._client.cancel, list(pending))
 
     def close(self) -> None:
         """Let the cluster go."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sslprep.color import counting
 from sslprep.color.counting import GROUPS, Settings, count_chunk, read_file
+from sslprep.color.decoding import UnreadableError, decode_image
 from sslprep.color.images import Chunk
 
 
@@ -98,6 +99,22 @@ def test_a_file_that_comes_in_parts_is_read_whole(
 def test_a_file_that_cannot_be_read_says_why() -> None:
     assert read_file("x" * 300) == "cannot read (File name too long)"
     assert read_file("a\0b") == "cannot read (ValueError: embedded null byte)"
+
+
+def test_an_image_that_memory_does_not_hold_is_listed(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Big(bytes):
+        def __add__(self, _: object) -> bytes:
+            raise MemoryError
+
+    def full(path: str) -> object:
+        raise MemoryError
+
+    with pytest.raises(UnreadableError, match=r"^decode failed .not enough memory.$"):
+        decode_image(Big(b"\xff\xd8\xff and more"))
+    monkeypatch.setattr(counting, "open_file", full)
+    assert read_file(photos[0]) == "cannot read (MemoryError)"
 
 
 def test_a_local_shard_that_cannot_be_read_is_not_waited_for(

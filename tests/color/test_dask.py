@@ -237,6 +237,25 @@ def test_a_lost_scheduler_is_reported_and_what_was_counted_is_kept(
     assert result.images == 100
 
 
+def test_a_stopped_scheduler_is_not_waited_for_without_end(
+    cluster: Cluster, photo_list: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, (*_, scheduler) = cluster
+    monkeypatch.setattr(images, "CHUNK_IMAGES", 1)
+    monkeypatch.setattr(executors, "_DASK", 1.0)
+    add = Pass.add
+
+    def noted(self: Pass, *arguments: object) -> None:
+        if self.total == 5:
+            scheduler.send_signal(signal.SIGSTOP)
+        add(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pass, "add", noted)
+    with pytest.raises(ImagesError, match=r"images .the Dask scheduler does not answer"):
+        color_histogram(photo_list, tmp_path, scheduler=address, worker_timeout=1.0)
+    assert color_histogram(photo_list, tmp_path, jobs=1).resumed_after >= 5
+
+
 def test_a_lost_worker_changes_nothing(
     cluster: Cluster,
     photo_list: Path,

@@ -1,6 +1,7 @@
 import io
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sslprep.color import decoding
 from sslprep.color.decoding import (
     UnreadableError,
     is_complete,
     reduction,
 )
 from sslprep.color.decoding import decode_image as decode_with_end
+from sslprep.errors import MissingExtraError
 
 
 def decode_image(data: bytes, fast_side: int | None = None) -> np.ndarray:
@@ -109,6 +112,17 @@ def test_a_jpeg_cut_anywhere_decodes_as_from_a_file(
 def test_says_why_not(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=f"^{reason}"):
         decode_image(data)
+
+
+def test_an_opencv_that_cannot_be_loaded_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is installed, but needs a library that the machine does not have."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cv2")
+    with pytest.raises(MissingExtraError, match=r"need OpenCV .libGL.so.1: cannot open.\. Install"):
+        decoding.opencv.__wrapped__()
 
 
 def test_a_picture_of_more_pixels_than_opencv_allows_is_refused() -> None:

@@ -41,6 +41,14 @@ def test_processes_give_the_results_of_one_process() -> None:
         assert pool is None
 
 
+def test_far_more_jobs_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "cores", lambda: 2)
+    with open_executor(64):
+        pass
+    with pytest.raises(ParameterError, match="--jobs is 100,000; expected at most 64, 32 for each"):
+        open_executor(100_000)
+
+
 def test_a_slow_chunk_holds_up_no_other() -> None:
     with open_executor(2) as pool:
         done = [chunk for chunk, _ in completed(time.sleep, [1.5, *[0.01] * 20], pool)]
@@ -393,6 +401,22 @@ def test_a_cluster_whose_workers_go_is_waited_for_with_a_word(
         assert list(completed(abs, [-2], pool, timeout=1.0, lost=lost)) == [(-2, 2)]
     assert lost == []
     assert caplog.text.count("has no workers; waiting for some") == 1
+
+
+def test_a_cluster_that_shrinks_costs_nothing_but_time() -> None:
+    """More is under way then than so few are given, and results are here whose worker is gone."""
+    lost: list[Loss] = []
+    with (
+        local_cluster(1, threads=12) as cluster,
+        open_executor(scheduler=cluster.scheduler_address) as pool,
+    ):
+        found = completed(time.sleep, [*[0.01] * 12, *[0.3] * 52], pool, timeout=1.0, lost=lost)
+        next(found)
+        cluster.scale(0)
+        while cluster.scheduler.workers:
+            time.sleep(0.05)
+        threading.Timer(1.5, cluster.scale, [1]).start()
+        assert (len([*found]), lost) == (63, [])
 
 
 def test_a_dask_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,7 +220,7 @@ def read_file(path: str) -> bytes | str:
     try:
         with open_file(path) as file:
             return _TOO_LARGE if os.path.getsize(path) > MAX_FILE_BYTES else file.read()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         return _reason(error)
 
 
@@ -229,5 +229,5 @@ def _reason(error: Exception) -> str:
         return "missing"
     if isinstance(error, IsADirectoryError):
         return "not a file"
-    said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}".rstrip(": ")
     return f"{_UNREAD} ({said:.180})"

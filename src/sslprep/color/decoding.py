@@ -43,7 +43,8 @@ def opencv() -> Any:
             import cv2
     except ImportError as error:
         raise MissingExtraError(
-            "colour commands need OpenCV", remedy="Install it: pip install opencv-python-headless."
+            f"colour commands need OpenCV ({error})",
+            remedy="Install it: pip install opencv-python-headless.",
         ) from error
     return cv2
 
@@ -62,18 +63,18 @@ def decode_image(
         raise UnreadableError("zero bytes")
     cv2 = opencv()
     flag, whole = cv2.IMREAD_COLOR, True
-    if data.startswith(b"\xff\xd8\xff"):
-        whole = is_complete(data)
-        if strict and not whole:
-            raise UnreadableError(TRUNCATED)
-        if shrink_to and (factor := reduction(data, shrink_to)) > 1:
-            flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
-        if not data.endswith(_END_OF_IMAGE):
-            data += _ENDLESS
     try:
+        if data.startswith(b"\xff\xd8\xff"):
+            whole = is_complete(data)
+            if strict and not whole:
+                raise UnreadableError(TRUNCATED)
+            if shrink_to and (factor := reduction(data, shrink_to)) > 1:
+                flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
+            if not data.endswith(_END_OF_IMAGE):
+                data += _ENDLESS
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error as error:  # more pixels than the limit, or not enough memory for them
-        said = str(error.err).strip().split("\n")[0]
+    except (cv2.error, MemoryError) as error:  # more pixels than the limit, or than memory has
+        said = getattr(error, "err", "not enough memory").strip().split("\n")[0]
         raise UnreadableError(f"decode failed ({said:.100})") from None
     if picture is None:
         known = what_it_is(data[:64])
