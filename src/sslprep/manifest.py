@@ -8,7 +8,7 @@ equal bytes, wherever and on however many cores a command ran.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -202,8 +202,12 @@ class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
-def find(folder: Path) -> Iterator[Path]:
+def find(folder: Path, refused: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Yield every manifest under `folder`, sorted; links to folders are not followed.
+
+    Args:
+        folder: Where to look.
+        refused: Told of each folder that cannot be read; by default the first is an error.
 
     Raises:
         ManifestError: A folder cannot be read.
@@ -212,7 +216,7 @@ def find(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise ManifestError(f"cannot read: {error.strerror}", where=error.filename) from error
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
+    for place, folders, names in os.walk(folder, onerror=refused or refuse):
         folders.sort()
         for name in sorted(names):
             if name.endswith(MANIFEST_SUFFIX) and not name.startswith("."):

@@ -199,7 +199,12 @@ def collect(folder: Path) -> Collection:
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise ManifestError(what, where=folder, remedy="Give a folder that sslprep wrote into.")
     found = Collection(folder=folder)
-    for path in _manifests(folder, found.notes):
+
+    def unreadable(error: OSError) -> None:
+        place = os.path.relpath(error.filename, folder)
+        found.notes.append(f"{place}: cannot be looked into: {error.strerror}")
+
+    for path in manifest.find(folder, unreadable):
         try:
             record = manifest.read(regular_file(path, limit=LARGEST_MANIFEST))
         except ManifestError as error:
@@ -221,21 +226,6 @@ def collect(folder: Path) -> Collection:
             remedy="Give a folder that sslprep wrote into.",
         )
     return found
-
-
-def _manifests(folder: Path, notes: list[str]) -> list[Path]:
-    """Return every manifest under a folder, sorted; a folder that cannot be read is a note."""
-    paths: list[Path] = []
-
-    def refuse(error: OSError) -> None:
-        place = os.path.relpath(error.filename, folder)
-        notes.append(f"{place}: cannot be looked into: {error.strerror}")
-
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        found = (n for n in sorted(names) if n.endswith(MANIFEST_SUFFIX) and n[0] != ".")
-        paths += [Path(place) / name for name in found]
-    return paths
 
 
 def note(error: Exception, folder: Path) -> str:
