@@ -10,7 +10,7 @@ import pytest
 from sslprep.drawing.charts import Series, columns, curves
 from sslprep.drawing.distances import distance_histogram, position_table
 from sslprep.drawing.dots import dots
-from sslprep.drawing.gamut import LEFT, TOP, gamut, lab_to_srgb, levels_of, prior
+from sslprep.drawing.gamut import LEFT, PLOT, TOP, gamut, lab_to_srgb, levels_of, prior
 from sslprep.drawing.numbers import tick_text
 from sslprep.drawing.svg import Drawing, document
 
@@ -176,10 +176,57 @@ def nodes_of_bins(drawing: Drawing) -> list[ElementTree.Element]:
 
 def test_corners_are_drawn_as_the_corners_of_their_bins() -> None:
     """A bin from (0, 0) to (20, 20) has the colour of (10, 10)."""
-    [corner] = nodes_of_bins(gamut([[0, 0]], 20, corners=True))
-    [centre] = nodes_of_bins(gamut([[10, 10]], 20))
-    assert corner.get("fill") == centre.get("fill")
-    assert (number(corner, "x"), number(corner, "y")) == (LEFT, TOP)
+    drawn = [
+        [(n.get("fill"), number(n, "x"), number(n, "y")) for n in nodes_of_bins(drawing)]
+        for drawing in (
+            gamut([[0, 0], [20, 20]], 20, corners=True),
+            gamut([[10, 10], [30, 30]], 20),
+        )
+    ]
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0][1:] == (LEFT, TOP + PLOT / 2)
+    assert drawn[0][1][1:] == (LEFT + PLOT / 2, TOP)
+
+
+def test_every_bin_is_drawn_however_many_there_are() -> None:
+    """Of bins of size 2 a quarter was drawn, the left edge of the gamut, without a word."""
+    steps = np.arange(-80, 80, 2)
+    points = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    boxes = nodes_of_bins(gamut(points, 2))
+    assert len(boxes) == len(points) == 6400
+    assert max(number(box, "x") for box in boxes) > LEFT + 0.98 * PLOT
+    [path] = nodes(prior(points, 2, np.full(6400, 1 / 6400)), "path", "depth")
+    assert (path.get("d") or "").count("M") == 6400
+
+
+@pytest.mark.parametrize("points", [[[0, 0]], [[i, 0] for i in range(0, 100, 10)]])
+def test_few_bins_leave_room_for_the_names_of_the_axes(points: list[list[int]]) -> None:
+    drawing = gamut(points, 10)
+    [label] = [n for n in nodes(drawing, "text", "label") if n.get("transform")]
+    _, y = map(float, re.findall(r"[\d.]+", label.get("transform") or "")[:2])
+    half = len(label.text or "") * 6.6 / 2
+    assert 0 < y - half < y + half < drawing.height
+
+
+def test_ticks_of_the_plane_do_not_touch() -> None:
+    """Bins of 100 reach from -150 to 150 and beyond."""
+    drawing = gamut([[a, b] for a in range(-200, 201, 100) for b in range(-200, 201, 100)], 100)
+    ticks = [n for n in nodes(drawing, "text", "tick") if n.get("text-anchor") == "middle"]
+    places = [number(tick, "x") for tick in ticks]
+    assert [tick.text for tick in ticks] == ["−100", "0", "100"]
+    assert all(right - left > 4 * 6.6 for left, right in pairwise(places))
+
+
+def test_a_line_of_one_value_is_a_dot() -> None:
+    drawing = curves([Series(name="a", x=[3], y=[5])], **NAMES)
+    assert len(nodes(drawing, "circle", "key1")) == 1
+    assert not nodes(curves([Series(name="a", x=[1, 2], y=[5, 6])], **NAMES), "circle", "key1")
+
+
+def test_whole_numbers_have_whole_ticks_in_dots() -> None:
+    drawing = dots(["a"], [("n", [1])], title="t", description="d", x_label="images")
+    ticks = [n.text for n in nodes(drawing, "text", "tick") if n.get("text-anchor") == "middle"]
+    assert ticks == ["0", "1"]
 
 
 def test_shades_of_priors_are_steps_of_the_logarithm() -> None:

@@ -63,11 +63,15 @@ class Scale:
 def powers_of_ten(low: float, high: float) -> list[float]:
     """Return the powers of ten that enclose two positive numbers, at most about eight.
 
+    Where there are more, it is every second or third, and 1 is one of them.
+
     Example:
         >>> powers_of_ten(0.002, 5)
         [0.001, 0.01, 0.1, 1.0, 10.0]
+        >>> powers_of_ten(1, 2e8)
+        [1.0, 100.0, 10000.0, 1000000.0, 100000000.0, 10000000000.0]
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
     step = max(1, math.ceil((last - first) / 6))
-    return [10.0**e for e in reversed(range(last, first - step, -step))]
+    return [10.0 ** (e * step) for e in range(first // step, -(-last // step) + 1)]

@@ -122,7 +122,7 @@ def columns(
     heights = [float(c) if math.isfinite(c) else 0.0 for c in counts]
     floor = [1.0] if log else []  # a column of 1 is the least there is
     top = TOP + KEY_LINE * len(marks) + 10
-    y, ticks, texts = _axis([*floor, *heights], drawing.height - BOTTOM, top, log=log)
+    y, ticks, texts = axis([*floor, *heights], drawing.height - BOTTOM, top, log=log)
     x = Scale(-0.5, max(1, len(heights)) - 0.5, LEFT, WIDTH - RIGHT)
     frame = Frame(drawing, x, y, x_label=x_label, y_label=y_label)
     frame.y_ticks(ticks, texts)
@@ -147,7 +147,7 @@ def columns(
     return drawing
 
 
-def _axis(
+def axis(
     values: Sequence[float], start: float, end: float, *, log: bool
 ) -> tuple[Scale, list[float], list[str]]:
     """Return an axis that encloses the values (from 0 unless `log`), its ticks and their texts."""
@@ -185,7 +185,7 @@ def curves(
         least: With `log`, the smallest value that is drawn; smaller ones lie on the axis.
         x_ticks: The x of a logarithmic x axis that are labelled, such as k = 1, 2, 4; by default
             x is in proportion and round numbers are labelled.
-        points: Mark each value with a dot.
+        points: Mark each value with a dot; a single one always is.
     """
     own = [line for line in series if not line.reference]
     keys = own if len(series) > 1 else []
@@ -194,7 +194,7 @@ def curves(
     lines = [_finite(line, least if log else None) for line in series]
     ys = [v for line in lines for part in (line.y, line.low, line.high) for v in _list(part)]
     xs = [v for line in lines for v in _list(line.x)] or [0.0, 1.0]
-    y, ticks, texts = _axis(
+    y, ticks, texts = axis(
         ys or [1.0], drawing.height - BOTTOM, TOP + KEY_LINE * len(rows), log=log
     )
     margin = 8 + max((5.6 * len(line.name) for line in series if line.reference), default=0)
@@ -207,7 +207,7 @@ def curves(
         places, power_texts(places) if powers else map(tick_text, places), strict=True
     ):
         frame.x_tick(x(tick), text)
-    _legend(drawing, rows)
+    legend(drawing, rows, TOP - 1)
     for line in lines:
         if line.reference:
             _line(drawing, frame, line, css="reference")
@@ -219,7 +219,7 @@ def curves(
             corners = (f"{coordinate(x(a))} {coordinate(y(b))}" for a, b in edge)
             drawing.path(f"M{'L'.join(corners)}z", css=f"band key{number}")
         _line(drawing, frame, line, css=f"line{number}")
-        if points:
+        if points or len(_list(line.x)) == 1:  # a line of one point cannot be seen
             for a, b in zip(line.x, line.y, strict=True):
                 tip = f"{line.name}, {tick_text(a)}: {tick_text(b)}"
                 drawing.dot(x(a), y(b), 3.2, css=f"key{number}", tip=tip)
@@ -256,11 +256,17 @@ def legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
     return rows
 
 
-def _legend(drawing: Drawing, rows: Sequence[Sequence[tuple[int, str]]]) -> None:
+def legend(
+    drawing: Drawing, rows: Sequence[Sequence[tuple[int, str]]], top: float, *, dots: bool = False
+) -> None:
+    """Draw the rows of a legend, with a piece of each line or with a dot before its name."""
     for level, row in enumerate(rows):
-        place, y = float(LEFT), TOP - 1 + KEY_LINE * level
+        place, y = float(LEFT), top + KEY_LINE * level
         for number, name in row:
-            drawing.line(place, y, place + 18, y, css=f"line{number}")
+            if dots:
+                drawing.dot(place + 12, y, 4, css=f"key{number}")
+            else:
+                drawing.line(place, y, place + 18, y, css=f"line{number}")
             drawing.text(place + 23, y + 4, name, css="tick")
             place += 34 + digits_wide(name) * CHARACTER
 

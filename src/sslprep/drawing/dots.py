@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sslprep.drawing.axes import Scale, powers_of_ten, round_ticks
+from sslprep.drawing.axes import Scale
 from sslprep.drawing.charts import (
     BOTTOM,
-    CHARACTER,
     KEY_LINE,
-    LEFT,
     RIGHT,
     TOP,
     WIDTH,
     Frame,
     Mark,
+    axis,
+    legend,
     legend_rows,
 )
-from sslprep.drawing.numbers import power_texts, tick_text
+from sslprep.drawing.numbers import tick_text
 from sslprep.drawing.svg import Drawing, digits_wide, fitted
 
 
@@ -58,26 +58,15 @@ def dots(
     drawing = Drawing(WIDTH, height, title=title, description=description)
     shown = [fitted(name, 16) for name in names]
     left = 16 + 7.1 * max(map(digits_wide, shown), default=1)
-    known = [v for _, part in values for v in part if math.isfinite(v) and (v > 0 or not log)]
+    known = [v for _, part in values for v in part if math.isfinite(v)]
     every = [*known, *(mark.value for mark in marks)]
-    if log and every:
-        ticks = powers_of_ten(min(every), max(every))
-        texts = power_texts(ticks)
-    else:
-        ticks = round_ticks(0, max(every, default=1), 4)
-        texts = [tick_text(tick) for tick in ticks]
-    x = Scale(ticks[0], ticks[-1], left, WIDTH - RIGHT - 8, log=log and bool(every))
+    x, ticks, texts = axis(every, left, WIDTH - RIGHT - 8, log=log)
     y = Scale(0, max(1, len(names)), head, height - BOTTOM)
     frame = Frame(drawing, x, y, x_label=x_label, y_label="")
     for tick, text in zip(ticks, texts, strict=True):
         drawing.line(x(tick), head, x(tick), frame.bottom, css="grid")
         frame.x_tick(x(tick), text)
-    for level, keys in enumerate(rows):
-        place = float(LEFT)
-        for number, name in keys:
-            drawing.dot(place + 12, 13 + KEY_LINE * level, 4, css=f"key{number}")
-            drawing.text(place + 23, 17 + KEY_LINE * level, name, css="tick")
-            place += 34 + digits_wide(name) * CHARACTER
+    legend(drawing, rows, 13, dots=True)
     frame.marks(marks, x, TOP - 4 + KEY_LINE * len(rows))
     for line, name in enumerate(names):
         middle = y(line + 0.5)

@@ -17,7 +17,8 @@ LEFT, TOP, PLOT = 56, 12, 210
 DECADES = 6
 """Powers of ten that the shades of priors span; smoothing leaves some far below."""
 
-_MOST_DRAWN = 1500
+_NARROWEST = 40.0
+"""What an axis spans at least, in units of a and b: room for its label."""
 _STEPS = 8
 _TO_LINEAR_RGB = np.array(
     [
@@ -51,32 +52,46 @@ def lab_to_srgb(lightness: float, ab: ArrayLike) -> NDArray[np.uint8]:
 
 
 class Plane:
-    """The a-b plane of a drawing: a to the right, b upwards."""
+    """A drawing of the a-b plane: a to the right, b upwards.
+
+    Args:
+        low: Least a and b.
+        high: Largest a and b; both are moved out where an axis would be too short for its label.
+        title: Name of the drawing.
+        description: What it shows, in words.
+        below: Room to leave below the plane.
+    """
 
     def __init__(
-        self, drawing: Drawing, a: tuple[float, float], b: tuple[float, float], scale: float
+        self, low: ArrayLike, high: ArrayLike, *, title: str, description: str, below: float = 0
     ) -> None:
-        self.drawing, self.a, self.b, self.scale = drawing, a, b, scale
+        middle, span = np.add(low, high) / 2, np.subtract(high, low)
+        span = np.maximum(span, max(_NARROWEST, span.max() / 2))
+        self.low, self.high = middle - span / 2, middle + span / 2
+        self.scale = PLOT / span.max()
+        height = TOP + span[1] * self.scale + 44 + below
+        self.drawing = Drawing(WIDTH, height, title=title, description=description)
+        self._axes()
 
     def x(self, a: float) -> float:
         """Return where a value of a lies."""
-        return LEFT + (a - self.a[0]) * self.scale
+        return float(LEFT + (a - self.low[0]) * self.scale)
 
     def y(self, b: float) -> float:
         """Return where a value of b lies."""
-        return TOP + (self.b[1] - b) * self.scale
+        return float(TOP + (self.high[1] - b) * self.scale)
 
-    def axes(self) -> None:
-        """Draw both axes, with a tick every 50."""
-        bottom, right = self.y(self.b[0]), self.x(self.a[1])
+    def _axes(self) -> None:
+        """Draw both axes, with a tick every 50, or every 100 where those would touch."""
+        bottom, right = self.y(self.low[1]), self.x(self.high[0])
         self.drawing.line(LEFT, bottom, right, bottom, css="axis")
         self.drawing.line(LEFT, TOP, LEFT, bottom, css="axis")
-        for value in range(-100, 101, 50):
+        for value in range(-100, 101, 50 if 50 * self.scale > 34 else 100):
             text = tick_text(value)
-            if self.a[0] <= value <= self.a[1]:
+            if self.low[0] <= value <= self.high[0]:
                 self.drawing.line(self.x(value), bottom, self.x(value), bottom + 4, css="axis")
                 self.drawing.text(self.x(value), bottom + 17, text, css="tick", anchor="middle")
-            if self.b[0] <= value <= self.b[1]:
+            if self.low[1] <= value <= self.high[1]:
                 y = self.y(value)
                 self.drawing.line(LEFT - 4, y, LEFT, y, css="axis")
                 self.drawing.text(LEFT - 7, y + 4, text, css="tick", anchor="end")
@@ -105,18 +120,6 @@ def bin_size(points: ArrayLike) -> float:
     return float(np.clip(np.median(steps), 0.5, 128)) if len(steps) else 10.0
 
 
-def _plane(
-    centres: NDArray[np.float64], size: float, *, title: str, description: str, below: float = 0
-) -> tuple[Drawing, Plane]:
-    low, high = centres.min(axis=0) - size / 2, centres.max(axis=0) + size / 2
-    scale = PLOT / max(high - low)
-    height = (high[1] - low[1]) * scale
-    drawing = Drawing(WIDTH, TOP + height + 44 + below, title=title, description=description)
-    plane = Plane(drawing, (low[0], high[0]), (low[1], high[1]), scale)
-    plane.axes()
-    return drawing, plane
-
-
 def gamut(points: ArrayLike, size: float, *, corners: bool = False, label: str = "") -> Drawing:
     """Draw each bin in its own colour at lightness 50.
 
@@ -131,18 +134,23 @@ def gamut(points: ArrayLike, size: float, *, corners: bool = False, label: str =
         2
     """
     centres = centres_of(points, size, corners=corners)
-    drawing, plane = _plane(
-        centres,
-        size,
+    plane = Plane(
+        centres.min(axis=0) - size / 2,
+        centres.max(axis=0) + size / 2,
         title=f"The gamut in bins{label and f', {label}'}",
         description=f"{len(centres)} bins, each in its own colour at lightness 50.",
     )
-    side = size * plane.scale
-    shown = centres[:_MOST_DRAWN]
-    for (a, b), colour in zip(shown.tolist(), lab_to_srgb(50, shown).tolist(), strict=True):
+    side, box = _sides(size, plane)
+    for (a, b), colour in zip(centres.tolist(), lab_to_srgb(50, centres).tolist(), strict=True):
         x, y = plane.x(a) - side / 2, plane.y(b) - side / 2
-        drawing.box(x, y, side - 0.6, side - 0.6, fill="#{:02x}{:02x}{:02x}".format(*colour))
-    return drawing
+        plane.drawing.box(x, y, box, box, fill="#{:02x}{:02x}{:02x}".format(*colour))
+    return plane.drawing
+
+
+def _sides(size: float, plane: Plane) -> tuple[float, float]:
+    """Return how wide a bin is on the paper, and its box: a gap keeps neighbours apart."""
+    side = size * plane.scale
+    return side, side - min(0.6, side / 8)
 
 
 def levels_of(priors: ArrayLike, steps: int = _STEPS) -> tuple[NDArray[np.int64], float, float]:
@@ -190,9 +198,9 @@ def prior(
     centres = centres_of(points, size, corners=corners)
     levels, low, high = levels_of(values)
     top = np.asarray(points)[int(values.argmax())]
-    drawing, plane = _plane(
-        centres,
-        size,
+    plane = Plane(
+        centres.min(axis=0) - size / 2,
+        centres.max(axis=0) + size / 2,
         title=f"How often each bin occurs{label and f', {label}'}",
         description=(
             f"Priors up to 10^{high:.1f}, largest at a {top[0]:g}, b {top[1]:g}; "
@@ -200,14 +208,15 @@ def prior(
         ),
         below=22,
     )
-    side = size * plane.scale
+    drawing = plane.drawing
+    side, box = _sides(size, plane)
+    box_text = coordinate(box)
     # Bins of one shade share a path: a tenth of the bytes of one element each.
     for level in range(_STEPS + 1):
-        chosen = centres[levels == level][:_MOST_DRAWN]
         data = "".join(
             f"M{coordinate(plane.x(a) - side / 2)} {coordinate(plane.y(b) - side / 2)}"
-            f"h{coordinate(side - 0.6)}v{coordinate(side - 0.6)}h-{coordinate(side - 0.6)}z"
-            for a, b in chosen.tolist()
+            f"h{box_text}v{box_text}h-{box_text}z"
+            for a, b in centres[levels == level].tolist()
         )
         if data:
             drawing.path(data, css=f"depth depth-{level}" if level else "hollow")

@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.color.priors import nearest_counts
-from sslprep.drawing.charts import WIDTH, Series, curves
+from sslprep.drawing.charts import Series, curves
 from sslprep.drawing.gamut import (
     DECADES,
-    LEFT,
-    PLOT,
-    TOP,
     Plane,
     bin_size,
     centres_of,
@@ -23,7 +20,6 @@ from sslprep.drawing.gamut import (
     prior,
 )
 from sslprep.drawing.numbers import count_text, counted, share_text
-from sslprep.drawing.svg import Drawing
 from sslprep.errors import ArrayError, SslprepError
 from sslprep.report.blocks import Card, Figure, Section, short
 from sslprep.report.collect import Artefact, Collection, note
@@ -87,43 +83,43 @@ def _histogram(card: Card, table: NDArray[np.integer]) -> None:
     """Show the table of counts: colour where there are pixels, strong where there are many."""
     if table.shape != (256, 256) or int(table.min()) < 0:
         raise ArrayError(f"has shape {table.shape}", expected="(256, 256) counts")
-    used_a, used_b = np.flatnonzero(table.any(axis=1)), np.flatnonzero(table.any(axis=0))
-    if not len(used_a):
+    if not table.any():
         card.note("The histogram is empty.")
         return
-    a = np.arange(used_a[0], used_a[-1] + 1)
-    b = np.arange(used_b[0], used_b[-1] + 1)
-    part = np.log1p(table[a[0] : a[-1] + 1, b[0] : b[-1] + 1].astype(float))
-    colours = lab_to_srgb(60, np.stack(np.meshgrid(a - 128, b - 128, indexing="ij"), axis=-1))
+    used = np.argwhere(table)
+    low, high = used.min(axis=0), used.max(axis=0)
+    part = np.log1p(table[low[0] : high[0] + 1, low[1] : high[1] + 1].astype(float))
+    colours = lab_to_srgb(60, np.moveaxis(np.indices(part.shape), 0, -1) + low - 128)
     # Few levels of strength keep the picture small and show it no worse.
     strength = np.where(part > 0, 90 + np.ceil(part / part.max() * 11) * 15, 0)
     picture = np.concatenate([colours, strength.astype(np.uint8)[..., None]], axis=-1)
     up = picture.transpose(1, 0, 2)[::-1]  # b upwards, a to the right
     top = np.unravel_index(int(table.argmax()), table.shape)
-    scale = min(2.0, PLOT / max(up.shape[:2]))
-    width, height = up.shape[1] * scale, up.shape[0] * scale
-    drawing = Drawing(
-        WIDTH,
-        TOP + height + 44,
+    plane = Plane(
+        low - 128.5,
+        high - 127.5,
         title="Colours of all pixels",
         description=(
-            f"a from {a[0] - 128} to {a[-1] - 128}, b from {b[0] - 128} to {b[-1] - 128}; "
+            f"a from {low[0] - 128} to {high[0] - 128}, b from {low[1] - 128} to {high[1] - 128}; "
             f"most often a {top[0] - 128}, b {top[1] - 128}."
         ),
     )
-    plane = Plane(drawing, (a[0] - 128.5, a[-1] - 127.5), (b[0] - 128.5, b[-1] - 127.5), scale)
-    drawing.image(LEFT, TOP, width, height, pixels(up).uri)
-    plane.axes()
+    left, top_edge = plane.x(low[0] - 128.5), plane.y(high[1] - 127.5)
+    width, height = up.shape[1] * plane.scale, up.shape[0] * plane.scale
+    plane.drawing.image(left, top_edge, width, height, pixels(up).uri)
     card.fact("distinct colours (a, b)", count_text(int(np.count_nonzero(table))))
     caption = "Stronger where more pixels have the colour (logarithm of the count)."
-    card.blocks.append(Figure(title="Colours of all pixels", drawings=[drawing], caption=caption))
+    card.blocks.append(
+        Figure(title="Colours of all pixels", drawings=[plane.drawing], caption=caption)
+    )
     card.blocks.append(_chroma(table))
 
 
 def _chroma(table: NDArray[np.integer]) -> Figure:
     """Show how much of the pixels is nearly grey, which is why rare colours need weight."""
     axis = np.arange(-128, 128)
-    distance = np.hypot(*np.meshgrid(axis, axis, indexing="ij")).round().astype(int)
+    # Rounded up: entry n counts what is more than n - 1 and at most n away.
+    distance = np.ceil(np.hypot(*np.meshgrid(axis, axis, indexing="ij"))).astype(int)
     counts = np.bincount(distance.ravel(), weights=table.ravel())
     share = 100 * np.cumsum(counts) / counts.sum()
     last = int(np.argmax(share >= 99.9))
