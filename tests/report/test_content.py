@@ -15,7 +15,8 @@ from PIL import Image
 from sslprep.drawing.gamut import gamut
 from sslprep.jigsaw.distances import Distances, measure
 from sslprep.lowshot.multilabel import draw_multilabel_samples
-from sslprep.report import checkpoints, lowshot, partitions, permutations, pictures
+from sslprep.report import checkpoints, colors, lowshot, partitions, permutations, pictures
+from sslprep.report.blocks import Table
 from sslprep.report.collect import collect
 from sslprep.report.lowshot import Sample
 from sslprep.report.permutations import verdict
@@ -65,6 +66,34 @@ def test_one_permutation_has_no_distance(write: Any, tmp_path: Path) -> None:
     found = permutations.section(collect(tmp_path))
     assert found is not None
     assert found.points == ["1 × 9 tiles"]
+
+
+@pytest.mark.parametrize("tiles", [9, 16])
+def test_a_large_set_has_its_own_numbers_or_none(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles: int
+) -> None:
+    """Those of every third row stood there as if they were the set's, its size too."""
+    monkeypatch.setattr(permutations, "MOST_MEASURED", 10)
+    monkeypatch.setattr(permutations, "_MOST_SORTED", 120 << 9)
+    rows = np.stack([np.roll(np.arange(tiles), i % tiles) for i in range(120)])
+    rows[7] = rows[7][::-1]
+    write("large", "permutations", {"p.npy": rows})
+    write("small", "permutations", {"q.npy": rows[:2]})
+    found = permutations.section(collect(tmp_path))
+    assert found is not None
+    assert found.sum == "122 permutations"
+    [table] = found.blocks
+    assert isinstance(table, Table)
+    texts = [cell.text for cell in table.rows[0]]
+    assert texts[0] == f"large: 120 of {tiles} tiles"
+    if tiles == 9:
+        whole = measure(rows.astype(np.uint8))
+        assert texts[1:4:2] == [str(whole.minimum), f"{whole.mean:.4f}"]
+        assert "smallest distance" in found.cards[0].facts
+    else:
+        assert texts[1:] == ["–"] * 4
+        assert found.cards[0].facts == {"permutations": "120", "tiles": "16"}
+        assert "jigsaw stats" in found.cards[0].notes[0]
 
 
 def test_many_partitions_of_one_folder_are_named_by_it(write: Any, tmp_path: Path) -> None:
@@ -155,6 +184,23 @@ def test_a_checked_model_has_a_dot_for_each_stage_left_of_the_limit(
         if n.get("class") == "mark1" and n.get("x1") == n.get("x2")
     }
     assert sorted(dots) == pytest.approx([limit - 2 * (limit - max(dots)), max(dots)], abs=0.05)
+
+
+def test_a_histogram_of_one_colour_is_drawn_large_enough_to_read(
+    write: Any, tmp_path: Path
+) -> None:
+    """Of grey photos it was a speck, with the names of the axes cut."""
+    table = np.zeros((256, 256), np.int64)
+    table[128 + 3, 128 + 4] = 7
+    table[128, 128 + 10] = 3
+    table[128 + 10, 128 + 1] = 10
+    write("h", "color-histogram", {"ab_histogram_train_x.npy": table})
+    found = colors.section(collect(tmp_path))
+    assert found is not None
+    plane, grey = found.cards[0].blocks
+    assert plane.drawings[0].height > 120
+    # (3, 4) is 5 away, (0, 10) is 10 and (10, 1) a little more: half are within 10.
+    assert "50 % of the pixels are within 10 of grey" in grey.caption
 
 
 def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:

@@ -161,6 +161,11 @@ def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
         write_report(folder=tmp_path / "nothing")
 
 
+def test_a_file_in_place_of_the_folder_is_called_that(world: Path) -> None:
+    with pytest.raises(ManifestError, match="is a file, not a folder"):
+        write_report(folder=next(world.glob("*/*.manifest.json")))
+
+
 def test_refuses_a_folder_without_manifests_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="holds no manifest"):
         write_report(folder=tmp_path)
@@ -183,6 +188,21 @@ def test_a_photo_that_is_gone_leaves_a_gap_that_says_so(write, page, tmp_path: P
     assert '<span class="gone">away.jpg: file not found</span>' in text
     assert "1 of 2 photos of t cannot be shown" in text
     assert text.count("<img ") == 1
+
+
+def test_a_partition_without_labels_is_no_fault(write, page, tmp_path: Path) -> None:
+    save_photo(tmp_path / "a.jpg", 1)
+    images = np.array([str(tmp_path / "a.jpg")] * 1234)
+    write("t", "partition", {"t_images.npy": images}, counts={"images": 1234})
+    text = page()
+    assert "cannot be shown" not in text
+    assert '<td class="number" data-value="1234">1,234</td>' in text
+
+
+def test_a_source_that_is_gone_is_named(write, page) -> None:
+    inputs = [{"path": "models/alexnet.pkl", "bytes": 5, "sha256": "a"}]
+    write("m", "checkpoint", inputs=inputs)
+    assert "The source cannot be read. models/alexnet.pkl: file not found" in page()
 
 
 def test_finds_photos_of_relative_paths_above_the_manifest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ class _Measured(msgspec.Struct):
 
 
 Filters = NDArray[np.float32]
-Opened = tuple[Filters | None, str]
-"""The first filters of a checkpoint, and else why there are none."""
+Known = dict[Path, Filters | None]
+"""The first filters of each checkpoint that was opened; `None` if it has none."""
 
 
 def stage_of(blob: str) -> str:
@@ -121,7 +121,7 @@ def section(collection: Collection) -> Section | None:
     if not found:
         return None
     result = Section(anchor="checkpoints", title="Checkpoints", lead=LEAD, css="three")
-    known: dict[Path, Opened] = {}
+    known: Known = {}
     shown: set[Picture] = set()
     rows = []
     for artefact in found:
@@ -155,9 +155,7 @@ def _row(artefact: Artefact, card: Card) -> list[Cell]:
     ]
 
 
-def _card(
-    artefact: Artefact, collection: Collection, known: dict[Path, Opened], shown: set[Picture]
-) -> Card:
+def _card(artefact: Artefact, collection: Collection, known: Known, shown: set[Picture]) -> Card:
     details = artefact.details(_Details)
     made = filter(None, (short(details.model), short(artefact.manifest.command)))
     card = Card(anchor=artefact.anchor, title=artefact.title, subtitle=" · ".join(made))
@@ -253,18 +251,6 @@ def _proof(card: Card, artefact: Artefact, proof: _Proof | None, folder: Path) -
     return [Figure(title=title, drawings=[drawing], caption=text)]
 
 
-def _open(find: Any, known: dict[Path, Opened]) -> Opened:
-    """Map a checkpoint and read its first filters, each file once."""
-    try:
-        path: Path = find()
-        if path not in known:
-            contents = open_checkpoint(regular_file(path, limit=LARGEST_CHECKPOINT))
-            known[path] = _first_filters(contents.stored), ""
-        return known[path]
-    except SslprepError as error:
-        return None, str(error)
-
-
 def _first_filters(blobs: Mapping[str, object]) -> Filters | None:
     for name, blob in blobs.items():
         if not (isinstance(blob, StoredArray) and _CONV1.fullmatch(name)):
@@ -292,24 +278,27 @@ def draw_filters(filters: Filters) -> Picture | None:
     return pixels(sheet)
 
 
-def _filters(
-    card: Card, artefact: Artefact, folder: Path, known: dict[Path, Opened]
-) -> list[Gallery]:
+def _filters(card: Card, artefact: Artefact, folder: Path, known: Known) -> list[Gallery]:
     """Show the first filters in the source and as written; once where they look alike."""
     inputs, outputs = artefact.manifest.inputs, artefact.manifest.outputs
     written = [output.file for output in outputs if not output.file.endswith(".json")]
-    places = {
+    places: dict[str, Callable[[], Path]] = {
         "in the source": lambda: find_file(inputs[0].path if inputs else "", artefact),
         "as written": lambda: artefact.file(written[0] if written else ""),
     }
     shown: dict[str, tuple[Picture, float]] = {}
     alt = caption = ""
     for title, find in places.items():
-        filters, problem = _open(find, known)
-        if filters is None:
+        try:
+            path = find()
+            if path not in known:  # each file is mapped and read once
+                contents = open_checkpoint(regular_file(path, limit=LARGEST_CHECKPOINT))
+                known[path] = _first_filters(contents.stored)
+        except SslprepError as error:
             what = "source" if title == "in the source" else "written checkpoint"
-            if problem:
-                card.note(f"The {what} cannot be read. {note(SslprepError(problem), folder)}")
+            card.note(f"The {what} cannot be read. {note(error, folder)}")
+            continue
+        if (filters := known[path]) is None:
             continue
         drawn = draw_filters(filters)
         if drawn is None:

@@ -235,7 +235,8 @@ def _part(artefact: Artefact, card: Card, folder: Path) -> _Part:
         labels = labels_of(artefact)
         found = tally(labels, len(details.classes))
     except SslprepError as error:
-        card.note(f"The labels cannot be shown. {note(error, folder)}")
+        if artefact.ending("_labels.npy"):  # else it is of images without labels
+            card.note(f"The labels cannot be shown. {note(error, folder)}")
         if details.images_per_class:  # what the manifest says of them is still there
             present, images = np.array(details.images_per_class, np.int64), artefact.count("images")
             ignored = np.array(details.ignored_per_class, np.int64)
@@ -281,7 +282,9 @@ def _row(part: _Part, card: Card, folder: Path) -> list[Cell]:
     name = Cell(text=part.artefact.title + made, link=card.anchor)
     checked = _checked(part.artefact, card, folder)
     if found is None:
-        return [name, *cells(*"–" * 5, checked)]
+        images = part.artefact.count("images")
+        stated = Cell(text=count_text(images) if images else "–", value=images)
+        return [name, stated, *cells(*"–" * 4, checked)]
     ignored = None if found.ignored is None else int(found.ignored.sum())
     return [
         name,

@@ -20,7 +20,9 @@ from sslprep.report.partitions import images_of
 from sslprep.report.pictures import Picture, find_file, gradient, thumbnail, tile_variety
 
 MOST_MEASURED = 20_000
-"""Rows of which all pairs are compared here; of larger sets every n-th row."""
+"""Rows of which all pairs are compared here."""
+_MOST_SORTED = 1 << 28
+"""Rows times sets of positions: of few tiles pairs are counted by sorting, however many rows."""
 
 _DRAWN, _MOST_TILES, _MOST_TABLE = 8, 36, 25
 _TRIED, _SIDE = 12, 192
@@ -43,17 +45,18 @@ def section(collection: Collection) -> Section | None:
     rows: list[Sequence[Cell]] = []
     total = 0
     for artefact in found:
-        card, distances = _card(artefact, collection, photo)
+        card, (n, m), distances = _card(artefact, collection, photo)
         result.cards.append(card)
-        if distances is not None:
-            total += distances.n
-            rows.append(_comparison(artefact, distances))
-            point = f"{count_text(distances.n)} × {distances.m} tiles {_method(artefact)}".strip()
-            if distances.minimum is not None:
-                bound = distances.minimum_bound
-                point += f": smallest distance {distances.minimum}"
-                point += f" (bound {bound.value})" if bound else ""
-            result.points.append(point)
+        if not n:
+            continue
+        total += n
+        rows.append(_comparison(artefact, f"{count_text(n)} of {m} tiles", distances))
+        point = f"{count_text(n)} × {m} tiles {_method(artefact)}".strip()
+        if distances is not None and distances.minimum is not None:
+            bound = distances.minimum_bound
+            point += f": smallest distance {distances.minimum}"
+            point += f" (bound {bound.value})" if bound else ""
+        result.points.append(point)
     result.sum = counted(total, "permutation")
     if len(rows) > 1:
         result.blocks.append(_compared(rows))
@@ -66,7 +69,8 @@ def _method(artefact: Artefact) -> str:
 
 def _card(
     artefact: Artefact, collection: Collection, photo: tuple[Picture, str]
-) -> tuple[Card, Distances | None]:
+) -> tuple[Card, tuple[int, int], Distances | None]:
+    """Return the card of a set, its shape (0, 0 if it cannot be read), and its distances."""
     method = _method(artefact)
     subtitle = f"method {method}" if method else ""
     card = Card(anchor=artefact.anchor, title=artefact.title, subtitle=subtitle)
@@ -76,29 +80,26 @@ def _card(
         permutations = _read(artefact)
     except SslprepError as error:
         card.note(f"The set cannot be shown. {note(error, collection.folder)}")
-        return card, None
+        return card, (0, 0), None
     n, m = permutations.shape
-    step = math.ceil(n / MOST_MEASURED)
-    found = measure(permutations[::step])
-    if step > 1:
-        card.note(f"Distances are those of every {step}th permutation only.")
-    if step == 1:
-        card.fact("name", found.name)
+    found = measure(permutations) if n <= MOST_MEASURED or n << m <= _MOST_SORTED else None
+    card.fact("name", found.name if found else None)
     card.fact("permutations", count_text(n))
     card.fact("tiles", str(m))
-    if found.minimum is not None and found.mean is not None:
+    if found is None:
+        card.note("Too many to compare all pairs for a page: sslprep jigsaw stats does it.")
+    elif found.minimum is not None and found.mean is not None:
         card.fact("smallest distance", str(found.minimum))
-        card.fact("mean distance", f"{float(found.mean):.4f}")
+        card.fact("mean distance", f"{found.mean:.4f}")
+        card.blocks.append(_histogram(found))
     if artefact.manifest.seed is not None:
         card.fact("seed", str(artefact.manifest.seed))
-    if found.minimum is not None:
-        card.blocks.append(_histogram(found))
     _tiles(card, permutations, photo, name=f"photo-{artefact.anchor}")
     if m <= _MOST_TABLE:
         counts = counts_table(permutations)
         even = counts.max() - counts.min() <= 1
         (card.folded if even else card.blocks).append(_positions(counts, n))
-    return card, found
+    return card, (n, m), found
 
 
 def _read(artefact: Artefact) -> NDArray[np.uint8]:
@@ -123,7 +124,7 @@ def verdict(found: Distances) -> str:
     """
     if found.minimum is None or found.mean is None:
         return ""
-    minimum, mean = str(found.minimum), f"{float(found.mean):.4f}"
+    minimum, mean = str(found.minimum), f"{found.mean:.4f}"
     least = found.minimum_bound.value if found.minimum_bound else None
     reached = least is not None and found.minimum >= least
     mean_reached = found.mean_bound is not None and found.mean >= found.mean_bound
@@ -138,7 +139,7 @@ def verdict(found: Distances) -> str:
     if mean_reached:
         parts.append(", its bound")
     elif found.mean_bound is not None:
-        parts.append(f"; its bound is {float(found.mean_bound):.4f}")
+        parts.append(f"; its bound is {found.mean_bound:.4f}")
     return "".join(parts) + "."
 
 
@@ -146,7 +147,7 @@ def _histogram(found: Distances) -> Figure:
     drawing = distance_histogram(
         found.histogram,
         minimum_bound=found.minimum_bound.value if found.minimum_bound else None,
-        mean_bound=None if found.mean_bound is None else float(found.mean_bound),
+        mean_bound=found.mean_bound,
     )
     return Figure(title="Distances of all pairs", drawings=[drawing], caption=verdict(found))
 
@@ -199,7 +200,7 @@ def _tiles(
         drawings.append(_tile_drawing(row, side, None, name, number))
     card.blocks.append(
         Figure(
-            title=f"The first {counted(len(drawings) - 1, 'permutation')}",
+            title=f"The first {counted(len(drawings) - 1, 'permutation').removeprefix('1 ')}",
             drawings=drawings,
             caption=f"On {photo[1]}: the tiles in their order, then as the network sees them.",
             css="mosaic",
@@ -239,17 +240,15 @@ def _tile_drawing(
     return drawing
 
 
-def _comparison(artefact: Artefact, found: Distances) -> list[Cell]:
-    bound = found.minimum_bound
-    name = f"{_method(artefact) or artefact.name}: {count_text(found.n)} of {found.m} tiles"
-    row = [Cell(text=name, link=artefact.anchor)]
-    for value, text in (
-        (found.minimum, str(found.minimum)),
-        (bound.value if bound else None, str(bound.value) if bound else ""),
-        (found.mean, f"{float(found.mean or 0):.4f}"),
-        (found.mean_bound, f"{float(found.mean_bound or 0):.4f}"),
-    ):
-        row.append(Cell(text="–" if value is None else text, value=float(value or 0)))
+def _comparison(artefact: Artefact, size: str, found: Distances | None) -> list[Cell]:
+    values: list[float | None] = [None] * 4
+    if found is not None:
+        least = found.minimum_bound.value if found.minimum_bound else None
+        values = [found.minimum, least, found.mean, found.mean_bound]
+    row = [Cell(text=f"{_method(artefact) or artefact.name}: {size}", link=artefact.anchor)]
+    for value in values:
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        row.append(Cell(text="–" if value is None else text, value=value or 0))
     return row
 
 

@@ -47,7 +47,7 @@ def find_file(text: str, artefact: Artefact) -> Path:
         ImagesError: No such file.
     """
     if "\0" in text or "://" in text:
-        raise ImagesError("is not on this disk")
+        raise ImagesError("is not on this disk", where=text)
     path = Path(text)
     base = artefact.path.parent.absolute()
     given = artefact.parameter("relative_to")
@@ -58,7 +58,7 @@ def find_file(text: str, artefact: Artefact) -> Path:
                 return root / path
         except OSError:  # a name longer than any file system allows
             continue
-    raise ImagesError("file not found")
+    raise ImagesError("file not found", where=text or None)
 
 
 def thumbnail(path: Path, size: int, *, square: bool = False, quality: int = 62) -> Picture:
