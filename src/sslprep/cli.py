@@ -285,8 +285,8 @@ def run(
     defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Run one command, show its result, and return the exit code."""
-    quiet, verbose, to_json = (name in options for name in ("quiet", "verbose", "json"))
-    console.configure(quiet=quiet, verbose=verbose)
+    quiet, to_json = "quiet" in options, "json" in options
+    console.configure(quiet=quiet, verbose="verbose" in options)
     function = load(command)
     if "help" in options:
         print(help_text(prog, function))
@@ -296,7 +296,7 @@ def run(
         sys.stdout.buffer.write(encode_json(result) + b"\n")
     if not quiet:
         answers = command in _ANSWERS and not to_json
-        print(text_of(result, full=verbose), file=sys.stdout if answers else sys.stderr, flush=True)
+        print(text_of(result), file=sys.stdout if answers else sys.stderr, flush=True)
     return 0 if getattr(result, "ok", True) else 1
 
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 def result(cls: type[T]) -> type[T]:
     """Make a class a frozen, keyword-only dataclass whose repr a person can read.
 
-    A class may say more in `text()`, and with `--verbose` in `full_text()`.
+    A class may say it in its own words, in `text()`.
 
     Example:
         >>> @result
@@ -34,11 +34,10 @@ def result(cls: type[T]) -> type[T]:
     return made
 
 
-def text_of(record: Any, *, full: bool = False) -> str:
+def text_of(record: Any) -> str:
     """Return a record as lines for a person: its own `text()`, else its fields."""
-    for name in ("full_text", "text")[not full :]:
-        if hasattr(record, name):
-            return str(getattr(record, name)())
+    if hasattr(record, "text"):
+        return str(record.text())
     fields = {f.name.replace("_", " "): getattr(record, f.name) for f in dataclasses.fields(record)}
     return "\n".join(f"{k}: {_summary(v)}" for k, v in fields.items() if v not in (None, ()))
 

@@ -12,9 +12,6 @@ class Spoken:
     def text(self) -> str:
         return f"{self.rows} rows"
 
-    def full_text(self) -> str:
-        return f"{self.rows} rows, each of them"
-
 
 @pytest.fixture
 def spoken() -> Any:

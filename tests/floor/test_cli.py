@@ -221,7 +221,7 @@ def test_what_was_asked_for_can_be_piped(run: Run, tmp_path: Path) -> None:
     ("words", "out", "err"),
     [
         (["verify"], "3 rows\n", ""),
-        (["verify", "-v"], "3 rows, each of them\n", ""),
+        (["verify", "-v"], "3 rows\n", ""),
         (["demo"], "", "3 rows\n"),
         (["demo", "-q"], "", ""),
         (["verify", "--json"], '{\n  "rows": 3\n}\n', "3 rows\n"),

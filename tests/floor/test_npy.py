@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sslprep import npy
 from sslprep.errors import ArrayError
 from sslprep.npy import read_array, write_array
 
@@ -130,6 +131,14 @@ def test_strings_of_impossible_characters_are_refused(
     else:
         with pytest.raises(ArrayError, match=f"impossible character {code:#x}"):
             read_array(tmp_path / "a.npy", mmap=mmap)
+
+
+def test_strings_are_looked_through_to_their_end(tmp_path: Path) -> None:
+    codes = np.full((npy._BLOCK + 2, 1), ord("A"), np.uint32)
+    codes[-1] = 0xD800
+    np.save(tmp_path / "a.npy", codes.view("U1"))
+    with pytest.raises(ArrayError, match="impossible character 0xd800"):
+        read_array(tmp_path / "a.npy")
 
 
 def test_expectations_are_named(tmp_path: Path) -> None:
