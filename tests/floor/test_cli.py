@@ -187,6 +187,7 @@ def test_exit_codes(run: Run, tmp_path: Path) -> None:
         assert done.stderr.startswith("sslprep: error: ")
         assert done.stderr.count("\n") == 1
     assert "Did you mean verify?" in run("verfy").stderr
+    assert "Did you mean data coco?" in run("data", "coko").stderr
 
 
 def test_json_alone_on_stdout(run: Run, tmp_path: Path) -> None:

@@ -117,6 +117,14 @@ def test_verify_names_what_differs(
     assert message in result.problems[0]
 
 
+def test_verify_goes_on_behind_a_manifest_that_it_cannot_read(tmp_path: Path, source: Path) -> None:
+    make(tmp_path / "b", source)
+    (tmp_path / "a.manifest.json").write_text("{")
+    (tmp_path / "b" / "a.bin").write_bytes(b"changed")
+    result = manifest.verify(folder=tmp_path)
+    assert (result.manifests, result.files, len(result.problems)) == (2, 1, 2)
+
+
 def test_verify_needs_a_manifest(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="holds no manifest"):
         manifest.verify(folder=tmp_path)

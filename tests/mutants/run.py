@@ -37,13 +37,16 @@ SLOW = ("test_dask.py", "test_resume.py", "test_full_size.py", "test_networks.py
 
 def folder(module: str) -> str:
     """Return the folder below tests/ whose tests judge a module."""
-    return module.partition("/")[0] if "/" in module else "floor"
+    room = module.partition("/")[0] if "/" in module else "floor"
+    return {"partition": "data"}.get(room, room)
 
 
 def tests_of(name: str, modules: list[str]) -> list[str]:
     """Return a folder's files of tests, the laws of its part, and its modules' own examples."""
     files = [path for path in sorted(ROOT.glob(f"tests/{name}/test_*.py")) if path.name not in SLOW]
     files += sorted(ROOT.glob(f"tests/property/test_{name}_laws.py"))
+    if not files:
+        sys.exit(f"tests/{name} holds no tests to judge by")
     return [
         *(str(path.relative_to(ROOT)) for path in files),
         *(f"src/sslprep/{m}" for m in modules),
