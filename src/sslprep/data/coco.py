@@ -44,15 +44,17 @@ def plan(
     derivable = ("minival", "valminusminival") if folder.is_dir() and "val" in files else ()
     missing = [name for name in wanted if name not in here and name not in derivable]
     if missing:
-        found = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
-        years = [y for y in ("2014", "2017") if f"instances_{missing[0]}{y}.json" in found]
+        found = [*folder.glob("*.json")] or [*folder.glob("*/*.json")]
+        names = sorted(str(path.relative_to(folder)) for path in found)
+        years = [y for y in ("2014", "2017") if f"instances_{missing[0]}{y}.json" in names]
         other = f"Pass --year {years[0]}. " if years else ""
+        likely = max(names, key=lambda n: ("instances" in n, missing[0] in n), default="FILE")
         raise DatasetError(
             f"does not hold {' or '.join(files[name].name for name in missing)}",
             where=folder,
             expected="COCO's instance annotations",
             remedy=f"{other}Choose the partitions that it has with --partitions, or name files: "
-            f"--annotations {missing[0]}={found[0] if found else 'FILE'}.",
+            f"--annotations {missing[0]}={likely}.",
         )
     val2017 = folder / "instances_val2017.json"
     ids = minival_ids or here.get("minival") or (val2017 if val2017.is_file() else None)
@@ -184,7 +186,6 @@ def write_coco(
                 labels = align(part, classes)
             except AnnotationError as error:
                 raise error.at(own.file) from error
-            uncounted = part.warning()
             counts = {"annotations": part.annotations}
             counts |= {f"not counted: {reason}": n for reason, n in part.uncounted.items()}
             counts["valid"] = part.annotations - sum(part.uncounted.values())
@@ -197,7 +198,7 @@ def write_coco(
                     sources=used[name],
                     details={"dataset": f"COCO{year}"},
                     counts=counts if own.ids_from is None else {},
-                    warnings=[f"{own.file}: {uncounted}"] if uncounted else (),
+                    warnings=[f"{own.file}: {text}" for text in part.warnings],
                 )
             )
         records = [ClassRecord(c.name, c.id) for c in classes]

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby, pairwise, repeat
+from itertools import chain, repeat
 from operator import attrgetter, eq
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -107,7 +107,7 @@ class Presence:
         rows: The row of each image id; images of one file name share it.
         annotations: How many annotations the file has.
         uncounted: How many of them do not count, by reason.
-        lost: Classes with annotations of which none counts.
+        warnings: Why they do not count, classes that lose all, and boxes that look odd.
     """
 
     file_names: list[str]
@@ -116,16 +116,7 @@ class Presence:
     rows: Mapping[int, int] = field(default_factory=dict)
     annotations: int = 0
     uncounted: Mapping[str, int] = field(default_factory=dict)
-    lost: Sequence[str] = ()
-
-    def warning(self) -> str | None:
-        """Say how many annotations do not count, and why."""
-        if not self.uncounted:
-            return None
-        why = ", ".join(f"{reason}: {count:,}" for reason, count in self.uncounted.items())
-        lost = f"; classes that lose all: {', '.join(self.lost[:20])}" if self.lost else ""
-        count = sum(self.uncounted.values())
-        return f"{count:,} of {self.annotations:,} annotations do not count ({why}){lost}"
+    warnings: Sequence[str] = ()
 
 
 _NO_BOXES = "Where boxes do not matter, pass --image-level."
@@ -143,29 +134,18 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
     collects = gc.isenabled()
     gc.disable()  # a million records, and no cycle among them: to look for one takes a tenth
     try:
+        instances = _decode(path, kind)
         try:
-            instances = _decode(path, kind)
-        except AnnotationError as error:
-            if not image_level and _OF_BOXES.search(f"{error.where} {error.problem}"):
-                error.remedy = error.remedy or _NO_BOXES
-            raise
-        try:
-            found = presence(instances)
+            return presence(instances)
         except AnnotationError as error:
             raise error.at(path) from error
+    except AnnotationError as error:
+        if _OF_BOXES.search(f"{error.where} {error.problem}"):
+            error.remedy = error.remedy or _NO_BOXES
+        raise
     finally:
         if collects:
             gc.enable()
-    if not found.annotations:
-        raise AnnotationError("is empty", where=f"{path}, $.annotations", expected="annotations")
-    if found.annotations == sum(found.uncounted.values()):
-        raise AnnotationError(
-            found.warning() or "",
-            where=path,
-            expected="boxes in pixels: left, top, width, height",
-            remedy=_NO_BOXES,
-        )
-    return found
 
 
 def read_categories(path: Path) -> list[Category]:
@@ -272,39 +252,57 @@ def presence(instances: ImageLevelInstances) -> Presence:
     _refuse_twice("categories", "name", [category.name for category in categories])
     if not categories:
         raise AnnotationError("is empty", where="$.categories", expected="the classes")
-    _check_file_names(images)
+    names = [image.file_name.replace("\\", "/") for image in images]  # of programs of Windows
+    _check_file_names(names)
     _refuse_twice("images", "id", ids)
-    names = [image.file_name for image in images]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    file_names = [name for name, _ in groupby(names[place] for place in order)]
-    new = [names[a] != names[b] for a, b in pairwise(order)]
-    rows = np.empty(len(names), np.intp)  # images of one name share it
-    rows[order] = np.cumsum([0, *new][: len(names)])
+    if not instances.annotations:
+        raise AnnotationError("is empty", where="$.annotations", expected="annotations")
+    file_names = sorted(set(names))
+    row_of = {name: row for row, name in enumerate(file_names)}
+    rows = np.array([row_of[name] for name in names], np.intp)
     place_of_image, column_of = _Places("images", ids), _Places("categories", columns)
     sides = None
     if isinstance(instances, Instances):
         sides = np.array([(image.width, image.height) for image in instances.images], np.float64)
     labels = np.zeros((len(file_names), len(categories)), dtype=np.int32)
     seen, counted = np.zeros((2, len(categories)), np.int64)
-    why: Counter[int] = Counter()
+    why: Counter[str] = Counter()
+    outside = 0.0
     for start in range(0, len(instances.annotations), _BLOCK):
         block = instances.annotations[start : start + _BLOCK]
         image_at = place_of_image.of("image_id", block, start)
         column = column_of.of("category_id", block, start)
-        reason = _reasons(block, None if sides is None else sides[image_at])
+        reason, of_block = _reasons(block, None if sides is None else sides[image_at])
+        outside += of_block
         valid = reason < 0
         labels[rows[image_at[valid]], column[valid]] = 1
         seen += np.bincount(column, minlength=len(columns))
         counted += np.bincount(column[valid], minlength=len(columns))
-        why.update(reason[~valid].tolist())
+        why.update(REASONS[at] for at in reason[~valid].tolist())
+    uncounted = {text: why[text] for text in REASONS if text in why}
+    warnings = []
+    if uncounted:
+        texts = ", ".join(f"{reason}: {count:,}" for reason, count in uncounted.items())
+        lost = [categories[at].name for at in np.flatnonzero((seen > 0) & (counted == 0))]
+        all_ = f"; classes that lose all: {', '.join(lost[:20])}" if lost else ""
+        count = f"{why.total():,} of {len(instances.annotations):,}"
+        warnings.append(f"{count} annotations do not count ({texts}){all_}")
+        if why.total() == len(instances.annotations):
+            expected = "boxes in pixels: left, top, width, height"
+            raise AnnotationError(warnings[0], expected=expected, remedy=_NO_BOXES)
+    if 4 * outside > len(instances.annotations):
+        warnings.append(
+            "are the boxes left, top, right, bottom? As widths and heights, many "
+            "of them reach outside of their images"
+        )
     return Presence(
         file_names=file_names,
         rows=dict(zip(ids, rows.tolist(), strict=True)),
         labels=labels,
         classes=categories,
         annotations=len(instances.annotations),
-        uncounted={REASONS[at]: why[at] for at in sorted(why)},
-        lost=[categories[at].name for at in np.flatnonzero((seen > 0) & (counted == 0))],
+        uncounted=uncounted,
+        warnings=warnings,
     )
 
 
@@ -312,8 +310,12 @@ _BLOCK = 8192
 """Annotations looked at together: few enough to stay in the processor's cache."""
 
 
-def _reasons(block: Sequence[ImageLevel], sides: NDArray[np.float64] | None) -> NDArray[np.int64]:
+def _reasons(
+    block: Sequence[ImageLevel], sides: NDArray[np.float64] | None
+) -> tuple[NDArray[np.int64], float]:
     """Return for each annotation the place of its reason in `REASONS`; -1: it counts.
+
+    And how many boxes reach outside of their images, if all may be left, top, right, bottom.
 
     Args:
         block: (N,) annotations.
@@ -321,13 +323,16 @@ def _reasons(block: Sequence[ImageLevel], sides: NDArray[np.float64] | None) -> 
     """
     flags = map(attrgetter("ignore"), block)
     reasons = [np.fromiter(map(eq, flags, repeat(1)), np.bool_, len(block))]
+    outside = 0.0
     if sides is not None:
         area = np.fromiter(map(attrgetter("area"), block), np.float64, len(block))
         flat = chain.from_iterable(map(attrgetter("bbox"), block))
         boxes = np.fromiter(flat, np.float64, 4 * len(block)).reshape(-1, 4)
         width, height = sides.T
+        low, high = boxes[:, :2], boxes[:, 2:]
+        outside = (low + high > sides).any(axis=1).sum() if (low < high).all() else -np.inf
         reasons += [~((width > 0) & (height > 0)), ~valid_boxes(boxes, width, height), ~(area > 0)]
-    return np.select(reasons, list(range(len(reasons))), -1)
+    return np.select(reasons, list(range(len(reasons))), -1), outside
 
 
 class _Places:
@@ -373,11 +378,11 @@ def _refuse_twice(listed: str, field: str, values: Sequence[int | str]) -> None:
         )
 
 
-def _check_file_names(images: Sequence[ImageName]) -> None:
+def _check_file_names(names: Sequence[str]) -> None:
     """Refuse names that lead out of the image folder; every other one is the user's business."""
-    for at, image in enumerate(images):
-        name = image.file_name
-        if name.startswith("/") or "\0" in name or not name or ".." in name.split("/"):
+    for at, name in enumerate(names):
+        outside = name.startswith("/") or "://" in name or ".." in name.split("/")
+        if outside or "\0" in name or not name:
             raise AnnotationError(
                 f"got {name[:60]!r}",
                 where=f"$.images[{at}].file_name",
