@@ -147,6 +147,38 @@ class TestCoco:
         told = "quotes" if "height" in where else "pass --image-level"
         assert told in (caught.value.remedy or "")
 
+    @pytest.mark.parametrize("name", ["sub\\a.jpg", "sub/a.jpg"])
+    def test_names_of_files_of_windows(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "train" / "sub").mkdir(parents=True)
+        (tmp_path / "train" / "sub" / "a.jpg").touch()
+        assert train_of(tmp_path, coco_text(images=[IMAGE | {"file_name": name}])).warnings == ()
+        assert read_partition(tmp_path / "out", "train").images[0].endswith("/train/sub/a.jpg")
+
+    @pytest.mark.parametrize("name", ["..\\upload\\a.jpg", "http://x.org/a.jpg", "/data/a.jpg", ""])
+    def test_names_of_no_file_in_the_folder(self, tmp_path: Path, name: str) -> None:
+        text = coco_text(images=[IMAGE, IMAGE | {"id": 2, "file_name": name}])
+        with pytest.raises(AnnotationError, match=r"images\[1\]\.file_name: got .* image folder"):
+            train_of(tmp_path, text)
+
+    @pytest.mark.parametrize(
+        ("boxes", "said"),
+        [
+            ([[60, 30, 90, 40], [50, 20, 95, 49], [1, 1, 9, 9]], True),
+            ([[60, 30, 90, 40], [50, 20, 40, 49], [1, 1, 9, 9]], False),
+            ([[10, 10, 80, 38], [5, 5, 60, 40], [2, 2, 90, 45]], False),
+            ([[60, 30, 90, 40], *[[1, 1, 9, 9]] * 3], False),
+            ([[60, 30, 90, 40], *[[1, 1, 9, 9]] * 2], True),
+        ],
+        ids=["corners", "one is none", "large, inside", "a quarter outside", "a third outside"],
+    )
+    def test_boxes_by_their_corners_are_said(
+        self, tmp_path: Path, boxes: list[Any], said: bool
+    ) -> None:
+        annotations = [BOX | {"bbox": box} for box in boxes]
+        warnings = train_of(tmp_path, coco_text(annotations=annotations)).warnings
+        assert any("are the boxes left, top, right, bottom?" in text for text in warnings) == said
+        assert by_name(tmp_path / "out") == {"a.jpg": [1]}
+
     def test_a_class_without_a_name(self, tmp_path: Path) -> None:
         with pytest.raises(AnnotationError, match=r'categories\[0\]\.name: got ""'):
             train_of(tmp_path, coco_text().replace('"name": "cat"', '"name": ""'))
@@ -180,6 +212,23 @@ class TestCoco:
         write_coco(tmp_path, tmp_path / "b", annotations={"dev": Path("mine.json")}, **options)
         write_coco(tmp_path / "mine.json", tmp_path / "c", **options)
         assert by_name(tmp_path / "a") == by_name(tmp_path / "b", "dev") == by_name(tmp_path / "c")
+
+    @pytest.mark.parametrize(
+        ("names", "likely"),
+        [
+            (["valid/_annotations.coco.json", "train/_annotations.coco.json"], "train/_annot"),
+            (
+                ["annotations/captions_train2014.json", "annotations/instances_train2014.json"],
+                "annotations/instances_train2014",
+            ),
+        ],
+        ids=["Roboflow", "the folder around annotations"],
+    )
+    def test_files_in_folders_are_named(
+        self, tree: Tree, tmp_path: Path, names: list[str], likely: str
+    ) -> None:
+        with pytest.raises(DatasetError, match=f"--annotations train={likely}"):
+            write_coco(tree(*names), tmp_path / "out", partitions=("train",))
 
     def test_missing_file_names_what_is_there(self, tmp_path: Path) -> None:
         (tmp_path / "labels.json").write_text(coco_text())
@@ -494,6 +543,59 @@ class TestGroundTruth:
         with pytest.raises(AnnotationError, match=r"holds \d, a class folder of train, and \d"):
             write_folders(source, tmp_path / "out", val_labels=tmp_path / "val.txt")
 
+    @pytest.mark.parametrize("text", ["n3\nn1\nn2\n", "v1.JPEG n3\nv2.JPEG n1\nv3.JPEG n2\n"])
+    def test_some_classes_of_a_flat_folder(self, tree: Tree, tmp_path: Path, text: str) -> None:
+        names = [f"train/n{n}/a.JPEG" for n in (1, 2, 3)] + [f"val/v{n}.JPEG" for n in (1, 2, 3)]
+        (tmp_path / "val.txt").write_text(text)
+        (tmp_path / "classes.txt").write_text("n3\nn2\n")
+        options: dict[str, Any] = {"val_labels": tmp_path / "val.txt"}
+        source = tree(*names)
+        result = write_folders(
+            source, tmp_path / "out", classes=tmp_path / "classes.txt", **options
+        )
+        assert f"{source}/val: 1 images of other classes were left out" in result.warnings
+        assert by_name(tmp_path / "out", "val") == {"v1.JPEG": 0, "v3.JPEG": 1}
+        (tmp_path / "val.txt").write_text("v1.JPEG n3\nv2.JPEG n4\nv3.JPEG n2\n")
+        with pytest.raises(DatasetError, match="1 classes that train lacks: n4"):
+            write_folders(source, tmp_path / "no", classes=tmp_path / "classes.txt", **options)
+
+    def test_numbers_by_an_order_of_ones_own_are_said(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/n1/a.JPEG", "train/n2/a.JPEG", "val/v1.JPEG", "val/v2.JPEG")
+        (tmp_path / "val.txt").write_text("v1.JPEG 0\nv2.JPEG 1\n")
+        for text, said in (("n2\nn1\n", True), ("n1\nn2\n", False)):
+            (tmp_path / "classes.txt").write_text(text)
+            result = write_folders(
+                source,
+                tmp_path / "out",
+                val_labels=tmp_path / "val.txt",
+                classes=tmp_path / "classes.txt",
+                overwrite=True,
+            )
+            told = [w for w in result.warnings if "ids of this run's classes; 0 is n2" in w]
+            assert len(told) == said
+
+    def test_numbers_that_are_names_of_classes_left_out(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree(
+            *(f"train/{n}/a.jpg" for n in (3, 4, 5)), *(f"val/{n}.jpg" for n in (3, 4, 5))
+        )
+        (tmp_path / "val.txt").write_text("3.jpg 3\n4.jpg 4\n5.jpg 5\n")
+        (tmp_path / "classes.txt").write_text("5\n3\n")
+        write_folders(
+            source,
+            tmp_path / "out",
+            val_labels=tmp_path / "val.txt",
+            classes=tmp_path / "classes.txt",
+        )
+        assert by_name(tmp_path / "out", "val") == {"5.jpg": 0, "3.jpg": 1}
+
+    def test_numbers_that_count_the_images_are_said(self, tree: Tree, tmp_path: Path) -> None:
+        """As Kaggle's `ImageSets/CLS-LOC/val.txt`."""
+        source = tree(*(f"val/v{n}.JPEG" for n in (1, 2, 3)))
+        (tmp_path / "val.txt").write_text("v1 1\nv2 2\nv3 3\n")
+        options: dict[str, Any] = {"val_labels": tmp_path / "val.txt", "partitions": ("val",)}
+        warnings = write_folders(source, tmp_path / "out", **options).warnings
+        assert any("each image has a class of its own" in text for text in warnings)
+
     def test_images_of_tiny_imagenet(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/n1/a.jpg", "val/images/v1.jpg")
         (tmp_path / "val.txt").write_text("v1.jpg n1\n")
@@ -633,6 +735,14 @@ class TestFolders:
         for place in (source, source / "ILSVRC"):
             with pytest.raises(DatasetError, match=r"Give \S+/ILSVRC/Data/CLS-LOC\."):
                 write_folders(place, tmp_path / "out")
+
+    def test_the_only_folder_is_looked_into(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("pets/train/a/1.jpg", "pets/val/a/2.jpg")
+        with pytest.raises(DatasetError, match=r"Give \S+/pets\."):
+            write_folders(source, tmp_path / "out")
+        tree("more/train/a/1.jpg")  # as likely a class
+        with pytest.raises(DatasetError, match=r"pass --partitions train=\."):
+            write_folders(source, tmp_path / "out")
 
     def test_names_of_windows_are_seen(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train\\a\\1.jpg", "val\\a\\2.jpg")
@@ -801,7 +911,7 @@ class TestLists:
             "path,label\na/1.jpg,cat|dog\nb/2.jpg,dog\n",
             "path,label\na/1.jpg,\"['cat', 'dog']\"\nb/2.jpg,cat\n",
             "Image,Id\na_1.jpg,cat\nb_2.jpg,dog\n",
-            "fname,label\na.jpg,cat\nb.jpg,dog\n",
+            "photograph,label\na.jpg,cat\nb.jpg,dog\n",
             "https://x.org/a/1.jpg 0\n",
             "a\\1.jpg 0\nb\\2.jpg 1\n",
             "a/1.jpg 0.5\nb/2.jpg 1.5\n",
@@ -964,6 +1074,11 @@ class TestLists:
         images = read_partition(out, "val").images.tolist()
         assert images[0] == f"{tmp_path}/set/" + val.format(*rows[0]).split()[0]
 
+    @pytest.mark.parametrize("column", ["fname", "img_name", "FileName"])
+    def test_names_of_the_column_of_images(self, tmp_path: Path, column: str) -> None:
+        out = self.write(tmp_path, f"{column},x1,class\na.jpg,7,1\nb.jpg,8,0\n")
+        assert by_name(out) == {"a.jpg": 1, "b.jpg": 0}
+
     def test_words_are_class_names(self, tmp_path: Path) -> None:
         out = self.write(tmp_path, "image,label\n1.jpg,traffic light\n2.jpg,cat\n")
         assert by_name(out) == {"1.jpg": 1, "2.jpg": 0}
@@ -1105,6 +1220,11 @@ DOWNLOADED = {
         "LOC_val_solution.csv": "ImageId,PredictionString\nv_1,n1 85 1 499 272 \n",
     },
     "imagenetv2": {"imagenetv2/0/a.jpeg": ""},
+    "imagenet": {
+        "imagenet/train/n1/n1_1.JPEG": "",
+        "imagenet-r/n1/art_0.jpg": "",
+        "imagenet-r/README.txt": "",
+    },
     "tiny": {
         "tiny/train/n1/images/n1_0.JPEG": "",
         "tiny/train/n1/n1_boxes.txt": "n1_0.JPEG\t0\t0\t62\t63\n",

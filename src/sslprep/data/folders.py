@@ -163,9 +163,9 @@ def read_tree(
 
 
 def read_flat(
-    folder: Path, ground_truth: Path, classes: Sequence[str]
+    folder: Path, ground_truth: Path, classes: Sequence[str], known: Sequence[str]
 ) -> tuple[dict[str, int], _Contents]:
-    """Read images directly in a folder, with their classes from a ground-truth file."""
+    """Read images of `classes` directly in a folder, with the classes from a ground-truth file."""
     found = list_images(folder)
     if not found.names:
         remedy = "Leave --val-labels out where val has class folders."
@@ -177,7 +177,7 @@ def read_flat(
             expected="a flat folder, as --val-labels is given",
             remedy=remedy,
         )
-    labels, numbers, notes = read_val_labels(ground_truth, [*found.names], classes)
+    labels, numbers, notes = read_val_labels(ground_truth, [*found.names], classes, known)
     of_image = {n: labels.get(n) or labels.get(n.rpartition(".")[0]) for n in found.names}
     unlabelled = [name for name, label in of_image.items() if label is None]
     if unlabelled:
@@ -186,18 +186,25 @@ def read_flat(
             where=ground_truth,
         )
     names = sorted({name for name in of_image.values() if name}, key=natural if numbers else None)
-    warnings = [*notes, *_compare(ground_truth, names, classes or names, classes)]
+    warnings = [*notes, *_compare(ground_truth, names, known or names, classes)]
     if len(labels) > len(found.names):
         warnings.append(
             f"{ground_truth} names {len(labels):,} images, {folder} has {len(found.names):,}"
         )
     groups: dict[str, list[str]] = {name: [] for name in classes or names}
     for image, label in of_image.items():
-        groups[label or ""].append(image)
+        if label in groups:  # else --classes leaves it out
+            groups[label].append(image)
+    used = sum(map(len, groups.values()))
+    if used < len(found.names):
+        left = len(found.names) - used
+        warnings.append(f"{folder}: {left:,} images of other classes were left out")
+    if not classes:
+        warnings += _odd_labels(ground_truth, groups)
     contents = _Contents(
         groups=groups,
         root=folder,
-        sources={folder: len(found.names), ground_truth: None},
+        sources={folder: used, ground_truth: None},
         skipped=found.skipped,
         warnings=[*warnings, *_say(found.left_out, f"{folder}: ")],
     )
@@ -276,32 +283,12 @@ def read_folders(
     val_labels: Path | None,
 ) -> tuple[dict[str, int], dict[str, _Contents]]:
     """Read the folders of all partitions: the classes, which are train's, and the partitions."""
-    present = [name for name, folder in folders.items() if folder.is_dir()]
-    missing = [name for name in folders if name not in present]
-    if missing:
-        here = sorted(p.name for p in source.iterdir() if p.is_dir()) if source.is_dir() else []
-        like = {m: f"{m}={n}" for m in missing for n in here if n[:3].lower() == m[:3].lower()}
-        remedy = f"Pass --partitions {present[0]} to write only that." if present else None
-        if not present:
-            remedy = "Where the class folders are directly in it, pass --partitions train=."
-            remedy = remedy if here else "Images without classes take --unlabelled."
-        if like:
-            remedy = f"Pass --partitions {','.join([*present, *like.values()])}."
-        deep = [
-            p for p in ("Data/CLS-LOC", "ILSVRC/Data/CLS-LOC") if (source / p / "train").is_dir()
-        ]
-        if deep:  # as Kaggle's copy of ImageNet unpacks
-            remedy = f"Give {source / deep[0]}."
-        if source.is_dir() and any("\\" in name for name in os.listdir(source)):
-            remedy = "Its names hold backslashes; unpack it with a program that knows them."
-        if not source.is_dir():
-            file = "It is a file; unpack it first, and give the folder."
-            remedy = file if source.is_file() else "Check the path."
+    if missing := [name for name, folder in folders.items() if not folder.is_dir()]:
         raise DatasetError(
             f"has no folder {' and '.join(missing)}" if source.is_dir() else "no such folder",
             where=source,
             expected="train/<class>/<images> and val/<class>/<images>",
-            remedy=remedy,
+            remedy=_where_else(source, [name for name in folders if name not in missing], missing),
         )
     train = folders.get("train", source / "train")
     flat = "val" if val_labels else None
@@ -325,13 +312,35 @@ def read_folders(
     made: dict[str, _Contents] = {}
     for name, folder in folders.items():
         if name == flat and val_labels:
-            own, contents = read_flat(folder, val_labels, classes)
+            own, contents = read_flat(folder, val_labels, classes, known)
             ids = ids or own
         else:
             contents = read_tree(folder, classes, known, recursive=recursive)
         made[name] = replace(contents, warnings=[*warnings, *contents.warnings])
         warnings = []
     return ids, made
+
+
+def _where_else(source: Path, present: Sequence[str], missing: Sequence[str]) -> str:
+    """Say where the folders that are missing may be."""
+    if not source.is_dir():
+        file = source.is_file()
+        return "It is a file; unpack it first, and give the folder." if file else "Check the path."
+    if any("\\" in name for name in os.listdir(source)):
+        return "Its names hold backslashes; unpack it with a program that knows them."
+    here = sorted(p.name for p in source.iterdir() if p.is_dir())
+    alone = here if len(here) == 1 else []
+    for inner in (*alone, "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC"):  # Kaggle's copy of ImageNet
+        if (source / inner / "train").is_dir():
+            return f"Give {source / inner}."
+    like = {m: f"{m}={n}" for m in missing for n in here if n[:3].lower() == m[:3].lower()}
+    if like:
+        return f"Pass --partitions {','.join([*present, *like.values()])}."
+    if present:
+        return f"Pass --partitions {present[0]} to write only that."
+    if here:
+        return "Where the class folders are directly in it, pass --partitions train=."
+    return "Images without classes take --unlabelled."
 
 
 def keep_listed(contents: _Contents, path: Path) -> _Contents:

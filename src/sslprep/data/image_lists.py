@@ -18,7 +18,7 @@ from sslprep.input_files import read_text
 
 _IMAGE_COLUMNS = (
     *("file_name", "filename", "filepath", "file_path", "path", "file", "image_path", "img_path"),
-    *("image", "image_name", "imageid", "image_id", "img", "name", "id"),
+    *("image", "image_name", "imageid", "image_id", "img", "img_name", "fname", "name", "id"),
 )
 _LABEL_COLUMNS = (
     *("label", "class", "class_id", "classid", "class_name", "category", "target", "synset"),
@@ -200,13 +200,14 @@ def read_list(
     there = [not labels[0] and os.path.exists(source / image) for image in (images[0], *rest)]
     if there == [False, True] and "/" not in label:  # the label comes first
         raise _bad_row(path, 0)
-    images, split, absolute = _place(images, source)
+    images, root, absolute = _place(images, source)
     if len(set(images)) < len(images):
         twice = next(image for image, count in Counter(images).items() if count > 1)
         raise AnnotationError(f"{twice} is listed twice", where=path)
-    with_folder = all("/" in image for image in images)
-    folders = (image.rpartition("/")[0] for image in images)
-    names = (folder.rpartition("/")[2] for folder in folders) if absolute else folders
+    with_folder = absolute or all("/" in image for image in images)
+    names: Iterator[str] = map(os.path.dirname, images)
+    if absolute:
+        names = (os.path.basename(os.path.join(root, name).rstrip("/")) for name in names)
     ids: dict[str, int] = {}
     classes: Iterable[str | None] = labels
     if numbers:
@@ -214,7 +215,7 @@ def read_list(
         classes = _name_numbers(path, labels, names if with_folder else repeat(None), ids, name_of)
     elif labels[0] is None:
         classes = names if with_folder else (image.partition("_")[0] for image in images)
-    suffix = labels[0] is None and _below(source / split, images[0])[1]  # as Food-101's lists
+    suffix = labels[0] is None and _below(root, images[0])[1]  # as Food-101's lists
     groups: dict[str, list[str]] = {}
     for row, (image, name) in enumerate(zip(images, classes, strict=True)):
         if labels[0] is None and (name == image or not (is_image_name(image) or suffix)):
@@ -231,30 +232,27 @@ def read_list(
         )
     for own in groups.values():
         own.sort()
-    place, end = _below(source / split, next(iter(groups.values()))[0])
+    place, end = _below(root, next(iter(groups.values()))[0])
     for name, own in groups.items() if end else ():
         groups[name] = sorted(image if is_image_name(image) else image + end for image in own)
-    root = os.path.join(source, split, place)
-    if absolute:
-        root = os.path.dirname(os.path.commonprefix(images))  # noqa: RUF071 - cut as text below
-        start = len(os.path.join(root, ""))
-        groups = {name: [image[start:] for image in own] for name, own in groups.items()}
     order = sorted(groups, key=lambda name: (given[name], name))
-    return {n: given[n] for n in order}, {n: groups[n] for n in order}, Path(root), numbers
+    return {n: given[n] for n in order}, {n: groups[n] for n in order}, root / place, numbers
 
 
-def _place(images: list[str], source: Path) -> tuple[list[str], str, bool]:
-    """Return the paths below the source, the split that all are in, and whether they are absolute.
+def _place(images: list[str], source: Path) -> tuple[list[str], Path, bool]:
+    """Return the paths below a folder, that folder, and whether they were absolute.
 
-    The folder of a split before all paths is taken off, as it is no part of the class.
+    It is the source, or the folder of a split in it, which is no part of the class; or the one
+    around all of absolute paths.
     """
     if _is_absolute(images, source):  # others among them are below the source
-        whole = os.path.abspath(source)
-        return [os.path.join(whole, image) for image in images], "", True
+        images = [os.path.join(os.path.abspath(source), image) for image in images]
+        root = os.path.dirname(os.path.commonprefix(images))  # noqa: RUF071 - cut as text
+        return [image[len(root) :].lstrip("/") for image in images], Path(root), True
     images = [image.strip("/") for image in images]
     tops = {image[: image.find("/") + 1] for image in images}
     split = tops.pop() if len(tops) == 1 and tops <= {"train/", "val/", "test/"} else ""
-    return [image[len(split) :] for image in images], split, False
+    return [image[len(split) :] for image in images], source / split, False
 
 
 def _read_columns(path: Path) -> tuple[list[str], list[str | None], bool]:
@@ -338,7 +336,7 @@ def _is_absolute(images: Sequence[str], source: Path) -> bool:
     return os.path.exists(image) or os.path.isdir("/" + image.split("/")[1])
 
 
-def _below(source: Path, image: str) -> tuple[str, str]:
+def _below(folder: Path, image: str) -> tuple[str, str]:
     """Return what is before the paths, such as the folder of a split, and the suffix after them.
 
     Kaggle's lists have ids of images: they get the suffix of the file that is there.
@@ -347,5 +345,5 @@ def _below(source: Path, image: str) -> tuple[str, str]:
     ends = [""]
     if "." not in os.path.basename(image):
         ends += [*IMAGE_FORMATS, *map(str.upper, IMAGE_FORMATS)]
-    found = ((p, e) for e in ends for p in places if os.path.exists(source / p / f"{image}{e}"))
+    found = ((p, e) for e in ends for p in places if os.path.exists(folder / p / f"{image}{e}"))
     return next(found, ("", ""))

@@ -27,7 +27,7 @@ def find_file(path: Path) -> Path:
 
 
 def read_val_labels(
-    path: Path, images: Sequence[str], classes: Sequence[str]
+    path: Path, images: Sequence[str], classes: Sequence[str], known: Sequence[str]
 ) -> tuple[dict[str, str], bool, list[str]]:
     """Read which class each image of a flat folder is of.
 
@@ -39,7 +39,8 @@ def read_val_labels(
     Args:
         path: The file.
         images: The images of the folder, sorted.
-        classes: The classes of train in the order of their ids, where there is train.
+        classes: The classes in the order of their ids, where there is train.
+        known: All class folders of train.
 
     Returns:
         Image, with or without suffix -> class name; whether the names are plain numbers; warnings.
@@ -48,11 +49,11 @@ def read_val_labels(
     words = [line.strip() for line in lines if line.strip()]
     if words and not any(re.search(r"[\s,;]", word) for word in words):
         return _in_order(path, words, images), False, []
-    known = {name for image in images for name in (image, image.rpartition(".")[0])}
+    there = {name for image in images for name in (image, image.rpartition(".")[0])}
     labels: dict[str, str] = {}
     for number, image, name in read_rows(path):
         key = image.rpartition("/")[2]
-        if name is None or (key not in known and re.search(r"\s", image + name)):
+        if name is None or (key not in there and re.search(r"\s", image + name)):
             line = f"{image} {name or ''}".strip()
             raise bad_line(path, number, line, '"<file> <synset>" or "<ImageId>,<synset> …"')
         if labels.setdefault(key, name) != name:
@@ -61,9 +62,9 @@ def read_val_labels(
             )
     numbers = all(re.fullmatch(r"\d{1,9}", label) for label in labels.values())
     wanted = set(labels.values())
-    if numbers and classes and not wanted <= set(classes):
+    if numbers and known and not wanted <= set(known):
         if names := [c for at, c in enumerate(classes) if c in wanted and c != str(at)]:
-            odd = min(wanted - set(classes))
+            odd = min(wanted - set(known))
             raise AnnotationError(
                 f"holds {names[0]}, a class folder of train, and {odd}, which is none",
                 where=path,
@@ -78,6 +79,8 @@ def read_val_labels(
                 expected=f"0 to {len(classes) - 1}, the ids of train's {len(classes)} classes",
             )
         notes = [] if 0 in ids else [f"{path} holds no 0; ids of classes start there"]
+        if [*classes] != sorted(classes):
+            notes.append(f"{path}: numbers are ids of this run's classes; 0 is {classes[0]}")
         return {image: classes[int(label)] for image, label in labels.items()}, False, notes
     if numbers and not classes:
         return {image: str(int(label)) for image, label in labels.items()}, True, []

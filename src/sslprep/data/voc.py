@@ -221,13 +221,8 @@ def image_names(folder: Path, ids: Sequence[str]) -> list[str]:
         names = []
     there = {name.rpartition(".")[0]: name for name in reversed(names)}
     there |= {name[:-4]: name for name in names if name.endswith(".jpg")}
-    whole = set(names)
-    return [
-        id_
-        if id_ in whole or (id_ not in there and is_image_name(id_))
-        else there.get(id_, f"{id_}.jpg")
-        for id_ in ids
-    ]
+    there |= {name: name for name in names}
+    return [there.get(id_, id_ if is_image_name(id_) else f"{id_}.jpg") for id_ in ids]
 
 
 @command(renamed={"data_source_dir": "source", "output_dir": "output"})
