@@ -173,7 +173,7 @@ def test_single_label_samples_are_one_against_the_rest(places, linear_svc, tmp_p
     assert made.classes == ["3", "5", "9"]
 
 
-def write_record(folder, name, listed):
+def write_record(folder, name, listed, root=None):
     """Write the manifest that `evaluate features` would have written beside features."""
     digest = hashlib.sha256(listed.read_bytes()).hexdigest()
     record = {
@@ -181,7 +181,7 @@ def write_record(folder, name, listed):
         "sslprep": "0",
         "kind": "features",
         "command": "evaluate features",
-        "parameters": {},
+        "parameters": {"root": root},
         "inputs": [{"path": str(listed), "bytes": listed.stat().st_size, "sha256": digest}],
         "outputs": [{"file": f"{name}_features.npy", "bytes": 1, "sha256": "x"}],
         "details": {"files": {f"{name}_features.npy": {"checkpoint": "net", "layer": "res5"}}},
@@ -452,6 +452,22 @@ def test_features_of_one_list_are_refused_by_their_manifests(voc_like, samples, 
     features = {f"{n}_features": tmp_path / f"{n}_features.npy" for n in ("train", "test")}
     with pytest.raises(SslprepError, match="both are features of the same list of images"):
         run(voc_like, samples, tmp_path / "out", **features)
+    for name in ("train", "test"):  # two folders of images of the same names
+        write_record(tmp_path, name, tmp_path / "images.npy", root=f"/cifar/{name}")
+    run(voc_like, samples, tmp_path / "out", protocol="vissl", **features)
+
+
+def test_names_are_compared_where_they_start_from_one_root(listed):
+    names = np.load(listed / "test_images.npy").astype("U20")
+    names[5:9] = np.load(listed / "train_images.npy")[5:9]
+    np.save(listed / "test_images.npy", names)
+    for root in ("/cifar/test", None):
+        write_record(listed, "test", listed / "test_images.npy", root=root)
+        if root is None:
+            with pytest.raises(SslprepError, match="4 of 80 test images are training images too"):
+                run(listed, listed / "drawn", listed / "out2", protocol="vissl")
+        else:
+            run(listed, listed / "drawn", listed / "out", protocol="vissl")
 
 
 @pytest.fixture

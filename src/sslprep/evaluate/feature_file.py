@@ -46,6 +46,11 @@ class Features:
         """The list of images, as the manifest names it."""
         return self.record.inputs[0] if self.record and self.record.inputs else None
 
+    @property
+    def root(self) -> object:
+        """The folder that relative names of the list start from, as the manifest has it."""
+        return self.record.parameters.get("root") if self.record else None
+
     @cached_property
     def list_path(self) -> Path | None:
         """Where the list is, from here or from a folder above the features, if it is the same."""
@@ -156,16 +161,16 @@ def check_pair(train: Features, test: Features, used: NDArray[np.intp] | None = 
 def _common_images(train: Features, test: Features, used: NDArray[np.intp] | None) -> str | None:
     """Say if images are trained on and tested on.
 
-    Compared are the hashes and the paths of the two lists of images, where manifests name them,
-    and the rows themselves.
+    Compared are the two lists of images, where manifests name them and they start from the same
+    root, and the rows themselves.
     """
-    if train.listed and test.listed and train.listed.sha256 == test.listed.sha256 is not None:
-        return "both are features of the same list of images"
-    ours, theirs = train.image_names, test.image_names
-    known = set() if ours is None else set(ours.tolist())
-    tested = [] if theirs is None else theirs.tolist()
-    if problem := _too_many(known, tested, "images"):
-        return problem
+    if train.listed and test.listed and train.root == test.root:
+        if train.listed.sha256 == test.listed.sha256 is not None:
+            return "both are features of the same list of images"
+        if train.image_names is not None and test.image_names is not None:
+            known = set(train.image_names.tolist())
+            if problem := _too_many(known, test.image_names.tolist(), "images"):
+                return problem
     rows = train.rows if used is None else (train.rows[row] for row in used)
     hashes = {hash(row.tobytes()) for row in rows}
     return _too_many(hashes, [hash(row.tobytes()) for row in test.rows], "rows")
