@@ -218,6 +218,13 @@ def refuse_two_positives(folder, tmp_path):
     return {"train_targets": tmp_path / "two.npy"}
 
 
+def refuse_all_positives(folder, tmp_path):
+    labels = np.load(folder / "train_labels.npy")
+    labels[:, 2] = 1
+    np.save(tmp_path / "all.npy", labels)
+    return {"train_targets": tmp_path / "all.npy"}
+
+
 def refuse_other_classes(folder, tmp_path):
     np.save(tmp_path / "test_labels.npy", np.load(folder / "test_labels.npy"))
     classes = [{"name": name, "id": n} for n, name in enumerate(["dog", "cat", "emu", "owl"])]
@@ -249,6 +256,7 @@ def refuse_other_classes(folder, tmp_path):
             "a_features.npy: was saved with other labels, or in another order",
         ),
         (refuse_two_positives, "has fewer than 3 positives of 1 classes: 1"),
+        (refuse_all_positives, "has nothing but positives of 1 classes: 2; expected .* not of it"),
         (refuse_other_classes, r"has 4 classes \(dog, cat, emu, …\); expected the 4 of training"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

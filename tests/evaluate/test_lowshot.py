@@ -382,6 +382,20 @@ def contradicted_full_labels(folder, tmp_path):
     return {"protocol": "pcl", "train_targets": tmp_path / "full.npy"}
 
 
+def nothing_but_positives(folder, tmp_path):
+    """Every image is an owl: of the drawn images of all classes none is a negative of it."""
+    for name in ("train", "test"):
+        labels = np.load(folder / f"{name}_labels.npy")
+        labels[:, 3] = 1
+        labels[:9, 3] = 0
+        labels[:9, :3] = 0
+        np.save(tmp_path / f"{name}.npy", labels)
+    drawn = tmp_path / "drawn"
+    draw_multilabel_samples(tmp_path / "train.npy", drawn, k_values=(1,), num_samples=1)
+    full = {"train_targets": tmp_path / "train.npy", "test_targets": tmp_path / "test.npy"}
+    return {"protocol": "pcl", "samples": drawn, **full}
+
+
 def one_sample(folder, tmp_path, drawn):
     return {"samples": drawn / "train_labels_sample2_k3.npy"}
 
@@ -419,6 +433,7 @@ def another_order(folder, tmp_path):
         (fractions, "holds samples by fractions alone; .* measured by `evaluate full`"),
         (other_full_labels, "has 140 rows, and .* labels of 9 images"),
         (contradicted_full_labels, "_sample1_k1.npy: holds labels that .*full.npy contradicts"),
+        (nothing_but_positives, "train_sample1_k1.npy: holds 4 positives and 0 negatives of class"),
         (one_sample, "_sample2_k3.npy: is a file; expected the folder of the samples"),
         (same_set, "test rows are training rows too"),
         (no_samples, "holds no low-shot samples"),

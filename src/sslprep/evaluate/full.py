@@ -195,10 +195,13 @@ def _check_training(targets: Targets, path: Path, features: Features) -> None:
             remedy="Draw samples of them (lowshot) and use evaluate lowshot.",
         )
     positives = (targets.labels == 1).sum(axis=0)
-    few = [targets.columns.titles[n] for n in np.flatnonzero(positives < FOLDS)]
-    if few:
-        raise ArrayError(
-            f"has fewer than {FOLDS} positives of {len(few)} classes: {', '.join(few[:8])}",
-            where=path,
-            expected=f"{FOLDS} of every class, one for each fold",
-        )
+    for bad, has, expected in (
+        (positives < FOLDS, f"fewer than {FOLDS} positives", f"{FOLDS}, one for each fold"),
+        (positives == rows, "nothing but positives", "images that are not of it"),
+    ):
+        if names := [targets.columns.titles[n] for n in np.flatnonzero(bad)]:
+            raise ArrayError(
+                f"has {has} of {len(names)} classes: {', '.join(names[:8])}",
+                where=path,
+                expected=f"of every class {expected}",
+            )

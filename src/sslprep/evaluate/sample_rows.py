@@ -112,6 +112,7 @@ def read_samples(
             )
         if sample.multi_label and training == "pooled":
             rows[place] = _pooled(rows[place], full)
+            _refuse_few(rows[place], sample, columns)
     return SampleSet(k_values=k_values, numbers=numbers, rows=rows, columns=columns)
 
 
