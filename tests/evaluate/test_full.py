@@ -211,6 +211,13 @@ def refuse_another_order_of_ids(folder, tmp_path):
     }
 
 
+def refuse_unknown_class(folder, tmp_path):
+    """No machine is for it: its images would be negatives of all, and never right in top-1."""
+    np.save(tmp_path / "train.npy", np.arange(140) % 4)
+    np.save(tmp_path / "test.npy", np.arange(80) % 5)
+    return {"train_targets": tmp_path / "train.npy", "test_targets": tmp_path / "test.npy"}
+
+
 def refuse_two_positives(folder, tmp_path):
     labels = np.load(folder / "train_labels.npy")
     labels[2:, 1] = 0
@@ -255,6 +262,7 @@ def refuse_other_classes(folder, tmp_path):
             refuse_another_order_of_ids,
             "a_features.npy: was saved with other labels, or in another order",
         ),
+        (refuse_unknown_class, "test.npy: holds class id 4; expected the classes of training"),
         (refuse_two_positives, "has fewer than 3 positives of 1 classes: 1"),
         (refuse_all_positives, "has nothing but positives of 1 classes: 2; expected .* not of it"),
         (refuse_other_classes, r"has 4 classes \(dog, cat, emu, …\); expected the 4 of training"),

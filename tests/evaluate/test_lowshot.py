@@ -262,25 +262,31 @@ def edit_index(change):
     def edit(place):
         path = place / "train_sample1_k1_index.json"
         index = json.loads(path.read_text())
-        change(index["classes"])
+        change(index["classes"], index["images"])
         path.write_text(json.dumps(index))
 
     return edit
 
 
 @edit_index
-def row_of_no_image(classes):
+def row_of_no_image(classes, images):
     classes[0]["positives"] = [9999]
 
 
 @edit_index
-def row_from_the_end(classes):
+def row_from_the_end(classes, images):
     classes[0]["positives"] = [-1]
 
 
 @edit_index
-def row_of_another_class(classes):
+def row_of_another_class(classes, images):
     classes[0]["positives"] = classes[1]["positives"]
+
+
+@edit_index
+def row_that_cannot_be(classes, images):
+    images["9999"] = images.pop(str(classes[0]["positives"][0]))
+    classes[0]["positives"] = [9999]
 
 
 def other_labels(place):
@@ -289,7 +295,8 @@ def other_labels(place):
 
 
 @pytest.mark.parametrize(
-    "edit", [row_of_no_image, row_from_the_end, row_of_another_class, other_labels]
+    "edit",
+    [row_of_no_image, row_from_the_end, row_of_another_class, row_that_cannot_be, other_labels],
 )
 def test_an_index_that_lists_other_images_is_refused(places, tmp_path, edit):
     shutil.copytree(places / "samples", tmp_path / "samples")

@@ -55,19 +55,12 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Code:
-    """One code.
+    """One code."""
 
-    Attributes:
-        size: How many permutations it holds; any prefix may be taken.
-        distance: Its minimum distance.
-        name: The group or union it is made of.
-        build: Makes it.
-    """
-
-    size: int
-    distance: int
-    name: str
-    build: Callable[[], Blocks]
+    size: int  #: how many permutations it holds; any prefix may be taken
+    distance: int  #: its minimum distance
+    name: str  #: the group or union that it is made of
+    build: Callable[[], Blocks]  #: makes it
 
 
 def codes_for(m: int) -> tuple[Code, ...]:
@@ -302,11 +295,4 @@ def generate(n: int, m: int, draws: Draws, first: Permutations | None = None) ->
     positions = draws.permutation(m)
     rows = blocks.rows(order[: -(-n // m)])[:n]
     rows = values[rows[:, positions]]
-    return rows if first is None else with_first(rows, first)
-
-
-def with_first(rows: Permutations, first: Permutations) -> Permutations:
-    """Relabel the values so that the first row is the one given; no distance changes."""
-    relabel = np.empty_like(first)
-    relabel[rows[0]] = first
-    return relabel[rows]
+    return rows if first is None else first[np.argsort(rows[0])][rows]

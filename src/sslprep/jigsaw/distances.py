@@ -26,33 +26,19 @@ _TILE_ROWS, _TILE_COLUMNS = 128, 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """What there is to say about a set of permutations.
+    """What there is to say about a set of permutations; of one alone there is no distance."""
 
-    Attributes:
-        n: Number of permutations.
-        m: Number of tiles.
-        name: What a paper can call the set: tiles, size, beginning of the content hash.
-        content_sha256: SHA-256 of the rows, counted from 0, one byte an entry.
-        identity: The first row that shuffles nothing, if there is one.
-        histogram: Entry d is the number of pairs at distance d, d = 0…m.
-        minimum: Smallest distance of a pair; None for a single permutation.
-        minimum_bound: What the minimum cannot surpass; None for one permutation, or more than m!.
-        mean: Mean distance of the pairs; None for a single permutation.
-        mean_exact: The same as a fraction.
-        mean_bound: What the mean cannot surpass.
-    """
-
-    n: int
-    m: int
-    name: str
-    content_sha256: str
-    identity: int | None
-    histogram: tuple[int, ...]
-    minimum: int | None
-    minimum_bound: Bound | None
-    mean: float | None
-    mean_exact: Fraction | None
-    mean_bound: float | None
+    n: int  #: number of permutations
+    m: int  #: number of tiles
+    name: str  #: what a paper can call the set: tiles, size, beginning of the content hash
+    content_sha256: str  #: SHA-256 of the rows, counted from 0, one byte an entry
+    identity: int | None  #: the first row that shuffles nothing, if there is one
+    histogram: tuple[int, ...]  #: entry d is the number of pairs at distance d, d = 0…m
+    minimum: int | None  #: smallest distance of a pair
+    minimum_bound: Bound | None  #: what it cannot surpass; None also for more than m! rows
+    mean: float | None  #: mean distance of the pairs
+    mean_exact: Fraction | None  #: the same as a fraction
+    mean_bound: float | None  #: what it cannot surpass
 
     def facts(self) -> dict[str, object]:
         """Return all but the size as a manifest holds it."""

@@ -35,15 +35,10 @@ CONVENTION = (
 
 @result
 class PermutationSet(Distances):
-    """What `generate` wrote, and what is known of it.
+    """What `generate` wrote, and what is known of it."""
 
-    Attributes:
-        written: The files, manifest last.
-        method: How they were chosen.
-    """
-
-    written: tuple[Path, ...]
-    method: str
+    written: tuple[Path, ...]  #: the files, manifest last
+    method: str  #: how they were chosen
 
     def text(self) -> str:
         """Say in a few lines what was made and how good it is."""

@@ -21,7 +21,6 @@ from sslprep.jigsaw.draws import Draws
 from sslprep.jigsaw.listing import Listing, Permutation, indicator
 
 Advance = Callable[[int], None]
-_TICK = 64
 
 
 def silent(_: int) -> None:
@@ -147,7 +146,7 @@ def _grow(
     chosen[0] = first
     for k in range(1, n):
         chosen[k] = listing.permutation(farthest(chosen[k - 1], k))
-        tick(k, n, advance)
+        advance(1)
     return chosen
 
 
@@ -162,9 +161,3 @@ def _equivalent(counts: NDArray[np.int64], room: Callable[[int], int]) -> NDArra
     largest = int(shifted.max(axis=1).sum())
     weights: NDArray[Any] = shifted.astype(np.min_scalar_type(room(largest)))
     return weights
-
-
-def tick(k: int, n: int, advance: Advance) -> None:
-    """Tell that the k-th of the picks 1…n-1 is done, once per `_TICK` picks and at the end."""
-    if k % _TICK == 0 or k == n - 1:
-        advance(_TICK if k % _TICK == 0 else k % _TICK)

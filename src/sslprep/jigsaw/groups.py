@@ -35,19 +35,12 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Field:
-    """A finite field.
+    """A finite field."""
 
-    Attributes:
-        p: The characteristic.
-        add: Sums, (q, q) uint8.
-        multiply: Products, (q, q) uint8.
-        inverse: x → 1/x, and 0 → 0, (q,) uint8.
-    """
-
-    p: int
-    add: Permutations
-    multiply: Permutations
-    inverse: Permutations
+    p: int  #: the characteristic
+    add: Permutations  #: sums, (q, q) uint8
+    multiply: Permutations  #: products, (q, q) uint8
+    inverse: Permutations  #: x → 1/x, and 0 → 0, (q,) uint8
 
     @property
     def frobenius(self) -> Permutations:

@@ -27,12 +27,10 @@ class Listing:
 
     Args:
         m: 2…MAX_LISTED.
-
-    Attributes:
-        shape: (heads, tails).
-        sets: Number of sets of values that heads leave.
-        set_of_head: Number of the set of values that each head leaves, (heads,).
     """
+
+    shape: tuple[int, int]  #: (heads, tails)
+    set_of_head: NDArray[np.intp]  #: number of the set of values that each head leaves, (heads,)
 
     def __init__(self, m: int) -> None:
         self.m = m
@@ -44,7 +42,6 @@ class Listing:
         numbers = [{values: k for k, values in enumerate(of_size)} for of_size in sets]
         left = [tuple(sorted(set(range(m)) - set(head))) for head in heads]
         self.set_of_head = np.array([numbers[tail][values] for values in left], dtype=np.intp)
-        self.sets = len(sets[tail])
         self.shape = (len(heads), math.factorial(tail))
         # For each size: the values of every set, and the sets that remain without each of them.
         self._steps = [

@@ -46,23 +46,14 @@ _COMPARED = 30
 
 @result
 class SetStatistics(Distances):
-    """What there is to say about a permutation file.
+    """What there is to say about a permutation file."""
 
-    Attributes:
-        file: The file.
-        counts_from: 0 or 1, the smallest value of each row.
-        duplicates: Rows that repeat an earlier one.
-        counts: Entry [i][v]: how often tile v (counted from 0) stands at position i.
-        recognised: Which published or canonical set this is, if it is one that is known here.
-        written: The plot and its manifest, where one was asked for.
-    """
-
-    file: Path
-    counts_from: int
-    duplicates: int
-    counts: tuple[tuple[int, ...], ...]
-    recognised: str | None
-    written: tuple[Path, ...] = ()
+    file: Path  #: the file
+    counts_from: int  #: 0 or 1, the smallest value of each row
+    duplicates: int  #: rows that repeat an earlier one
+    counts: tuple[tuple[int, ...], ...]  #: [i][v]: how often tile v, from 0, is at position i
+    recognised: str | None  #: which published or canonical set this is, if it is known here
+    written: tuple[Path, ...] = ()  #: the plot and its manifest, where one was asked for
 
     def text(self) -> str:
         """Lay out what a person wants to know."""
@@ -203,7 +194,7 @@ def permutation_stats(
         (2, '7/3', (0, 0, 2, 1))
     """
     if plot is None:
-        return _measured(file)[0]
+        return _measured(file)
     if plot.suffix.lower() != ".svg":
         raise ParameterError(
             f"cannot draw a {plot.suffix or 'file without an ending'}",
@@ -214,7 +205,8 @@ def permutation_stats(
     with OutputSet(plot.parent, names[:1], manifests=names[1:], overwrite=overwrite) as out:
         inputs = manifest.Inputs(hash_inputs=hash_inputs)
         inputs.add_file(file)
-        found, counts = _measured(file)
+        found = _measured(file)
+        counts = np.array(found.counts)
         out.save_bytes(names[0], drawing(found, counts, file.name).encode())
         manifest.write(
             out,
@@ -230,20 +222,18 @@ def permutation_stats(
     return replace(found, written=tuple(plot.parent / name for name in names))
 
 
-def _measured(file: Path) -> tuple[SetStatistics, NDArray[np.int64]]:
+def _measured(file: Path) -> SetStatistics:
     permutations, base = as_permutations(read_array(file, ndim=2, kinds="iu"), file)
     with console.progress(len(permutations), "rows compared") as advance:
         distances = measure(permutations, advance)
-    counts = counts_table(permutations)
-    found = SetStatistics(
+    return SetStatistics(
         **vars(distances),
         file=file,
         counts_from=base,
         duplicates=duplicate_rows(permutations),
-        counts=tuple(map(tuple, counts.tolist())),
+        counts=tuple(map(tuple, counts_table(permutations).tolist())),
         recognised=recognise(permutations),
     )
-    return found, counts
 
 
 def drawing(distances: Distances, counts: NDArray[np.int64], title: str) -> str:
