@@ -120,9 +120,13 @@ def test_what_is_no_number_is_refused_with_its_place(files, bad):
         evaluate_scores(files / "nan.npy", files / "targets.json")
 
 
-def test_an_array_beside_unsorted_json_is_refused(files):
+@pytest.mark.parametrize("axis", ["images", "classes"])
+def test_an_array_beside_unsorted_json_is_refused(files, axis):
     rows = json.loads((files / "targets.json").read_text())
-    (files / "other.json").write_text(json.dumps({i: rows[i] for i in reversed(rows)}))
+    turned = dict(reversed(rows.items()))
+    if axis == "classes":
+        turned = {i: dict(reversed(row.items())) for i, row in rows.items()}
+    (files / "other.json").write_text(json.dumps(turned))
     with pytest.raises(SslprepError, match="is not sorted"):
         evaluate_scores(files / "predictions.npy", files / "other.json")
 

@@ -60,33 +60,8 @@ def read_samples(
         full: The full targets, which `pooled` needs.
         full_path: Their file.
     """
-    if folder.is_file():
-        raise DatasetError("is a file", where=folder, expected="the folder of the samples")
-    found = find_samples(folder)
-    sets = [f"{place / stem}" for place, stem in sorted({(s.folder, s.stem) for s in found})]
-    if len(sets) != 1:
-        several = f"holds samples of {len(sets)} sets: {', '.join(sets)}"
-        raise DatasetError(
-            several if sets else "holds no low-shot samples",
-            where=folder,
-            expected="the samples of one set, named like train_targets_sample1_k4.npy",
-        )
-    by_place = {(sample.size.k, sample.sample): sample for sample in found if sample.size.k}
-    if not by_place:
-        raise DatasetError(
-            "holds samples by fractions alone",
-            where=folder,
-            expected="samples by k, the images of each class",
-            remedy="Draw them with --k-values. A fraction is measured by `evaluate full` on the "
-            "features and labels of its images.",
-        )
+    by_place = _find_set(folder)
     k_values, numbers = (sorted(set(part)) for part in zip(*by_place, strict=True))
-    if missing := [(k, n) for k in k_values for n in numbers if (k, n) not in by_place]:
-        raise DatasetError(
-            f"lacks sample {missing[0][1]} of k = {missing[0][0]}",
-            where=folder,
-            expected=f"samples {', '.join(map(str, numbers))} of every k",
-        )
     for sample in by_place.values():
         for name in sample.files.values():
             inputs.add_file(sample.folder / name)
@@ -114,6 +89,38 @@ def read_samples(
             rows[place] = _pooled(rows[place], full)
             _refuse_few(rows[place], sample, columns)
     return SampleSet(k_values=k_values, numbers=numbers, rows=rows, columns=columns)
+
+
+def _find_set(folder: Path) -> dict[tuple[int, int], SampleFiles]:
+    """Find the samples of a folder by (k, number): those of one set, each number of every k."""
+    if folder.is_file():
+        raise DatasetError("is a file", where=folder, expected="the folder of the samples")
+    found = find_samples(folder)
+    sets = [f"{place / stem}" for place, stem in sorted({(s.folder, s.stem) for s in found})]
+    if len(sets) != 1:
+        several = f"holds samples of {len(sets)} sets: {', '.join(sets)}"
+        raise DatasetError(
+            several if sets else "holds no low-shot samples",
+            where=folder,
+            expected="the samples of one set, named like train_targets_sample1_k4.npy",
+        )
+    by_place = {(sample.size.k, sample.sample): sample for sample in found if sample.size.k}
+    if not by_place:
+        raise DatasetError(
+            "holds samples by fractions alone",
+            where=folder,
+            expected="samples by k, the images of each class",
+            remedy="Draw them with --k-values. A fraction is measured by `evaluate full` on the "
+            "features and labels of its images.",
+        )
+    k_values, numbers = (sorted(set(part)) for part in zip(*by_place, strict=True))
+    if missing := [(k, n) for k in k_values for n in numbers if (k, n) not in by_place]:
+        raise DatasetError(
+            f"lacks sample {missing[0][1]} of k = {missing[0][0]}",
+            where=folder,
+            expected=f"samples {', '.join(map(str, numbers))} of every k",
+        )
+    return by_place
 
 
 def _columns(sample: SampleFiles) -> Columns:

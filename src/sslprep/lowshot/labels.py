@@ -278,29 +278,27 @@ def class_names(
 def read_list(path: Path) -> ImageList:
     """Read a list of one image a line, as SimCLR, MSN and others publish their subsets.
 
-    The class of an image is the word after it (`cat/1.jpg 0`, `1.jpg,n01532829`), else its folder
-    (`n01440764/x.JPEG`), else what stands before the first `_` (`n01440764_10026.JPEG`). Bare
-    numbers (rows of CIFAR-10) are images without a class. A first line of headings is passed over;
-    another line is an AnnotationError.
+    The class of an image is the word after it (`cat/1.jpg 0`, `1.jpg,n01532829`), else `class_of`
+    it; bare numbers (rows of CIFAR-10) have none. Headings are passed over, another line is an
+    AnnotationError.
     """
-    images, classes = [], []
+    found: list[tuple[str, str]] = []
     for number, line in enumerate(read_text(path, AnnotationError).splitlines(), 1):
         text = line.strip()
         match = re.fullmatch(r'"?(.*[^\s,;"])"?[\s,;]+"?([^\s,;"]+)"?', text)
         if match and is_image_name(match[1]):
-            images.append(match[1])
-            classes.append(match[2])
+            found.append((match[1], match[2]))
         elif is_image_name(text) or text.isdecimal():
-            images.append(text)
-            classes.append(class_of(text))
+            found.append((text, class_of(text)))
         elif text and not (number == 1 and re.fullmatch(r"[\w\" ]+([,;\t][\w\" ]+)+", text)):
             raise AnnotationError(
                 f"got {text[:80]!r}",
                 where=f"{path}, line {number}",
                 expected="an image such as n01440764_10026.JPEG, or an image and its class",
             )
-    if not images:
+    if not found:
         raise AnnotationError("holds no images", where=path)
+    images, classes = map(list, zip(*found, strict=True))
     return ImageList(images, classes, as_text=True)
 
 

@@ -17,7 +17,6 @@ from sslprep.lowshot.sizes import sizes_asked
 from sslprep.parameters import NotNegative, Positive, command
 
 STEM = "train"  # whatever the input is called: as in 2019
-LABEL_MEANING = {"n": "class id of the full targets"}
 
 Share = Annotated[float, Meta(gt=0, le=1)]
 
@@ -98,5 +97,5 @@ def draw_singlelabel_samples(
             skip_impossible=skip_impossible,
             parameters={"images": images, "targets": targets},
             command="lowshot places",
-            labels=LABEL_MEANING,
+            labels={"n": "class id of the full targets"},
         )

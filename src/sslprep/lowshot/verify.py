@@ -347,61 +347,36 @@ def wrong_index(case: _Case, index: Index, held: Held, ids: Names | None) -> str
     return "" if all(map(same, known, known.values())) else "lists rows of other images"
 
 
+_Content = tuple[Held, bool | None, list[str]]
+"""What a sample holds, whether all of it is the full targets', and what of it is wrong."""
+
+
 def check_sample(case: _Case) -> Sample:
     """Check one sample: its counts, its index file, the full targets, the draw."""
     found, held, index, original, draws, _ = case
     known: dict[str, Any] = {"file": found.main, "size": found.size.name, "sample": found.sample}
     if isinstance(held, SslprepError):
         return Sample(**known, problems=(str(held),))
-    ids = original.names if original else None
-    subset: bool | None = None
-    wrong: list[str] = []
-    what: Held
+    names = original.names if original else None
     if isinstance(held, LabelMatrix):
-        ones_and_zeros = ([np.flatnonzero(c == v).tolist() for c in held.labels.T] for v in (1, 0))
-        what = dict(enumerate(zip(*ones_and_zeros, strict=True)))
-        if original is not None:
-            wrong = wrong_labels(held.labels, original.labels)
-            if held.images and ids is not None and list(held.images) != list(ids):
-                wrong.append("names other images than the full targets")
-            subset = not wrong
-        ids = held.images or ids
+        what, subset, wrong = _in_matrix(held, original)
+        names = held.images or names
     else:
-        classes = held.classes
-        labels = original.labels_of if original and ids is not None else {}
-        if held.as_text:  # the class of a name is that of its first image in the full list
-            pairs = zip(reversed(held.keys), reversed(classes), strict=True)
-            first = {class_: labels[key][0] for key, class_ in pairs if labels.get(key)}
-            classes = [first.get(class_, class_) for class_ in classes]
-        rows = list(zip(held.images, held.keys, classes, strict=True))
-        if ids is not None:
-            wrong = [
-                f"{image} is not an image of class {class_} in the full targets"
-                for image, key, class_ in rows
-                if class_ not in labels[key]
-            ]
-            subset = not wrong
-        wrong += [
-            f"holds {image} {count} times"
-            for (image, key, class_), count in Counter(rows).items()
-            if count > max(1, labels.get(key, []).count(class_))  # type: ignore[arg-type]
-        ]
-        what = by_class(held.images, classes)
+        what, subset, wrong = _in_list(held, original)
     full = original.classes if original else None
-    problems = first_few(wrong_counts(what, found.size, full, found.multi_label))
-    problems += first_few(wrong)
-    if index is not None and (text := wrong_index(case, index, what, ids)):
+    counts = wrong_counts(what, found.size, full, found.multi_label)
+    problems = first_few(counts) + first_few(wrong)
+    if index is not None and (text := wrong_index(case, index, what, names)):
         problems.append(f"{found.files['index']} {text}")
     redrawn = None
-    if subset and original is not None and draws is not None:
+    if subset and original and draws:
         redrawn = original.draw(draws, found.size, found.sample) == what
-    if redrawn is False:
-        problems.append("is not what the manifest's seed draws")
+        problems += ["is not what the manifest's seed draws"] * (not redrawn)
     ones = [len(rows) for rows, _ in what.values()]
     zeros = [len(rows) for _, rows in what.values()]
     return Sample(
         **known,
-        classes=len(what),
+        classes=len(what.keys() - {""}),
         positives=sum(ones),
         negatives=sum(zeros) if found.multi_label else None,
         subset=subset,
@@ -412,3 +387,36 @@ def check_sample(case: _Case) -> Sample:
         content=hashlib.sha256(repr(what).encode()).hexdigest(),
         problems=tuple(f"{found.main}: {text}" for text in problems),
     )
+
+
+def _in_matrix(held: LabelMatrix, original: Original | None) -> _Content:
+    ones, zeros = ([np.flatnonzero(c == v).tolist() for c in held.labels.T] for v in (1, 0))
+    what: Held = dict(enumerate(zip(ones, zeros, strict=True)))
+    if original is None:
+        return what, None, []
+    wrong = wrong_labels(held.labels, original.labels)
+    if held.images and original.names is not None and list(held.images) != list(original.names):
+        wrong.append("names other images than the full targets")
+    return what, not wrong, wrong
+
+
+def _in_list(held: ImageList, original: Original | None) -> _Content:
+    classes = held.classes
+    labels = original.labels_of if original and original.names is not None else None
+    if held.as_text and labels:  # the class of a name is that of its first image in the full list
+        pairs = zip(reversed(held.keys), reversed(classes), strict=True)
+        first = {class_: labels[key][0] for key, class_ in pairs if labels[key]}
+        classes = [first.get(class_, class_) for class_ in classes]
+    rows = list(zip(held.images, held.keys, classes, strict=True))
+    wrong = [
+        f"{image} is not an image of class {class_} in the full targets"
+        for image, key, class_ in rows
+        if labels is not None and class_ not in labels[key]
+    ]
+    repeated = [
+        f"holds {image} {count} times"
+        for (image, key, class_), count in Counter(rows).items()
+        if count > max(1, (labels or {}).get(key, []).count(class_))  # type: ignore[arg-type]
+    ]
+    subset = None if labels is None else not wrong
+    return by_class(held.images, classes), subset, [*wrong, *repeated]
