@@ -1,6 +1,6 @@
 """Cards and what is left of them when there is no room."""
 
-from sslprep.report.blocks import Card, Lines, fit
+from sslprep.report.blocks import Card, Lines, Section, fit
 
 
 def test_what_matters_most_stays_when_there_is_no_room() -> None:
@@ -15,6 +15,17 @@ def test_what_matters_most_stays_when_there_is_no_room() -> None:
     assert [block.title for block in first.blocks] == ["early"]
     assert [block.title for block in (*second.blocks, *second.folded)] == ["small"]
     assert first.notes == ["“late” is left out: the page would become too large."]
+
+
+def test_the_table_of_a_section_stays_longest() -> None:
+    """The comparison of 110 sets was left out, and the charts of each were shown."""
+    card, section = Card(anchor="a", title="a"), Section(anchor="s", title="s", lead="l")
+    table, chart = (Lines(title=t, lines=[]) for t in ("table", "chart"))
+    section.blocks += [table]
+    card.blocks += [chart]
+    assert fit([card, section], {table: 900, chart: 200}, 1000) == 1
+    assert section.blocks == [table]
+    assert card.blocks == []
 
 
 def test_notes_are_limited() -> None:

@@ -239,6 +239,21 @@ def test_a_table_sorts_by_mouse_and_says_how(opened: Open) -> None:
     assert "Sorted by train" in table.locator("xpath=ancestor::*[2]").inner_text()
 
 
+def test_numbers_sort_as_they_are_written(opened: Open, write: Any, tmp_path: Path) -> None:
+    """Only plain numbers did: 1,200 and 2.5 × and 0.3 % were no numbers to the script."""
+    sizes = {"a": [1200, 480], "b": [30, 12, 1], "c": [7, 0], "d": [1] * 1001}
+    for name, present in sizes.items():
+        labels = np.repeat(np.arange(len(present)), present)
+        details = {"classes": [str(i) for i in range(len(present))]}
+        write(name, "partition", {f"{name}_labels.npy": labels}, details=details)
+    write_report(folder=tmp_path)
+    page = opened(tmp_path / "report.html")
+    table = page.locator("table[data-sort]").first
+    for name, order in {"images": "adbc", "classes": "dbca", "imbalance": "cbad"}.items():
+        table.get_by_role("button", name=name).click()
+        assert "".join(classes_of(table)) == order, name
+
+
 def test_a_table_sorts_by_keyboard(opened: Open) -> None:
     page = opened()
     unfold(page)

@@ -117,10 +117,26 @@ def test_bars_are_as_long_as_their_counts_on_one_scale(write: Any, tmp_path: Pat
     [table] = [block for block in card.folded if block.title == "Every class"]
     cat, dog = table.rows  # type: ignore[attr-defined]
     assert [cell.text for cell in cat if cell.text] == ["cat", "40", "20"]
-    assert [cell.parts for cell in cat if cell.parts] == [(100.0,), (50.0,)]
-    assert [cell.parts for cell in dog if cell.parts] == [(25.0,), (12.5,)]
+    assert [cell.bar for cell in cat if cell.bar] == [100, 50]
+    assert [cell.bar for cell in dog if cell.bar] == [25, 12.5]
     overview = found.blocks[0]
     assert [row[3].text for row in overview.rows] == ["4 ×", "4 ×"]  # type: ignore[attr-defined]
+
+
+def test_partitions_of_unlike_width_share_a_card(write: Any, tmp_path: Path) -> None:
+    """The page ended in a traceback: the third class of the second was looked up in the first."""
+    for name, labels in (("a", [[1, -1]]), ("b", [[0, 1, 1], [0, -1, 1]])):
+        write(name, "partition", {f"{name}_labels.npy": np.array(labels)})
+    found = partitions.section(collect(tmp_path))
+    assert found is not None
+    [card] = found.cards
+    [table] = (block for block in card.folded if isinstance(block, Table))
+    texts = [[cell.text for cell in row if cell.text] for row in table.rows]
+    assert texts == [
+        ["class 0", "1", "0", "0", "0"],
+        ["class 1", "0", "1", "1", "1"],
+        ["class 2", "0", "0", "2", "0"],
+    ]
 
 
 def test_sampled_blocks_are_whole_and_end_with_the_list() -> None:

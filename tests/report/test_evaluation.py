@@ -110,6 +110,14 @@ def test_of_many_curves_the_first_are_compared_and_that_is_said(shown: Any) -> N
     assert found.sum == "9 curves"
 
 
+def test_curves_of_unlike_protocols_are_told_apart(shown: Any) -> None:
+    for protocols in (("vissl", "pcl"), ("pcl", "pcl")):
+        found = shown(*(curve("net", protocol=protocol) for protocol in protocols))
+        texts = [n.text for n in block(found, "The curves compared").drawings[0].root.iter("text")]
+        alike = protocols[0] == protocols[1]
+        assert ["net" in texts, "vissl: net" in texts] == [alike, not alike]
+
+
 def test_many_classes_are_cut_and_that_is_said(shown: Any) -> None:
     [card] = shown(curve(classes=[f"c{n}" for n in range(5000)])).cards
     table = block(card, "Average precision of every class")

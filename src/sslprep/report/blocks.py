@@ -67,18 +67,16 @@ def numbers(*titles: str) -> list[Column]:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell: what is shown, by what it sorts, and how far a bar reaches.
+    """One cell: what is shown, and how far a bar reaches.
 
     Attributes:
         text: What is shown.
-        value: By what the column sorts, where that is not the text.
-        parts: Lengths of the bar's parts, in percent of the column's width.
+        bar: Length of a bar, in percent of the column's width.
         link: Where on the page it leads.
     """
 
     text: str = ""
-    value: float | str = ""
-    parts: tuple[float, ...] = ()
+    bar: float = 0
     link: str = ""
 
 
@@ -192,18 +190,18 @@ class Section(Entry):
 def fit(entries: Iterable[Entry], weights: Mapping[Block, int], room: int) -> int:
     """Keep the blocks that fit into `room` bytes: by rank, within a rank the smaller first.
 
-    What goes leaves a note behind. Equal input drops equal blocks.
+    What is about a whole section goes last. What goes leaves a note behind. Equal input drops
+    equal blocks.
 
     Returns:
         How many blocks were left out.
     """
     every = [(b, where, e) for e in entries for where in (e.blocks, e.folded) for b in where]
-    order = sorted((block.rank, weights[block], i) for i, (block, _, _) in enumerate(every))
+    every.sort(key=lambda b: (not isinstance(b[2], Section), b[0].rank, weights[b[0]]))
     gone = 0
-    for _, weight, i in order:
-        block, where, entry = every[i]
-        if weight <= room:
-            room -= weight
+    for block, where, entry in every:
+        if weights[block] <= room:
+            room -= weights[block]
             continue
         where.remove(block)
         entry.note(f"“{block.title}” is left out: the page would become too large.")

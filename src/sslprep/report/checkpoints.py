@@ -148,10 +148,10 @@ def _row(artefact: Artefact, card: Card) -> list[Cell]:
         Cell(text=artefact.title, link=artefact.anchor),
         Cell(text=short(artefact.details(_Details).model)),
         *counts,
-        Cell(text=count_text(tensors) if tensors else "–", value=tensors),
-        Cell(text=card.facts.get("size before", "–")),
-        Cell(text=card.facts.get("size after", "–")),
-        Cell(text=card.facts.get("checked", "–")),
+        *cells(
+            count_text(tensors) if tensors else "–",
+            *(card.facts.get(fact, "–") for fact in ("size before", "size after", "checked")),
+        ),
     ]
 
 

@@ -50,7 +50,8 @@ def section(collection: Collection) -> Section | None:
         if artefact.count("bins"):
             grid = short(artefact.details(_Details).grid or artefact.parameter("grid"), 24)
             bins = counted(artefact.count("bins"), "bin")
-            result.points.append(f"{artefact.title.rpartition('/')[0] or '.'}: {bins} ({grid})")
+            place = artefact.place if artefact.place != "." else artefact.name
+            result.points.append(f"{place}: {bins}{grid and f' ({grid})'}")
     result.sum = counted(sum(a.count("bins") for a in found), "bin")
     return result
 

@@ -12,7 +12,6 @@ from sslprep.evaluate import published
 from sslprep.evaluate.curve import Curve, FullMap, Point, read
 from sslprep.report.blocks import (
     Card,
-    Cell,
     Column,
     Figure,
     Lines,
@@ -110,7 +109,7 @@ def _full_card(artefact: Artefact, folder: Path) -> tuple[Card, FullMap | None]:
     card.fact("protocol", short(found.protocol, 24))
     card.fact("average precision", short(found.average_precision, 24))
     rows = [
-        [Cell(text=short(name)), Cell(text=f"{ap:.1f}", value=ap)]
+        cells(short(name), f"{ap:.1f}")
         for name, ap in zip(found.classes[:_MOST_CLASSES], found.ap, strict=False)
     ]
     columns = [Column(title="class"), *numbers("AP, %")]
@@ -167,7 +166,11 @@ def _figure(title: str, lines: Sequence[Series], caption: str) -> Figure:
 
 
 def _compared(known: Sequence[Curve]) -> Figure:
-    lines = [_series(short(curve.title, 30), curve.published) for curve in known[:_MOST_CURVES]]
+    unlike = len({curve.protocol for curve in known}) > 1
+    lines = [
+        _series(short(f"{curve.protocol}: " * unlike + curve.title, 34), curve.published)
+        for curve in known[:_MOST_CURVES]
+    ]
     caption = f"By the published protocol. {_first(_MOST_CURVES, len(known))}"
     return _figure("The curves compared", lines, caption)
 
@@ -225,10 +228,7 @@ def _classes(curve: Curve) -> Table:
     """List the average precision of every class at every size."""
     points = [point for point in curve.published if len(point.ap) == len(curve.classes)]
     rows = [
-        [
-            Cell(text=short(name)),
-            *(Cell(text=f"{point.ap[i]:.1f}", value=point.ap[i]) for point in points),
-        ]
+        cells(short(name), *(f"{point.ap[i]:.1f}" for point in points))
         for i, name in enumerate(curve.classes[:_MOST_CLASSES])
     ]
     return Table(

@@ -16,7 +16,7 @@ from sslprep.drawing.numbers import count_text, counted
 from sslprep.drawing.svg import Drawing, coordinate, digits_wide, fitted
 from sslprep.errors import SslprepError
 from sslprep.lowshot.sample_files import Index, read_index
-from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, cells, numbers, short
+from sslprep.report.blocks import Card, Column, Figure, Section, Table, cells, numbers, short
 from sslprep.report.collect import LARGEST_JSON, Artefact, Collection, Count, note
 from sslprep.report.partitions import images_of, labels_of, photo_of
 
@@ -251,8 +251,8 @@ def _overlaps(
         shares = [overlap(a, b) for a, b in combinations(samples, 2)]
         wanted = expected_overlap(samples[0], places)
         k = samples[0].k
-        row = [Cell(text=size, value=k or "")]
-        row += cells(
+        row = cells(
+            size,
             count_text(len(samples)),
             count_text((counts >= k).sum()) if k and len(counts) else "–",
             f"{100 * np.mean(shares):.1f} %" if shares else "–",

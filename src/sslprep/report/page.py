@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -22,7 +23,7 @@ from sslprep.errors import MissingExtraError, OutputError
 from sslprep.parameters import command
 from sslprep.report import checkpoints, colors, evaluation, lowshot, partitions, permutations
 from sslprep.report.blocks import Block, Section, fit, short
-from sslprep.report.collect import Collection, collect
+from sslprep.report.collect import Artefact, Collection, collect
 from sslprep.report.provenance import Origin, origins
 from sslprep.results import result
 
@@ -50,7 +51,7 @@ def compose(collection: Collection) -> bytes:
     templates = _templates()
     page = b""
     for most in MOST_ARTEFACTS:
-        shown = Collection(folder=collection.folder, artefacts=collection.artefacts[:most])
+        shown = Collection(folder=collection.folder, artefacts=_some(collection.artefacts, most))
         sections, made, notes = _parts(collection, shown)
         entries = [*sections, *(card for section in sections for card in section.cards), *made]
         show = templates.get_template("blocks.html").module.show
@@ -66,6 +67,16 @@ def compose(collection: Collection) -> bytes:
                 return page
             room -= 200 * gone + len(page) - LARGEST_PAGE + 1000  # notes need room as well
     return page
+
+
+def _some(artefacts: Sequence[Artefact], most: int) -> list[Artefact]:
+    """Return so many artefacts in their order, of each kind as many as of any other."""
+    before: Counter[str] = Counter()
+    turns = []
+    for i, artefact in enumerate(artefacts):
+        turns.append((before[artefact.manifest.kind], i))
+        before[artefact.manifest.kind] += 1
+    return [artefacts[i] for i in sorted(i for _, i in sorted(turns)[:most])]
 
 
 def _parts(
@@ -95,7 +106,7 @@ def _summary(collection: Collection, shown: int, made: Sequence[Origin]) -> dict
     totals = [counted(len(artefacts), "artefact"), counted(len(files), "file")]
     text = ", ".join([*totals, size_text(sum(max(0, f.bytes) for f in files))])
     if shown < len(artefacts):
-        text += f"; the first {counted(shown, 'artefact')} are shown"
+        text += f"; {counted(shown, 'artefact')} are shown"
     differing, unread = sum(len(origin.notes) for origin in made), len(collection.notes)
     wrong = [f"{counted(differing, 'file')} not as the manifests say: see the provenance."]
     unreadable = counted(unread, "manifest or folder", "manifests or folders")

@@ -5,8 +5,8 @@ The partitions of one folder (train, val, test) share a card and a scale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -103,6 +103,12 @@ class Tally:
     ignored: NDArray[np.int64] | None = None
     per_image: NDArray[np.int64] | None = None
     outside: int = 0
+
+    def of(self, classes: int) -> Tally:
+        """Return the same for more classes, of which no image is known."""
+        more = (0, classes - len(self.present))
+        ignored = None if self.ignored is None else np.pad(self.ignored, more)
+        return replace(self, present=np.pad(self.present, more), ignored=ignored)
 
 
 def tally(labels: NDArray[np.integer], classes: int, *, most: int = MOST_CELLS) -> Tally:
@@ -209,12 +215,12 @@ def _card(group: Sequence[Artefact], folder: Path) -> tuple[Card, list[_Part]]:
     )
     parts = [_part(artefact, card, folder) for artefact in group]
     classes = max((part.details.classes for part in parts), key=len)
-    known = [part for part in parts if part.tally is not None]
+    known = {part.name: part.tally for part in parts if part.tally is not None}
     if known:
-        width = max(len(part.tally.present) for part in known if part.tally)
+        width = max(len(found.present) for found in known.values())
         if len(classes) != width:
             classes = [f"class {i}" for i in range(width)]
-        shown = known[:_MOST_SERIES]
+        shown = {name: found.of(width) for name, found in [*known.items()][:_MOST_SERIES]}
         if len(known) > len(shown):
             card.note(f"The charts show the first {len(shown)} of {len(known)} partitions.")
         card.blocks.append(_class_sizes(shown, classes))
@@ -267,11 +273,12 @@ def imbalance(present: NDArray[np.int64]) -> str:
 
     Example:
         >>> imbalance(np.array([30, 12])), imbalance(np.array([7, 7])), imbalance(np.array([7, 0]))
-        ('2.5 ×', '1 ×', '1 class empty')
+        ('2.5 ×', '1 ×', '∞: 1 class empty')
     """
-    empty = int(np.count_nonzero(present == 0))
-    if empty or not len(present):
-        return f"{counted(empty, 'class', 'classes')} empty"
+    if not len(present):
+        return "–"
+    if empty := int(np.count_nonzero(present == 0)):
+        return f"∞: {counted(empty, 'class', 'classes')} empty"
     return f"{present.max() / present.min():.3g} ×"
 
 
@@ -283,13 +290,12 @@ def _row(part: _Part, card: Card, folder: Path) -> list[Cell]:
     checked = _checked(part.artefact, card, folder)
     if found is None:
         images = part.artefact.count("images")
-        stated = Cell(text=count_text(images) if images else "–", value=images)
-        return [name, stated, *cells(*"–" * 4, checked)]
+        return [name, *cells(count_text(images) if images else "–", *"–" * 4, checked)]
     ignored = None if found.ignored is None else int(found.ignored.sum())
     return [
         name,
-        Cell(text=count_text(found.images), value=found.images),
         *cells(
+            count_text(found.images),
             count_text(len(found.present)),
             imbalance(found.present),
             f"{found.present.sum() / found.rows:.2f}" if found.rows else "–",
@@ -299,10 +305,9 @@ def _row(part: _Part, card: Card, folder: Path) -> list[Cell]:
     ]
 
 
-def _class_sizes(parts: Sequence[_Part], classes: Sequence[str]) -> Figure:
+def _class_sizes(tallies: Mapping[str, Tally], classes: Sequence[str]) -> Figure:
     """Draw the sizes of the classes, all partitions on one scale."""
-    series = [(part.name, part.tally.present) for part in parts if part.tally is not None]
-    every = np.concatenate([present for _, present in series])
+    every = np.concatenate([found.present for found in tallies.values()])
     positive = every[every > 0]
     log = bool(len(positive)) and positive.max() > 8 * positive.min()
     ends = f"from {count_text(every.max(initial=0))} to {count_text(min(every, default=0))} images"
@@ -310,7 +315,7 @@ def _class_sizes(parts: Sequence[_Part], classes: Sequence[str]) -> Figure:
     if len(classes) <= _MOST_DOTS:
         drawing = dots(
             [short(name) for name in classes],
-            [(name, _padded(present, len(classes))) for name, present in series],
+            [(name, found.present.tolist()) for name, found in tallies.items()],
             title="Images per class",
             description=description,
             x_label="images (logarithmic)" if log else "images",
@@ -319,8 +324,8 @@ def _class_sizes(parts: Sequence[_Part], classes: Sequence[str]) -> Figure:
     else:
         drawing = curves(
             [
-                Series(name=name, x=np.arange(1, len(p) + 1), y=np.sort(p)[::-1])
-                for name, p in series
+                Series(name=name, x=np.arange(1, len(classes) + 1), y=np.sort(found.present)[::-1])
+                for name, found in tallies.items()
             ],
             title="Images per class, from the largest class to the smallest",
             description=description,
@@ -328,19 +333,15 @@ def _class_sizes(parts: Sequence[_Part], classes: Sequence[str]) -> Figure:
             y_label="images (logarithmic)" if log else "images",
             log=log,
         )
-    return Figure(title="Images per class", drawings=[drawing], caption=f"{description}")
+    return Figure(title="Images per class", drawings=[drawing], caption=description)
 
 
-def _padded(values: NDArray[np.int64], length: int) -> list[float]:
-    return [*values.tolist(), *[0.0] * (length - len(values))]
-
-
-def _labels_per_image(parts: Sequence[_Part]) -> list[Figure]:
+def _labels_per_image(tallies: Mapping[str, Tally]) -> list[Figure]:
     """Draw how many classes an image has, in percent of the images."""
     series = [
-        (part.name, 100 * part.tally.per_image / part.tally.rows)
-        for part in parts
-        if part.tally is not None and part.tally.per_image is not None and part.tally.rows
+        (name, 100 * found.per_image / found.rows)
+        for name, found in tallies.items()
+        if found.per_image is not None and found.rows
     ]
     if not series:
         return []
@@ -360,33 +361,30 @@ def _labels_per_image(parts: Sequence[_Part]) -> list[Figure]:
     ]
 
 
-def _class_table(parts: Sequence[_Part], classes: Sequence[str]) -> Table:
+def _class_table(tallies: Mapping[str, Tally], classes: Sequence[str]) -> Table:
     """List every class with its images in each partition, bars on one scale."""
-    counts = [
-        (part.name, _padded(part.tally.present, len(classes)), part.tally.ignored)
-        for part in parts
-        if part.tally is not None
-    ]
+    counts = [*tallies.values()]
     order = np.arange(len(classes))
     caption = ""
     if len(classes) > _MOST_ROWS:
-        ranked = np.argsort(-np.asarray(counts[0][1]), kind="stable")
+        ranked = np.argsort(-counts[0].present, kind="stable")
         order = np.concatenate([ranked[:_ENDS], ranked[-_ENDS:]])
         caption = f"The {_ENDS} largest and the {_ENDS} smallest of {count_text(len(classes))}."
-    longest = max((max(values, default=0) for _, values, _ in counts), default=0) or 1
+    longest = max(found.present.max(initial=1) for found in counts)
     rows = []
     for index in order.tolist():
         row = cells(short(classes[index]))
-        for _, values, ignored in counts:
-            row.append(Cell(text=count_text(values[index]), value=values[index]))
-            if ignored is not None and ignored.any():
-                row.append(Cell(text=count_text(ignored[index]), value=int(ignored[index])))
-            row.append(Cell(parts=(100 * values[index] / longest,)))
+        for found in counts:
+            images = int(found.present[index])
+            row += cells(count_text(images))
+            if found.ignored is not None and found.ignored.any():
+                row += cells(count_text(found.ignored[index]))
+            row.append(Cell(bar=100 * images / longest))
         rows.append(row)
     heads = [Column(title="class")]
-    for name, _, ignored in counts:
+    for name, found in tallies.items():
         heads += numbers(name)
-        if ignored is not None and ignored.any():
+        if found.ignored is not None and found.ignored.any():
             heads += numbers("to ignore")
         heads.append(Column(title=f"{name}, bar", kind="bar"))
     return Table(
@@ -465,11 +463,12 @@ def _checked(artefact: Artefact, card: Card, folder: Path) -> str:
     if not found.findings:
         return "all sound"
     rows = [
-        [
-            *cells(short(item.image, 160), short(item.problem)),
-            Cell(text=count_text(item.row), value=item.row),
-            *cells(short(item.detail, 160)),
-        ]
+        cells(
+            short(item.image, 160),
+            short(item.problem),
+            count_text(item.row),
+            short(item.detail, 160),
+        )
         for item in found.findings[:_FINDINGS]
     ]
     more = len(found.findings) - len(rows)

@@ -14,7 +14,7 @@ from sslprep.drawing.svg import Drawing
 from sslprep.errors import ImagesError, SslprepError
 from sslprep.jigsaw.distances import Distances, counts_table, measure
 from sslprep.jigsaw.stats import as_permutations
-from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, numbers, short
+from sslprep.report.blocks import Card, Cell, Column, Figure, Section, Table, cells, numbers, short
 from sslprep.report.collect import Artefact, Collection, note
 from sslprep.report.partitions import images_of
 from sslprep.report.pictures import Picture, find_file, gradient, thumbnail, tile_variety
@@ -245,11 +245,9 @@ def _comparison(artefact: Artefact, size: str, found: Distances | None) -> list[
     if found is not None:
         least = found.minimum_bound.value if found.minimum_bound else None
         values = [found.minimum, least, found.mean, found.mean_bound]
-    row = [Cell(text=f"{_method(artefact) or artefact.name}: {size}", link=artefact.anchor)]
-    for value in values:
-        text = f"{value:.4f}" if isinstance(value, float) else str(value)
-        row.append(Cell(text="–" if value is None else text, value=value or 0))
-    return row
+    texts = (f"{v:.4f}" if isinstance(v, float) else "–" if v is None else str(v) for v in values)
+    name = f"{_method(artefact) or artefact.name}: {size}"
+    return [Cell(text=name, link=artefact.anchor), *cells(*texts)]
 
 
 def _compared(rows: Sequence[Sequence[Cell]]) -> Table:

@@ -198,11 +198,7 @@ def _inputs(inputs: Sequence[InputRecord]) -> Table:
 
 def _outputs(outputs: Sequence[OutputRecord]) -> Table:
     rows = [
-        [
-            Cell(text=short(record.file, 160)),
-            Cell(text=size_text(max(0, record.bytes)), value=record.bytes),
-            Cell(text=_hash(record.sha256)),
-        ]
+        cells(short(record.file, 160), size_text(max(0, record.bytes)), _hash(record.sha256))
         for record in outputs[:MOST_FILES]
     ]
     columns = [Column(title="file", kind="code"), *numbers("size")]

@@ -9,6 +9,12 @@ const button = (text, label, act) => {
   return made;
 };
 
+// A number as it is written: 1,234 or < 0.1 % or 2.5 × or ∞; what is none comes below all.
+const number = (text) => {
+  const value = parseFloat(text.replace(/^[<>] |,/g, "").replace("∞", "Infinity"));
+  return Number.isNaN(value) ? -1 : value;
+};
+
 // Headings of sortable tables become buttons.
 for (const table of document.querySelectorAll("table[data-sort]")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -23,9 +29,9 @@ for (const table of document.querySelectorAll("table[data-sort]")) {
       const down = before ? before === "ascending" : numbers;
       for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+      const key = (row) => row.cells[column].textContent.trim();
       const compare = numbers
-        ? (a, b) => Number(key(a)) - Number(key(b))
+        ? (a, b) => number(key(a)) - number(key(b)) || 0
         : (a, b) => key(a).localeCompare(key(b), "en", { numeric: true });
       const rows = [...body.rows].sort(compare);
       if (down) rows.reverse();
