@@ -220,6 +220,7 @@ class TestMerge:
         assert [c.name for c in classes] == ["cat", "dog"]
         record = manifest.read(tmp_path / "out" / "train.manifest.json")
         assert [part["images"] for part in record.details["parts"]] == [2, 2]
+        assert record.labels == manifest.read(tmp_path / "a" / "train.manifest.json").labels
         assert manifest.verify(tmp_path / "out").ok
 
     def test_class_ids_follow_the_first(self, tmp_path: Path) -> None:
@@ -237,6 +238,8 @@ class TestMerge:
             "b/2.jpg": 9,
         }
         assert labels.dtype == np.int64
+        merged, part = (tmp_path / folder / "train.manifest.json" for folder in ("out", "0"))
+        assert manifest.read(merged).labels == manifest.read(part).labels
 
     def test_relative_paths_of_two_roots_become_whole(self, tmp_path: Path) -> None:
         for name in "ab":
