@@ -730,6 +730,13 @@ class TestFolders:
         with pytest.raises(DatasetError, match=r"no image .* 2 files ending in \.heic were left"):
             write_folders(source, tmp_path / "out", partitions=("train",))
 
+    def test_images_without_folders_are_told_what_takes_them(
+        self, tree: Tree, tmp_path: Path
+    ) -> None:
+        source = tree("train/1.jpg", "train/2.jpg", "val/a/3.jpg")
+        with pytest.raises(DatasetError, match=r"2 images outside of class folders .* take --list"):
+            write_folders(source, tmp_path / "out")
+
     def test_imagenet_of_kaggle_is_found(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("ILSVRC/Data/CLS-LOC/train/n1/a.JPEG")
         for place in (source, source / "ILSVRC"):
@@ -1218,6 +1225,12 @@ DOWNLOADED = {
         "ILSVRC/Data/CLS-LOC/train/n1/n1_1.JPEG": "",
         "ILSVRC/Data/CLS-LOC/val/v_1.JPEG": "",
         "LOC_val_solution.csv": "ImageId,PredictionString\nv_1,n1 85 1 499 272 \n",
+    },
+    "hf": {
+        "hf/train/n01_10026_n01.JPEG": "",
+        "hf/val/ILSVRC2012_val_00000293_n01.JPEG": "",
+        "train.txt": "n01_10026_n01.JPEG n01\n",
+        "val.txt": "ILSVRC2012_val_00000293_n01.JPEG n01\n",
     },
     "imagenetv2": {"imagenetv2/0/a.jpeg": ""},
     "imagenet": {

@@ -161,16 +161,15 @@ def read_image_ids(path: Path) -> set[int]:
         return {image.id for image in _decode(path, Images).images}
     if start == b"[":
         return set(_decode(path, list[int]))
-    ids = set()
-    for number, line in enumerate(read_text(path, AnnotationError).split("\n"), 1):
+    lines = read_text(path, AnnotationError).split("\n")
+    for number, line in enumerate(lines, 1):
         if line.strip() and not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", line, re.ASCII):
             raise AnnotationError(
                 f'got "{line.strip()[:60]}"',
                 where=f"{path}, line {number}",
                 expected="one image id (a whole number) a line, or a JSON list of them",
             )
-        ids |= {int(line)} if line.strip() else set()
-    return ids
+    return {int(line) for line in lines if line.strip()}
 
 
 _NAN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
@@ -248,15 +247,15 @@ def presence(instances: ImageLevelInstances) -> Presence:
     """Build the label matrix of a decoded annotation file."""
     images, categories = instances.images, instances.categories
     ids, columns = [image.id for image in images], [category.id for category in categories]
+    names = [image.file_name.replace("\\", "/") for image in images]  # of programs of Windows
     _refuse_twice("categories", "id", columns)
     _refuse_twice("categories", "name", [category.name for category in categories])
-    if not categories:
-        raise AnnotationError("is empty", where="$.categories", expected="the classes")
-    names = [image.file_name.replace("\\", "/") for image in images]  # of programs of Windows
     _check_file_names(names)
     _refuse_twice("images", "id", ids)
-    if not instances.annotations:
-        raise AnnotationError("is empty", where="$.annotations", expected="annotations")
+    total = len(instances.annotations)
+    for listed, there in (("categories", categories), ("annotations", total)):
+        if not there:
+            raise AnnotationError("is empty", where=f"$.{listed}", expected=listed)
     file_names = sorted(set(names))
     row_of = {name: row for row, name in enumerate(file_names)}
     rows = np.array([row_of[name] for name in names], np.intp)
@@ -266,9 +265,9 @@ def presence(instances: ImageLevelInstances) -> Presence:
         sides = np.array([(image.width, image.height) for image in instances.images], np.float64)
     labels = np.zeros((len(file_names), len(categories)), dtype=np.int32)
     seen, counted = np.zeros((2, len(categories)), np.int64)
-    why: Counter[str] = Counter()
+    why: Counter[int] = Counter()
     outside = 0.0
-    for start in range(0, len(instances.annotations), _BLOCK):
+    for start in range(0, total, _BLOCK):
         block = instances.annotations[start : start + _BLOCK]
         image_at = place_of_image.of("image_id", block, start)
         column = column_of.of("category_id", block, start)
@@ -278,32 +277,38 @@ def presence(instances: ImageLevelInstances) -> Presence:
         labels[rows[image_at[valid]], column[valid]] = 1
         seen += np.bincount(column, minlength=len(columns))
         counted += np.bincount(column[valid], minlength=len(columns))
-        why.update(REASONS[at] for at in reason[~valid].tolist())
-    uncounted = {text: why[text] for text in REASONS if text in why}
-    warnings = []
-    if uncounted:
-        texts = ", ".join(f"{reason}: {count:,}" for reason, count in uncounted.items())
-        lost = [categories[at].name for at in np.flatnonzero((seen > 0) & (counted == 0))]
-        all_ = f"; classes that lose all: {', '.join(lost[:20])}" if lost else ""
-        count = f"{why.total():,} of {len(instances.annotations):,}"
-        warnings.append(f"{count} annotations do not count ({texts}){all_}")
-        if why.total() == len(instances.annotations):
-            expected = "boxes in pixels: left, top, width, height"
-            raise AnnotationError(warnings[0], expected=expected, remedy=_NO_BOXES)
-    if 4 * outside > len(instances.annotations):
-        warnings.append(
-            "are the boxes left, top, right, bottom? As widths and heights, many "
-            "of them reach outside of their images"
-        )
+        why.update(reason[~valid].tolist())
+    uncounted = {REASONS[at]: why[at] for at in sorted(why)}
+    lost = [categories[at].name for at in np.flatnonzero((seen > 0) & (counted == 0))]
     return Presence(
         file_names=file_names,
         rows=dict(zip(ids, rows.tolist(), strict=True)),
         labels=labels,
         classes=categories,
-        annotations=len(instances.annotations),
+        annotations=total,
         uncounted=uncounted,
-        warnings=warnings,
+        warnings=_warnings(total, uncounted, lost, corners=4 * outside > total),
     )
+
+
+def _warnings(
+    total: int, uncounted: Mapping[str, int], lost: Sequence[str], *, corners: bool
+) -> list[str]:
+    """Say which annotations do not count; it is an error if none does."""
+    said = []
+    if uncounted:
+        count, why = sum(uncounted.values()), ", ".join(f"{w}: {n:,}" for w, n in uncounted.items())
+        said.append(f"{count:,} of {total:,} annotations do not count ({why})")
+        said[0] += f"; classes that lose all: {', '.join(lost[:20])}" if lost else ""
+        if count == total:
+            expected = "boxes in pixels: left, top, width, height"
+            raise AnnotationError(said[0], expected=expected, remedy=_NO_BOXES)
+    if corners:
+        said.append(
+            "are the boxes left, top, right, bottom? As widths and heights, many of them reach "
+            "outside of their images"
+        )
+    return said
 
 
 _BLOCK = 8192

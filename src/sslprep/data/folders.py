@@ -126,24 +126,21 @@ def read_tree(
     groups: dict[str, Collection[str]] = {}
     skipped, left_out = own.skipped, own.left_out
     with console.progress(len(there), "folders") as advance:
-        for name in classes:
-            if name in there:
-                found = list_images(folder / name, recursive=recursive)
-                groups[name] = found.names
-                skipped += found.skipped
-                left_out.update(found.left_out)
-                advance(1)
+        for name in [name for name in classes if name in there]:
+            found = list_images(folder / name, recursive=recursive)
+            groups[name] = found.names
+            skipped += found.skipped
+            left_out.update(found.left_out)
+            advance(1)
     empty = [name for name, images in groups.items() if not images]
     if len(empty) == len(groups):
         remedy = (
-            "Images directly in val take --val-labels, images in sub-folders of class folders "
-            "--recursive, the official Places lists --list, images without classes --unlabelled."
-        )
+            f"{'; '.join(_say(left_out))}. Images directly in val take --val-labels, "
+            "those of any list take --list, those without classes --unlabelled."
+        ).removeprefix(". ")
         packed = [n for n in os.listdir(folder) if n.endswith((".tar", ".zip", ".gz", ".tgz"))]
         if packed:
             remedy = f"Unpack {_some(sorted(packed))}, each into a folder of its name."
-        elif left_out:
-            remedy = f"{'; '.join(_say(left_out))}."
         raise DatasetError(
             "has no image in its class folders" if groups else "has no class folders",
             where=folder,
@@ -333,8 +330,7 @@ def _where_else(source: Path, present: Sequence[str], missing: Sequence[str]) ->
     for inner in (*alone, "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC"):  # Kaggle's copy of ImageNet
         if (source / inner / "train").is_dir():
             return f"Give {source / inner}."
-    like = {m: f"{m}={n}" for m in missing for n in here if n[:3].lower() == m[:3].lower()}
-    if like:
+    if like := {m: f"{m}={n}" for m in missing for n in here if n[:3].lower() == m[:3].lower()}:
         return f"Pass --partitions {','.join([*present, *like.values()])}."
     if present:
         return f"Pass --partitions {present[0]} to write only that."

@@ -201,42 +201,42 @@ def read_list(
     if there == [False, True] and "/" not in label:  # the label comes first
         raise _bad_row(path, 0)
     images, root, absolute = _place(images, source)
+    alone = labels[0] is None
+    if alone:
+        images = [i if absolute or "/" in i else f"{i.partition('_')[0]}/{i}" for i in images]
+    place, end = _below(root, images[0])
+    for row, image in enumerate(images) if alone else ():
+        if is_image_name(os.path.dirname(image)) or not (end or is_image_name(image)):
+            raise _bad_row(path, row)
+    if end:
+        images = [image if is_image_name(image) else image + end for image in images]
     if len(set(images)) < len(images):
         twice = next(image for image, count in Counter(images).items() if count > 1)
         raise AnnotationError(f"{twice} is listed twice", where=path)
     with_folder = absolute or all("/" in image for image in images)
-    names: Iterator[str] = map(os.path.dirname, images)
+    folders: Iterator[str] = map(os.path.dirname, images)
     if absolute:
-        names = (os.path.basename(os.path.join(root, name).rstrip("/")) for name in names)
+        folders = (os.path.basename(os.path.join(root, name).rstrip("/")) for name in folders)
     ids: dict[str, int] = {}
-    classes: Iterable[str | None] = labels
+    classes: Iterable[str | None] = folders if alone else labels
     if numbers:
         name_of = {} if with_folder else {id_: name for name, id_ in known.items()}
-        classes = _name_numbers(path, labels, names if with_folder else repeat(None), ids, name_of)
-    elif labels[0] is None:
-        classes = names if with_folder else (image.partition("_")[0] for image in images)
-    suffix = labels[0] is None and _below(root, images[0])[1]  # as Food-101's lists
+        named = folders if with_folder else repeat(None)
+        classes = _name_numbers(path, labels, named, ids, name_of)
     groups: dict[str, list[str]] = {}
-    for row, (image, name) in enumerate(zip(images, classes, strict=True)):
-        if labels[0] is None and (name == image or not (is_image_name(image) or suffix)):
-            raise _bad_row(path, row)
-        below = labels[0] is None and not with_folder
-        groups.setdefault(name or "", []).append(f"{name}/{image}" if below else image)
-    ids = ids or {**known} or {name: at for at, name in enumerate(sorted(groups))}
-    given = known or ids
-    if odd := sorted(name for name in groups if given.get(name, -1) != ids.get(name)):
+    for image, name in zip(images, classes, strict=True):
+        groups.setdefault(name or "", []).append(image)
+    given = known or ids or {name: at for at, name in enumerate(sorted(groups))}
+    own = ids or given
+    if odd := sorted(name for name in groups if given.get(name, -1) != own.get(name)):
         raise DatasetError(
-            f"gives {odd[0]} the label {ids.get(odd[0], odd[0])}, which train's list does not",
+            f"gives {odd[0]} the label {own.get(odd[0], odd[0])}, which train's list does not",
             where=path,
             expected="the classes and labels of train",
         )
-    for own in groups.values():
-        own.sort()
-    place, end = _below(root, next(iter(groups.values()))[0])
-    for name, own in groups.items() if end else ():
-        groups[name] = sorted(image if is_image_name(image) else image + end for image in own)
     order = sorted(groups, key=lambda name: (given[name], name))
-    return {n: given[n] for n in order}, {n: groups[n] for n in order}, root / place, numbers
+    groups = {name: sorted(groups[name]) for name in order}
+    return {name: given[name] for name in order}, groups, root / place, numbers
 
 
 def _place(images: list[str], source: Path) -> tuple[list[str], Path, bool]:

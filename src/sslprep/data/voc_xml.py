@@ -42,8 +42,7 @@ def labels_of(data: bytes) -> dict[str, int]:
         word = (item.findtext("difficult") or "0").strip().lower()
         if word not in _DIFFICULT:
             raise ElementTree.ParseError(f"{name} has <difficult>{word[:20]}</difficult>")
-        difficult = _DIFFICULT[word]
-        labels[name] = max(labels.get(name, IGNORE), IGNORE if difficult else PRESENT)
+        labels[name] = max(labels.get(name, IGNORE), IGNORE if _DIFFICULT[word] else PRESENT)
     if not labels and root.tag != "annotation":
         raise ElementTree.ParseError(f"no object, and around all is {root.tag}")
     return labels
