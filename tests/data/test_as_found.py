@@ -617,7 +617,9 @@ class TestClassOrder:
         assert natural.warnings == ()
         assert [n for n, _ in names_of(tmp_path / "n")] == ["0", "1", "2", "10"]
 
-    @pytest.mark.parametrize("names", [["0", "1", "9"], ["01", "02", "10"], ["a10", "b2"]])
+    @pytest.mark.parametrize(
+        "names", [["0", "1", "9"], ["01", "02", "10"], ["a10", "b2"], ["a10", "a9b"]]
+    )
     def test_no_warning_where_the_orders_agree(
         self, tree: Tree, tmp_path: Path, names: list[str]
     ) -> None:
@@ -684,8 +686,21 @@ class TestFolders:
     def test_links_back_up_end(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/a/x/1.jpg")
         (source / "train" / "a" / "x" / "up").symlink_to(source / "train" / "a")
+        (source / "train" / "a" / "x" / "y").mkdir()
+        (source / "train" / "a" / "x" / "y" / "near").symlink_to(source / "train" / "a" / "x")
         write_folders(source, tmp_path / "out", partitions=("train",), recursive=True)
-        assert [*by_name(tmp_path / "out")] == ["1.jpg"]
+        assert read_partition(tmp_path / "out", "train").images.tolist() == [
+            f"{source}/train/a/x/1.jpg"
+        ]
+
+    def test_what_is_no_image_is_counted_in_folders_below(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.jpg", "train/a/x/2.jpg", "train/a/x/notes.txt", "train/a/b.heic")
+        result = write_folders(source, tmp_path / "out", partitions=("train",), recursive=True)
+        assert {text.partition(": ")[2] for text in result.warnings} == {
+            "1 files ending in .txt were left out",
+            "1 files ending in .heic were left out",
+        }
+        assert manifest.read(tmp_path / "out" / "train.manifest.json").counts["skipped"] == 2
 
     def test_a_subset_without_a_class_is_said(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/a/1.jpg", "train/b/2.jpg", "train/c/README")
@@ -831,6 +846,17 @@ class TestFolders:
         write_folders(source, tmp_path / "other", val_fraction=0.1, seed=4)
         assert before[1] != read_partition(tmp_path / "other", "val").images.tolist()
 
+    def test_each_class_keeps_an_image_in_train(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.jpg", "train/b/1.jpg", "train/b/2.jpg")
+        result = write_folders(source, tmp_path / "out", val_fraction=0.9)
+        assert result.images == {"train": 2, "val": 1}
+        assert read_partition(tmp_path / "out", "train").labels.tolist() == [0, 1]
+
+    def test_a_partition_named_twice_is_refused(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.jpg", "more/a/1.jpg")
+        with pytest.raises(ParameterError, match="names 'train' twice"):
+            write_folders(source, tmp_path / "out", partitions=("train", "train=more"))
+
     @pytest.mark.parametrize("line", ["{c}_{n}.JPEG", "{c}/{c}_{n}.JPEG"])
     def test_published_subsets(self, tree: Tree, tmp_path: Path, line: str) -> None:
         names = [(c, n) for c in ("n1", "n2") for n in range(4)]
@@ -964,6 +990,18 @@ class TestLists:
         path.write_text(f"path,label\n{text}")
         warnings = write_folders(tmp_path, tmp_path / "out", list=(path,)).warnings
         assert len([w for w in warnings if message in w]) == 1
+
+    def test_two_images_of_two_classes_are_nothing_odd(self, tmp_path: Path) -> None:
+        out = self.write(tmp_path, "a.jpg,x\nb.jpg,y\n")
+        warnings = manifest.read(out / "train.manifest.json").warnings
+        assert not any("each image has a class" in text for text in warnings)
+
+    def test_trains_list_rules_the_ids_whatever_the_order(self, tmp_path: Path) -> None:
+        for name, text in (("test", "b/2.jpg\n"), ("train", "a/1.jpg\nb/3.jpg\n")):
+            (tmp_path / f"{name}.txt").write_text(text)
+        lists = (tmp_path / "test.txt", tmp_path / "train.txt")
+        write_folders(tmp_path, tmp_path / "out", list=lists)
+        assert by_name(tmp_path / "out", "test") == {"2.jpg": 1}
 
     @pytest.mark.parametrize("place", ["", "train/"])
     @pytest.mark.parametrize("end", [".jpg", ".JPEG"])

@@ -130,6 +130,14 @@ def test_derives_minival_from_a_list_of_ids(coco: Path, text: str) -> None:
     assert images(coco, "minival") == ["v1.jpg", "v3.jpg"]
     assert labels(coco, "minival") == [[0, 1], [1, 0]]
     assert images(coco, "valminusminival") == ["v0.jpg", "v2.jpg"]
+    counts = manifest.read(coco / "out" / "coco" / "minival.manifest.json").counts
+    assert counts.keys() == {"images", "classes", "positives", "ignored"}  # no count of all of val
+
+
+def test_ids_that_nothing_needs_are_said(coco: Path) -> None:
+    (coco / "ids").write_text("41\n")
+    [warning] = write(coco, minival_ids=coco / "ids", partitions=("val",)).warnings
+    assert warning == f"{coco}/ids was not used: no partition had to be derived"
 
 
 def test_derives_minival_from_val2017(coco: Path) -> None:
