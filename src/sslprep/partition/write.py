@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,9 @@ from sslprep.results import encode_json, result, table
 logger = logging.getLogger(__name__)
 
 Format = Literal["npy", "jsonl", "csv", "txt", "parquet", "hf", "wds"]
+
+Tally = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""How many images of each class: with it present, and ignored for it."""
 
 LONGEST_PATH = 4096
 """Characters; no operating system opens a longer path, and `<U…` pads every row to the longest."""
@@ -141,6 +145,7 @@ class PartitionSet(OutputSet):
         self.formats = sorted({*parameters.get("format", formats)} - {"npy"})
         self._command, self._parameters = command, parameters
         self._labelled, self._multi_label = labelled, multi_label
+        self._meaning = (MULTI_LABEL if multi_label else SINGLE_LABEL) if labelled else {}
         self._targets = bool(parameters.get("generate_json", targets))
         if multi_label and "txt" in self.formats:
             raise ParameterError(
@@ -209,47 +214,27 @@ class PartitionSet(OutputSet):
         """
         root = Path(os.path.abspath(root or ""))
         warnings = [*warnings, *_odd_classes([c.name for c in classes])]
-        notes = {}
         for partition in partitions:
             self._check(partition)
         tallies = {p.name: images_per_class(p.labels, classes) for p in partitions}
+        notes = {p.name: [*p.warnings] for p in partitions}
         for partition in partitions:
-            odd = [look_for(partition.images, root), _shared(partition, partitions)]
             shown = zip(classes, tallies[partition.name][0], strict=self._labelled)
             none = [c.name for c, count in shown if not count]
+            odd = [look_for(partition.images, root), _shared(partition, partitions)]
             if none and self._multi_label and partition.name == "train":
                 names = ", ".join(none[:5])
                 odd.append(f"no image shows {len(none)} of {len(classes)} classes: {names}")
-            more = [f"{partition.name}: {text}" for text in odd if text]
-            notes[partition.name] = [*partition.warnings, *more]
-        every = (*warnings, *(warning for own in notes.values() for warning in own))
-        said = tuple(dict.fromkeys(every))
+            notes[partition.name] += [f"{partition.name}: {text}" for text in odd if text]
+        said = tuple(dict.fromkeys(chain(warnings, *notes.values())))
         for warning in said:
             logger.warning("%s", warning)
         if self._labelled:
             self._save_classes(classes)
         records = {record.path: record for record in self.inputs.records()}
         for partition in partitions:
-            present, ignored = tallies[partition.name]
             files = self._write_files(partition, classes, root)
-            counts = {"images": len(partition.images)}
-            details: dict[str, Any] = {
-                "partition": partition.name,
-                "source_split": partition.source_split,
-            }
-            if self._labelled:
-                counts |= {"classes": len(classes), "positives": int(present.sum())}
-                details |= {
-                    "multi_label": self._multi_label,
-                    "classes": [c.name for c in classes],
-                    "images_per_class": present.tolist(),
-                }
-            if self._multi_label:
-                counts["ignored"] = int(ignored.sum())
-                details["ignored_per_class"] = ignored.tolist()
-            if not partition.images[0].startswith("/"):
-                details["root"] = str(root)
-            meaning = MULTI_LABEL if self._multi_label else SINGLE_LABEL
+            counts, details = self._describe(partition, classes, tallies[partition.name], root)
             manifest.write(
                 self,
                 partition.name + MANIFEST_SUFFIX,
@@ -258,24 +243,47 @@ class PartitionSet(OutputSet):
                 parameters=self._content(),
                 inputs=[records[str(path)] for path in partition.sources],
                 outputs=[*files, *self._classes],
-                counts=counts | {**partition.counts},
+                counts=counts,
                 warnings=[*dict.fromkeys([*warnings, *notes[partition.name]])],
-                labels=meaning if self._labelled else {},
-                details=details | {**partition.details},
+                labels=self._meaning,
+                details=details,
             )
         if "hf" in self.formats:
             self._save_card([p.name for p in partitions], classes)
         self.commit()
+        sums = {name: [int(own.sum()) for own in both] for name, both in tallies.items()}
         return PartitionsWritten(
             written=tuple(self.folder / record.file for record in self.written),
             images={p.name: len(p.images) for p in partitions},
             classes=len(classes),
-            positives={name: int(present.sum()) for name, (present, _) in tallies.items()},
-            ignored={name: int(own.sum()) for name, (_, own) in tallies.items()}
-            if self._multi_label
-            else {},
+            positives={name: present for name, (present, _) in sums.items()},
+            ignored={name: own for name, (_, own) in sums.items()} if self._multi_label else {},
             warnings=said,
         )
+
+    def _describe(
+        self, partition: NewPartition, classes: Sequence[ClassRecord], tally: Tally, root: Path
+    ) -> tuple[dict[str, int], dict[str, Any]]:
+        """Return the counts and the details of a partition's manifest."""
+        present, ignored = tally
+        counts = {"images": len(partition.images)}
+        details: dict[str, Any] = {
+            "partition": partition.name,
+            "source_split": partition.source_split,
+        }
+        if self._labelled:
+            counts |= {"classes": len(classes), "positives": int(present.sum())}
+            details |= {
+                "multi_label": self._multi_label,
+                "classes": [c.name for c in classes],
+                "images_per_class": present.tolist(),
+            }
+        if self._multi_label:
+            counts["ignored"] = int(ignored.sum())
+            details["ignored_per_class"] = ignored.tolist()
+        if not partition.images[0].startswith("/"):
+            details["root"] = str(root)
+        return counts | {**partition.counts}, details | {**partition.details}
 
     def _content(self) -> dict[str, Any]:
         """Return the parameters as the command line writes them."""
@@ -432,9 +440,7 @@ def file_of(partition: str, kind: str) -> str:
     return partition + {"hf": huggingface.SUFFIX, "wds": "-000000.tar"}.get(kind, f".{kind}")
 
 
-def images_per_class(
-    labels: Labels, classes: Sequence[ClassRecord]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def images_per_class(labels: Labels, classes: Sequence[ClassRecord]) -> Tally:
     """Count images of each class: with it present, and ignored for it.
 
     Example:
