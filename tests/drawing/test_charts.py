@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sslprep.drawing.axes import powers_of_ten, round_ticks
-from sslprep.drawing.charts import Mark, Series, columns, curves
+from sslprep.drawing.charts import Series, curves
+from sslprep.drawing.distances import distance_histogram, position_table
 from sslprep.drawing.gamut import lab_to_srgb
 from sslprep.drawing.numbers import power_texts, share_text, size_text
-from sslprep.drawing.shades import shades
 from sslprep.drawing.svg import Drawing, clean
 
 NAMES = {"title": "t", "description": "d", "x_label": "x", "y_label": "y"}
@@ -55,17 +55,16 @@ def test_ticks_of_values_that_are_not_finite_are_still_ticks() -> None:
     assert round_ticks(3, 3)
 
 
-@pytest.mark.parametrize("counts", [[], [0], [0, 0, 5], [float("nan"), 1], list(range(300))])
-@pytest.mark.parametrize("log", [False, True])
-def test_columns_of_any_number_are_drawn(counts: list[float], log: bool) -> None:
-    names = [str(i) for i in range(len(counts))]
-    drawing = columns(names, counts, log=log, marks=[Mark(value=0, label="bound")], **NAMES)
-    assert "bound" in texts(drawing)
+@pytest.mark.parametrize("counts", [[0], [0, 0, 5], [0, 1], list(range(300))])
+def test_columns_of_any_number_are_drawn(counts: list[int]) -> None:
+    drawing = distance_histogram(counts, minimum_bound=0)
+    assert "bound on the smallest distance: 0" in texts(drawing)
 
 
 def test_names_below_columns_are_thinned_out() -> None:
-    shown = texts(columns([f"name {i}" for i in range(100)], [1] * 100, **NAMES))
-    assert 2 < len([t for t in shown if t.startswith("name")]) < 10
+    root = ElementTree.fromstring(distance_histogram([0] * 101).__html__())
+    below = [n.text or "" for n in root.iter("text") if n.get("text-anchor") == "middle"]
+    assert [text for text in below if text.isdigit()] == [str(d) for d in range(0, 101, 11)]
 
 
 def test_long_curves_are_thinned_out_and_keep_their_ends() -> None:
@@ -83,9 +82,10 @@ def test_curves_without_a_point_are_drawn_empty() -> None:
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 2)), np.ones((2, 2)), np.arange(4).reshape(2, 2)])
-def test_shades_write_each_value_in_its_cell(values: np.ndarray) -> None:
-    drawing = shades(values, rows=["a", "b"], columns=["c", "d"], from_smallest=True, **NAMES)
-    assert [int(t) for t in texts(drawing) if t.isdigit()] == values.ravel().tolist()
+def test_a_table_writes_each_value_in_its_cell(values: np.ndarray) -> None:
+    root = ElementTree.fromstring(position_table(values).__html__())
+    shown = [n.text for n in root.iter("text") if "inshade" in (n.get("class") or "")]
+    assert [int(text or "") for text in shown] == values.ravel().tolist()
 
 
 def test_texts_are_escaped_in_every_place_of_a_drawing() -> None:

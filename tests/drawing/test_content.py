@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sslprep.drawing.charts import Series, columns, curves
+from sslprep.drawing.charts import BOTTOM, Series, curves
 from sslprep.drawing.distances import distance_histogram, position_table
 from sslprep.drawing.dots import dots
 from sslprep.drawing.gamut import LEFT, PLOT, TOP, gamut, lab_to_srgb, levels_of, prior
@@ -38,18 +38,13 @@ def test_a_tick_is_rounded_before_its_unit_is_chosen(value: float, text: str) ->
     assert tick_text(value) == text
 
 
-def test_columns_are_as_tall_as_their_counts() -> None:
-    bars = nodes(columns(["a", "b", "c"], [10, 20, 40], **NAMES), "rect", "bar")
-    heights = [number(bar, "height") for bar in bars]
-    assert heights[1] == pytest.approx(2 * heights[0], abs=0.02)
-    assert heights[2] == pytest.approx(4 * heights[0], abs=0.02)
-    assert [bar.findtext("title") for bar in bars] == ["a: 10", "b: 20", "c: 40"]
-
-
-def test_logarithmic_columns_grow_by_equal_steps_for_equal_factors() -> None:
-    bars = nodes(columns(["a", "b", "c"], [10, 100, 1000], log=True, **NAMES), "rect", "bar")
+def test_columns_grow_by_equal_steps_for_equal_factors() -> None:
+    drawing = distance_histogram([0, 10, 100, 1000])
+    bars = nodes(drawing, "rect", "bar")
     tops = [number(bar, "y") for bar in bars]
     assert tops[0] - tops[1] == pytest.approx(tops[1] - tops[2], abs=0.02)
+    assert {number(bar, "y") + number(bar, "height") for bar in bars} == {drawing.height - BOTTOM}
+    assert [bar.findtext("title") for bar in bars] == ["1: 10", "2: 100", "3: 1,000"]
 
 
 def test_a_curve_goes_through_its_first_and_last_value() -> None:

@@ -1,4 +1,4 @@
-"""Columns and curves over a pair of axes.
+"""Axes, legends and marks of charts, and curves over a pair of axes.
 
 All charts are drawn for a width of 330 units, about that of a telephone, so that their texts can be
 read there; on wide screens several stand side by side.
@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslprep.drawing.axes import Scale, powers_of_ten, round_ticks
-from sslprep.drawing.numbers import count_text, power_texts, tick_text
+from sslprep.drawing.numbers import power_texts, tick_text
 from sslprep.drawing.svg import Drawing, coordinate, digits_wide, fitted
 
 WIDTH = 330
 LEFT, RIGHT, TOP, BOTTOM = 50, 8, 30, 44
 CHARACTER = 6.6
 """Width of a digit at the charts' font size, to keep labels apart."""
-_SMALL = 5.9
-"""The same for the numbers above columns."""
 KEY_LINE = 17
 _KEY = 34
 """Digits that a name in the legend may be wide."""
@@ -93,58 +91,6 @@ class Frame:
             x = min(max(place(mark.value), self.x.start), self.x.end)
             above = top + KEY_LINE * len(marks) - 10
             self.drawing.line(x, above, x, self.bottom, css=f"mark{number % 2 + 1}")
-
-
-def columns(
-    names: Sequence[str],
-    counts: Sequence[float] | NDArray[Any],
-    *,
-    title: str,
-    description: str,
-    x_label: str,
-    y_label: str,
-    marks: Sequence[Mark] = (),
-    log: bool = False,
-) -> Drawing:
-    """Draw one column for each name.
-
-    Args:
-        names: What stands below the columns; thinned out where they would touch.
-        counts: Their heights, 0 or more.
-        title: Name of the chart.
-        description: What it shows, in words.
-        x_label: Name and unit of what the columns are.
-        y_label: Name and unit of their heights.
-        marks: Dashed lines at positions among the columns, from 0; explained above the chart.
-        log: Heights by powers of ten; columns of nothing are left out.
-    """
-    drawing = Drawing(WIDTH, 200 + KEY_LINE * len(marks), title=title, description=description)
-    heights = [float(c) if math.isfinite(c) else 0.0 for c in counts]
-    floor = [1.0] if log else []  # a column of 1 is the least there is
-    top = TOP + KEY_LINE * len(marks) + 10
-    y, ticks, texts = axis([*floor, *heights], drawing.height - BOTTOM, top, log=log)
-    x = Scale(-0.5, max(1, len(heights)) - 0.5, LEFT, WIDTH - RIGHT)
-    frame = Frame(drawing, x, y, x_label=x_label, y_label=y_label)
-    frame.y_ticks(ticks, texts)
-    frame.marks(marks, x, TOP + 6)
-    slot = (x.end - x.start) / max(1, len(heights))
-    bar = max(0.8, min(slot * 0.82, 34))
-    longest = max((len(name) for name in names), default=1)
-    every = max(1, math.ceil((longest * CHARACTER + 8) / slot))
-    labelled = all(len(tick_text(v)) * _SMALL < slot for v in heights)
-    for i, (name, value) in enumerate(zip(names, heights, strict=True)):
-        middle = x(i)
-        if value > 0:
-            peak = min(y(value), frame.bottom - 1.2)
-            tip = f"{name}: {count_text(value)}"
-            drawing.box(
-                middle - bar / 2, peak, bar, frame.bottom - peak, css="bar", tip=tip, radius=1.5
-            )
-            if labelled:
-                drawing.text(middle, peak - 4, tick_text(value), css="value", anchor="middle")
-        if i % every == 0:
-            frame.x_tick(middle, name)
-    return drawing
 
 
 def axis(
