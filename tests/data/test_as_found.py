@@ -15,6 +15,7 @@ from scipy.io import savemat
 from sslprep import manifest, read_partition
 from sslprep.cli import main
 from sslprep.data.coco import write_coco
+from sslprep.data.coco_labels import _count_ids
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, OutputError, ParameterError
@@ -118,6 +119,11 @@ class TestCoco:
                 coco_text()[:-1] + f', "annotations": [{json.dumps(BOX)}]}}',
                 overwrite=True,
             )
+
+    def test_ids_are_counted_wherever_they_lie(self) -> None:
+        for start in range(65_525, 65_540):
+            text = b'{"a_id": 1}'.rjust(start) + b'"b_id", "id", "_i", _'
+            assert _count_ids(text) == 2
 
     def test_byte_order_mark_and_nan_in_unread_fields(self, tmp_path: Path) -> None:
         text = coco_text(images=[IMAGE | {"flickr": float("nan"), "title": "NaN, Infinity"}])
@@ -850,7 +856,13 @@ class TestFolders:
         source = tree("train/a/1.jpg", "train/b/1.jpg", "train/b/2.jpg")
         result = write_folders(source, tmp_path / "out", val_fraction=0.9)
         assert result.images == {"train": 2, "val": 1}
+        assert not any("left out" in text for text in result.warnings)
         assert read_partition(tmp_path / "out", "train").labels.tolist() == [0, 1]
+
+    def test_a_val_that_is_made_anew_is_said(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("train/a/1.jpg", "train/a/2.jpg", "val/a/3.jpg")
+        result = write_folders(source, tmp_path / "out", val_fraction=0.5)
+        assert f"{source}/val is left out, as --val-fraction makes val of train" in result.warnings
 
     def test_a_partition_named_twice_is_refused(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/a/1.jpg", "more/a/1.jpg")
@@ -956,6 +968,8 @@ class TestLists:
             "id_code,diagnosis\n0a,2\n0b,4\n",
             "uuid,species\n1.jpg,cat\n2.jpg,dog\n",
             "Abyssinian_100 1 1 1\nbeagle_1 2 2 2\n",
+            "a/1\0.jpg 0\n",
+            "a/ 0\n",
         ],
         ids=[
             *("two labels", "number and blank first", "colon"),
@@ -964,7 +978,7 @@ class TestLists:
             *("several labels", "a list of labels", "nothing called label", "no path", "URL"),
             *("Windows", "fractions", "a column a class", "cells missing"),
             *("word first", "signs", "a box", "unknown columns of ids", "unknown columns"),
-            "numbers of the Oxford pets",
+            *("numbers of the Oxford pets", "NUL", "a folder"),
         ],
     )
     def test_lines_that_nobody_can_tell(self, tmp_path: Path, text: str) -> None:
@@ -995,6 +1009,15 @@ class TestLists:
         out = self.write(tmp_path, "a.jpg,x\nb.jpg,y\n")
         warnings = manifest.read(out / "train.manifest.json").warnings
         assert not any("each image has a class" in text for text in warnings)
+
+    def test_folders_of_several_splits_are_part_of_the_class(self, tmp_path: Path) -> None:
+        out = self.write(tmp_path, "train/a/1.jpg\nval/a/2.jpg\n")
+        assert [name for name, _ in names_of(out)] == ["train/a", "val/a"]
+
+    def test_a_list_named_after_two_splits_is_of_neither(self, tmp_path: Path) -> None:
+        (tmp_path / "train_val.txt").write_text("a/1.jpg 0\n")
+        with pytest.raises(ParameterError, match=r"train_val\.txt is of neither"):
+            write_folders(tmp_path, tmp_path / "out", list=(tmp_path / "train_val.txt",))
 
     def test_trains_list_rules_the_ids_whatever_the_order(self, tmp_path: Path) -> None:
         for name, text in (("test", "b/2.jpg\n"), ("train", "a/1.jpg\nb/3.jpg\n")):

@@ -14,7 +14,9 @@ from sslprep import manifest, read_partition
 from sslprep.data.folders import write_folders
 from sslprep.data.voc import write_voc
 from sslprep.errors import AnnotationError, DatasetError, MissingExtraError, OutputError
+from sslprep.partition.check import check_images
 from sslprep.partition.images import AsciiNames, Images, sort_names
+from sslprep.partition.merge import merge_partitions
 from sslprep.partition.write import PartitionSet
 
 Voc = Callable[..., Path]
@@ -234,3 +236,11 @@ def test_a_refused_run_leaves_nothing(voc: Voc, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError):
         write_voc(source, tmp_path / "out" / "deep", partitions=("val",))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_for_a_partition_and_the_other_way(tree: Tree, tmp_path: Path) -> None:
+    write_folders(tree("train/a/1.jpg", "val/a/2.jpg"), tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"no such folder. Give \S+/out and --partitions val\."):
+        check_images(tmp_path / "out" / "val")
+    with pytest.raises(DatasetError, match=r"no finished partition; .* Give \S+/out/train\."):
+        merge_partitions((tmp_path / "out",), output=tmp_path / "all")

@@ -515,8 +515,13 @@ def write_folders(
             )
         if subset:
             found["train"] = keep_listed(found["train"], subset)
+        warnings = []
         if val_fraction:
             found = split_off(found["train"], val_fraction, seed)
+            if not lists and (source / "val").is_dir():
+                warnings.append(
+                    f"{source / 'val'} is left out, as --val-fraction makes val of train"
+                )
         made = []
         for name, contents in found.items():
             for path, used in contents.sources.items():
@@ -536,7 +541,7 @@ def write_folders(
                 )
             )
         records = [ClassRecord(name, id_) for name, id_ in ids.items()]
-        return out.write(made, classes=records, root=relative_to)
+        return out.write(made, classes=records, warnings=warnings, root=relative_to)
 
 
 _EXCLUDED = {

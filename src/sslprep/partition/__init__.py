@@ -65,7 +65,9 @@ def find_partitions(folder: Path, wanted: Sequence[str] | None = None) -> list[s
         DatasetError: No folder, no partition in it, or not the one asked for.
     """
     if not folder.is_dir():
-        raise DatasetError("no such folder", where=folder, remedy="Check the path.")
+        whole = folder.with_name(folder.name + MANIFEST_SUFFIX).exists()
+        remedy = f"Give {folder.parent} and --partitions {folder.name}." if whole else None
+        raise DatasetError("no such folder", where=folder, remedy=remedy or "Check the path.")
     with reading(folder, DatasetError):
         paths = sorted(p for p in folder.iterdir() if p.name.endswith(MANIFEST_SUFFIX))
     found = [
@@ -74,10 +76,12 @@ def find_partitions(folder: Path, wanted: Sequence[str] | None = None) -> list[s
         if not path.name.startswith(".") and manifest.read(path).kind == "partition"
     ]
     if not found:
+        inner = [p for n in wanted or () for p in sorted((folder / n).glob(f"*{MANIFEST_SUFFIX}"))]
         raise DatasetError(
             "holds no finished partition",
             where=folder,
             expected="a folder that a sslprep data command wrote",
+            remedy=f"Give {str(inner[0]).removesuffix(MANIFEST_SUFFIX)}." if inner else None,
         )
     if missing := [name for name in wanted or () if name not in found]:
         raise DatasetError(
