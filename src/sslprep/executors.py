@@ -211,10 +211,8 @@ class _Worker(subprocess.Popen[bytes]):
         except (OSError, EOFError, pickle.UnpicklingError):
             with suppress(subprocess.TimeoutExpired):
                 self.wait(10)  # a closed socket is seen before the process is gone
-            code = self.poll() or 0
-            how = f"it ended with code {code}"
-            if code < 0:
-                how = f"it was ended by signal {-code}, {signal.Signals(-code).name}"
+            named = {-s: f"was ended by signal {s:d}, {s.name}" for s in signal.Signals}
+            how = f"it {named.get(self.returncode, f'ended with code {self.returncode}')}"
         self.end()
         return "lost", Loss(work[-1] if work else None, how, place)
 
@@ -298,7 +296,7 @@ class Dask:
                 "--scheduler needs Dask", remedy="Install it: pip install distributed."
             ) from error
         try:
-            client: Any = distributed.Client(address, timeout=_DASK)  # type: ignore[no-untyped-call]
+            self._client: Any = distributed.Client(address, timeout=_DASK)  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError, ValueError) as error:
             raise ParameterError(
                 f"no Dask scheduler answers at {address} ({error})",
@@ -307,7 +305,6 @@ class Dask:
         # They print tracebacks when a worker or the scheduler is lost, which we say in a line.
         for name in ("distributed", "distributed.client", "tornado.application"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self._client = client
         self._results: Any = None
         self._last_told = 0.0
         self._threads = 1

@@ -147,6 +147,7 @@ def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
         "        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored\n"
         "        os.kill(os.getpid(), signal.SIGHUP)\n"
         "    if x == 12: os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    if x == 20: os.kill(os.getpid(), 37)  # of no name\n"
         "    return 2 * x\n"
     )
     monkeypatch.syspath_prepend(tmp_path)  # workers get it too
@@ -157,8 +158,9 @@ def test_a_worker_that_dies_or_hangs_costs_its_chunk_alone(
         done = dict(completed(odd, range(40), pool, timeout=1.5, lost=lost))
     killed, hung_up = (f"it was ended by signal {name}" for name in ("9, SIGKILL", "1, SIGHUP"))
     hung = "it said nothing for 1.5 seconds"
-    assert sorted(lost) == [Loss(5, killed), Loss(9, hung_up), Loss(12, hung)]
-    assert done == {x: 2 * x for x in range(40) if x not in (5, 9, 12)}
+    nameless = Loss(20, "it ended with code -37")
+    assert sorted(lost) == [Loss(5, killed), Loss(9, hung_up), Loss(12, hung), nameless]
+    assert done == {x: 2 * x for x in range(40) if x not in (5, 9, 12, 20)}
     assert caplog.text.count("a worker was lost") == 1
 
 
