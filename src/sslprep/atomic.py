@@ -270,6 +270,21 @@ class OutputSet:
             self._cleanup.close()
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of no set for writing; it takes its place when it is whole, or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with _os_errors(path):
+            with open(part, "wb") as file:
+                yield file
+                file.flush()
+                _sync(file.fileno(), part)
+            os.replace(part, path)
+    finally:
+        _discard(part)
+
+
 def _discard(path: Path) -> None:
     """Remove a file or an empty folder, where that can be."""
     with contextlib.suppress(OSError):

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import io
 import json
 import os
@@ -238,6 +239,21 @@ def test_a_full_disk_names_the_file(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"resume.json: cannot write: No space left"):
         color_histogram(data_file=str(photo_list), output_path=tmp_path, jobs=1)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_file_system_that_cannot_flush_is_one_warning(
+    photo_list: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def none(_: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", none)
+    assert color_histogram(photo_list, tmp_path, jobs=1, global_resize_img=8).images == 100
+    assert caplog.text.count(f"{STATE}.part: this file system cannot flush") == 1
 
 
 def test_ctrl_c_between_commit_and_clean_up_leaves_nothing_for_good(

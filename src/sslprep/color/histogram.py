@@ -27,7 +27,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sslprep import console, executors, manifest
-from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
+from sslprep.atomic import MANIFEST_SUFFIX, OutputSet, replacing
 from sslprep.color import counting
 from sslprep.color.images import Images, is_shard, is_url, open_images, partition_of
 from sslprep.errors import ImagesError, ManifestError, OutputError, ParameterError, WorkersLostError
@@ -332,18 +332,8 @@ class Pass(msgspec.Struct):
 
     def save(self, file: Path) -> None:
         """Write the state to disk, whole or not at all."""
-        part = file.with_name(f"{file.name}.part")
-        try:
-            with open(part, "wb") as out:
-                out.write(msgspec.json.encode(self, enc_hook=lambda x: zlib.compress(x, 1)))
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(part, file)
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", where=file) from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
+        with replacing(file) as out:
+            out.write(msgspec.json.encode(self, enc_hook=lambda x: zlib.compress(x, 1)))
 
     def entries(self) -> list[dict[str, object]]:
         """Return the listed images in order, each with its index among all images."""

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.atomic import replacing
 from sslprep.errors import ArrayError
 from sslprep.npy import read_array, write_array
 
@@ -55,13 +56,8 @@ class FinishedRows:
     def save(self, first: int, values: Mapping[str, NDArray[np.float32]]) -> None:
         """Keep a batch: a kill leaves each of its files whole or not at all."""
         for layer, rows in values.items():
-            file = self._file(first, layer)
-            part = file.with_suffix(".part")
-            with open(part, "wb") as out:
+            with replacing(self._file(first, layer)) as out:
                 write_array(out, rows)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(part, file)
 
     def read(self, layer: str) -> Iterator[NDArray[np.float32]]:
         """Yield the finished rows of a layer, batch by batch."""
