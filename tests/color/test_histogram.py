@@ -719,6 +719,23 @@ class TestGenerate:
         assert result.resumed_after == 0
         assert result.images == 50
 
+    def test_a_list_at_a_url_that_differs_is_one_input(
+        self, photos: list[str], tmp_path: Path
+    ) -> None:
+        """It is fetched to see whether the histogram is of it, and not once more to count."""
+        memory = pytest.importorskip("fsspec").filesystem("memory")
+        given = {"images": "memory://set/list.txt", "jobs": 1, "global_resize_img": 8}
+        try:
+            memory.pipe("/set/list.txt", "\n".join(photos[:3]).encode())
+            generate_color_bins(**given, output=tmp_path / "again")
+            memory.pipe("/set/list.txt", "\n".join(photos[:5]).encode())
+            generate_color_bins(**given, output=tmp_path / "again", overwrite=True)
+            generate_color_bins(**given, output=tmp_path / "fresh")
+        finally:
+            memory.store.clear()
+        made = [(tmp_path / name / MANIFEST).read_bytes() for name in ("again", "fresh")]
+        assert made[0] == made[1]
+
     def test_existing_bins_are_an_error_before_any_work(
         self, photo_list: Path, tmp_path: Path
     ) -> None:

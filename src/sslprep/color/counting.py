@@ -12,7 +12,6 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -33,7 +32,7 @@ _TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 30} GiB"
 GROUPS = 32
 """Random groups that a sample is dealt into; how they differ gives standard errors."""
 _BINS = [256, 256], [0, 256, 0, 256]
-_Deadly = Mapping[int, str]
+_Deadly = Mapping[int, str] | None
 _Draws = Iterator[tuple[int | None, str | None]]
 _Read = Iterator[tuple[int, str, bytes | str]]
 """Group, name, and bytes (or why there are none) of every image to be counted."""
@@ -88,7 +87,7 @@ def count_chunk(
     settings: Settings,
     chunk: Chunk,
     tell_every: float = 60.0,
-    deadly: _Deadly = MappingProxyType({}),
+    deadly: _Deadly = None,
 ) -> Counts:
     """Count all images of a chunk; those that cannot be read are listed with the reason.
 
@@ -176,7 +175,7 @@ def _draws(settings: Settings, chunk: Chunk, tell_every: float, deadly: _Deadly)
         if time.monotonic() - told >= tell_every:
             working_on(place)
             told = time.monotonic()
-        yield int(group * GROUPS) if drawn else None, deadly.get(place)
+        yield int(group * GROUPS) if drawn else None, (deadly or {}).get(place)
 
 
 def _files(chunk: Chunk, draws: _Draws, together: int) -> _Read:

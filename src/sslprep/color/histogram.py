@@ -146,17 +146,17 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
 
     With `reuse` the histogram of the same images and parameters is taken that is there already.
     """
-    ours = counting.versions()
-    output, sample, images = given["output"], given["sample"], given["images"]
+    output, images, opencv = given["output"], given["images"], counting.versions()["opencv"]
     stem = "ab_histogram_{type}_{dataset}".format(**given)
     table, groups, listed = f"{stem}.npy", f"{stem}_groups.npy", f"{stem}_unreadable.json"
     own, unfinished = stem + MANIFEST_SUFFIX, output / f".{stem}.resume.json"
     settings = msgspec.convert(given, counting.Settings)
     inputs = manifest.Inputs(hash_inputs=True)
 
+    @functools.cache  # a list at a URL is fetched once
     def opened() -> tuple[Images, str]:
         source = open_images(images, given["root"], inputs, *given["partition"])
-        bears_on_it = (source.identity, settings, ours["opencv"])
+        bears_on_it = (source.identity, settings, opencv)
         return source, hashlib.sha256(msgspec.json.encode(bears_on_it)).hexdigest()
 
     done = None
@@ -167,7 +167,7 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             done = record if same and not manifest.changed_outputs(output / own, record) else None
     with OutputSet(
         output,
-        [table, listed, *([groups] if sample else [])],
+        [table, listed, *([groups] if settings.sample else [])],
         manifests=[own],
         overwrite=given["overwrite"] or done is not None,
         also_replaces=[groups, unfinished.name],
@@ -183,41 +183,15 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
         state = load(unfinished, identity, settings.groups, give_up=given["overwrite"])
         resumed_after = state.total
         _count(source, state, settings, given, unfinished)
-        total, truncated = state.total, sum(entry.counted for entry in state.listed)
-        unreadable = len(state.listed) - truncated
-        chunks = {entry.chunk for entry in state.listed if source.shards and is_shard(entry.path)}
-        damaged = min(len(chunks), source.total)  # a lone shard has several chunks
-        counts = {
-            "images": total,
-            "unreadable": unreadable,
-            "truncated": truncated,
-            "pixels": int(state.tables.sum()),
-        }
-        if source.shards:
-            counts |= {"shards": source.total, "damaged_shards": damaged}
-        if unreadable == total:
+        counts, warnings = _summary(source, state, settings)
+        if counts["unreadable"] == counts["images"]:
             unfinished.unlink(missing_ok=True)
-            problem, remedy = "holds no images", None
-            if total:
-                first = [f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3]]
-                problem = f"none of {total:,} images can be read ({'; '.join(first)})"
-                remedy = "Check the paths: relative ones start from the current folder or --root."
-            elif sample:
-                problem, remedy = f"--sample {sample} draws no image", "Take a larger --sample."
-            raise ImagesError(problem, where=images, remedy=remedy)
+            raise _none_readable(state, given)
         _check_readable(counts, given, unfinished)
-        said = {
-            f"{unreadable:,} of {total:,} images were unreadable": unreadable,
-            f"{truncated:,} images are truncated and were counted": truncated,
-            "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
-            f"--sample: {total:,} images were drawn": sample,
-            f"{damaged} {_DAMAGED}": damaged,
-        }
-        warnings = [text for text, holds in said.items() if holds]
         for warning in warnings:
             logger.warning("%s", warning)
         out.save_array(table, state.tables.sum(0))
-        if sample:
+        if settings.sample:
             out.save_array(groups, state.tables)
         lines = [b"\n  " + msgspec.json.encode(entry) for entry in state.entries()]
         out.save_bytes(listed, b"[" + b",".join(lines) + (b"\n]\n" if lines else b"]\n"))
@@ -232,19 +206,19 @@ def histogram_of(given: dict[str, Any], *, reuse: bool = False) -> HistogramResu
             command="color histogram",
             parameters={name: given[name] for name in (*bearing, "strict_decode", "sample")},
             inputs=used,
-            seed=settings.seed if sample else None,
-            generator="numpy PCG64 of (seed, chunk)" if sample else None,
+            seed=settings.seed if settings.sample else None,
+            generator="numpy PCG64 of (seed, chunk)" if settings.sample else None,
             counts=counts,
             warnings=warnings,
             details={
                 "identity": identity,
-                "opencv": ours["opencv"],
+                "opencv": opencv,
                 "table": "int64 [256, 256]; axis 0 is a + 128, axis 1 is b + 128 (8-bit CIE Lab)",
             },
         )
         out.commit()
-    written = [output / record.file for record in out.written]
-    return _result(counts, warnings, resumed_after=resumed_after, written=tuple(written))
+    written = tuple(output / record.file for record in out.written)
+    return _result(counts, warnings, resumed_after=resumed_after, written=written)
 
 
 def _result(counts: Mapping[str, int], warnings: list[str], **more: Any) -> HistogramResult:
@@ -286,6 +260,43 @@ def _count(
             state.save(file)
 
 
+def _summary(
+    source: Images, state: Pass, settings: counting.Settings
+) -> tuple[dict[str, int], list[str]]:
+    """Return the numbers of a finished pass, and what else is to be known of it."""
+    total, truncated = state.total, sum(entry.counted for entry in state.listed)
+    unreadable = len(state.listed) - truncated
+    chunks = {entry.chunk for entry in state.listed if source.shards and is_shard(entry.path)}
+    damaged = min(len(chunks), source.total)  # a lone shard has several chunks
+    counts = {
+        "images": total,
+        "unreadable": unreadable,
+        "truncated": truncated,
+        "pixels": int(state.tables.sum()),
+    }
+    if source.shards:
+        counts |= {"shards": source.total, "damaged_shards": damaged}
+    said = {
+        f"{unreadable:,} of {total:,} images were unreadable": unreadable,
+        f"{truncated:,} images are truncated and were counted": truncated,
+        "--fast-decode: JPEGs were shrunk in decoding; not exact": settings.fast_decode,
+        f"--sample: {total:,} images were drawn": settings.sample,
+        f"{damaged} {_DAMAGED}": damaged,
+    }
+    return counts, [text for text, holds in said.items() if holds]
+
+
+def _none_readable(state: Pass, given: dict[str, Any]) -> ImagesError:
+    problem, remedy = "holds no images", None
+    if state.total:
+        first = [f"{entry.path}: {entry.reason}" for entry in sorted(state.listed)[:3]]
+        problem = f"none of {state.total:,} images can be read ({'; '.join(first)})"
+        remedy = "Check the paths: relative ones start from the current folder or --root."
+    elif given["sample"]:
+        problem, remedy = f"--sample {given['sample']} draws no image", "Take a larger --sample."
+    return ImagesError(problem, where=given["images"], remedy=remedy)
+
+
 def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path) -> None:
     most, bad_images = given["max_unreadable"], ("unreadable", "images", "images cannot be read")
     for bad, of, says in (bad_images, ("damaged_shards", "shards", _DAMAGED)):
@@ -295,9 +306,8 @@ def _check_readable(counts: dict[str, int], given: dict[str, Any], listed: Path)
                 f"{number:,} of {total:,} {says} ({100 * number / total:.3g} %)",
                 where=given["images"],
                 expected=f"at most {100 * most:.4g} %",
-                remedy=f"They are listed in {listed}, and the table is kept: raise "
-                "--max-unreadable to accept it without a new pass, or repair the images and pass "
-                "--recount.",
+                remedy=f"They are listed in {listed}. The table is kept: raise --max-unreadable "
+                "to accept it without a new pass, or repair the images and pass --recount.",
             )
 
 

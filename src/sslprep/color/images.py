@@ -136,9 +136,8 @@ def open_images(
         return Images(images, lambda: [images])
     path = Path(images)
     if is_url(images):
-        folder = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        path = Path(folder, os.path.basename(_without_query(images)) or "list")
+        path = Path(tempfile.mkdtemp(), os.path.basename(_without_query(images)) or "list")
+        atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
         with _asking(images):
             system, place = _file_system(images)
             system.get_file(place, path)
