@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.svm import LinearSVC
 
 from sslprep.evaluate.average_precision import TestLabels, class_ap
-from sslprep.evaluate.bootstrap import draw_counts, interval
+from sslprep.evaluate.bootstrap import draw_counts, interval, resamples
 from sslprep.evaluate.folds import stratified_folds
 from sslprep.evaluate.products import Products
 from sslprep.evaluate.sample_machines import TrainingRows, score_test, threads, try_costs
@@ -134,3 +134,10 @@ def test_the_interval_is_that_of_resampled_test_sets(data):
     shift = np.mean(means) - figure  # copies raise average precision
     assert (low, high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5]) - shift))
     assert low < figure < high
+
+
+def test_large_test_sets_are_drawn_anew_less_often():
+    """As docs/evaluate.md says: 1,000 resamples, 200 above 10,000 images."""
+    assert resamples(10_000) == 1000
+    assert resamples(10_001) == 200
+    assert draw_counts(10_001, 0).shape == (10_001, 200)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,18 +105,11 @@ def train_classes(
             for of_cost, t in zip(of_fold, trained, strict=True):
                 of_cost[fold][:, o] = t.coefficients @ across
         out = [np.broadcast_to(o, signs.shape) for o in out]
-    inside = np.array(
-        [
-            [
-                np.mean(
-                    [step(s[n, o[n]], signs[n, o[n]] > 0) for s, o in zip(of, out, strict=True)]
-                )
-                for n in range(count)
-            ]
-            for of in of_fold
-        ]
-    )
-    return whole, 100 * inside
+    inside = np.zeros((len(costs), count))
+    for at, of_cost in enumerate(of_fold):
+        for scores, o in zip(of_cost, out, strict=True):
+            inside[at] += [step(scores[n, o[n]], signs[n, o[n]] > 0) for n in range(count)]
+    return whole, 100 * (inside / len(out))
 
 
 def try_costs(
@@ -159,12 +152,12 @@ def try_costs(
         coefficients, validated = train_classes(gram, labels, costs, held)
         if validated is not None:
             inside[:, of.start : of.stop] = validated
-        # One class at all costs in one product, or all classes at one cost after the other.
-        together = len(costs) if len(of) == 1 else 1
-        for first in range(0, len(costs), together):
-            scores = score(np.vstack(coefficients[first : first + together]))
-            for at, row in enumerate(scores):
-                place, n = first + at // len(of), of[at % len(of)]
+        if len(of) == 1:  # one product for all its costs, else one for each cost
+            scores: Iterable[Floats] = score(np.vstack(coefficients))[:, None]
+        else:
+            scores = map(score, coefficients)
+        for place, of_cost in enumerate(scores):
+            for n, row in zip(of, of_cost, strict=True):
                 tested[place, n] = test.ap(row, n, definition)
         return Machines(of, rows, coefficients)
 
