@@ -490,6 +490,19 @@ def test_a_wrong_list_of_others_is_found(
     assert text in problems(verify_samples(path, targets=simclr / "train_labels.npy"))
 
 
+def test_a_name_that_the_full_list_has_twice_may_be_drawn_twice(tmp_path: Path) -> None:
+    np.save(tmp_path / "train_labels.npy", [0, 0, 1, 1])
+    np.save(tmp_path / "train_images.npy", ["a.jpg", "a.jpg", "b.jpg", "c.jpg"])
+    lists = (tmp_path / "train_images.npy", tmp_path / "train_labels.npy")
+    draw_singlelabel_samples(*lists, tmp_path / "out", k_values=(2,), num_samples=1)
+    assert verify_samples(tmp_path / "out").ok
+    make_foreign(tmp_path / "out")
+    change(tmp_path / "out" / "train_images_sample1_k2.npy", lambda x: x[[0, 1, 2, 2]])
+    text = problems(verify_samples(tmp_path / "out", targets=lists[1]))
+    assert "holds b.jpg 2 times" in text
+    assert "a.jpg" not in text
+
+
 def test_one_file_of_a_sample_is_no_list(voc: Path) -> None:
     with pytest.raises(DatasetError, match="npy: is one file; expected a folder of samples"):
         verify_samples(voc / "out" / "t_sample1_k1.npy")
