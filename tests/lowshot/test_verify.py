@@ -230,6 +230,17 @@ def test_samples_that_cannot_differ_may_be_equal(tmp_path: Path) -> None:
     assert verify_samples(tmp_path / "out", targets=tmp_path / "t.npy").ok
 
 
+def test_samples_of_all_positives_differ_in_their_negatives(tmp_path: Path) -> None:
+    labels = np.zeros((20, 2), np.int32)
+    labels[[0, 1], 0] = labels[[2, 3], 1] = 1
+    np.save(tmp_path / "t.npy", labels)
+    draw_multilabel_samples(tmp_path / "t.npy", tmp_path / "out", k_values=(2,), num_samples=2)
+    shutil.copy(tmp_path / "out" / "t_sample1_k2.npy", tmp_path / "out" / "t_sample2_k2.npy")
+    make_foreign(tmp_path / "out")
+    text = problems(verify_samples(tmp_path / "out", targets=tmp_path / "t.npy"))
+    assert "t_sample1_k2.npy and t_sample2_k2.npy are equal" in text
+
+
 def test_samples_equal_by_chance_are_right_when_their_seed_says_so(tmp_path: Path) -> None:
     """One of two images of each of two classes: four samples there are, and eight are drawn."""
     np.save(tmp_path / "train_labels.npy", [0, 1, 0, 1])
