@@ -233,6 +233,12 @@ OTHERS = {
     "DETR": lambda s: {"model": {
         **prefixed(s, "backbone.0.body."), "query_embed.weight": torch.ones(4, 4)}},
     "fastai": lambda s: {"model": {**numbered(s, "0."), **mlp("1.")}},
+    "heads of any name": lambda s: {"state_dict": {
+        **s, **mlp("top_layer."), "logits.weight": torch.ones(5, 128), "logits.bias": torch.ones(5),
+        "rot.bn.running_mean": torch.ones(4), "rot.lin.weight": torch.ones(4, 128)}},
+    "wrapped layers": lambda s: {"model": {
+        f"_orig_mod.{n.replace('layer1.0.', 'layer1.0._checkpoint_wrapped_module.')}": t
+        for n, t in s.items()}},
     "metrics of Lightning": lambda s: {"state_dict": {
         **prefixed(s, "net."), **mlp("net.last_linear."), "val_f1.tp": torch.ones(3)}},
 }  # fmt: skip
@@ -435,6 +441,25 @@ def test_a_branch_may_be_a_much_smaller_network(models, net, tmp_path):
     torch.save({"model": both}, tmp_path / "m.pth")
     result = convert_pytorch(tmp_path / "m.pth", tmp_path / "o", branch="student", check=True)
     assert result.model.startswith("R-18")
+
+
+def test_of_a_distillation_neither_network_is_the_copy(models, net, tmp_path):
+    """SEED's student is a ResNet-18; DINO's, which is its teacher's network, is left out."""
+    small = models.resnet((2, 2, 2, 2), basic=True).state_dict()
+    both = {**prefixed(small, "module.student."), **prefixed(net.state_dict(), "module.teacher.")}
+    torch.save({"state_dict": both}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"2 networks .*--branch, --prefix or --under"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    "head", [{"input.weight": torch.ones(3)}, {"mixer.weight": torch.ones(3, 128, 1, 1)}]
+)
+def test_what_may_take_pictures_is_no_head(net, tmp_path, head):
+    """A vector may be a norm before conv1, and four axes are a convolution's."""
+    torch.save({"state_dict": {**net.state_dict(), **head}}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=f"{next(iter(head))} is unknown"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
 
 
 def test_an_encoder_may_lie_deep_in_a_file(net, tmp_path):

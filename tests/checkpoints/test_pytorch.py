@@ -271,3 +271,11 @@ def test_another_eps_is_said(models, tmp_path):
     """torchvision's norms add 1e-5 unless they are told."""
     _, result = convert(models, tmp_path, models.small("supervised"), bn_eps=1e-3)
     assert "Its batch norms add 0.001 to the variance: BatchNorm2d needs that eps." in result.notes
+
+
+def test_a_counter_outside_of_the_blobs_is_none_of_them(models, tmp_path):
+    """Caffe2's `lr` and `model_iter` stand among the blobs; a number elsewhere was a KeyError."""
+    source = models.write(tmp_path / "m.pkl", models.small("shallow"), trainer={"epoch": 3})
+    convert_pytorch(source, tmp_path / "o", allow_missing=True)
+    account = manifest.read(tmp_path / "o.manifest.json").details["account"]
+    assert not [row for row in account if row["blob"].endswith("epoch")]

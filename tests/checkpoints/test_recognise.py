@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
+from sslprep.checkpoints.names import parse_torch
 from sslprep.checkpoints.pytorch import convert_pytorch
+from sslprep.checkpoints.recognise import recognise
 from sslprep.errors import CheckpointError
 from sslprep.inspection.command import inspect
 
@@ -45,7 +47,8 @@ def no_norms(state):
 
 
 def deep_stem(state):
-    state["conv1.0.weight"] = state.pop("conv1.weight")
+    del state["conv1.weight"]
+    state["conv1.0.weight"] = torch.zeros(4, 3, 3, 3)
 
 
 def over_time(state):
@@ -63,6 +66,14 @@ CASES = {
     "VGG": (lambda _: zeros(**VGG), "a VGG"),
     "AlexNet of torchvision": (
         lambda _: zeros(**{"features.0.weight": (64, 3, 11, 11)}), "torchvision's AlexNet"),
+    "RegNet": (lambda _: zeros(**{
+        "stem.0.weight": (32, 3, 3, 3), "trunk_output.block1.block1-0.f.a.0.weight": (8, 32, 1, 1),
+    }), "a RegNet"),
+    "ConvNeXt": (lambda _: zeros(**{
+        "stem.0.weight": (96, 3, 4, 4), "stages.0.blocks.0.conv_dw.weight": (96, 1, 7, 7),
+    }), "a ConvNeXt"),
+    "AlexNet of RotNet": (lambda _: zeros(**{
+        "_feature_blocks.conv1.0.weight": (64, 3, 11, 11)}), "no network that is known here"),
     "CIFAR": (lambda m: changed(m, cifar), "a ResNet with the 3×3 stem of CIFAR"),
     "SE": (lambda m: changed(m, squeeze), "an SE-ResNet"),
     "GroupNorm": (lambda m: changed(m, group_norm), "group norms"),
@@ -121,6 +132,15 @@ def test_widths_are_part_of_the_name(models, tmp_path, options, name):
     if name != "R-50":
         with pytest.raises(CheckpointError, match=f"is {name}, not R-50"):
             convert_pytorch(tmp_path / "m.pth", tmp_path / "p", arch="R-50")
+
+
+@pytest.mark.parametrize(("width", "name"), [(64, "R-50"), (128, "R-50w2"), (256, "R-50w4")])
+def test_a_network_that_is_wider_everywhere_is_no_r50(models, width, name):
+    """SwAV's RN50w2, SimCLR's ResNet-50 (2x): torchvision's resnet50 does not load them."""
+    with torch.device("meta"):
+        state = models.resnet(width=width).state_dict()
+    shapes = {str(n): tuple(t.shape) for text, t in state.items() if (n := parse_torch(text))}
+    assert recognise(shapes, caffe2=False).arch == name
 
 
 def test_an_error_of_many_blobs_is_short(models, tmp_path):

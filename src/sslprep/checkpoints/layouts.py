@@ -52,6 +52,7 @@ _WRAPPER = re.compile(
     r"(?<![^./])(?:blobs|state_dict|model|model_state_dict|model_state|module|network|net|trunk"
     r"|base_model|classy_state_dict|weights|params|gpu_[0-9]+|_orig_mod|_fsdp_wrapped_module)[./]"
 )
+_INSIDE = re.compile(r"\b_(?:orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\.")
 _COPY = r"(?:target|momentum|key)(?:_\w+)?|\w+_(?:momentum|target|k)"
 _EMA = r"(?:\w+_)?ema(?:_\w+)?"
 _SECOND = re.compile(f"{_COPY}|{_EMA}")
@@ -165,7 +166,7 @@ def find_encoders(paths: Iterable[str]) -> list[Encoder]:
         starts = [0, *(dot.end() for dot in _SEPARATOR.finditer(path))][-_MOST_PARTS:]
         seen = set()
         for start in starts:
-            text = path[start:]
+            text = _INSIDE.sub("", path[start:])
             for naming, parse in (dotted if "." in text else {"caffe2": _msra}).items():
                 if naming not in seen and (name := parse(text)) is not None:
                     found.setdefault((path[:start], naming), {})[path] = name
@@ -194,11 +195,7 @@ def find_encoder(
 ) -> Encoder:
     """Return the network that a file is about, and why its other arrays are left out.
 
-    Args:
-        paths: Of all arrays.
-        branch: Which of two encoders, by a part of its path, such as `student`.
-        prefix: What stands before the encoder's names, such as `module.encoder_q.`.
-        under: The key, or keys joined by dots, under which it stands.
+    `branch`, `prefix` and `under` choose, as the commands' arguments of these names say.
 
     Raises:
         CheckpointError: No network, or several and no rule that chooses.
@@ -256,12 +253,18 @@ def _row(encoder: Encoder, paths: Iterable[str]) -> Layout | None:
 
 
 def _first(encoders: list[Encoder]) -> list[Encoder]:
-    """Leave out what stands beside encoders, then second ones, then those of no layout."""
-    beside = {part for e in encoders if e.layout for part in e.layout.beside}
+    """Leave out what stands beside encoders, then second ones, then those of no layout.
+
+    A student that is another network than its teacher is no copy but what a distillation is about.
+    """
+    beside = {part: why for e in encoders if e.layout for part, why in e.layout.beside.items()}
     parts = {e.prefix: e.prefix.split(".") for e in encoders}
-    own = [e for e in encoders if not beside & set(parts[e.prefix])] or encoders
+    own = [e for e in encoders if not beside.keys() & set(parts[e.prefix])] or encoders
     first = [e for e in own if not any(map(_SECOND.fullmatch, parts[e.prefix]))] or own
-    return [e for e in first if e.layout is not None] or first
+    first = [e for e in first if e.layout is not None] or first
+    size = {e.prefix: sum(n.unit is not None for n in e.names.values()) for e in encoders}
+    copies = [e for e in encoders if COPY in map(beside.get, parts[e.prefix])]
+    return [*first, *(e for e in copies if size[e.prefix] != size[first[0].prefix])]
 
 
 def _beside(

@@ -92,11 +92,6 @@ class Contents:
         """The dict with the most arrays directly in it, the first of equals."""
         return Counter(key[:-1] for key in self.arrays).most_common(1)[0][0]
 
-    @property
-    def root(self) -> str:
-        """`main` as text, such as `blobs`; empty at the top level."""
-        return ".".join(self.main)
-
     @cached_property
     def stored(self) -> dict[str, StoredArray | int | float]:
         """Arrays and numbers of `main` by name."""

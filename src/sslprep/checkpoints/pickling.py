@@ -87,9 +87,6 @@ class Pickler(_Pickler):  # type: ignore[misc]
         state = (3, dtype.str[:1].encode(), None, None, None, -1, -1, 0)
         self.save_reduce(_DTYPE, (dtype.str[1:].encode(), False, True), state, obj=dtype)
 
-    def _scalar(self, number: np.generic) -> None:
-        self.save(number.item())
-
     dispatch |= {
         bytes: _bytes,
         memoryview: _bytes,
@@ -97,7 +94,6 @@ class Pickler(_Pickler):  # type: ignore[misc]
         Name: _global,
         np.ndarray: _array,
         **dict.fromkeys(map(type, DTYPES.values()), _dtype),
-        **dict.fromkeys((dtype.type for dtype in DTYPES.values()), _scalar),
     }
 
 
@@ -124,8 +120,5 @@ def write_pickle(file: BinaryIO, value: Any) -> None:
 
 def save_pickle(out: OutputSet, name: str, value: dict[str, Any]) -> None:
     """Write one file of an output set as a pickle."""
-    try:
-        with out.create(name) as file:
-            write_pickle(file, value)
-    except CheckpointError as error:
-        raise error.at(out.folder / name) from error
+    with out.create(name) as file:
+        write_pickle(file, value)

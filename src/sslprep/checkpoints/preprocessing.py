@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,14 +93,6 @@ class Preprocessing:
             "mean": [round(value, 3) for value in self.mean],
             "std": [round(value, 3) for value in self.std],
         }
-
-    @classmethod
-    def read(cls, record: object) -> Preprocessing | None:
-        """Return what a manifest's `record` says, `None` where there is none."""
-        try:
-            return msgspec.convert(record, cls)
-        except msgspec.ValidationError:
-            return None
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -151,7 +151,7 @@ def compare(
 
 def read_picture(path: Path | None, size: int = 224) -> NDArray[np.uint8]:
     """Read a picture and cut out its middle: (size, size, 3), RGB."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if path is None:
         from skimage import data
@@ -165,7 +165,4 @@ def read_picture(path: Path | None, size: int = 224) -> NDArray[np.uint8]:
             raise ParameterError(
                 f"{path} is no readable picture ({error})", expected="a JPEG or PNG file"
             ) from error
-    scale = (size + size // 7) / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)))
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
+    return np.asarray(ImageOps.fit(image, (size, size), bleed=1 / 16), dtype=np.uint8)

@@ -92,6 +92,8 @@ def _notes(model: Model, made: Converted, takes: Preprocessing) -> list[str]:
         ]
     if network.depth is None:
         notes.append(f"torchvision has no {network.describe}; its ResNet class takes the blocks.")
+    if (stem := model.shapes.get("conv1_w", (0,))[0]) > 64:
+        notes.append(f"torchvision's ResNet has 64 channels behind conv1; this one has {stem}.")
     if network.colorization:
         notes.append(
             "A colorization model takes one channel (L), so it has no channel order. "

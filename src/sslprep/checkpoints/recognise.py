@@ -81,7 +81,7 @@ def _resnet(
     return resnet(
         blocks,
         basic=basic,
-        style="R-{}" if basic else _style(shapes),
+        style=_style(shapes),
         colorization=colorization,
         stride_in_1x1=stride_in_1x1,
         identity=basic and not any(n.layer == "res2_0_branch1" for n in names.values()),
@@ -92,15 +92,16 @@ def _resnet(
 
 
 def _style(shapes: Shapes) -> str:
-    """Name bottlenecks by their widths: ResNeXt has groups, wide ones are not a fourth inside."""
+    """Name a ResNet by its widths: groups are ResNeXt's, wide inside is wide, wide everywhere w2."""
+    times, rest = divmod(shapes.get("conv1_w", (0,))[0], 64)
+    plain = f"R-{{}}w{times}" if times > 1 and not rest else "R-{}"
     sizes = shapes.get("res2_0_branch2c_w", ())[:1] + shapes.get("res2_0_branch2b_w", ())[:2]
     if len(sizes) < 3 or 0 in sizes:
-        return "R-{}"
+        return plain
     out, middle, given = sizes
     if given != middle:
         return f"ResNeXt-{{}} {middle // given}x{given}d"
-    times = 4 * middle / out
-    return "R-{}" if times == 1 else f"Wide ResNet-{{}}-{times:g}"
+    return plain if 4 * middle == out else f"Wide ResNet-{{}}-{4 * middle / out:g}"
 
 
 def _classifier(
@@ -145,12 +146,10 @@ def _other_resnet(
     shapes: Shapes, names: Mapping[str, BlobName], *, whole: bool, caffe2: bool
 ) -> str | None:
     """Name a ResNet of another kind."""
-    if any(len(shape) == 5 for shape in shapes.values()):
-        return "an R(2+1)D or other 3D ResNet (convolutions over time)"
     stem = shapes.get("conv1_w")
     if stem is not None and len(stem) == 4 and stem[2:] == (3, 3):
         deep = "conv2_w" in shapes
-        return f"a ResNet with {'a deep stem' if deep else 'the 3×3 stem of CIFAR'}"
+        return f"a ResNet with {'a deep stem' if deep else 'the 3×3 stem of CIFAR, or a RegNet'}"
     norms = [n for n in names.values() if n.is_norm and n.unit is not None]
     if not norms and whole:
         return "a ResNet without batch norms"
@@ -181,7 +180,13 @@ _OTHERS = (
     ),
     ("an SE-ResNet (squeeze and excitation)", r"layer1\.0\.se(?:_module|_layer)?\.", 1),
     ("a ResNet with selective kernels (SimCLR v2's sk1)", r"\.main_conv\.", 1),
-    ("a ResNet with a deep stem (ResNet-C or -D)", r"(?:conv1|stem)\.0\.weight ", 1),
+    ("a RegNet", r"\bblock1-0\.", 1),
+    (
+        "a ResNet with a deep stem (ResNet-C or -D)",
+        rf"(?:conv1|stem)\.0\.weight \({_N}, {_N}, 3, 3\)$", 1,
+    ),
+    ("an R(2+1)D or other 3D ResNet (convolutions over time)", rf"layer1\.0.*\((?:{_N}, ){{4}}", 1),
+    ("a ConvNeXt", rf"(?:dwconv|conv_dw|depthwise_conv|block\.0)\.weight \({_N}, 1, 7, 7\)$", 1),
     ("torchvision's AlexNet", r"features\.0\.weight \(64, 3, 11, 11\)$", 1),
     ("a VGG", rf"features\.{_N}\.weight \({_N}, {_N}, 3, 3\)$", 8),
     ("a DenseNet", r"denseblock1\.denselayer1\.", 1),

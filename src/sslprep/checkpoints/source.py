@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.checkpoints import preprocessing
-from sslprep.checkpoints.account import MOMENTUM, Fate, are, dropped, kept, refuse_unknown
+from sslprep.checkpoints.account import HEAD, MOMENTUM, Fate, are, dropped, kept, refuse_unknown
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.layouts import DETECTRON2, Encoder, find_encoder
@@ -68,8 +70,8 @@ class Model:
     """
 
     path: Path
-    network: Network
-    preprocessing: Preprocessing
+    network: Network = field(init=False)
+    preprocessing: Preprocessing = field(init=False)
     encoder: Encoder
     names: dict[str, BlobName]
     fates: dict[str, Fate]
@@ -211,12 +213,6 @@ def open_model(
 ) -> Model:
     """Open a checkpoint and find its network, as `find_model` does with what is `wanted` of it.
 
-    Args:
-        path: Any file of a known layout.
-        allow_unknown: Whether arrays that no rule knows are no error.
-        allow_missing: Whether a network may lack blobs.
-        wanted: See `find_model`.
-
     Raises:
         UnsafeFileError: The file cannot be read safely.
         CheckpointError: No network that is supported, or not a whole and sound one.
@@ -247,29 +243,23 @@ def find_model(
             detectron` took is none: both orders of the two commands must work.
         choice: Which encoder, see `find_encoder`.
     """
-    stored: dict[str, Any] = {".".join(key): value for key, value in contents.arrays.items()}
-    if len(stored) < len(contents.arrays):
+    keys = {".".join(key): key for key in contents.arrays}
+    if len(keys) < len(contents.arrays):
         raise CheckpointError("has two arrays of one name in different dicts")
-    try:
-        encoder = find_encoder(stored, **choice)
-    except CheckpointError:
-        refuse_others({path: array.shape for path, array in stored.items()})
-        raise
-    start, caffe2 = encoder.prefix, encoder.naming == "caffe2"
-    refuse_others({p[len(start) :]: a.shape for p, a in stored.items() if p.startswith(start)})
+    stored: dict[str, Any] = {path: contents.arrays[key] for path, key in keys.items()}
+    encoder = _encoder(stored, choice)
+    caffe2 = encoder.naming == "caffe2"
     (facts, sha256), found = _noted(contents), contents.extra.get(MARK)
     noted = found.items() if isinstance(found, dict) else ()
     mark = {key: value for key, value in noted if (key, type(value)) in _MARKS}
     # The path of the dict that holds the encoder's arrays, with a dot behind it.
     first = next(iter(encoder.names))
-    root = first.removesuffix(next(k for k in contents.arrays if ".".join(k) == first)[-1])
-    if caffe2:
-        # Caffe2 notes its iteration as a bare number among the blobs.
-        stored |= {
-            ".".join(key): value
-            for key, value in contents.values.items()
-            if key[-1] in BOOKKEEPING and isinstance(value, int | float)
-        }
+    root = first.removesuffix(keys[first][-1])
+    # Caffe2 notes its iteration as a bare number among the blobs.
+    numbers = {".".join(k): v for k, v in contents.values.items() if isinstance(v, int | float)}
+    last = {p: p.removeprefix(root).rpartition("/")[2] for p in (*stored, *numbers)}
+    notes = {path for path, name in last.items() if caffe2 and name in BOOKKEEPING}
+    stored |= {path: numbers[path] for path in numbers if path in notes}
     # What each array is called: as in that dict, or by its whole path where the top has one
     # of that name.
     texts = {p: p if (text := p.removeprefix(root)) in stored else text for p in stored}
@@ -285,33 +275,27 @@ def find_model(
             remedy="Take it from the original Jigsaw model, or leave --tower out.",
         )
     fates: dict[str, Fate] = {}
-    taken: dict[str, BlobName] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
+    taken: dict[str, str] = {}
     for path, text in texts.items():
-        if caffe2 and (last := path.removeprefix(root).rpartition("/")[2]) in BOOKKEEPING:
-            fates[text] = kept(text, last)
+        if path in notes:
+            fates[text] = kept(text, last[path])
         elif text not in names:
             fates[text] = replace(encoder.beside[path], blob=text)
         else:
             fates[text] = fate = chosen.get(text) or kept(text, str(names[text]))
             if fate.became in taken:
-                first = next(t for t, f in fates.items() if f.became == fate.became)
                 raise CheckpointError(
-                    f"{first} and {text} would both become {fate.became}",
+                    f"{taken[fate.became]} and {text} would both become {fate.became}",
                     remedy="The file mixes two models; choose with --prefix or --under.",
                 )
             if fate.became is not None:
-                taken[fate.became] = names[text].without_tower()
-                shapes[fate.became] = values[text].shape
-    warnings: list[str] = []
-    trained = {name: shape for name, shape in shapes.items() if not taken[name].momentum}
-    network, takes = _recognise(contents, encoder, trained, facts, mark, warnings)
-    return Model(
+                taken[fate.became] = text
+    singles = {became: names[text].without_tower() for became, text in taken.items()}
+    shapes = {became: values[text].shape for became, text in taken.items()}
+    model = Model(
         path=contents.path,
-        network=network,
-        preprocessing=takes,
         encoder=encoder,
-        names=taken,
+        names=singles,
         fates=fates,
         stored=values,
         shapes=shapes,
@@ -321,8 +305,37 @@ def find_model(
         towers=towers,
         tower=(tower or 0) if towers else None,
         distances=distances,
-        warnings=warnings,
     )
+    model.network, model.preprocessing = _recognise(contents, model)
+    return model
+
+
+def _encoder(arrays: Mapping[str, StoredArray], choice: Mapping[str, str | None]) -> Encoder:
+    """Find the encoder among arrays by their paths, and heads beside its layers by their axes.
+
+    A module of matrices and vectors alone takes the pooled features, whatever its name is: what
+    takes pictures has four axes.
+    """
+    shapes = {path: array.shape for path, array in arrays.items()}
+    try:
+        encoder = find_encoder(shapes, **choice)
+    except CheckpointError:
+        refuse_others(shapes)
+        raise
+    start = encoder.prefix
+    refuse_others({p[len(start) :]: shape for p, shape in shapes.items() if p.startswith(start)})
+    modules = {path: path.removeprefix(start).split(".")[0] for path in shapes}
+    layers = {modules[path] for path in encoder.names}
+    axes: dict[str, int] = {}
+    for path, module in modules.items():
+        axes[module] = max(axes.get(module, 0), len(shapes[path]))
+    heads = {
+        path: dropped(path, HEAD)
+        for path, fate in encoder.beside.items()
+        if fate.action == "unknown" and encoder.naming != "caffe2"
+        if axes[modules[path]] == 2 and modules[path] not in layers
+    }
+    return replace(encoder, beside={**encoder.beside, **heads})
 
 
 def _respelled(encoder: Encoder, facts: Mapping[str, Any]) -> dict[str, BlobName]:
@@ -350,9 +363,8 @@ def _noted(contents: Contents) -> tuple[Mapping[str, Any], str | None]:
     A manifest counts only when the file is still the one that it describes; with its facts comes
     the file's hash.
     """
-    metadata = contents.extra.get("__metadata__", contents.extra)
-    if isinstance(metadata, dict) and metadata.get("source") == "caffe2":
-        return metadata, None
+    if contents.extra.get("source") == "caffe2":
+        return contents.extra, None
     path = contents.path
     beside = path.with_name(path.name + MANIFEST_SUFFIX)
     if not beside.is_file():
@@ -385,50 +397,44 @@ def _pixels(contents: Contents) -> Preprocessing | None:
     return Preprocessing(order="BGR" if mean[0] < mean[2] else "RGB", mean=mean, std=std)
 
 
-def _recognise(
-    contents: Contents,
-    encoder: Encoder,
-    shapes: Mapping[str, tuple[int, ...]],
-    facts: Mapping[str, Any],
-    mark: Mapping[str, Any],
-    warnings: list[str],
-) -> tuple[Network, Preprocessing]:
-    """Return the network and what it takes, from shapes and from who wrote the file."""
+def _recognise(contents: Contents, model: Model) -> tuple[Network, Preprocessing]:
+    """Return a model's network and what it takes, from shapes and from who wrote the file."""
+    encoder, facts = model.encoder, model.facts
     inside = [path[len(encoder.prefix) :] for path in encoder.names]
     msra = any("_bn_gamma" in name or name.startswith("fc1000_") for name in inside)
-    from_caffe2 = (
-        encoder.naming == "caffe2"
-        or facts.get("source") == "caffe2"
-        or ("towers" in facts or "colorization" in str(facts.get("model", "")))
-    )
-    author = str(contents.values.get(("__author__",), ""))
-    pixels = _pixels(contents)
-    detector = encoder.layout is not None and encoder.layout.name == DETECTRON2
-    if detector and not author and pixels is None:
-        warnings.append(
-            f"{contents.path}: nothing in a detector says which colours it takes and where its "
-            "strides stand; RGB and the 3×3 are assumed, Detectron2's own have BGR and the 1×1"
+    author, pixels = str(contents.values.get(("__author__",), "")), _pixels(contents)
+    if encoder.layout and encoder.layout.name == DETECTRON2 and not author and pixels is None:
+        model.warn(
+            "nothing in a detector says which colours it takes and where its strides stand; RGB "
+            "and the 3×3 are assumed, Detectron2's own have BGR and the 1×1"
         )
     # A detector whose pixels are not divided began from MSRA's ResNet, as Detectron2's own do.
     msra |= author == "Detectron2 Model Zoo" if pixels is None else not pixels.divides
-    stride_in_1x1 = msra or facts.get("stride_in_1x1") is True
+    shapes = {name: shape for name, shape in model.shapes.items() if not model.names[name].momentum}
+    network = recognise(
+        shapes,
+        caffe2=model.caffe2
+        or facts.get("source") == "caffe2"
+        or "towers" in facts
+        or "colorization" in str(facts.get("model", "")),
+        stride_in_1x1=msra or facts.get("stride_in_1x1") is True,
+    )
     conv1 = shapes.get("conv1_w", ())
-    channels = conv1[1] if len(conv1) == 4 else 3
-    network = recognise(shapes, caffe2=from_caffe2, stride_in_1x1=stride_in_1x1)
-    if network.colorization and channels != 3:
-        return network, preprocessing.LIGHTNESS
-    if channels != 3:
-        return network, preprocessing.unknown(channels)
-    if (takes := Preprocessing.read(facts.get("preprocessing")) or pixels) is not None:
-        return network, takes
+    if len(conv1) == 4 and conv1[1] != 3:
+        other = preprocessing.unknown(conv1[1])
+        return network, preprocessing.LIGHTNESS if network.colorization else other
+    with suppress(msgspec.ValidationError):  # no manifest says it
+        return network, msgspec.convert(facts.get("preprocessing"), Preprocessing)
+    if pixels is not None:
+        return network, pixels
     takes = encoder.layout.preprocessing if encoder.layout else preprocessing.IMAGENET_RGB
     if msra or network.kind == "CaffeNet":
         takes = preprocessing.CAFFENET.reversed()
-    bgr = author in _BGR_AUTHORS if author else encoder.naming == "caffe2"
-    if (noted := mark.get("channels") or facts.get("channels")) is not None:
+    bgr = author in _BGR_AUTHORS if author else model.caffe2
+    if (noted := model.mark.get("channels") or facts.get("channels")) is not None:
         bgr = noted == "bgr"
     takes = takes.reversed() if bgr else takes
-    return network, takes.absorbed() if mark.get("absorbed_std") else takes
+    return network, takes.absorbed() if model.mark.get("absorbed_std") else takes
 
 
 def _check(model: Model, *, allow_missing: bool) -> None:

@@ -55,7 +55,6 @@ _NEWER = {f"torch.{name}": name for name, (_, storage, _) in TYPES.items() if st
 """Types without storages of their own: `_rebuild_tensor_v3` names them."""
 _MAX_RECORDS = 50_000
 _MAX_DIRECTORY = 4 << 20
-_DIRECTORY_SIZE = 5
 _LOCAL_HEADER = 30
 _ENCRYPTED = 1
 _ALIGNMENT = 64
@@ -63,6 +62,18 @@ _DATA = re.compile("[^/]*/data\\.pkl")
 _BLOCK = 512
 _TAR_PARTS = (b"storages", b"tensors", b"pickle")
 _MOST_PARTS = 16
+
+
+class _Archive:
+    """A file as zipfile wants it, which reads a directory in one piece, but not a large one."""
+
+    def __init__(self, file: MappedFile) -> None:
+        self.seek, self.tell, self._read = file.bytes.seek, file.bytes.tell, file.bytes.read
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MAX_DIRECTORY:
+            refuse(f"a zip directory of {size:,} bytes")
+        return self._read(size)
 
 
 def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
@@ -74,11 +85,7 @@ def zip_records(file: MappedFile) -> dict[str, tuple[int, int]]:
             could unfold to more than its place in the file; one beyond the file.
     """
     try:
-        # The directory is read in one piece, which must not be a large one.
-        end = zipfile._EndRecData(file.bytes)  # type: ignore[attr-defined]
-        if end is not None and end[_DIRECTORY_SIZE] > _MAX_DIRECTORY:
-            refuse(f"a zip directory of {end[_DIRECTORY_SIZE]:,} bytes")
-        infos = zipfile.ZipFile(file.bytes).infolist()  # type: ignore[call-overload]
+        infos = zipfile.ZipFile(_Archive(file)).infolist()  # type: ignore[call-overload]
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, OverflowError) as error:
         refuse(f"a truncated or damaged zip archive ({error})", "Fetch it again.")
     if len(infos) > _MAX_RECORDS:
@@ -216,10 +223,10 @@ def read_zip(file: MappedFile) -> Any:
 
 def read_legacy(file: MappedFile) -> Any:
     """Read a checkpoint in PyTorch's container of before 1.6, as `read_zip` does."""
-    magic, position = read_pickle(file)
+    _, position = read_pickle(file)  # the magic number, by which the file was known
     version, position = read_pickle(file, position)
     system, position = read_pickle(file, position)
-    if magic != LEGACY_MAGIC or version != _LEGACY_VERSION or not isinstance(system, dict):
+    if version != _LEGACY_VERSION or not isinstance(system, dict):
         refuse("not PyTorch's old container")
     if system.get("little_endian") is not True:
         refuse("a checkpoint in big-endian byte order")
@@ -232,8 +239,8 @@ def read_legacy(file: MappedFile) -> Any:
     for key in keys:
         if key not in machine.found or key in places:
             refuse(f"storage {shown(key)!r}, which no tensor names, or twice")
-        length = machine._number(8, signed=True) * machine.found[key].item
-        places[key] = (machine._skip(length), length)
+        length = machine.number(8, signed=True) * machine.found[key].item
+        places[key] = (machine.skip(length), length)
     if machine.at != file.size:
         refuse(f"{file.size - machine.at:,} bytes after the last storage")
     machine.place(places)
@@ -263,9 +270,9 @@ def read_tar(file: MappedFile) -> Any:
     try:
         for _ in range(min(storages.run(), _MAX_RECORDS)):
             key, _, kind = storages.run()
-            held = _Storage(f"{key:d}", _STORAGES[kind.name], storages._number(8))
+            held = _Storage(f"{key:d}", _STORAGES[kind.name], storages.number(8))
             length = held.count * held.item
-            places[held.key], tensors.found[held.key] = (storages._skip(length), length), held
+            places[held.key], tensors.found[held.key] = (storages.skip(length), length), held
         if storages.run() != []:
             refuse("views of storages")
         for _ in range(min(tensors.run(), _MAX_RECORDS)):

@@ -68,7 +68,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
         self.count = 0
         try:
             while True:
-                self.position = self._skip(1)
+                self.position = self.skip(1)
                 code = self.file.bytes[self.position]
                 self.count += 1
                 if self.count > MAX_OPCODES:
@@ -90,9 +90,9 @@ class Machine(_Unpickler):  # type: ignore[misc]
 
     def read(self, size: int) -> bytes:
         """Return so many bytes."""
-        return self.file.bytes[self._skip(size) : self.at]
+        return self.file.bytes[self.skip(size) : self.at]
 
-    def _skip(self, size: int) -> int:
+    def skip(self, size: int) -> int:
         """Go over `size` bytes; return where they begin."""
         left = self.end - self.at
         if size and not left:
@@ -112,7 +112,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
     # Strings: short ones become Python's, long ones stay where they are.
 
     def _text(self, size: int, encoding: Any, *, as_bytes: bool = False) -> None:
-        start = self._skip(size)
+        start = self.skip(size)
         if size <= (MAX_BYTES if encoding == "raw" else MAX_TEXT):
             raw = self.file.bytes[start : self.at]
             if as_bytes:
@@ -182,7 +182,8 @@ class Machine(_Unpickler):  # type: ignore[misc]
         """Return what an id stands for that only the reading program knows."""
         refuse(f"a persistent id, {kind_of(pid)}, is not on the allowlist")
 
-    def _number(self, size: int, *, signed: bool = False) -> int:
+    def number(self, size: int, *, signed: bool = False) -> int:
+        """Return the little-endian integer of so many bytes."""
         return int.from_bytes(self.read(size), "little", signed=signed)
 
 
@@ -197,18 +198,18 @@ _OWN = (
 )
 """Opcodes that pickle's own machine may carry out."""
 _STEPS: dict[str, Callable[[Machine], object]] = {
-    "FRAME": lambda m: m._skip(8),
+    "FRAME": lambda m: m.skip(8),
     "STRING": lambda m: m._line_text("unicode-escape", 1),
     "UNICODE": lambda m: m._line_text("raw-unicode-escape", 0),
-    "BINSTRING": lambda m: m._text(m._number(4, signed=True), "raw"),
-    "SHORT_BINSTRING": lambda m: m._text(m._number(1), "raw"),
-    "BINUNICODE": lambda m: m._text(m._number(4), "utf-8"),
-    "SHORT_BINUNICODE": lambda m: m._text(m._number(1), "utf-8"),
-    "BINUNICODE8": lambda m: m._text(m._number(8), "utf-8"),
-    "BINBYTES": lambda m: m._text(m._number(4), "raw", as_bytes=True),
-    "SHORT_BINBYTES": lambda m: m._text(m._number(1), "raw", as_bytes=True),
-    "BINBYTES8": lambda m: m._text(m._number(8), "raw", as_bytes=True),
-    "BYTEARRAY8": lambda m: m._text(m._number(8), "raw", as_bytes=True),
+    "BINSTRING": lambda m: m._text(m.number(4, signed=True), "raw"),
+    "SHORT_BINSTRING": lambda m: m._text(m.number(1), "raw"),
+    "BINUNICODE": lambda m: m._text(m.number(4), "utf-8"),
+    "SHORT_BINUNICODE": lambda m: m._text(m.number(1), "utf-8"),
+    "BINUNICODE8": lambda m: m._text(m.number(8), "utf-8"),
+    "BINBYTES": lambda m: m._text(m.number(4), "raw", as_bytes=True),
+    "SHORT_BINBYTES": lambda m: m._text(m.number(1), "raw", as_bytes=True),
+    "BINBYTES8": lambda m: m._text(m.number(8), "raw", as_bytes=True),
+    "BYTEARRAY8": lambda m: m._text(m.number(8), "raw", as_bytes=True),
     "EMPTY_DICT": lambda m: m.append(TextDict()),
     "DICT": Machine._dict,
     "REDUCE": Machine._reduce,

@@ -20,8 +20,8 @@ _MOST_UNREAD = 50
 def checkpoint_facts(contents: Contents) -> dict[str, object]:
     """Return facts about a checkpoint by their names, in the order in which to show them."""
     facts: dict[str, object] = {"format": contents.format}
-    if contents.root:
-        facts["arrays under"] = contents.root
+    if contents.main:
+        facts["arrays under"] = ".".join(contents.main)
     facts["blobs"] = len(contents.stored)
     arrays = contents.arrays.values()
     if len(contents.arrays) > sum(isinstance(b, StoredArray) for b in contents.stored.values()):
