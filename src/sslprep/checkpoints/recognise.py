@@ -92,7 +92,7 @@ def _resnet(
 
 
 def _style(shapes: Shapes) -> str:
-    """Name a ResNet by its widths: groups are ResNeXt's, wide inside is wide, wide everywhere w2."""
+    """Name a ResNet by its widths: groups are ResNeXt's, wide inside is wide, everywhere is w2."""
     times, rest = divmod(shapes.get("conv1_w", (0,))[0], 64)
     plain = f"R-{{}}w{times}" if times > 1 and not rest else "R-{}"
     sizes = shapes.get("res2_0_branch2c_w", ())[:1] + shapes.get("res2_0_branch2b_w", ())[:2]
