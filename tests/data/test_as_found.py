@@ -4,6 +4,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -1348,3 +1350,24 @@ def test_commands_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
         images, labels, classes = read_partition(out, name)
         assert all(map(os.path.exists, images))
         assert (labels.tolist(), len(classes)) == ([0], 1)
+
+
+def test_lists_of_inaturalist(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
+    [code] = re.findall(r'python -c "\n(.+?)" train2018\.json', page, re.DOTALL)
+    (tmp_path / "train_val2018" / "Aves" / "7").mkdir(parents=True)
+    lists = (tmp_path / "train.txt", tmp_path / "val.txt")
+    for path in lists:
+        name = f"train_val2018/Aves/7/{path.stem}.jpg"
+        (tmp_path / name).touch()
+        labels = [{"image_id": 9, "category_id": 7}]
+        text = coco_text(images=[{"id": 9, "file_name": name}], annotations=labels)
+        (tmp_path / "2018.json").write_text(text)
+        with open(path, "w") as file:
+            command = [sys.executable, "-c", code, tmp_path / "2018.json"]
+            subprocess.run(command, stdout=file, check=True)
+    write_folders(tmp_path, tmp_path / "out", list=lists)
+    assert names_of(tmp_path / "out") == [("train_val2018/Aves/7", 7)]
+    for name in ("train", "val"):
+        images, ids, _ = read_partition(tmp_path / "out", name)
+        assert (os.path.exists(images[0]), ids.tolist()) == (True, [7])
