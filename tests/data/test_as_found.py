@@ -325,11 +325,11 @@ class TestVoc:
             write_voc(source, tmp_path / "b", partitions=("train",), classes=("z",))
 
     def test_suffix_that_is_there_is_taken(self, voc: Voc, tmp_path: Path) -> None:
-        source = voc({"a_train": "1 1\n2 1\n3.jpg 1\n4 1\n"})
-        for name in ("1.png", "2.JPG", "3.jpg"):
+        source = voc({"a_train": "1 1\n2 1\n3.jpg 1\n4 1\n5 1\n"})
+        for name in ("1.png", "2.JPG", "3.jpg", "5.webp", "5.png"):
             (source / "JPEGImages" / name).touch()
         write_voc(source, tmp_path / "out", partitions=("train",))
-        assert [*by_name(tmp_path / "out")] == ["1.png", "2.JPG", "3.jpg", "4.jpg"]
+        assert [*by_name(tmp_path / "out")] == [*("1.png", "2.JPG", "3.jpg", "4.jpg", "5.png")]
 
     def test_the_other_tar_is_named(self, voc: Voc, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=r"Unpack VOCtrainval_06-Nov-2007\.tar too"):
@@ -406,6 +406,29 @@ class TestVoc:
         assert labels["my photo 1.jpg"] == [1, 0, 0]
         assert labels["my photo 2.jpg"] == [0, 1, 0]
         assert labels["my.jpg"] == [0, 0, 1]
+
+    @pytest.mark.parametrize("line", ["{}", "{}.jpg", "{}.xml", "{}  -1"])
+    def test_images_in_folders(self, voc: Voc, tmp_path: Path, line: str) -> None:
+        """As CVAT writes them, and lists of the files there are."""
+        source = voc({"train": "".join(f"{line.format(i)}\n" for i in ("sub/a", "b"))})
+        end = ".jpg" if line == "{}.jpg" else ".png"
+        for name in ("sub/a", "b"):
+            text = f"<annotation><object><name>{name[-1]}</name></object></annotation>"
+            for file in (f"Annotations/{name}.xml", f"JPEGImages/{name}{end}"):
+                (source / file).parent.mkdir(parents=True, exist_ok=True)
+                (source / file).write_text(text)
+        write_voc(source, tmp_path / "out", partitions=("train",))
+        images, labels, _ = read_partition(tmp_path / "out", "train")
+        place = source / "JPEGImages"
+        assert images.tolist() == [f"{place}/b{end}", f"{place}/sub/a{end}"]
+        assert labels.tolist() == [[0, 1], [1, 0]]
+
+    @pytest.mark.parametrize("line", ["/etc/a", "../a", "sub/../../a", ".."])
+    def test_ids_that_lead_out_are_refused(self, voc: Voc, tmp_path: Path, line: str) -> None:
+        source = voc({"train": f"{line}\n"})
+        (source / "Annotations").mkdir()
+        with pytest.raises(AnnotationError, match="expected an image id"):
+            write_voc(source, tmp_path / "out", partitions=("train",))
 
     def test_annotations_without_lists_of_images(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("Annotations/1.xml", "JPEGImages/1.jpg")
@@ -1113,6 +1136,9 @@ class TestLists:
         tree("a/abbey/1.jpg")
         out = self.write(tmp_path, "/a/abbey/1.jpg 0\n")
         assert read_partition(out, "train").images.tolist() == [f"{tmp_path}/set/a/abbey/1.jpg"]
+        tree("tmp/abbey/1.jpg")  # though there is a folder /tmp
+        out = self.write(tmp_path, "/tmp/abbey/1.jpg 0\n")
+        assert read_partition(out, "train").images.tolist() == [f"{tmp_path}/set/tmp/abbey/1.jpg"]
 
     def test_bare_names_of_simclr(self, tree: Tree, tmp_path: Path) -> None:
         tree("train/n02/n02_1.JPEG", "train/n01/n01_2.JPEG")

@@ -28,7 +28,8 @@ def load(folder: Path, name: str) -> tuple[list[str], np.ndarray]:
 
 def test_maps_marks_to_present_absent_ignore(voc: Voc, tmp_path: Path) -> None:
     source = voc(LISTS_2007)
-    write_voc(data_source_dir=source, output_dir=tmp_path / "out" / "deep")
+    result = write_voc(data_source_dir=source, output_dir=tmp_path / "out" / "deep")
+    assert not any("no -1" in text for text in result.warnings)
     images, labels = load(tmp_path / "out" / "deep", "train")
     assert images == [f"{source}/JPEGImages/2{n}.jpg" for n in (1, 2, 3)]
     assert labels.tolist() == [[1, 1], [0, 0], [-1, -1]]
@@ -73,6 +74,7 @@ def test_stray_files_are_left_alone(voc: Voc, tmp_path: Path) -> None:
         "testP",
         "person_head_train",
         "._cat_trainval",
+        ".cow_trainval",
         "cat_trainval~",
         "cat_trainval copy",
         "_train",

@@ -194,8 +194,7 @@ def _decode(path: Path, type_: type[_T]) -> _T:
             raise AnnotationError(problem, where=second.where, expected=second.expected) from second
     count = 2 * len(getattr(found, "annotations", ()))
     if len(data) < _SMALL or (count and _count_ids(data) > count):
-        text = data.decode("utf-8-sig", errors="replace")
-        loads_once(text, path)
+        loads_once(data.decode("utf-8-sig", errors="replace"), path)
     return found
 
 

@@ -193,8 +193,7 @@ def read_flat(
         if label in groups:  # else --classes leaves it out
             groups[label].append(image)
     used = sum(map(len, groups.values()))
-    if used < len(found.names):
-        left = len(found.names) - used
+    if left := len(found.names) - used:
         warnings.append(f"{folder}: {left:,} images of other classes were left out")
     if not classes:
         warnings += _odd_labels(ground_truth, groups)

@@ -32,7 +32,6 @@ _ENDS = "|".join(map(re.escape, IMAGE_FORMATS))
 _ODD = re.compile(rf"(?:{_ENDS})[\"'\s,;:]|^\d+[,;]|\t|\s-?[\d.]+$|://|^[^/]*\\", re.IGNORECASE)
 """What no image is called: more cells behind it or before it, a URL, a path of Windows."""
 
-
 _JSON = re.compile(r'\{|\[\s*[\[{"]')
 _SEVERAL = re.compile(r".*\|.*|\[.*\]|\{.*\}|-?[\d.]+([\s,;]+-?[\d.]+)+", re.DOTALL)
 """What no label is called: several, as lists, sets, boxes and columns of classes are written."""

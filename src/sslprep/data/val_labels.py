@@ -45,8 +45,7 @@ def read_val_labels(
     Returns:
         Image, with or without suffix -> class name; whether the names are plain numbers; warnings.
     """
-    lines = read_text(path, AnnotationError).split("\n")
-    words = [line.strip() for line in lines if line.strip()]
+    words = [*filter(None, map(str.strip, read_text(path, AnnotationError).split("\n")))]
     if words and not any(re.search(r"[\s,;]", word) for word in words):
         return _in_order(path, words, images), False, []
     there = {name for image in images for name in (image, image.rpartition(".")[0])}

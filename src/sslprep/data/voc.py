@@ -6,6 +6,7 @@ Where there are no class lists, the labels come from `Annotations/*.xml` (`voc_x
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "trainval", "test")
 LABEL_OF_MARK = {"1": PRESENT, "-1": ABSENT, "0": IGNORE}
 """What the lists write -> what a partition holds. VOC's 0 is "difficult": it counts neither way."""
 
+LEADS_OUT = re.compile(r"/|(.*/)?\.\.(/|$)")  # an image id that is no path below a folder
+
 _TARS = {
     "2007": {"trainval": "VOCtrainval_06-Nov-2007.tar", "test": "VOCtest_06-Nov-2007.tar"},
     "2012": {"trainval": "VOCtrainval_11-May-2012.tar"},
@@ -41,7 +44,7 @@ def read_list(path: Path) -> dict[str, int]:
         if not words:
             continue
         label = LABEL_OF_MARK.get(words[1]) if len(words) == 2 else None
-        if label is None or "/" in words[0] or not words[0].isprintable():
+        if label is None or LEADS_OUT.match(words[0]) or not words[0].isprintable():
             raise AnnotationError(
                 f'got "{line.strip()[:60]}"',
                 where=f"{path}, line {number}",
@@ -195,8 +198,7 @@ def _check_splits(
     folder: Path, source: Path, available: Sequence[str], chosen: Sequence[str]
 ) -> None:
     """Refuse splits that have no lists; name the tar of the official download that has them."""
-    empty = next((split for split in chosen if split not in available), None)
-    if empty:
+    if empty := next((split for split in chosen if split not in available), None):
         tars = next((own for year, own in _TARS.items() if year in source.absolute().name), {})
         tar = tars.get("test" if empty == "test" else "trainval")
         other = "Choose others with --partitions." if available else "Unpack the data set again."
@@ -215,10 +217,9 @@ def image_names(folder: Path, ids: Sequence[str]) -> list[str]:
 
     An id that has a suffix already keeps it, as VoTT and other tools write them.
     """
-    try:
-        names = sorted(filter(is_image_name, os.listdir(folder)))
-    except OSError:
-        names = []
+    places = {os.path.dirname(id_) for id_ in ids}
+    files = [(place, path.name) for place in places for path in (folder / place).glob("*")]
+    names = sorted(os.path.join(place, name) for place, name in files if is_image_name(name))
     there = {name.rpartition(".")[0]: name for name in reversed(names)}
     there |= {name[:-4]: name for name in names if name.endswith(".jpg")}
     there |= {name: name for name in names}

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.data.voc import LEADS_OUT
 from sslprep.errors import AnnotationError, DatasetError
 from sslprep.image_files import is_image_name
 from sslprep.input_files import read_text, reading
@@ -67,12 +68,13 @@ def read_annotations(
         lines = map(str.strip, read_text(path, AnnotationError).split("\n"))
         ids[split] = sorted({_id(folder, line) for line in lines if line})
         for image in ids[split]:
-            if "/" in image:
+            if LEADS_OUT.match(image):
                 raise AnnotationError(f"got {image!r}", where=path, expected="an image id")
             if image not in labels:
                 own = folder / f"{image}.xml"
-                bare = is_image_name(image) and not own.exists()  # the list has names of files
-                labels[image] = _read(own.with_stem(image.rpartition(".")[0]) if bare else own)
+                if is_image_name(image) and not own.exists():  # the list has names of files
+                    own = folder / f"{image.rpartition('.')[0]}.xml"
+                labels[image] = _read(own)
     found = sorted({name for own in labels.values() for name in own})
     if not found:
         raise DatasetError("has no object in it", where=folder, expected="VOC annotations")
@@ -88,8 +90,9 @@ def read_annotations(
 
 
 def _id(folder: Path, line: str) -> str:
-    """Return the image id of a line: it may hold blanks, and a mark may stand behind it."""
-    return line if os.path.exists(folder / f"{line}.xml") else re.sub(r"\s+-?[01]$", "", line)
+    """Return the image id of a line: it may hold blanks, and a mark or suffix may stand behind."""
+    there = os.path.exists(folder / f"{line}.xml")
+    return line if there else re.sub(r"\.xml$|\s+-?[01]$", "", line)
 
 
 def _read(path: Path) -> dict[str, int]:
