@@ -89,6 +89,8 @@ def test_opens_from_the_disk_without_an_error_or_a_request(opened: Open, world_p
 def test_no_table_is_cut_on_a_wide_screen_and_no_list_is_one_line(opened: Open) -> None:
     wider = """nodes => nodes.filter(n => n.scrollWidth > %g * n.clientWidth + 1)
         .map(n => [n.ariaLabel, n.scrollWidth, n.clientWidth])"""
+    page = opened(width=1000)
+    assert page.eval_on_selector_all(".scroll.broad", wider % 1) == []
     page = opened(width=1400)
     assert page.eval_on_selector_all(":not(details *) > .scroll:not(details *)", wider % 1) == []
     page.eval_on_selector_all("details", "nodes => nodes.forEach(n => n.open = true)")
@@ -354,9 +356,22 @@ def test_hostile_names_show_as_text_and_do_nothing(
 
 
 def test_prints_without_the_contents(opened: Open) -> None:
-    page = opened()
+    page = opened(width=718)  # A4 with Chromium's margins
     page.emulate_media(media="print")
     assert not page.get_by_role("navigation").is_visible()
+
+
+def test_paper_shows_whole_tables(opened: Open) -> None:
+    """What a table had to be scrolled for was not on it: two columns of the sizes of samples."""
+    page = opened(width=718)
+    page.emulate_media(media="print")
+    beyond = """nodes => nodes.filter(n => n.scrollWidth > n.parentElement.clientWidth + 1)
+        .map(n => [n.parentElement.ariaLabel, n.scrollWidth, n.parentElement.clientWidth])"""
+    assert (
+        page.eval_on_selector_all(":not(details *) > .scroll:not(details *) > table", beyond) == []
+    )
+    style = "nodes => nodes.map(n => getComputedStyle(n).overflow)"
+    assert set(page.eval_on_selector_all(".scroll", style)) == {"visible"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

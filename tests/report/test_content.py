@@ -1,5 +1,7 @@
 """What the page says is so: strokes, bars, sentences and photos are those of the files."""
 
+import base64
+import io
 import json
 import re
 from collections.abc import Callable
@@ -215,6 +217,11 @@ def test_a_histogram_of_one_colour_is_drawn_large_enough_to_read(
     assert found is not None
     plane, grey = found.cards[0].blocks
     assert plane.drawings[0].height > 120
+    # a from 0 to 10 to the right, b from 1 to 10 upwards; nothing else has a pixel.
+    [uri] = (node.get("href") or "" for node in plane.drawings[0].root.iter("image"))
+    alpha = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))[..., 3]
+    assert alpha.shape == (10, 11)
+    assert np.argwhere(alpha).tolist() == [[0, 0], [6, 3], [9, 10]]
     # (3, 4) is 5 away, (0, 10) is 10 and (10, 1) a little more: half are within 10.
     assert "50 % of the pixels are within 10 of grey" in grey.caption
 
