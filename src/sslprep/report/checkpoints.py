@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sslprep.checkpoints.account import Fate
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.names import parse_caffe2, parse_torch
 from sslprep.checkpoints.open import open_checkpoint
@@ -50,15 +51,6 @@ LEAD = (
     "What a conversion made of every blob of the source. Nothing is lost without a reason: each "
     "blob is kept, renamed, folded into another, or dropped for what the account says."
 )
-
-
-class Fate(msgspec.Struct):
-    """What became of one blob."""
-
-    blob: str
-    action: str
-    became: str | None = None
-    reason: str | None = None
 
 
 class _Proof(msgspec.Struct):
@@ -190,8 +182,7 @@ def _stages(account: Sequence[Fate]) -> Table:
     """Count the blobs of each stage by what became of them."""
     counts: dict[str, Counter[str]] = {}
     for fate in account:
-        action = fate.action if fate.action in _ACTIONS else "unknown"
-        counts.setdefault(stage_of(fate.blob), Counter())[action] += 1
+        counts.setdefault(stage_of(fate.blob), Counter())[fate.action] += 1
     used = [action for action in _ACTIONS if any(c[action] for c in counts.values())]
     order = {stage: i for i, stage in enumerate(_STAGES)}
     rows = []

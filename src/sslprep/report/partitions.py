@@ -19,6 +19,7 @@ from sslprep.drawing.dots import dots
 from sslprep.drawing.numbers import count_text, counted, share_text
 from sslprep.errors import ImagesError, SslprepError
 from sslprep.input_files import read_json
+from sslprep.partition.check import Finding
 from sslprep.report.blocks import (
     Card,
     Cell,
@@ -435,17 +436,10 @@ def _class_names(label: NDArray[np.integer], names: Sequence[str]) -> str:
     return ", ".join(shown) + more or "no class"
 
 
-class _Finding(msgspec.Struct):
-    row: int
-    image: str
-    problem: str
-    detail: str
-
-
 class _Checked(msgspec.Struct):
     images: int
     images_sha256: str
-    findings: list[_Finding]
+    findings: list[Finding]
 
 
 def _checked(artefact: Artefact, card: Card, folder: Path) -> str:
