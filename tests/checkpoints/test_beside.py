@@ -311,6 +311,14 @@ def test_pickled_module_is_named(container: str, tmp_path: Path) -> None:
         opened(tmp_path / "a.pth", data)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_model_is_named(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    made = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
+    with pytest.raises(UnsafeFileError, match="It is a quantised model; convert the one that"):
+        opened(tmp_path / "a.pth", saved({"fc.weight": made}, "zip"))
+
+
 def test_torchscript_is_named(tmp_path: Path) -> None:
     """Its code is compressed, so this must be said before the records are looked at."""
     with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -57,10 +57,14 @@ def test_a_file_of_unknown_origin_is_taken_for_rgb_and_says_so(models, tmp_path)
     assert "nothing says which order" in result.warnings[0]
 
 
-@pytest.mark.parametrize("options", [{"channels": "bgr"}, {"bgr2rgb": False}])
+@pytest.mark.parametrize(
+    "options", [{"channels": "bgr"}, {"bgr2rgb": False}, {"channels": "bgr", "bgr2rgb": True}]
+)
 def test_order_can_be_given(models, tmp_path, options):
+    """`--channels` says what the file has, and wins; then there is nothing to warn of."""
     state, blobs = moved(models, tmp_path, "bgr")
-    convert_caffe2(pth_model=state, output_model=tmp_path / "b.pkl", **options)
+    result = convert_caffe2(pth_model=state, output_model=tmp_path / "b.pkl", **options)
+    assert bool(result.warnings) == ("channels" not in options)
     assert np.array_equal(models.blobs_of(tmp_path / "b.pkl")["conv1_w"], blobs["conv1_w"])
 
 

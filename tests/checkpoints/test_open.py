@@ -273,6 +273,7 @@ def test_what_is_no_checkpoint_is_said(value: Any, message: str, tmp_path: Path)
         (b"version https://git-lfs.github.com/spec/v1\n", "Run git lfs pull."),
         (b"\n<!DOCTYPE html><html>", "is a web page"),
         (b"<HTML><head>", "is a web page"),
+        (b'{"metadata": {}}', "is JSON, perhaps the index of a model in shards"),
         (b"hello", "is of no format that is known here (it begins with b'hello')"),
     ],
 )

@@ -97,7 +97,7 @@ def convert_caffe2(
         if takes.order in ("RGB", "BGR"):
             reverse = takes.order == "RGB" if channels or bgr2rgb is None else bgr2rgb
             warn_of_order(source, channels, reverse=reverse)
-            notes.append("conv1 keeps its channels' order.")
+            notes = ["conv1 keeps its channels' order."]
         if reverse:
             takes = in_order(blobs, takes, "bgr" if takes.order == "RGB" else "rgb")
             notes = [f"conv1 was reversed to {takes.order}."]

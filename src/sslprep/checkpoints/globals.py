@@ -245,6 +245,7 @@ _JAX = (
     "pickled dict of NumPy arrays."
 )
 _ADVICE = {
+    "_rebuild_qtensor": "It is a quantised model; convert the one that it was made from.",
     "__torch__": "It is TorchScript; in PyTorch, save torch.jit.load(…).state_dict().",
     **dict.fromkeys(("haiku", "jax", "jaxlib", "flax", "optax", "chex"), _JAX),
 }
@@ -263,5 +264,6 @@ def find_global(known: Collection[str], module: str, name: str) -> Global | NotR
     if name in _INERT or whole in _INERT_NAMES:
         return NotRead(sys.intern(whole))  # named a hundred thousand times, kept once
     package = module.split(".")[0]
-    advice = _ADVICE.get(package, "" if package in _NO_TRAINER else _TRAINER)
+    other = "" if package in _NO_TRAINER else _TRAINER
+    advice = _ADVICE.get(name, _ADVICE.get(package, other))
     return refuse(f"refers to {shown(whole, 120)}, which is not on the allowlist", advice)

@@ -253,15 +253,13 @@ def _row(encoder: Encoder, paths: Iterable[str]) -> Layout | None:
 
 
 def _first(encoders: list[Encoder]) -> list[Encoder]:
-    """Leave out what stands beside encoders, then second ones, then those of no layout.
-
-    A student that is another network than its teacher is no copy but what a distillation is about.
-    """
+    """Leave out what stands beside encoders, then second ones, then those of no layout."""
     beside = {part: why for e in encoders if e.layout for part, why in e.layout.beside.items()}
     parts = {e.prefix: e.prefix.split(".") for e in encoders}
     own = [e for e in encoders if not beside.keys() & set(parts[e.prefix])] or encoders
     first = [e for e in own if not any(map(_SECOND.fullmatch, parts[e.prefix]))] or own
     first = [e for e in first if e.layout is not None] or first
+    # A student that is another network than its teacher is no copy, it may be what is wanted.
     size = {e.prefix: sum(n.unit is not None for n in e.names.values()) for e in encoders}
     copies = [e for e in encoders if COPY in map(beside.get, parts[e.prefix])]
     return [*first, *(e for e in copies if size[e.prefix] != size[first[0].prefix])]

@@ -38,9 +38,6 @@ Leaf = StoredArray | NotRead | Value
 _FORMATS: dict[Container, str] = {
     "pickle": "caffe2-pickle",
     "npy": "caffe2-npy",
-    "zip": "torch",
-    "legacy": "torch",
-    "tar": "torch",
     "safetensors": "safetensors",
 }
 _PICKLE_STARTS = b"\x80(}c]"
@@ -50,6 +47,7 @@ _MAX_DEPTH = 24
 _MAX_TEXTS = 16 << 20
 _MAX_VALUES = 200_000
 _LONGEST_HEADER = 1 << 16
+PARTS = "A model in parts must be made one file first (safetensors.torch, torch.distributed)."
 _LINE_ENDS = (
     "Its line ends seem to have been changed on the way (FTP in text mode, git's autocrlf); fetch "
     "it again as binary."
@@ -130,7 +128,7 @@ class Contents:
         of_detectron2 = self.main == ("model",) and ("__author__",) in self.leaves
         if self.container == "pickle" and of_detectron2:
             return "detectron2-pickle"
-        return _FORMATS[self.container]
+        return _FORMATS.get(self.container, "torch")
 
 
 def read_checkpoint(path: Path) -> Contents:
@@ -152,7 +150,7 @@ def read_checkpoint(path: Path) -> Contents:
 def open_checkpoint(path: Path) -> Contents:
     """Read names, shapes and types of a checkpoint, and leave the arrays in the file."""
     if path.is_dir():
-        raise CheckpointError("is a folder", where=path, expected="a checkpoint file")
+        raise CheckpointError("is a folder", where=path, expected="a checkpoint file", remedy=PARTS)
     file = MappedFile(path)
     try:
         container, tree = _read_tree(file)
@@ -188,7 +186,8 @@ def _read_tree(file: MappedFile) -> tuple[Container, Any]:
         return "safetensors", {**arrays, "__metadata__": metadata}
     if start[0] not in _PICKLE_STARTS:
         unknown = f"of no format that is known here (it begins with {start[:16]!r})"
-        what, remedy = what_it_is(start) or (unknown, None)
+        json = ("JSON, perhaps the index of a model in shards", PARTS)
+        what, remedy = what_it_is(start) or (json if start[:1] == b"{" else (unknown, None))
         expected = "a pickle, .npy with a dict, PyTorch or safetensors file"
         raise CheckpointError(f"is {what}", expected=expected, remedy=remedy)
     return "pickle", _whole_pickle(file, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sslprep import manifest
 from sslprep.atomic import MANIFEST_SUFFIX
 from sslprep.checkpoints.arrays import StoredArray
-from sslprep.checkpoints.open import Contents, open_checkpoint
+from sslprep.checkpoints.open import PARTS, Contents, open_checkpoint
 from sslprep.errors import ArrayError, CheckpointError, ManifestError
 from sslprep.input_files import reading
 from sslprep.inspection.array import describe_array
@@ -154,7 +154,7 @@ def inspect(file: Path, *, all: bool = False) -> InspectResult:
         3.0
     """
     if file.is_dir():
-        raise CheckpointError("is a folder", where=file, expected="a file")
+        raise CheckpointError("is a folder", where=file, expected="a file", remedy=PARTS)
     with reading(file, CheckpointError), open(file, "rb") as handle:
         start = BytesIO(handle.read(LONGEST_HEADER))
         size = file.stat().st_size
