@@ -236,7 +236,7 @@ def _measure(
             made = curve.make_point(
                 k,
                 np.array([sample.test[place] for sample, place in pairs]),
-                [costs[place] for place in (places if len(set(places)) > 1 else places[:1])],
+                [costs[place] for place in places],
                 bootstrap.interval(of_each, labels, counts, definition),
                 [top1_accuracy(of_sample, truth) for of_sample in of_each],
             )
@@ -249,13 +249,12 @@ def _measure(
                 measured = (rows, labels, costs, definition)
                 found.append(try_costs(pool, products, *measured, validate=len(costs) > 1))
                 advance(1)
-            best = [choose_published(found)] * len(found)
-            made, of_point = point(k, found, best)
-            published.append(made)
+            best = choose_published(found)
+            made, of_point = point(k, found, [best] * len(found))
+            published.append(replace(made, costs=[costs[best]]))
             scores.append(of_point)
             chosen = [choose_honestly(ap, costs) for ap in found]
-            other = made if chosen == best else point(k, found, chosen)[0]
-            honest.append(replace(other, costs=[costs[place] for place in chosen]))
+            honest.append(made if {*chosen} == {best} else point(k, found, chosen)[0])
             every.append([ap.test for ap in found])
     ap = np.swapaxes(np.array(every), 0, 1)  # [sample][k][cost][class]
     made_curve = curve.Curve(
