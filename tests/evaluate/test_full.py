@@ -218,6 +218,16 @@ def refuse_unknown_class(folder, tmp_path):
     return {"train_targets": tmp_path / "train.npy", "test_targets": tmp_path / "test.npy"}
 
 
+def refuse_other_names_of_ids(folder, tmp_path):
+    """Folders of train and test, each numbered by itself: b, c, d are 0, 1, 2 like a, b, c."""
+    for name, classes, count in (("train", "abc", 140), ("test", "bcd", 80)):
+        (tmp_path / name).mkdir()
+        records = [{"name": letter, "id": n} for n, letter in enumerate(classes)]
+        (tmp_path / name / "classes.json").write_text(json.dumps(records))
+        np.save(tmp_path / name / "labels.npy", np.arange(count) % 3)
+    return {f"{name}_targets": tmp_path / name / "labels.npy" for name in ("train", "test")}
+
+
 def refuse_two_positives(folder, tmp_path):
     labels = np.load(folder / "train_labels.npy")
     labels[2:, 1] = 0
@@ -263,6 +273,10 @@ def refuse_other_classes(folder, tmp_path):
             "a_features.npy: was saved with other labels, or in another order",
         ),
         (refuse_unknown_class, "test.npy: holds class id 4; expected the classes of training"),
+        (
+            refuse_other_names_of_ids,
+            "labels.npy: class 0 is b, and in training a; expected one num",
+        ),
         (refuse_two_positives, "has fewer than 3 positives of 1 classes: 1"),
         (refuse_all_positives, "has nothing but positives of 1 classes: 2; expected .* not of it"),
         (refuse_other_classes, r"has 4 classes \(dog, cat, emu, …\); expected the 4 of training"),

@@ -134,6 +134,14 @@ def read_test_targets(path: Path, features: Features, columns: Columns) -> Targe
         raise ArrayError(
             f"holds class id {strange[0]}", where=path, expected="the classes of training"
         )
+    trained = dict(zip(columns.ids, columns.names, strict=False))
+    for n, name in zip(found.ids, found.names, strict=False):
+        if name not in (trained.get(n, name), str(n)):  # an id without a name is called by itself
+            raise ArrayError(
+                f"class {n} is {name}, and in training {trained[n]}",
+                where=path,
+                expected="one numbering of the classes, as folders have that are listed together",
+            )
     if found.ids:
         ids = np.array(found.ids)[truth.labels.argmax(axis=1)]
         truth = Targets(one_hot(ids, columns.ids), columns)
