@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.errors import ManifestError, MissingExtraError, OutputError
+from sslprep.errors import ManifestError, MissingExtraError, OutputError, ParameterError
 from sslprep.report import page as page_module
 from sslprep.report.collect import collect
 from sslprep.report.page import LARGEST_PAGE, compose, write_report
@@ -151,9 +151,13 @@ def test_refuses_to_replace_a_page_without_overwrite(world: Path, tmp_path: Path
     assert (tmp_path / "report.html").read_text() == "mine"
 
 
-def test_refuses_a_folder_as_the_page(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is a folder"):
-        write_report(folder=world, output=tmp_path)
+@pytest.mark.parametrize("name", [".", "out/", "train_images.npy"])
+def test_refuses_a_page_that_is_no_html(world: Path, tmp_path: Path, name: str) -> None:
+    """`--output out/` made a file "out", and `--overwrite` put a page in the place of labels."""
+    (tmp_path / "train_images.npy").write_bytes(b"mine")
+    with pytest.raises(ParameterError, match=r"expected a name ending in \.html"):
+        write_report(folder=world, output=tmp_path / name, overwrite=True)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
 
 
 def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import importlib.util
 import logging
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from sslprep import __version__, manifest
 from sslprep.atomic import MANIFEST_SUFFIX, OutputSet
 from sslprep.drawing.numbers import counted, size_text
 from sslprep.drawing.svg import clean, style
-from sslprep.errors import MissingExtraError, OutputError
+from sslprep.errors import MissingExtraError, ParameterError
 from sslprep.parameters import command
 from sslprep.report import checkpoints, colors, evaluation, lowshot, partitions, permutations
 from sslprep.report.blocks import Block, Section, fit, short
@@ -205,7 +204,7 @@ def write_report(
 
     Args:
         folder: The folder; all manifests below it are read.
-        output: The page to write; by default report.html in the folder.
+        output: The page to write, a name ending in .html; by default report.html in the folder.
         overwrite: Replace an existing page.
 
     Returns:
@@ -215,6 +214,7 @@ def write_report(
         ManifestError: No folder, or no manifest under it.
         MissingExtraError: Jinja2 is not installed.
         OutputError: The page exists already, or cannot be written.
+        ParameterError: The page's name does not end in .html.
     """
     if importlib.util.find_spec("jinja2") is None:
         raise MissingExtraError(
@@ -222,8 +222,8 @@ def write_report(
             remedy="Install it: pip install jinja2.",
         )
     path = output or folder / "report.html"
-    if os.path.isdir(path):  # False, too, where that cannot be seen
-        raise OutputError("is a folder", where=path, expected="a file such as report.html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ParameterError(f"--output is {path}", expected="a name ending in .html")
     record = path.name + MANIFEST_SUFFIX
     collection = collect(folder)
     for warning in collection.notes:
