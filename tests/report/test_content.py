@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +20,7 @@ from sslprep.drawing.gamut import gamut
 from sslprep.jigsaw.distances import Distances, measure
 from sslprep.lowshot.multilabel import draw_multilabel_samples
 from sslprep.report import checkpoints, colors, lowshot, partitions, permutations, pictures
-from sslprep.report.blocks import Table
+from sslprep.report.blocks import Photo, Table
 from sslprep.report.collect import collect
 from sslprep.report.lowshot import Sample
 from sslprep.report.permutations import verdict
@@ -51,6 +53,61 @@ def test_overlap_is_measured_and_expected_over_the_rows_of_each_class() -> None:
         *("k = 2", "2", "1", "50.0 %", "50–50 %", "20.0 %")
     ]
     assert measured == [(2, 0.5, 0.5, 0.5, 0.2)]
+
+
+def test_classes_and_expected_overlap_are_those_of_the_labels(write: Any, tmp_path: Path) -> None:
+    """Class 0 has 3 images (3 more are to be ignored), class 1 has 2: (4/3 + 4/2) / 4 in common."""
+    labels = np.array([[1, 1, 1, -1, -1, -1, 0, 0], [0, 0, 1, 1, -1, 0, 0, 0]], np.int32).T
+    np.save(tmp_path / "train_labels.npy", labels)
+    content = (tmp_path / "train_labels.npy").read_bytes()
+    output = {
+        "file": "train_labels.npy",
+        "bytes": len(content),
+        "sha256": sha256(content).hexdigest(),
+    }
+    write("train", "partition", outputs=[output])
+    draw_multilabel_samples(tmp_path / "train_labels.npy", tmp_path / "low", k_values=(1, 2))
+    found = lowshot.section(collect(tmp_path))
+    assert found is not None
+    [table] = (b for b in found.cards[0].blocks if isinstance(b, Table))
+    texts = [[cell.text for cell in row] for row in table.rows]
+    assert [[row[0], row[1], row[2], row[5]] for row in texts] == [
+        ["k = 1", "5", "2", "41.7 %"],
+        ["k = 2", "5", "2", "83.3 %"],
+    ]
+
+
+def test_single_labels_have_the_overlap_of_their_classes(world: Path) -> None:
+    """Eight images of each class: of k, k / 8 are expected in common."""
+    found = lowshot.section(collect(world / "places"))
+    assert found is not None
+    [table] = (b for b in found.cards[0].blocks if isinstance(b, Table))
+    texts = [[cell.text for cell in row] for row in table.rows]
+    assert [[row[0], row[2], row[5]] for row in texts] == [
+        ["k = 1", "3", "12.5 %"],
+        ["k = 4", "3", "50.0 %"],
+    ]
+
+
+def test_the_photo_of_a_sample_is_its_first(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def photo_of(text: str, *_: Any, **__: Any) -> Photo:
+        asked.append(text)
+        return Photo(picture=None, alt="")
+
+    monkeypatch.setattr(lowshot, "photo_of", photo_of)
+    shutil.copytree(world / "places", tmp_path / "places")
+    for path in (tmp_path / "places" / "low_shot").glob("*_k1*"):
+        path.unlink()
+    assert lowshot.section(collect(tmp_path)) is not None
+    first, second = (
+        np.load(world / "places" / "low_shot" / f"train_images_sample{s}_k4.npy") for s in (1, 2)
+    )
+    wanted = zip(first[::4], second[::4], strict=True)  # four images of each class
+    assert asked == [str(image) for pair in wanted for image in pair]
 
 
 def test_samples_that_are_not_drawn_are_counted(tmp_path: Path) -> None:
@@ -204,6 +261,21 @@ def test_a_checked_model_has_a_dot_for_each_stage_left_of_the_limit(
     assert sorted(dots) == pytest.approx([limit - 2 * (limit - max(dots)), max(dots)], abs=0.05)
 
 
+@pytest.mark.parametrize("priors", [[0.5, 0.6, -0.1], [0.5, 0.5], [0.5, np.inf, 0.1]])
+def test_priors_that_are_none_are_not_drawn(
+    write: Any, tmp_path: Path, priors: list[float]
+) -> None:
+    points = np.array([[0, 0], [10, 0], [0, 10]])
+    write("b", "color-bins", {"pts_in_hull_a.npy": points, "priors_a.npy": np.array(priors)})
+    found = colors.section(collect(tmp_path))
+    assert found is not None
+    [card] = found.cards
+    assert [block.title for block in card.blocks] == ["Gamut, bin size 10"]
+    assert card.notes == [
+        "priors_a.npy does not hold one number of 0 or more for each of the 3 bins."
+    ]
+
+
 def test_a_histogram_of_one_colour_is_drawn_large_enough_to_read(
     write: Any, tmp_path: Path
 ) -> None:
@@ -232,6 +304,22 @@ def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:
     assert pictures.open_photo(tmp_path / "p.jpg", 100).size == (500, 375)
     thumbnail = pictures.thumbnail(tmp_path / "p.jpg", 100)
     assert (thumbnail.width, thumbnail.height) == (100, 75)
+
+
+def test_filters_of_one_model_are_shown_once_and_then_folded(world: Path, tmp_path: Path) -> None:
+    """Two conversions of a model: the second has its filters under "More"."""
+    for name in ("a", "b"):
+        shutil.copytree(world / "models", tmp_path / name)
+    found = checkpoints.section(collect(tmp_path))
+    assert found is not None
+    places = [
+        [block.title for block in blocks].count("First filters (conv1)")
+        for card in found.cards
+        for blocks in (card.blocks, card.folded)
+    ]
+    assert sum(places) == 4
+    assert sum(places[::2]) < 4
+    assert places[-4:] == [0, 1, 0, 1]
 
 
 def test_every_checkpoint_is_opened_once(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

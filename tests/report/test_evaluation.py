@@ -102,6 +102,33 @@ def test_published_curves_stand_beside_those_of_voc_alone(shown: Any) -> None:
         assert names & {node.text for node in drawing.root.iter("text")} == expected
 
 
+def test_lines_bands_and_references_lie_where_their_values_are(shown: Any) -> None:
+    """The axis runs from 0 to 80 % for these; a band is from the worst to the best sample."""
+    [card] = shown(curve(classes=sorted(VOC_CLASSES))).cards
+    drawing = block(card, "Low-shot curve").drawings[0]
+    lines = {n.get("class"): n for n in drawing.root.iter("polyline")}
+    ticks = [n for n in drawing.root.iter("line") if n.get("class") == "grid"]
+    zero, eighty = float(ticks[0].get("y1")), float(ticks[-1].get("y1"))
+
+    def value(y: str) -> float:
+        return 80 * (zero - float(y)) / (zero - eighty)
+
+    own = [p.partition(",")[2] for p in lines["line1"].get("points").split()]
+    assert [value(y) for y in own] == pytest.approx([40, 60], abs=0.1)
+    [band, _] = (n for n in drawing.root.iter("path") if "band" in n.get("class"))
+    corners = [c.partition(" ")[2] for c in band.get("d").strip("Mz").split("L")]
+    assert [value(y) for y in corners] == pytest.approx([41, 61, 59, 39], abs=0.1)
+    shown_means = sorted(
+        [value(p.partition(",")[2]) for p in n.get("points").split()]
+        for n in drawing.root.iter("polyline")
+        if n.get("class") == "reference"
+    )
+    means = [[m for k, m in zip(c.k, c.mean, strict=True) if k <= 4] for c in CURVES]
+    assert [len(line) for line in shown_means] == [len(line) for line in sorted(means)]
+    for drawn, known in zip(shown_means, sorted(means), strict=True):
+        assert drawn == pytest.approx(known, abs=0.1)
+
+
 def test_of_many_curves_the_first_are_compared_and_that_is_said(shown: Any) -> None:
     found = shown(*(curve(f"net {n}") for n in range(9)))
     figure: Figure = block(found, "The curves compared")

@@ -218,6 +218,21 @@ def test_finds_photos_of_relative_paths_above_the_manifest(
     assert page().count("<img ") == 1
 
 
+def test_finds_photos_far_above_the_manifest(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs lie some folders deep, as ssl-benchmark-output/voc07/low_shot/labels does."""
+    save_photo(tmp_path / "photos" / "a.jpg", 1)
+    monkeypatch.chdir("/")
+    written = write("t", "partition", {"t_images.npy": np.array(["photos/a.jpg"])})
+    deep = tmp_path / "a" / "b" / "c" / "d"
+    deep.mkdir(parents=True)
+    for path in (written, tmp_path / "t_images.npy"):
+        path.rename(deep / path.name)
+    result = write_report(folder=deep, output=tmp_path / "r.html")
+    assert result.written[0].read_text("utf-8").count("<img ") == 1
+
+
 def test_says_what_a_checked_conversion_proved_and_what_to_set(write, page) -> None:
     account = [
         {"blob": "res2_0_branch1_w", "became": "layer1.0", "action": "renamed", "reason": None},
