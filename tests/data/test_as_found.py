@@ -384,6 +384,7 @@ class TestVoc:
         [
             "<Annotation><Object><Name>cat</Name></Object></Annotation>",
             "<annotation xmlns='http://x.org'><object><name>cat</name></object></annotation>",
+            "<annotation><object><name>\tcat \n</name></object></annotation>",
         ],
     )
     def test_names_of_elements_in_other_forms(self, voc: Voc, tmp_path: Path, text: str) -> None:
@@ -395,7 +396,7 @@ class TestVoc:
         assert by_name(tmp_path / "out") == {"1.jpg": [1]}
 
     def test_ids_with_blanks(self, voc: Voc, tmp_path: Path) -> None:
-        source = voc({"train": "my photo 1\nmy photo 2  -1\nmy\t1\n"})
+        source = voc({"train": '"my photo 1"\nmy photo 2  -1\nmy\t1\n'})
         (source / "Annotations").mkdir()
         for name in ("my photo 1", "my photo 2", "my"):
             text = f"<annotation><object><name>{name[-1]}</name></object></annotation>"

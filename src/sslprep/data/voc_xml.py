@@ -90,9 +90,9 @@ def read_annotations(
 
 
 def _id(folder: Path, line: str) -> str:
-    """Return the image id of a line: it may hold blanks, and a mark or suffix may stand behind."""
+    """Return the image id of a line: it may hold blanks, be quoted, and have a mark or suffix."""
     there = os.path.exists(folder / f"{line}.xml")
-    return line if there else re.sub(r"\.xml$|\s+-?[01]$", "", line)
+    return line if there else re.sub(r'^"|\.xml$|"?\s+-?[01]$|"$', "", line)
 
 
 def _read(path: Path) -> dict[str, int]:

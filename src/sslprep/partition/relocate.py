@@ -67,13 +67,13 @@ def read_unchanged(
     return record, read_partition(folder, name), sources
 
 
-def _form(folder: Path, name: str, *, root: str) -> tuple[dict[str, str], list[Format], bool, Path]:
-    """Return what partitions of one run share: labels, formats, targets, and where they start."""
+def _form(folder: Path, name: str) -> tuple[dict[str, str], list[Format], bool]:
+    """Return what partitions of one run share: meaning of labels, formats, whether targets."""
     record = manifest.read(folder / (name + MANIFEST_SUFFIX))
     files = {output.file for output in record.outputs}
     kinds: tuple[Format, ...] = get_args(Format)
     formats = [kind for kind in kinds if file_of(name, kind) in files]
-    return record.labels, formats, name + TARGETS in files, image_root(folder, name) / root
+    return record.labels, formats, name + TARGETS in files
 
 
 @command(renamed={"output_dir": "output"})
@@ -109,10 +109,11 @@ def relocate(
     given = dict(locals()) | {"output": output or folder}
     old, new = as_prefix(old_prefix), as_prefix(new_prefix)
     names = find_partitions(folder, partitions)
-    forms = {name: _form(folder, name, root="" if new else old) for name in names}
-    labels_mean, formats, targets, root = forms[names[0]]
-    for name, form in forms.items():
-        if form[:3] != forms[names[0]][:3] or (form[3] != root and not new.startswith("/")):
+    form, root = _form(folder, names[0]), image_root(folder, names[0])
+    labels_mean, formats, targets = form
+    for name in names:
+        elsewhere = image_root(folder, name) != root and not new.startswith("/")
+        if elsewhere or _form(folder, name) != form:
             raise DatasetError(
                 f"{name} has other formats, or starts elsewhere, than {names[0]}",
                 where=folder,
@@ -157,4 +158,4 @@ def relocate(
                     warnings=[w for w in record.warnings if not w.startswith(f"{name}: ")],
                 )
             )
-        return out.write(made, classes=classes, root=root)
+        return out.write(made, classes=classes, root=root / ("" if new else old))
