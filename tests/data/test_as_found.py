@@ -1224,6 +1224,17 @@ class TestPaths:
         options: dict[str, Any] = {"relative_to": source, "format": ("csv",)}
         write_folders(source, tmp_path / "c", partitions=("train",), **options)
 
+    @pytest.mark.parametrize(("length", "refused"), [(4096, False), (4097, True)])
+    def test_paths_that_no_system_opens(self, tmp_path: Path, length: int, refused: bool) -> None:
+        name = "x" * (length - len(f"{tmp_path}/a/.jpg"))
+        (tmp_path / "train.txt").write_text(f"a/{name}.jpg 0\n")
+        lists = (tmp_path / "train.txt",)
+        if refused:
+            with pytest.raises(DatasetError, match="an image path of train has 4097 characters"):
+                write_folders(tmp_path, tmp_path / "out", list=lists)
+        else:
+            write_folders(tmp_path, tmp_path / "out", list=lists)
+
     def test_class_folders_directly_in_the_source(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("a/1.jpg", "b/2.jpg")
         with pytest.raises(DatasetError, match=r"pass --partitions train=\."):

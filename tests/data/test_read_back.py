@@ -167,6 +167,15 @@ class TestWebDataset:
             "val-000000.tar",
         ]
 
+    def test_an_image_without_suffix_is_a_jpg(self, tmp_path: Path) -> None:
+        picture(tmp_path / "cat" / "1.jpg", 1)
+        (tmp_path / "cat" / "1.jpg").rename(tmp_path / "cat" / "one")
+        (tmp_path / "train.txt").write_text("cat/one 0\n")
+        lists = (tmp_path / "train.txt",)
+        write_folders(tmp_path, tmp_path / "out", list=lists, format=("wds",))
+        [row] = shards(tmp_path / "out", "train")
+        assert row["jpg"].size == (8, 8)
+
     def test_several_labels_and_equal_bytes(self, voc07: Path, tmp_path: Path) -> None:
         digests = set()
         for out in (tmp_path / "a", tmp_path / "b"):
@@ -328,6 +337,15 @@ class TestLinkTree:
         link_tree(tmp_path / "out" / "train", tmp_path / "tree", remove=True)
         with pytest.raises(OutputError, match="no such folder"):
             link_tree(tmp_path / "out" / "train", tmp_path / "tree", remove=True)
+
+    def test_two_images_of_one_name_are_refused(self, tmp_path: Path) -> None:
+        for name in ("cat/a/1.jpg", "cat/b/1.jpg"):
+            picture(tmp_path / "set" / name, 1)
+        options: dict[str, Any] = {"partitions": ("train=.",), "recursive": True}
+        write_folders(tmp_path / "set", tmp_path / "out", **options)
+        with pytest.raises(DatasetError, match=r"two images would be cat/1\.jpg"):
+            link_tree(tmp_path / "out" / "train", tmp_path / "tree")
+        assert not (tmp_path / "tree").exists()
 
     def test_no_link_leads_out_of_the_tree(self, tmp_path: Path) -> None:
         (tmp_path / "train.txt").write_text("cat/1.jpg ..\ndog/2.jpg dog\n")
