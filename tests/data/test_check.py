@@ -54,6 +54,13 @@ def test_notes_a_wrong_suffix(tmp_path: Path) -> None:
     assert inspect_image(tmp_path / "a.JPEG") == [("suffix", "a PNG file")]
 
 
+def test_formats_that_hold_another_are_that_other(tmp_path: Path) -> None:
+    PICTURE.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[PICTURE])
+    PICTURE.save(tmp_path / "a.bmp", format="DIB")
+    for path in tmp_path.iterdir():
+        assert inspect_image(path) == []
+
+
 def test_never_starts_a_program_for_an_image(tmp_path: Path) -> None:
     """PostScript named .jpg: Pillow would hand it to Ghostscript."""
     PICTURE.save(tmp_path / "a.jpg", format="EPS")

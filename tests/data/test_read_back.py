@@ -93,6 +93,18 @@ class TestHuggingFace:
         assert rows.column_names == ["image"]
         assert len(rows) == 2
 
+    def test_ids_that_do_not_count_from_0(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("dog/1.jpg", "cat/2.jpg"):
+            picture(tmp_path / name, 1)
+        (tmp_path / "train.txt").write_text("dog/1.jpg 3\ncat/2.jpg 7\n")
+        lists = (tmp_path / "train.txt",)
+        write_folders(tmp_path, tmp_path / "out", list=lists, format=("hf",))
+        rows = load_dataset(tmp_path / "out", monkeypatch, tmp_path / "cache")["train"]
+        assert rows.features["label"].names == ["dog", "cat"]
+        assert rows["label"][:] == [0, 1]
+
     @pytest.mark.parametrize("first", ["labels", "images alone"])
     @pytest.mark.parametrize("several", [False, True])
     def test_images_alone_beside_labels(
