@@ -480,6 +480,38 @@ def test_features_of_one_list_are_refused_by_their_manifests(voc_like, samples, 
     run(voc_like, samples, tmp_path / "out", protocol="vissl", **features)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"layer": "res3"},
+            "test_features.npy: is of layer res3; expected res5, as .*train_f",
+        ),
+        ({"pooling": "global"}, "is of pooling global; expected goyal, as"),
+        ({"branch": "momentum"}, "is of branch momentum; expected None, as"),
+        ({"checkpoint": "2" * 64}, "checkpoint with SHA-256 2+; expected 1+, as"),
+        ({}, None),
+    ],
+    ids=["layer", "pooling", "branch", "checkpoint", "nothing"],
+)
+def test_features_of_two_networks_give_no_curve(listed, change, said):
+    """Layers and checkpoints have the same dims: res2 and res4, two epochs of one run."""
+    for name in ("train", "test"):
+        path = listed / f"{name}.manifest.json"
+        record = json.loads(path.read_text())
+        made = {"layer": "res5", "pooling": "goyal", "branch": None, "checkpoint": "1" * 64}
+        made |= change if name == "test" else {}
+        record["inputs"].append({"path": "net.pth", "sha256": made.pop("checkpoint")})
+        record["details"]["files"][f"{name}_features.npy"]["layer"] = made.pop("layer")
+        record["parameters"] |= made
+        path.write_text(json.dumps(record))
+    if said is None:
+        assert run(listed, listed / "drawn", listed / "out", protocol="vissl").title == "net res5"
+    else:
+        with pytest.raises(SslprepError, match=said):
+            run(listed, listed / "drawn", listed / "out", protocol="vissl")
+
+
 def test_names_are_compared_where_they_start_from_one_root(listed):
     names = np.load(listed / "test_images.npy").astype("U20")
     names[5:9] = np.load(listed / "train_images.npy")[5:9]

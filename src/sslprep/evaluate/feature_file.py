@@ -23,6 +23,9 @@ KIND = "features"
 _SHARED = 0.01
 """Share of test images that may also be training images, by accident."""
 
+_BEARING = ("layer", "pooling", "branch", "prefix")
+"""What a manifest tells of features that bears on all rows; and the checkpoint."""
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -33,13 +36,28 @@ class Features:
     record: manifest.Manifest | None  #: of the run that wrote it, where there is one
 
     @property
-    def title(self) -> str:
-        """What a chart calls it: the checkpoint and layer, where the manifest tells them."""
+    def layer(self) -> dict[str, object]:
+        """What the manifest says of this file: names of checkpoint and layer, and the dims."""
         files = self.record.details.get("files") if self.record else None
         of_file = files.get(self.path.name) if isinstance(files, dict) else None
-        if isinstance(of_file, dict) and {"checkpoint", "layer"} <= of_file.keys():
-            return f"{of_file['checkpoint']} {of_file['layer']}"
+        return of_file if isinstance(of_file, dict) else {}
+
+    @property
+    def title(self) -> str:
+        """What a chart calls it: the checkpoint and layer, where the manifest tells them."""
+        if {"checkpoint", "layer"} <= self.layer.keys():
+            return f"{self.layer['checkpoint']} {self.layer['layer']}"
         return self.path.stem
+
+    @property
+    def made_by(self) -> dict[str, object]:
+        """What the rows depend on but for the images, as far as the manifest tells it."""
+        if self.record is None:
+            return {}
+        known = {**self.layer, **self.record.parameters}
+        found = {what: known[what] for what in _BEARING if what in known}
+        hashes = [made_of.sha256 for made_of in self.record.inputs[1:]]
+        return {**found, "the checkpoint with SHA-256": hashes[0]} if hashes else found
 
     @property
     def listed(self) -> manifest.InputRecord | None:
@@ -148,6 +166,11 @@ def check_pair(train: Features, test: Features, used: NDArray[np.intp] | None = 
             where=test.path,
             expected=f"the {dims:,} of {train.path}: the same layer of the same network",
         )
+    for what, ours in train.made_by.items():
+        if (theirs := test.made_by.get(what, ours)) != ours:
+            raise ArrayError(
+                f"is of {what} {theirs}", where=test.path, expected=f"{ours}, as {train.path}"
+            )
     _check_rows(train, used)
     _check_rows(test, None)
     if problem := _common_images(train, test, used):
