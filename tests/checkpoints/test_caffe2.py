@@ -78,6 +78,12 @@ def test_a_wish_against_the_manifest_is_followed_with_a_warning(models, tmp_path
     assert "conv1 takes RGB as noted" in result.warnings[0]
     flipped = models.blobs_of(tmp_path / "b.pkl")["conv1_w"]
     assert np.array_equal(flipped, blobs["conv1_w"][:, ::-1])
+    beside = tmp_path / "b.pkl.manifest.json"
+    assert manifest.read(beside).details["reversed_channels"] is False
+    # The pickle says itself that it takes RGB.
+    beside.unlink()
+    convert_pytorch(tmp_path / "b.pkl", tmp_path / "c.pth")
+    assert (tmp_path / "c.pth").read_bytes() == (tmp_path / "m.pth").read_bytes()
 
 
 def test_a_manifest_of_another_file_is_passed_over(models, tmp_path):

@@ -373,3 +373,11 @@ def test_two_affine_layers_become_one_norm_again(models, tmp_path):
     assert list(one) == list(two)
     for name in one:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_a_bias_without_its_norm_has_no_place_in_detectron2(models, tmp_path):
+    """With its norm it goes into the mean; Detectron2's convolutions in blocks have none."""
+    blobs = {n: b for n, b in models.small("shallow").items() if "res2_0_branch2a_bn" not in n}
+    blobs["res2_0_branch2a_b"] = np.ones(len(blobs["res2_0_branch2a_w"]), "f4")
+    with pytest.raises(CheckpointError, match=r"res2_0_branch2a_b has no place in Detectron2's"):
+        convert(models, tmp_path, blobs, target="detectron2", allow_missing=True)

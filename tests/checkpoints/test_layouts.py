@@ -329,6 +329,7 @@ def test_becomes_detectron2s_with_rgb_kept(net, tmp_path, layout, source):
     assert settings["MODEL.RESNETS.STRIDE_IN_1X1"] is False
     tensorflow = layout.startswith("SimCLR v2")
     assert settings["MODEL.PIXEL_MEAN"] == ([0, 0, 0] if tensorflow else [123.675, 116.28, 103.53])
+    assert settings["MODEL.RESNETS.NORM"] == "SyncBN"
     assert any("SyncBN is usual" in note for note in result.notes)
 
 
@@ -346,7 +347,8 @@ def test_every_row_of_the_table_is_tried():
     paths = {}
     for name, make in TORCH.items():
         state = {"conv1.weight": torch.ones(1), "layer1.0.conv1.weight": torch.ones(1)}
-        paths[name] = find_encoder(arrays_of(make(state))).layout.name
+        layout = find_encoder(arrays_of(make(state))).layout
+        paths[name] = layout and layout.name
     tried = set(paths.values()) | {"SimCLR"}
     assert {layout.name for layout in LAYOUTS} <= tried
 
@@ -362,6 +364,18 @@ def test_a_branch_can_be_chosen(net, tmp_path, layout, branch):
     assert torch.equal(state["conv1.weight"], net.state_dict()["conv1.weight"] + 1)
     with pytest.raises(CheckpointError, match="known here for --branch nobody; its keys: "):
         convert_pytorch(source, tmp_path / "p", branch="nobody")
+
+
+@pytest.mark.parametrize("under", ["resnet", "state_dict"])
+@pytest.mark.parametrize("memory", ["TensorFlow", "PyTorch"])
+def test_simclr_of_tensorflow_is_known_by_its_memory(net, tmp_path, under, memory):
+    """Many a PyTorch trainer calls its encoder `resnet`, and gives it mean and std."""
+    state = hwio(net.state_dict()) if memory == "TensorFlow" else net.state_dict()
+    torch.save({under: state, "head": mlp("layers.")}, tmp_path / "m.pth")
+    result = convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+    assert ("(SimCLR of TensorFlow)" in result.model) == (memory == "TensorFlow")
+    mean = manifest.read(tmp_path / "o.manifest.json").details["preprocessing"]["mean"]
+    assert mean == ([0, 0, 0] if memory == "TensorFlow" else [123.675, 116.28, 103.53])
 
 
 def test_two_networks_and_no_rule(net, tmp_path):

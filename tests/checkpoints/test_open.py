@@ -160,7 +160,7 @@ def test_finds_the_state_dict_where_it_is_nested(
     assert ("optimizer", "state", "0", "momentum_buffer") in found.arrays
 
 
-def old_tar(state: dict[str, Any], *, parameters: bool) -> bytes:
+def old_tar(state: dict[str, Any], *, parameters: bool, views: Any = ()) -> bytes:
     """Write what PyTorch wrote before 0.1.10, torchvision's resnet50-19c8e357.pth among it."""
     numbers, tensors = pickle.dumps(len(state), 2), pickle.dumps(len(state), 2)
     names = b"\x80\x02ccollections\nOrderedDict\n](" if parameters else b"\x80\x02}("
@@ -185,7 +185,7 @@ def old_tar(state: dict[str, Any], *, parameters: bool) -> bytes:
             "sys_info": pickle.dumps({"protocol_version": 1000}, 2),
             "pickle": names + (b"e\x85R." if parameters else b"u."),
             "tensors": tensors,
-            "storages": numbers + pickle.dumps([], 2),
+            "storages": numbers + pickle.dumps([*views], 2),
         }.items():
             info = tarfile.TarInfo(part)
             info.size, info.mtime = len(data), 1484150000.5
@@ -205,6 +205,14 @@ def test_reads_the_tar_archives_of_2017_as_torch_does(parameters: bool, tmp_path
     ours = read_checkpoint(path)
     assert (ours.container, ours.format) == ("tar", "torch")
     same(ours.blobs, {name: tensor.detach().numpy() for name, tensor in theirs.items()})
+
+
+def test_views_of_storages_in_such_an_archive_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "a.pth"
+    path.write_bytes(old_tar({"w": torch.ones(3)}, parameters=False, views=[(1, 0, 0, 3)]))
+    with pytest.raises(UnsafeFileError, match="views of storages"):
+        read_checkpoint(path)
 
 
 def test_reads_safetensors_as_its_library_does(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from sslprep.input_files import reading
 
 Encoding = Literal["raw", "utf-8", "unicode-escape", "raw-unicode-escape"]
 
-_ENCODINGS: tuple[Encoding, ...] = ("utf-8", "unicode-escape", "raw-unicode-escape")
+_ENCODINGS = ("utf-8", "unicode-escape", "raw-unicode-escape")
 _DECODERS = {name: codecs.getincrementaldecoder(name) for name in _ENCODINGS}
 _CHUNK = 1 << 18
 _MAX_TEXT = 1 << 20

@@ -78,12 +78,8 @@ def convert_caffe2(
     run = Conversion("convert caffe2", locals())
     with run.open() as out:
         source = run.source()
-        if (
-            source.caffe2
-            and source.tower is None
-            and not source.folded
-            and all(fate.became in (text, None) for text, fate in source.fates.items())
-        ):
+        same = all(fate.became in (text, None) for text, fate in source.fates.items())
+        if source.caffe2 and same and not source.folded:
             raise CheckpointError(
                 "has Caffe2 names already (such as res2_0_branch2a_w)",
                 expected="another layout (such as layer1.0.conv1.weight)",

@@ -94,7 +94,6 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("OpenSelfSup, mmselfsup (contrastive)", r"encoder_q\.0\.", {"1": HEAD}),
     Layout("BYOL of mmselfsup", r"online_net\.0\.", {"1": HEAD}),
     Layout("SimCLR", r"(?:convnet|f)\.", {"g": HEAD}),
-    Layout("SimCLR of TensorFlow", r"resnet\.", {"fc": "classifier"}, None, ZERO_TO_ONE),
     Layout("SimCLR v2 of TensorFlow", r"(?:resnet\.)?", {"fc": "classifier"}, "simclr v2",
            ZERO_TO_ONE),
     Layout("Hugging Face", r"(?:resnet\.)?", {}, "hugging face"),
@@ -107,6 +106,9 @@ LAYOUTS: tuple[Layout, ...] = (
 """The table. Where two rows fit, one of the spelling; then the one of whose `beside` more is there;
 then the first."""
 
+
+TENSORFLOW = Layout("SimCLR of TensorFlow", r"(?:resnet\.)?", {}, None, ZERO_TO_ONE)
+"""Known by its memory, height, width, in, out, since `resnet.` stands before anybody's names."""
 
 _MSRA = {"gamma": "s", "beta": "b", "running_mean": "rm", "running_var": "riv"}
 _MSRA_NAME = re.compile(r"(.*?)_bn_(gamma|beta|running_mean|running_var)")

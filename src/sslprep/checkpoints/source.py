@@ -22,7 +22,7 @@ from sslprep.checkpoints import preprocessing
 from sslprep.checkpoints.account import HEAD, MOMENTUM, Fate, are, dropped, kept, refuse_unknown
 from sslprep.checkpoints.arrays import StoredArray
 from sslprep.checkpoints.batchnorm import Arrays
-from sslprep.checkpoints.layouts import DETECTRON2, Encoder, find_encoder
+from sslprep.checkpoints.layouts import DETECTRON2, TENSORFLOW, Encoder, find_encoder
 from sslprep.checkpoints.names import BOOKKEEPING, BlobName, parse_caffe2, respelled
 from sslprep.checkpoints.networks import Network
 from sslprep.checkpoints.open import Contents, open_checkpoint
@@ -311,11 +311,7 @@ def find_model(
 
 
 def _encoder(arrays: Mapping[str, StoredArray], choice: Mapping[str, str | None]) -> Encoder:
-    """Find the encoder among arrays by their paths, and heads beside its layers by their axes.
-
-    A module of matrices and vectors alone takes the pooled features, whatever its name is: what
-    takes pictures has four axes.
-    """
+    """Find the encoder among arrays by their paths, and heads beside its layers by their axes."""
     shapes = {path: array.shape for path, array in arrays.items()}
     try:
         encoder = find_encoder(shapes, **choice)
@@ -324,6 +320,11 @@ def _encoder(arrays: Mapping[str, StoredArray], choice: Mapping[str, str | None]
         raise
     start = encoder.prefix
     refuse_others({p[len(start) :]: shape for p, shape in shapes.items() if p.startswith(start)})
+    conv1 = next((arrays[p] for p, name in encoder.names.items() if str(name) == "conv1_w"), None)
+    of_tensorflow = conv1 is not None and (conv1.strides or ())[:2] == (1, conv1.shape[0])
+    if of_tensorflow and not (encoder.layout and encoder.layout.encoder):
+        encoder = replace(encoder, layout=TENSORFLOW)
+    # What takes pictures has four axes; matrices and vectors alone take the pooled features.
     modules = {path: path.removeprefix(start).split(".")[0] for path in shapes}
     layers = {modules[path] for path in encoder.names}
     axes: dict[str, int] = {}
