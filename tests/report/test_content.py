@@ -177,6 +177,9 @@ def test_bars_are_as_long_as_their_counts_on_one_scale(write: Any, tmp_path: Pat
     cat, dog = table.rows  # type: ignore[attr-defined]
     assert [cell.text for cell in cat if cell.text] == ["cat", "40", "20"]
     assert [cell.bar for cell in cat if cell.bar] == [100, 50]
+    # 40 is not more than eight times 5: the chart is no logarithmic one.
+    chart = next(block for block in found.cards[0].blocks if block.title == "Images per class")
+    assert "images" in {node.text for node in chart.drawings[0].root.iter("text")}
     assert [cell.bar for cell in dog if cell.bar] == [25, 12.5]
     overview = found.blocks[0]
     assert [row[3].text for row in overview.rows] == ["4 ×", "4 ×"]  # type: ignore[attr-defined]
@@ -196,6 +199,28 @@ def test_partitions_of_unlike_width_share_a_card(write: Any, tmp_path: Path) -> 
         ["class 1", "0", "1", "1", "1"],
         ["class 2", "0", "0", "2", "0"],
     ]
+    [every] = found.blocks
+    assert isinstance(every, Table)
+    assert [[cell.text for cell in row] for row in every.rows] == [
+        ["a", "1", "2", "∞: 1 class empty", "1.00", "50 %", "–"],
+        ["b", "2", "3", "∞: 1 class empty", "1.50", "16.7 %", "–"],
+    ]
+
+
+def test_a_check_of_another_list_is_told_from_one_of_this(world: Path, tmp_path: Path) -> None:
+    note = "data check read another image list than this; run it again."
+    shutil.copytree(world / "voc07", tmp_path / "voc07")
+    for changed in (False, True):
+        if changed:
+            path = tmp_path / "voc07" / "train.check.json"
+            path.write_text(
+                re.sub('"images_sha256": "..', '"images_sha256": "xx', path.read_text())
+            )
+        found = partitions.section(collect(tmp_path))
+        assert found is not None
+        [card] = found.cards
+        assert (note in card.notes) is changed
+        assert "data check found 1 image of train with problems." in card.notes
 
 
 def test_sampled_blocks_are_whole_and_end_with_the_list() -> None:
