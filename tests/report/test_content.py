@@ -223,6 +223,47 @@ def test_a_check_of_another_list_is_told_from_one_of_this(world: Path, tmp_path:
         assert "data check found 1 image of train with problems." in card.notes
 
 
+def test_an_image_with_two_problems_is_one_image(write: Any, tmp_path: Path) -> None:
+    write("t", "partition", {"t_images.npy": np.array(["a.png", "b.png"])})
+    finding = {"row": 1, "image": "b.png", "detail": ""}
+    findings = [{**finding, "problem": problem} for problem in ("suffix", "mode")]
+    content = {"images": 2, "images_sha256": "t_images.npy" * 2, "findings": findings}
+    (tmp_path / "t.check.json").write_text(json.dumps(content))
+    found = partitions.section(collect(tmp_path))
+    assert found is not None
+    assert "data check found 1 image of t with problems." in found.cards[0].notes
+    [every] = found.blocks
+    assert isinstance(every, Table)
+    assert every.rows[0][-1].text == "1 with problems"
+
+
+def test_tiles_are_drawn_on_the_photo_whose_tiles_differ_most(write: Any, tmp_path: Path) -> None:
+    for number, spread in enumerate((10, 120, 60)):
+        picture = np.kron(np.arange(9).reshape(3, 3) * spread // 8, np.ones((32, 32))) + 50
+        Image.fromarray(np.stack([picture.astype(np.uint8)] * 3, -1)).save(
+            tmp_path / f"{number}.png"
+        )
+    images = np.array([str(tmp_path / f"{number}.png") for number in range(3)])
+    write("t", "partition", {"t_images.npy": images})
+    write("p", "permutations", {"p.npy": np.array([np.arange(9), np.arange(9)[::-1]])})
+    found = permutations.section(collect(tmp_path))
+    assert found is not None
+    mosaic = next(block for block in found.cards[0].blocks if block.css == "mosaic")
+    [uri] = (node.get("href") or "" for node in mosaic.drawings[0].root.iter("image"))
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    assert int(pixels.max()) == pytest.approx(170, abs=4)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_an_uneven_set_shows_where_its_tiles_stand(write: Any, tmp_path: Path, even: bool) -> None:
+    rows = [np.roll(np.arange(4), n if even else 0) for n in range(4)]
+    write("p", "permutations", {"p.npy": np.array(rows)})
+    found = permutations.section(collect(tmp_path))
+    assert found is not None
+    titles = [block.title for block in found.cards[0].blocks]
+    assert ("Which tile stands where" in titles) is not even
+
+
 def test_sampled_blocks_are_whole_and_end_with_the_list() -> None:
     labels = np.zeros((1000, 4), np.int32)
     labels[-1] = 1

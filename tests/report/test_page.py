@@ -282,6 +282,13 @@ def test_lists_what_it_has_no_view_for(write, page) -> None:
     assert set(found.links) <= set(found.ids)
 
 
+@pytest.mark.parametrize("kind", ["partition", "full-map", "lowshot-curve", "features", "plot"])
+def test_warnings_of_every_run_are_on_the_page(write, page, kind: str) -> None:
+    """Those of `evaluate full` and of what has no view of its own were not."""
+    write("a", kind, warnings=["two photos were grey"])
+    assert page().count("two photos were grey") == 1
+
+
 def test_shows_two_hundred_artefacts_and_counts_the_rest(write, page) -> None:
     for i in range(205):
         write(f"set{i:03}", "permutations", {f"p{i}.npy": np.eye(2, dtype=int) * [[0, 1], [1, 0]]})

@@ -161,8 +161,6 @@ def _card(artefact: Artefact, collection: Collection, known: Known, shown: set[P
     if details.input_channels != 1:
         channels = artefact.parameter("channels") or details.channels or ""
         card.fact("channel order", short(channels.upper(), 12))
-    for warning in artefact.manifest.warnings:
-        card.note(f"Warning of the run: {warning}")
     for gallery in _filters(card, artefact, collection.folder, known):
         # Several conversions of one model have the same filters: they are shown once.
         pictures = {photo.picture for photo in gallery.photos if photo.picture}

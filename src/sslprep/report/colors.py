@@ -67,8 +67,6 @@ def _card(artefact: Artefact, collection: Collection) -> Card:
     for name, number in artefact.manifest.counts.items():
         if number and len(card.facts) < 6:
             card.fact(short(name.replace("_", " "), 24), count_text(number))
-    for warning in artefact.manifest.warnings:
-        card.note(f"Warning of the run: {warning}")
     for name in artefact.ending(".npy"):
         try:
             if name.startswith("ab_histogram"):

@@ -65,8 +65,6 @@ def section(collection: Collection) -> Section | None:
 
 def _card(artefact: Artefact, folder: Path) -> tuple[Card, Curve | None]:
     card = Card(anchor=artefact.anchor, title=artefact.title)
-    for warning in artefact.manifest.warnings:
-        card.note(f"Warning of the run: {warning}")
     try:
         name = next(iter(artefact.ending("curve.json")), "lowshot_curve.json")
         curve = read(artefact.file(name, limit=LARGEST_JSON), Curve)

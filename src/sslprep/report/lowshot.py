@@ -141,9 +141,6 @@ def _card(group: Sequence[Artefact], collection: Collection) -> tuple[Card, int]
     card.fact("seed", None if first.manifest.seed is None else str(first.manifest.seed))
     card.fact("nested", "yes" if first.parameters(_Parameters).nested else None)
     card.fact("largest k that works", count_text(details.largest_k) if details.largest_k else None)
-    for artefact in group:
-        for warning in artefact.manifest.warnings:
-            card.note(f"Warning of the run: {warning}")
     source = _source(first, collection)
     sizes, total = _read(card, group, collection)
     ends = list(dict.fromkeys([*sizes][:1] + [*sizes][-1:]))

@@ -87,14 +87,25 @@ def _parts(
     if left_out:
         notes.append(f"{counted(left_out, 'more artefact')} not shown.")
     sections = [made for view in _SECTIONS if (made := view.section(shown)) is not None]
-    cards = [card for section in sections for card in section.cards]
-    order = [anchor for card in cards for anchor in (card.anchor, *card.also)]
+    place: dict[str, int] = {}
+    known = {artefact.anchor: artefact for artefact in shown.artefacts}
+    for card in (card for section in sections for card in section.cards):
+        found, card.notes = card.notes, []
+        for anchor in (card.anchor, *card.also):
+            place[anchor] = len(place)
+            for warning in known[anchor].manifest.warnings:
+                card.note(f"Warning of the run: {warning}")
+        for text in found:
+            card.note(text)
+    made = sorted(origins(shown), key=lambda origin: place.get(origin.anchor, len(place)))
     for artefact in shown.artefacts:
-        if artefact.anchor not in order and artefact.manifest.kind not in QUIET:
+        if artefact.anchor not in place and artefact.manifest.kind not in QUIET:
             kind = short(artefact.manifest.kind)
             notes.append(f"{artefact.title}: of the kind {kind!r}, which has no view here.")
-    place = {anchor: i for i, anchor in enumerate(order)}
-    made = sorted(origins(shown), key=lambda origin: place.get(origin.anchor, len(order)))
+    for origin in made:
+        if origin.anchor not in place:  # no card says it
+            warnings = [w for cell in origin.made for w in known[cell.link].manifest.warnings]
+            origin.fact("warnings of the run", short("; ".join(warnings), 600))
     return sections, made, notes
 
 

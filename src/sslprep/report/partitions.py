@@ -253,8 +253,6 @@ def _part(artefact: Artefact, card: Card, folder: Path) -> _Part:
                 present=present,
                 ignored=ignored if len(ignored) == len(present) else None,
             )
-    for warning in artefact.manifest.warnings:
-        card.note(f"Warning of the run: {warning}")
     if found is not None:
         stated = artefact.count("images")
         if found.rows < found.images:

@@ -74,8 +74,6 @@ def _card(
     method = _method(artefact)
     subtitle = f"method {method}" if method else ""
     card = Card(anchor=artefact.anchor, title=artefact.title, subtitle=subtitle)
-    for warning in artefact.manifest.warnings:
-        card.note(f"Warning of the run: {warning}")
     try:
         permutations = _read(artefact)
     except SslprepError as error:
