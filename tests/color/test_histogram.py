@@ -502,6 +502,15 @@ class TestDamagedShards:
         assert "damaged shard (bad checksum at byte" in listed[0][1]
         assert manifest.read(tmp_path / "out" / MANIFEST).counts["images"] == 12
 
+    def test_a_size_below_zero_does_not_lead_back(self, shard: bytearray, tmp_path: Path) -> None:
+        with tarfile.open(fileobj=io.BytesIO(shard)) as archive:
+            start = archive.getmember("0011.jpg").offset_data - 512
+        shard[start + 124 : start + 136] = b"\xff" * 10 + b"\xf6\0"  # GNU's base 256: -2560
+        shard[start + 148 : start + 156] = b" " * 8
+        shard[start + 148 : start + 156] = b"%06o\0 " % sum(shard[start : start + 512])
+        listed = self._listed(tmp_path, bytes(shard))
+        assert listed == [("s.tar", f"damaged shard (an impossible size at byte {start - 2048:,})")]
+
     def test_no_tar_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(ImagesError, match=r"none of 1 images.*no tar header at byte 0"):
             self._listed(tmp_path, b"x" * 2000)
