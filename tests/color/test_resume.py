@@ -21,7 +21,7 @@ from sslprep.color import counting, images
 from sslprep.color.generate import generate_color_bins
 from sslprep.color.histogram import Pass, color_histogram, load
 from sslprep.color.images import Chunk
-from sslprep.errors import ImagesError, OutputError, ParameterError
+from sslprep.errors import ImagesError, OutputError, ParameterError, WorkersLostError
 from sslprep.executors import Loss, Processes
 
 STATE = ".ab_histogram_train_imagenet.resume.json"
@@ -493,6 +493,30 @@ def test_an_image_is_deadly_only_if_it_ends_two_processes(
         assert counting.count_watched(counting.Settings(), 60.0, process, loss) == "counts"
     reason = "killed its worker (it was ended by signal 9, SIGKILL)"
     assert left_out[1:] == ([{}] if deaths == 1 else [{}, {3: reason}])
+
+
+@pytest.mark.parametrize("place", [None, 3])
+def test_what_ends_every_process_ends_the_pass(
+    monkeypatch: pytest.MonkeyPatch, place: int | None
+) -> None:
+    """Not the image, which is left out then, but what comes behind it, such as a disk that hangs."""
+    deaths = iter(range(3))
+
+    def completed(work, chunks, executor, *, timeout, lost):
+        if next(deaths, None) is None:
+            yield chunks[0], "counts"
+        else:
+            lost.append(Loss(chunks[0], "it said nothing for 60 seconds", place))
+
+    monkeypatch.setattr(counting, "completed", completed)
+    loss = Loss(Chunk(number=0, names=("a.tar",), span=(0, None)), "it said nothing")
+    with (
+        contextlib.closing(Processes(1)) as process,
+        pytest.raises(
+            WorkersLostError, match=r"three processes .* a\.tar \(it said nothing for 60"
+        ),
+    ):
+        counting.count_watched(counting.Settings(), 60.0, process, loss)
 
 
 def test_workers_that_cannot_start_keep_what_was_counted(

@@ -159,8 +159,9 @@ def count_watched(settings: Settings, timeout: float, process: Processes, loss: 
             return counts
         _, how, place = lost[-1]
         deaths[place] += 1
-        if place is None and deaths[place] == 3:
-            raise WorkersLostError(f"three processes ended before their work ({how})")
+        if deaths[place] == 3:  # it is not the image
+            name = loss.chunk.names[0 if loss.chunk.span else place or 0]
+            raise WorkersLostError(f"three processes ended at {name}, or behind it ({how})")
         if place is not None and deaths[place] == 2:
             deadly[place] = f"killed its worker ({how})"
 
