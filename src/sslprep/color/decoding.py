@@ -24,7 +24,6 @@ _END_OF_IMAGE = b"\xff\xd9"
 _ENDLESS = _END_OF_IMAGE * (1 << 15 | 1)
 # ITU-T T.81, annex B: a JPEG is a row of segments `FF code length data`; after a start of scan
 # (FF DA) come entropy-coded bytes, in which FF is followed by 00 or a restart code.
-_WITHOUT_LENGTH = (0x01, 0xD8)
 # C4, C8 and CC stand in the range of the frame headers but are tables.
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
@@ -101,8 +100,7 @@ def _markers(data: bytes) -> Iterator[tuple[int, int]]:
     while found := _MARKER.search(data, position):
         code, position = found[1][0], found.end()
         yield code, position
-        if code not in _WITHOUT_LENGTH:
-            position += int.from_bytes(data[position : position + 2], "big")
+        position += int.from_bytes(data[position : position + 2], "big")
 
 
 def is_complete(data: bytes) -> bool:
