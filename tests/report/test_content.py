@@ -254,6 +254,26 @@ def test_tiles_are_drawn_on_the_photo_whose_tiles_differ_most(write: Any, tmp_pa
     assert float(pixels[140:180, 140:180].mean()) == pytest.approx(170, abs=3)
 
 
+def test_each_tile_lies_where_the_permutation_puts_it(write: Any, tmp_path: Path) -> None:
+    """Entry i of a row is the tile, counted row by row, that is put at position i."""
+    row = [5, 0, 7, 1, 8, 3, 2, 6, 4]
+    write("p", "permutations", {"p.npy": np.array([row, row[::-1]])})
+    found = permutations.section(collect(tmp_path))
+    assert found is not None
+    mosaic = next(block for block in found.cards[0].blocks if block.css == "mosaic")
+    windows = list(mosaic.drawings[1].root.iter("svg"))[1:]
+    side = 96 / 3
+
+    def number(x: str, y: str) -> int:
+        return round((float(y) - 0.75) / side) * 3 + round((float(x) - 0.75) / side)
+
+    placed = {
+        number(w.get("x"), w.get("y")): number(*w.get("viewBox").split()[:2]) for w in windows
+    }
+    assert [placed[position] for position in range(9)] == row
+    assert mosaic.drawings[1].root.findall("text")[0].text == "507183264"
+
+
 @pytest.mark.parametrize("even", [True, False])
 def test_an_uneven_set_shows_where_its_tiles_stand(write: Any, tmp_path: Path, even: bool) -> None:
     rows = [np.roll(np.arange(4), n if even else 0) for n in range(4)]
