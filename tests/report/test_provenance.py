@@ -73,6 +73,14 @@ def test_a_switch_that_was_turned_off_stays_off(write, tmp_path: Path) -> None:
     assert line.split() == [*words, "--output", "again/m.pth"]
 
 
+def test_a_path_that_begins_like_a_flag_is_no_flag(write, tmp_path: Path) -> None:
+    fields = {"command": "convert pytorch", "parameters": {"picture": "-p.jpg"}}
+    write("m.pth", "checkpoint", {"m.pth": b"x"}, inputs=[{"path": "-m.pkl"}], **fields)
+    [line] = lines_of(tmp_path)
+    words = ["sslprep", "convert", "pytorch", "./-m.pkl", "--picture=-p.jpg"]
+    assert line.split() == [*words, "--output", "again/m.pth"]
+
+
 def test_a_checked_conversion_is_checked_again(write, tmp_path: Path) -> None:
     details = {"proof": {"stages": ["conv1"], "largest_relative_difference_below": 1e-4}}
     write("m.pth", "checkpoint", {"m.pth": b"x"}, command="convert pytorch", details=details)
