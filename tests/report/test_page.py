@@ -218,6 +218,19 @@ def test_finds_photos_of_relative_paths_above_the_manifest(
     assert page().count("<img ") == 1
 
 
+@pytest.mark.parametrize("root", ["there", "gone", "a\0b", 7])
+def test_finds_photos_where_the_partition_says_they_start(
+    write, page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: object
+) -> None:
+    """As data check and color generate do: from another folder none of them was found."""
+    save_photo(tmp_path.parent / "elsewhere" / "there" / "p" / "a.jpg", 1)
+    monkeypatch.chdir("/")
+    if isinstance(root, str):
+        root = str(tmp_path.parent / "elsewhere" / root)
+    write("t", "partition", {"t_images.npy": np.array(["p/a.jpg"])}, details={"root": root})
+    assert page().count("<img ") == (str(root).endswith("there"))
+
+
 def test_finds_photos_far_above_the_manifest(
     write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -28,6 +29,10 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
 _ANCESTORS = 6
 
 
+class _Details(msgspec.Struct):
+    root: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A picture as a `data:` URI, with its size in pixels."""
@@ -40,8 +45,8 @@ class Picture:
 def find_file(text: str, artefact: Artefact) -> Path:
     """Return where a path that a manifest or a partition names leads now.
 
-    A relative path was relative to `--relative-to`, or to where the command ran: that folder is
-    looked for here and above the manifest.
+    Where a partition's relative paths start stands in its manifest. If they are not there (any
+    more), that folder is looked for here and above the manifest.
 
     Raises:
         ImagesError: No such file.
@@ -50,13 +55,13 @@ def find_file(text: str, artefact: Artefact) -> Path:
         raise ImagesError("is not on this disk", where=text)
     path = Path(text)
     base = artefact.path.parent.absolute()
-    given = artefact.parameter("relative_to")
-    roots = [*([Path(given)] if given else []), Path(), base, *base.parents[:_ANCESTORS]]
+    start = artefact.details(_Details).root or artefact.parameter("relative_to")
+    roots = [Path(start), Path(), base, *base.parents[:_ANCESTORS]]
     for root in [Path()] if path.is_absolute() else roots:
         try:
             if (root / path).is_file():
                 return root / path
-        except OSError:  # a name longer than any file system allows
+        except (OSError, ValueError):  # a name longer than any file system allows, or with a null
             continue
     raise ImagesError("file not found", where=text or None)
 
