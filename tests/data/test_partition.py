@@ -244,3 +244,12 @@ def test_a_folder_for_a_partition_and_the_other_way(tree: Tree, tmp_path: Path) 
         check_images(tmp_path / "out" / "val")
     with pytest.raises(DatasetError, match=r"no finished partition; .* Give \S+/out/train\."):
         merge_partitions((tmp_path / "out",), output=tmp_path / "all")
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (3, 2), (2, 1), (2, 3), (3,)])
+def test_labels_that_do_not_fit_are_refused(voc: Voc, tmp_path: Path, shape: list[int]) -> None:
+    write_voc(voc(LISTS), tmp_path / "out")
+    assert read_partition(tmp_path / "out", "train").labels.shape == (2, 2)
+    np.save(tmp_path / "out" / "train_labels.npy", np.zeros(shape, np.int32))
+    with pytest.raises(DatasetError, match=r"labels of shape \(.*\) for 2 images and 2 classes"):
+        read_partition(tmp_path / "out", "train")
