@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,3 +254,21 @@ def test_labels_that_do_not_fit_are_refused(voc: Voc, tmp_path: Path, shape: lis
     np.save(tmp_path / "out" / "train_labels.npy", np.zeros(shape, np.int32))
     with pytest.raises(DatasetError, match=r"labels of shape \(.*\) for 2 images and 2 classes"):
         read_partition(tmp_path / "out", "train")
+
+
+def test_names_with_a_carriage_return_in_csv(tree: Tree, tmp_path: Path) -> None:
+    source = tree("train/a/1\r2.jpg", "train/b/3.jpg")
+    write_folders(source, tmp_path / "out", partitions=("train",), format=("csv",))
+    with open(tmp_path / "out" / "train.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    images = read_partition(tmp_path / "out", "train").images.tolist()
+    assert [row[0] for row in rows] == ["file_name", *images]
+
+
+@pytest.mark.parametrize("name", ["split", "file_name"])
+def test_a_class_called_as_a_column_of_csv_is_refused(voc: Voc, tmp_path: Path, name: str) -> None:
+    source = voc({f"{name}_train": "1 1\n", "cat_train": "1 -1\n"})
+    options: dict[str, Any] = {"partitions": ("train",), "classes": (name, "cat")}
+    with pytest.raises(DatasetError, match=f"a class is called '{name}', like another column"):
+        write_voc(source, tmp_path / "out", format=("csv",), **options)
+    write_voc(source, tmp_path / "out", format=("jsonl",), **options)
