@@ -35,7 +35,8 @@ def test_writes_sizes(size: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "text"), [(99999, 100000, "> 99.9 %"), (1, 1, "100 %"), (1, 8, "12.5 %")]
+    ("part", "whole", "text"),
+    [(99999, 100000, "> 99.9 %"), (1, 1, "100 %"), (1, 8, "12.5 %"), (1, 1250, "< 0.1 %")],
 )
 def test_writes_shares(part: int, whole: int, text: str) -> None:
     assert share_text(part, whole) == text

@@ -45,6 +45,8 @@ def test_columns_grow_by_equal_steps_for_equal_factors() -> None:
     assert tops[0] - tops[1] == pytest.approx(tops[1] - tops[2], abs=0.02)
     assert {number(bar, "y") + number(bar, "height") for bar in bars} == {drawing.height - BOTTOM}
     assert [bar.findtext("title") for bar in bars] == ["1: 10", "2: 100", "3: 1,000"]
+    [one, _] = nodes(distance_histogram([0, 1, 5]), "rect", "bar")
+    assert number(one, "height") > 1  # a single pair stands on the axis, and can be seen
 
 
 def test_a_curve_goes_through_its_first_and_last_value() -> None:
@@ -60,7 +62,9 @@ def test_values_below_the_least_lie_on_the_axis_and_the_axis_runs_on() -> None:
     series = [Series(name="a", x=[1, 2, 3], y=[1, 1e-3, 1e-30])]
     drawing = curves(series, log=True, least=1e-6, **NAMES)
     [line] = nodes(drawing, "polyline", "line1")
-    assert len(places(line)) == 3
+    ys = [y for _, y in places(line)]
+    top, bottom = 30, drawing.height - BOTTOM
+    assert ys == pytest.approx([top, (top + bottom) / 2, bottom], abs=0.02)
 
 
 def test_a_band_surrounds_its_line() -> None:
@@ -77,16 +81,17 @@ def test_a_band_surrounds_its_line() -> None:
 
 
 def test_reference_lines_are_named_at_their_ends_without_touching() -> None:
-    lines = [Series(name=n, x=[1, 2], y=[1, 5 + i], reference=True) for i, n in enumerate("abc")]
+    lines = [
+        Series(name=n, x=[1, 2], y=[1, 5 + i / 9], reference=True) for i, n in enumerate("abc")
+    ]
     drawing = curves([Series(name="own", x=[1, 2], y=[0, 9]), *lines], **NAMES)
     labels = {
         node.text: number(node, "y")
         for node in ElementTree.fromstring(drawing.__html__()).iter("text")
         if node.get("class") == "small"
     }
-    assert set(labels) == {"a", "b", "c"}
-    ys = sorted(labels.values())
-    assert all(b - a >= 12 for a, b in pairwise(ys))
+    assert sorted(labels, key=lambda name: labels[str(name)]) == ["c", "b", "a"]
+    assert all(b - a >= 12 for a, b in pairwise(sorted(labels.values())))
 
 
 def test_dots_lie_on_one_scale() -> None:
@@ -105,6 +110,12 @@ def test_dots_lie_on_one_scale() -> None:
         at["dog, train: 1,000"] - at["cat, val: 100"], abs=0.02
     )
     assert len([node for node in val if len(node)]) == 1  # a logarithm of 0 is not drawn
+
+
+def test_of_dots_in_one_place_the_first_lies_on_top() -> None:
+    drawing = dots(["a"], [("x", [3]), ("y", [3])], title="t", description="d", x_label="x")
+    circles = list(ElementTree.fromstring(drawing.__html__()).iter("circle"))[2:]
+    assert [node.get("class") for node in circles] == ["key2", "key1"]
 
 
 def test_a_bound_stands_at_its_distance() -> None:
@@ -236,6 +247,25 @@ def test_empty_bins_are_hollow_and_rare_ones_are_not() -> None:
         [path] = nodes(drawing, "path", css)
         assert (path.get("d") or "").count("M") == 1
     assert "1 bin without a pixel" in (drawing.root.findtext("desc") or "")
+
+
+@pytest.mark.parametrize(("rarest", "text"), [(1e-12, "≤ 5×10⁻⁷"), (1e-3, "0.001")])
+def test_the_scale_of_priors_says_where_it_ends(rarest: float, text: str) -> None:
+    """Six powers of ten are told apart; what is rarer has the shade of the rarest of them."""
+    drawing = prior([[0, 0], [10, 0]], 10, [0.5, rarest])
+    assert text in {node.text for node in nodes(drawing, "text", "tick")}
+
+
+def test_labels_of_an_axis_and_names_of_a_legend_are_kept_apart() -> None:
+    k = list(range(1, 200))
+    series = [Series(name=f"a name of twenty {n}", x=k, y=k) for n in range(4)]
+    drawing = curves(series, x_ticks=k, **NAMES)
+    ticks = [n for n in nodes(drawing, "text", "tick") if n.get("text-anchor") == "middle"]
+    xs = [number(tick, "x") for tick in ticks]
+    assert len(xs) > 4
+    assert all(b - a >= 3 * 6.6 for a, b in pairwise(xs))
+    names = [n for n in nodes(drawing, "text", "tick") if (n.text or "").startswith("a name")]
+    assert len({number(n, "y") for n in names}) == 4
 
 
 def test_a_file_holds_its_drawings_side_by_side_and_its_style() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sslprep.drawing.charts import WIDTH
-from sslprep.drawing.numbers import counted, superscript, tick_text
+from sslprep.drawing.numbers import counted, tick_text
 from sslprep.drawing.svg import Drawing, coordinate
 
 LEFT, TOP, PLOT = 56, 12, 210
@@ -223,22 +223,10 @@ def prior(
     place, line = LEFT + 34, drawing.height - 12
     least = values[values > 0].min(initial=1)
     below = "≤ " if least < 10**low * 0.999 else ""
-    drawing.text(place - 6, line + 9, below + _power(low), css="tick", anchor="end")
+    drawing.text(
+        place - 6, line + 9, below + tick_text(float(f"{10**low:.1g}")), css="tick", anchor="end"
+    )
     for level in range(1, _STEPS + 1):
         drawing.box(place + 19 * (level - 1), line, 18, 10, css=f"depth depth-{level}")
-    drawing.text(place + 19 * _STEPS + 6, line + 9, _power(high), css="tick")
+    drawing.text(place + 19 * _STEPS + 6, line + 9, tick_text(float(f"{10**high:.1g}")), css="tick")
     return drawing
-
-
-def _power(exponent: float) -> str:
-    """Write a prior at the end of the shades' scale, with one digit.
-
-    Example:
-        >>> _power(-5.3), _power(-0.3)
-        ('5×10⁻⁶', '0.5')
-    """
-    if exponent > -2:
-        return f"{10**exponent:.1g}"
-    whole = int(np.floor(exponent))
-    digit = round(10 ** (exponent - whole))
-    return f"{digit}×10{superscript(whole)}" if digit < 10 else f"10{superscript(whole + 1)}"
