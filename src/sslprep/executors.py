@@ -31,6 +31,8 @@ _A = TypeVar("_A")
 _R = TypeVar("_R")
 _DASK = 10.0
 """Seconds that Dask's scheduler and workers may take to answer a first question."""
+_DEATH = 10.0
+"""Seconds that a worker may take to die; one that waits for a disk without end never does."""
 _START = 60.0
 """Seconds that a worker may take to start, on a busy machine or a slow file system."""
 Answer = tuple[Literal["ready", "at", "done", "error", "lost"], Any]
@@ -174,10 +176,7 @@ def work(handle: int) -> None:
 
 
 class _Worker(subprocess.Popen[bytes]):
-    """A Python of its own, which imports what it is sent and never the caller's script.
-
-    So no script needs `if __name__ == "__main__"`.
-    """
+    """A Python of its own, which imports what it is sent and never the caller's script."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -210,17 +209,25 @@ class _Worker(subprocess.Popen[bytes]):
             how = f"it said nothing for {timeout:g} seconds"
         except (OSError, EOFError, pickle.UnpicklingError):
             with suppress(subprocess.TimeoutExpired):
-                self.wait(10)  # a closed socket is seen before the process is gone
+                self.wait(_DEATH)  # a closed socket is seen before the process is gone
             named = {-s: f"was ended by signal {s:d}, {s.name}" for s in signal.Signals}
             how = f"it {named.get(self.returncode, f'ended with code {self.returncode}')}"
         self.end()
         return "lost", Loss(work[-1] if work else None, how, place)
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """End the process, and have nobody wait for its answer."""
         self.kill()
-        with self:
-            self._socket.close()
-            self._answers.close()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(_DEATH)
+
+    def end(self) -> None:
+        self.stop()
+        for file in (self._socket, self._answers, self.stdin):
+            if file:
+                file.close()
 
 
 class Processes:
@@ -246,7 +253,10 @@ class Processes:
         if worker.poll() is not None:  # ended by `cancel`, as it had just answered
             worker.end()
             worker = self._start()
-        return worker.answer(timeout, function, chunk)
+        answer = worker.answer(timeout, function, chunk)
+        if answer[0] == "lost":
+            del self._workers[threading.get_ident()]
+        return answer
 
     def _start(self) -> _Worker:
         for _ in range(2):  # one may be killed as it starts
@@ -270,8 +280,7 @@ class Processes:
         """Give up chunks, and end the workers that may be at one."""
         while running := [future for future in pending if not (future.cancel() or future.done())]:
             for worker in list(self._workers.values()):
-                worker.kill()
-                worker.wait()  # so that nobody is given work as it dies
+                worker.stop()  # and is gone then: nobody is given work as it dies
             wait(running, 0.1)
 
     def close(self) -> None:
@@ -282,11 +291,7 @@ class Processes:
 
 
 class Dask:
-    """A cluster that the user started with Dask's own tools.
-
-    Args:
-        address: Of its scheduler.
-    """
+    """The cluster of a scheduler that the user started with Dask's own tools."""
 
     def __init__(self, address: str) -> None:
         try:

@@ -102,6 +102,29 @@ def test_no_worker_is_given_work_as_it_dies(monkeypatch: pytest.MonkeyPatch) -> 
         assert len(list(completed(time.sleep, [1, 1], pool))) == 2
 
 
+def test_a_worker_that_does_not_even_die_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does not that waits for a disk which no longer answers."""
+    lost: list[Loss] = []
+    kill = executors._Worker.kill
+    monkeypatch.setattr(executors, "_DEATH", 0.5)
+    with open_executor(2) as pool:
+        work = completed(time.sleep, [0, 0, 600, 600], pool, timeout=2.0, lost=lost)
+        next(work)
+        next(work)
+        workers = [*pool._workers.values()]  # type: ignore[union-attr]
+        with monkeypatch.context() as patch:
+            patch.setattr(executors._Worker, "kill", lambda _: None)
+            assert [*work] == []
+            results = completed(time.sleep, [0, 600, 600], pool, lost=lost)
+            next(results)
+            workers += pool._workers.values()  # type: ignore[union-attr]
+            results.close()  # type: ignore[attr-defined]
+    assert lost == [Loss(600, "it said nothing for 2 seconds")] * 2
+    for worker in workers:
+        kill(worker)
+        worker.wait()
+
+
 def test_an_error_in_a_worker_keeps_its_parts(tmp_path: Path) -> None:
     with open_executor(2) as pool, pytest.raises(ArrayError) as caught:
         list(completed(read_array, [tmp_path / "gone.npy"], pool))
