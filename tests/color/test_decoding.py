@@ -1,6 +1,7 @@
 import io
 import re
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -112,6 +113,13 @@ def test_a_jpeg_cut_anywhere_decodes_as_from_a_file(
 def test_says_why_not(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=f"^{reason}"):
         decode_image(data)
+
+
+def test_opencv_says_nothing_of_files_that_it_cannot_name() -> None:
+    text = "from sslprep.color.decoding import *\ntry: decode_image(b'BM' + bytes(99))\n"
+    text += "except UnreadableError as error: print(error)\n"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("decode failed\n", "")
 
 
 def test_an_opencv_that_cannot_be_loaded_says_why(

@@ -36,7 +36,9 @@ class UnreadableError(Exception):
 @functools.cache
 def opencv() -> Any:
     """Import OpenCV with our limit on pixels, or say which extra brings it."""
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read at import
+    # Both are read at import. What OpenCV logs names no file; we list each ourselves.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     try:
         with interrupts.held():  # an import that Ctrl-C ends half-way leaves what crashes later
             import cv2
