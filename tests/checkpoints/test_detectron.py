@@ -5,6 +5,7 @@ import pytest
 
 from sslprep import manifest
 from sslprep.checkpoints import batchnorm, source
+from sslprep.checkpoints.caffe2 import convert_caffe2
 from sslprep.checkpoints.detectron import convert_detectron
 from sslprep.checkpoints.jigsaw import convert_jigsaw
 from sslprep.checkpoints.open import read_checkpoint
@@ -381,3 +382,22 @@ def test_a_bias_without_its_norm_has_no_place_in_detectron2(models, tmp_path):
     blobs["res2_0_branch2a_b"] = np.ones(len(blobs["res2_0_branch2a_w"]), "f4")
     with pytest.raises(CheckpointError, match=r"res2_0_branch2a_b has no place in Detectron2's"):
         convert(models, tmp_path, blobs, target="detectron2", allow_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [
+        (convert_detectron, ("s", "b", "rm", "riv")),
+        (convert_pytorch, ("s", "b", "rm", "riv")),
+        (convert_caffe2, ("s", "b")),
+    ],
+)
+def test_half_a_norm_is_an_error_whatever_is_allowed(models, tmp_path, command, parts):
+    """A folded one without its shift was a KeyError on the way to Caffe2."""
+    whole = models.small("supervised")
+    whole = models.folded(whole) if len(parts) == 2 else whole
+    for part in parts:
+        lacking = f"res2_0_branch2a_bn_{part}"
+        source = models.write(tmp_path / "m.pkl", {n: a for n, a in whole.items() if n != lacking})
+        with pytest.raises(CheckpointError, match=f"{lacking} is missing, without which its norm"):
+            command(source, tmp_path / "o", allow_missing=True)

@@ -634,6 +634,16 @@ def test_a_pickle_of_ours_says_itself_that_it_takes_rgb(net, tmp_path):
     assert torch.equal(conv1, net.state_dict()["conv1.weight"])
 
 
+def test_a_pickle_whose_colours_were_turned_says_rgb_no_more(net, tmp_path):
+    torch.save(net.state_dict(), tmp_path / "m.pth")
+    convert_detectron(tmp_path / "m.pth", tmp_path / "a", target="detectron2")
+    convert_detectron(tmp_path / "a", tmp_path / "b", target="detectron2", channels="bgr")
+    (tmp_path / "b.manifest.json").unlink()
+    convert_pytorch(tmp_path / "b", tmp_path / "o")
+    conv1 = torch.load(tmp_path / "o")["state_dict"]["conv1.weight"]
+    assert torch.equal(conv1, net.state_dict()["conv1.weight"])
+
+
 def test_a_folded_model_becomes_caffe2s_with_statistics(models, tmp_path):
     _, blobs = msra(models, folded=True)
     convert_caffe2(models.write(tmp_path / "f.pkl", blobs), tmp_path / "o", check=True)

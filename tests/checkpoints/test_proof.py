@@ -251,3 +251,10 @@ def test_other_widths_are_proven(models, tmp_path, width):
     source = models.write(tmp_path / "m.pkl", blobs)
     assert len(convert_pytorch(source, tmp_path / "a", check=True).proof) == 7
     assert len(convert_detectron(source, tmp_path / "b", check=True).proof) == 8
+
+
+def test_a_stage_of_zeros_must_stay_one():
+    zero, other = {"conv1": np.zeros(3)}, {"conv1": np.array([0, 0, 1e-3])}
+    assert proof.compare(zero, zero) == {"conv1": 0.0}
+    with pytest.raises(CheckpointError, match=r"differs by 1\.0e-03 in conv1"):
+        proof.compare(zero, other)

@@ -143,6 +143,18 @@ def test_a_network_that_is_wider_everywhere_is_no_r50(models, width, name):
     assert recognise(shapes, caffe2=False).arch == name
 
 
+@pytest.mark.parametrize("part", ["bn1.IN.weight", "convs.0.weight", "ca.fc1.weight"])
+def test_a_resnet_with_parts_of_another_kind_is_only_like_one(models, tmp_path, part):
+    """IBN-Net, Res2Net, CBAM: `convert` refuses them, so `inspect` calls them no R-50."""
+    state = {**models.resnet().state_dict(), f"layer1.0.{part}": torch.ones(2, 2, 3, 3)}
+    torch.save(state, tmp_path / "m.pth")
+    facts = inspect(tmp_path / "m.pth").facts
+    assert facts["network"] == "like R-50, but for unknown arrays"
+    assert f"layer1.0.{part}" in str(facts["unknown arrays"])
+    with pytest.raises(CheckpointError, match="is unknown"):
+        convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
 def test_an_error_of_many_blobs_is_short(models, tmp_path):
     blobs = {f"{'x' * 90}_{i}": np.ones(1, "f4") for i in range(200)}
     source = models.write(tmp_path / "m.pkl", {**models.small("supervised"), **blobs})
@@ -187,6 +199,15 @@ def test_a_layer_without_channels_is_an_error(models, tmp_path):
     source = models.write(tmp_path / "m.pkl", blobs)
     with pytest.raises(CheckpointError, match=r"res2_1_branch2a_w has shape \(0, 16, 1, 1\)"):
         convert_pytorch(source, tmp_path / "o")
+
+
+def test_an_alexnets_fc6_takes_whole_feature_maps(models, tmp_path):
+    """Of one tower or of several side by side; anything else is no head to leave out."""
+    blobs = models.small("alexnet")
+    [name] = [name for name in blobs if name.startswith("fc6") and name.endswith("_w")]
+    blobs[name] = np.ones((blobs[name].shape[0], blobs[name].shape[1] + 1), np.float32)
+    with pytest.raises(CheckpointError, match=r"fc6_w has shape"):
+        convert_pytorch(models.write(tmp_path / "m.pkl", blobs), tmp_path / "o")
 
 
 def test_an_alexnet_has_one_group_or_two(models, tmp_path):

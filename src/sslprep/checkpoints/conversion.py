@@ -75,6 +75,8 @@ class Conversion:
         model = open_model(self.model, need_towers=need_towers, **asked)
         if model.sha256 is not None:
             self._inputs.digests[self.model] = model.sha256
+        if not need_towers:  # step A computes nothing
+            _refuse_broken_norms(model)
         return model
 
     def finish(
@@ -150,8 +152,8 @@ def in_order(blobs: Arrays, takes: Preprocessing, order: str | None) -> Preproce
     return takes.reversed()
 
 
-def refuse_broken_norms(model: Model) -> None:
-    """Check that no norm lacks a part: it cannot be folded, whatever the user allows."""
+def _refuse_broken_norms(model: Model) -> None:
+    """Check that no norm lacks a part: it cannot be computed, whatever the user allows."""
     present = {name.module for name in model.names.values() if name.is_norm}
     broken = [text for text in model.missing if text.rpartition("_")[0] in present]
     raise_together(

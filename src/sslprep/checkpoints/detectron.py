@@ -19,7 +19,6 @@ from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.conversion import (
     Conversion,
     in_order,
-    refuse_broken_norms,
     with_statistics,
     without_biases,
 )
@@ -215,7 +214,6 @@ def convert_detectron(
         source = run.source()
         weights = source.weights(momentum=keep_momentum)
         refuse_second_time(source, target, absorb_std=absorb_std)
-        refuse_broken_norms(source)
         takes, blobs = source.preprocessing, dict(weights)
         if absorb_std:
             if "conv1_w" not in blobs:

@@ -81,7 +81,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("torchvision names", "", {}),
     Layout("MoCo v1/v2, DenseCL", r"encoder_q\.", {"fc": HEAD}),
     Layout("MoCo v3", r"base_encoder\.", {"fc": HEAD}),
-    Layout("SimSiam", r"encoder\.", {"fc": HEAD}),
+    Layout("SimSiam, PixPro, PyContrast", r"encoder\.", {"fc": HEAD}),
     Layout("SwAV", "", {"projection_head": HEAD, "prototypes": "prototypes"}),
     Layout("DINO", r"teacher\.(?:backbone\.)?|teacher_backbone\.",
            {"student": COPY, "student_backbone": COPY}),

@@ -21,7 +21,6 @@ from sslprep.checkpoints.batchnorm import Arrays
 from sslprep.checkpoints.conversion import (
     Conversion,
     in_order,
-    refuse_broken_norms,
     with_statistics,
 )
 from sslprep.checkpoints.names import caffe2_name
@@ -184,8 +183,6 @@ def convert_pytorch(
         source = run.source()
         weights = source.weights()
         check_wishes(arch, jigsaw, source)
-        if source.folded:
-            refuse_broken_norms(source)
         blobs = with_statistics(source, weights, bn_eps)
         takes = in_order(blobs, source.preprocessing, channels)
         made = Converted(form=format, takes=takes, eps=bn_eps)

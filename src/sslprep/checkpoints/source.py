@@ -416,7 +416,6 @@ def _recognise(contents: Contents, model: Model) -> tuple[Network, Preprocessing
         shapes,
         caffe2=model.caffe2
         or facts.get("source") == "caffe2"
-        or "towers" in facts
         or "colorization" in str(facts.get("model", "")),
         stride_in_1x1=msra or facts.get("stride_in_1x1") is True,
     )

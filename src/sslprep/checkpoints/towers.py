@@ -53,7 +53,7 @@ def choose_tower(names: Mapping[str, BlobName], tower: int = 0) -> dict[str, Fat
         # What one tower alone has is shared by all of them; a trunk's norm never is, and where
         # the others lack a part of it the file is damaged.
         own = name.is_norm and not name.layer.startswith(("fc", "pool", "pred"))
-        shared = owners[singles[text]] == 1 and not (own and len(towers) > 1)
+        shared = owners[singles[text]] == 1 and not own
         reason = "shared by the towers" if shared else f"tower {tower}"
         if name.tower is None:
             fates[text] = kept(text, str(name))

@@ -56,7 +56,10 @@ def network_facts(contents: Contents) -> dict[str, object]:
         if error.problem.startswith("is "):
             return {"network": error.problem[3:], "supported": f"no; {error.expected}"}
         return {"network": "unknown", "why": str(error)}
-    facts: dict[str, object] = {"network": model.network.describe, "kind": _kind(model)}
+    foreign = any(fate.action == "unknown" for fate in model.fates.values())
+    network = f"like {model.network.describe}, but for unknown arrays"
+    facts: dict[str, object] = {"network": network if foreign else model.network.describe}
+    facts["kind"] = _kind(model)
     layout = model.encoder.layout
     if not model.caffe2 and layout is not None:
         facts["layout"] = f"{layout.name}, encoder under {model.encoder.prefix or 'the top level'}"
