@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from sslprep.checkpoints.forward_numpy import forward
 from sslprep.checkpoints.networks import resnet
@@ -197,6 +199,22 @@ def test_another_run_does_not_go_on_with_these_rows(run, tmp_path, monkeypatch):
     monkeypatch.undo()
     run(pooling="global")
     assert np.load(tmp_path / "out" / "train_res5_features.npy").shape == (7, 4)
+
+
+def test_images_of_another_root_are_not_taken_for_finished(run, photos, tmp_path, monkeypatch):
+    """They have the same names, and are older than the rows."""
+    shutil.copytree(photos, tmp_path / "other")
+    for path in (tmp_path / "other").iterdir():
+        turned = Image.open(path).rotate(180)
+        turned.save(path)
+    monkeypatch.setattr(features, "_write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run()
+    monkeypatch.undo()
+    run(root=tmp_path / "other")
+    run("fresh", root=tmp_path / "other")
+    name = "train_res5_features.npy"
+    assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
 
 
 def test_every_unreadable_image_is_named(run, photos, tmp_path):

@@ -163,6 +163,14 @@ def test_marks_of_voc_itself_are_recognised(tmp_path: Path) -> None:
     assert draw(tmp_path / "t.npy", tmp_path / "out")
 
 
+def test_targets_that_ignore_most_are_no_marks_of_voc(tmp_path: Path) -> None:
+    """A sample is such a target itself: a few 1, more 0, and -1 everywhere else."""
+    sample = np.full((300, 4), -1)
+    sample[:20], sample[20:60] = 1, 0
+    np.save(tmp_path / "t.npy", sample)
+    assert draw(tmp_path / "t.npy", tmp_path / "out")
+
+
 def test_index_files_hold_what_rebuilds_the_sample(targets: Path, tmp_path: Path) -> None:
     source = as_json(targets.with_suffix(".json"), np.load(targets))
     files = draw(source, tmp_path / "out", seed=3)
