@@ -34,15 +34,10 @@ LEAD = (
 )
 
 
-class _Set(msgspec.Struct):
-    index: str = ""
-
-
 class _Details(msgspec.Struct):
     multi_label: bool = False
     stem: str = ""
     largest_k: Count = 0
-    sets: list[_Set] = []
 
 
 class _Parameters(msgspec.Struct):
@@ -176,8 +171,7 @@ def _read(
     """
     found: dict[tuple[bool, float, str], list[Sample]] = {}
     for artefact in group:
-        listed = [entry.index for entry in artefact.details(_Details).sets if entry.index]
-        for name in listed or artefact.ending("_index.json"):
+        for name in artefact.ending("_index.json"):
             try:
                 content = read_index(artefact.file(name, limit=LARGEST_JSON))
             except SslprepError as error:
@@ -188,7 +182,10 @@ def _read(
             if sample.positives and any(map(len, sample.positives.values())):
                 found.setdefault((content.k is None, amount, sample.size), []).append(sample)
     sizes = {key[-1]: samples for key, samples in sorted(found.items(), key=lambda i: i[0])}
-    kept = {size: samples[:_MOST_SAMPLES] for size, samples in [*sizes.items()][:_MOST_SIZES]}
+    kept = {
+        size: sorted(samples, key=lambda sample: sample.number)[:_MOST_SAMPLES]
+        for size, samples in [*sizes.items()][:_MOST_SIZES]
+    }
     total = sum(map(len, sizes.values()))
     if left_out := total - sum(map(len, kept.values())):
         card.note(f"{counted(left_out, 'more sample')} not drawn here.")
