@@ -135,9 +135,9 @@ class Drawing:
             "circle", tip, class_=css, cx=coordinate(x), cy=coordinate(y), r=coordinate(radius)
         )
 
-    def path(self, data: str, *, css: str, tip: str | None = None) -> None:
+    def path(self, data: str, *, css: str) -> None:
         """Add a path; `data` is SVG's own notation."""
-        self._add("path", tip, class_=css, d=data)
+        self._add("path", None, class_=css, d=data)
 
     def polyline(self, points: Iterable[tuple[Number, Number]], *, css: str) -> None:
         """Add a line through points."""

@@ -309,8 +309,10 @@ def _class_sizes(tallies: Mapping[str, Tally], classes: Sequence[str]) -> Figure
     every = np.concatenate([found.present for found in tallies.values()])
     positive = every[every > 0]
     log = bool(len(positive)) and positive.max() > 8 * positive.min()
-    ends = f"from {count_text(every.max(initial=0))} to {count_text(min(every, default=0))} images"
-    description = f"{counted(len(classes), 'class', 'classes')}, {ends}."
+    most, least = int(every.max(initial=0)), int(min(every, default=0))
+    sizes = f"from {count_text(most)} to {counted(least, 'image')}"
+    sizes = sizes if most > least else f"{counted(least, 'image')} each"
+    description = f"{counted(len(classes), 'class', 'classes')}, {sizes}."
     if len(classes) <= _MOST_DOTS:
         drawing = dots(
             [short(name) for name in classes],
