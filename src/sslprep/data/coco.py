@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -83,6 +83,21 @@ def _files(source: Path, year: str, annotations: Mapping[str, Path] | None) -> d
     return {name: source / f"instances_{name}{year}.json" for name in names}
 
 
+def _read(own: _Source, read: Callable[[Path], Presence]) -> Presence:
+    """Read a partition from its file, or those images of val's that the ids name or do not."""
+    part = read(own.file)
+    if not own.ids_from:
+        return part
+    ids = read_image_ids(own.ids_from)
+    if unknown := sorted(ids - part.rows.keys()):
+        raise AnnotationError(
+            f"{len(unknown)} of its image ids, such as {unknown[0]}, are not in {own.file.name}",
+            where=own.ids_from,
+            expected=f"ids of images of {own.file.name}",
+        )
+    return select(part, ids, inside=own.inside)
+
+
 @command(renamed={"json_annotations_dir": "source", "output_dir": "output"})
 def write_coco(
     source: Path,
@@ -135,6 +150,7 @@ def write_coco(
     if unknown := [name for name in partitions or () if name not in files]:
         raise ParameterError(f"--partitions is {unknown[0]}", expected=" or ".join(files))
     wanted = [name for name in files if partitions is None or name in partitions]
+    wanted.sort(key=lambda name: name != "train")  # its order of the classes rules
     sources = plan(source, files, wanted, minival_ids)
     warnings = []
     if impossible := [name for name in wanted if name not in sources]:
@@ -158,8 +174,7 @@ def write_coco(
             )
         prefixes[name] = stored_prefix(folder, relative_to)
     with PartitionSet("data coco", given, [*prefixes], multi_label=True) as out:
-        leading = files.get("train")  # its order of the classes rules
-        leading = leading if leading and leading.is_file() else None
+        leading = files["train"] if "train" in files and files["train"].is_file() else None
         used = {
             name: dict.fromkeys(p for p in (own.file, own.ids_from, leading) if p)
             for name, own in sources.items()
@@ -170,22 +185,8 @@ def write_coco(
         read = cache(partial(read_presence, image_level=image_level))  # val's, three times
         made = []
         for name, own in sources.items():
-            part: Presence = read(own.file)
-            if own.ids_from:
-                ids = read_image_ids(own.ids_from)
-                if unknown_ids := sorted(ids - part.rows.keys()):
-                    raise AnnotationError(
-                        f"{len(unknown_ids)} of its image ids, such as {unknown_ids[0]}, are not "
-                        f"in {own.file.name}",
-                        where=own.ids_from,
-                        expected=f"ids of images of {own.file.name}",
-                    )
-                part = select(part, ids, inside=own.inside)
+            part = _read(own, read)
             classes = classes or part.classes
-            try:
-                labels = align(part, classes)
-            except AnnotationError as error:
-                raise error.at(own.file) from error
             counts = {"annotations": part.annotations}
             counts |= {f"not counted: {reason}": n for reason, n in part.uncounted.items()}
             counts["valid"] = part.annotations - sum(part.uncounted.values())
@@ -194,7 +195,7 @@ def write_coco(
                     name=name,
                     source_split=own.file.stem.removeprefix("instances_"),
                     images=Images([(prefixes[name], part.file_names)]),
-                    labels=labels,
+                    labels=align(part, classes, own.file),
                     sources=used[name],
                     details={"dataset": f"COCO{year}"},
                     counts=counts if own.ids_from is None else {},

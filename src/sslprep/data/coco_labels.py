@@ -134,18 +134,26 @@ def read_presence(path: Path, *, image_level: bool = False) -> Presence:
     collects = gc.isenabled()
     gc.disable()  # a million records, and no cycle among them: to look for one takes a tenth
     try:
-        instances = _decode(path, kind)
-        try:
-            return presence(instances)
-        except AnnotationError as error:
-            raise error.at(path) from error
+        found = presence(_decode(path, kind))
     except AnnotationError as error:
         if _OF_BOXES.search(f"{error.where} {error.problem}"):
             error.remedy = error.remedy or _NO_BOXES
+        if f"{error.where}".startswith("$."):  # in what was decoded
+            raise error.at(path) from error
         raise
     finally:
         if collects:
             gc.enable()
+    if not found.annotations:
+        raise AnnotationError("is empty", where=f"{path}, $.annotations", expected="annotations")
+    if found.annotations == sum(found.uncounted.values()):
+        raise AnnotationError(
+            found.warnings[0],
+            where=path,
+            expected="boxes in pixels: left, top, width, height",
+            remedy=_NO_BOXES,
+        )
+    return found
 
 
 def read_categories(path: Path) -> list[Category]:
@@ -251,10 +259,9 @@ def presence(instances: ImageLevelInstances) -> Presence:
     _refuse_twice("categories", "name", [category.name for category in categories])
     _check_file_names(names)
     _refuse_twice("images", "id", ids)
+    if not categories:
+        raise AnnotationError("is empty", where="$.categories", expected="the classes")
     total = len(instances.annotations)
-    for listed, there in (("categories", categories), ("annotations", total)):
-        if not there:
-            raise AnnotationError("is empty", where=f"$.{listed}", expected=listed)
     file_names = sorted(set(names))
     row_of = {name: row for row, name in enumerate(file_names)}
     rows = np.array([row_of[name] for name in names], np.intp)
@@ -263,7 +270,7 @@ def presence(instances: ImageLevelInstances) -> Presence:
     if isinstance(instances, Instances):
         sides = np.array([(image.width, image.height) for image in instances.images], np.float64)
     labels = np.zeros((len(file_names), len(categories)), dtype=np.int32)
-    seen, counted = np.zeros((2, len(categories)), np.int64)
+    seen = np.zeros(len(categories), np.int64)
     why: Counter[int] = Counter()
     outside = 0.0
     for start in range(0, total, _BLOCK):
@@ -275,10 +282,9 @@ def presence(instances: ImageLevelInstances) -> Presence:
         valid = reason < 0
         labels[rows[image_at[valid]], column[valid]] = 1
         seen += np.bincount(column, minlength=len(columns))
-        counted += np.bincount(column[valid], minlength=len(columns))
         why.update(reason[~valid].tolist())
     uncounted = {REASONS[at]: why[at] for at in sorted(why)}
-    lost = [categories[at].name for at in np.flatnonzero((seen > 0) & (counted == 0))]
+    lost = [categories[at].name for at in np.flatnonzero((seen > 0) & ~labels.any(axis=0))]
     return Presence(
         file_names=file_names,
         rows=dict(zip(ids, rows.tolist(), strict=True)),
@@ -293,20 +299,16 @@ def presence(instances: ImageLevelInstances) -> Presence:
 def _warnings(
     total: int, uncounted: Mapping[str, int], lost: Sequence[str], *, corners: bool
 ) -> list[str]:
-    """Say which annotations do not count; it is an error if none does."""
+    """Say which annotations do not count, and what the boxes may be."""
     said = []
     if uncounted:
-        count, why = sum(uncounted.values()), ", ".join(f"{w}: {n:,}" for w, n in uncounted.items())
-        said.append(f"{count:,} of {total:,} annotations do not count ({why})")
-        said[0] += f"; classes that lose all: {', '.join(lost[:20])}" if lost else ""
-        if count == total:
-            expected = "boxes in pixels: left, top, width, height"
-            raise AnnotationError(said[0], expected=expected, remedy=_NO_BOXES)
+        why = ", ".join(f"{reason}: {count:,}" for reason, count in uncounted.items())
+        classes = f"; classes that lose all: {', '.join(lost[:20])}" if lost else ""
+        count = f"{sum(uncounted.values()):,} of {total:,} annotations"
+        said.append(f"{count} do not count ({why}){classes}")
     if corners:
-        said.append(
-            "are the boxes left, top, right, bottom? As widths and heights, many of them reach "
-            "outside of their images"
-        )
+        sizes = "As widths and heights, many of them reach outside of their images"
+        said.append(f"are the boxes left, top, right, bottom? {sizes}")
     return said
 
 
@@ -406,7 +408,7 @@ def select(found: Presence, ids: set[int], *, inside: bool) -> Presence:
     )
 
 
-def align(found: Presence, classes: Sequence[Category]) -> NDArray[np.int32]:
+def align(found: Presence, classes: Sequence[Category], path: Path) -> NDArray[np.int32]:
     """Return the labels with columns in the order of `classes`, matched by name."""
     mine, wanted = [c.name for c in found.classes], [c.name for c in classes]
     if mine == wanted:
@@ -415,7 +417,7 @@ def align(found: Presence, classes: Sequence[Category]) -> NDArray[np.int32]:
         odd = sorted(set(mine) ^ set(wanted))
         raise AnnotationError(
             f"has {len(mine)} categories, and {odd[0]!r} is in only one of the two files",
-            where="$.categories",
+            where=f"{path}, $.categories",
             expected=f"the {len(wanted)} categories of the first partition, in any order",
         )
     place = {name: column for column, name in enumerate(mine)}

@@ -231,10 +231,7 @@ def read_lists(
 
 def _odd_labels(path: Path, groups: Mapping[str, Collection[str]]) -> Iterator[str]:
     """Warn of classes that may be none: missing labels, several in one, one for each image."""
-
-    def words(name: str) -> list[str]:
-        return re.findall(r"[^\s,;]+", name)
-
+    words = re.compile(r"[^\s,;]+").findall
     for name in groups:
         parts = words(name)
         if name.lower() in ("nan", "none", "null"):

@@ -28,7 +28,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "trainval", "test")
 LABEL_OF_MARK = {"1": PRESENT, "-1": ABSENT, "0": IGNORE}
 """What the lists write -> what a partition holds. VOC's 0 is "difficult": it counts neither way."""
 
-LEADS_OUT = re.compile(r"/|(.*/)?\.\.(/|$)")  # an image id that is no path below a folder
+LEADS_OUT = re.compile(r"/|(.*/)?\.\./")  # an image id that is no path below a folder
 
 _TARS = {
     "2007": {"trainval": "VOCtrainval_06-Nov-2007.tar", "test": "VOCtest_06-Nov-2007.tar"},
