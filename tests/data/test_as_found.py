@@ -220,6 +220,18 @@ class TestCoco:
         write_coco(tmp_path, tmp_path / "b", annotations={"dev": Path("mine.json")}, **options)
         write_coco(tmp_path / "mine.json", tmp_path / "c", **options)
         assert by_name(tmp_path / "a") == by_name(tmp_path / "b", "dev") == by_name(tmp_path / "c")
+        for out, name, dataset in (
+            *(("a", "train", "COCO2017"), ("b", "dev", tmp_path.name)),
+            ("c", "train", "mine"),
+        ):
+            record = manifest.read(tmp_path / out / f"{name}.manifest.json")
+            assert record.details["dataset"] == dataset
+
+    def test_a_file_is_of_the_split_that_its_name_says(self, tmp_path: Path) -> None:
+        path = tmp_path / "instances_val2017.json"
+        path.write_text(coco_text())
+        result = write_coco(path, tmp_path / "out", val_imgs_path=tmp_path)
+        assert [*result.images] == ["val"]
 
     @pytest.mark.parametrize(
         ("names", "likely"),
@@ -903,6 +915,13 @@ class TestFolders:
         source = tree("train/a/1.jpg", "train/a/2.jpg", "val/a/3.jpg")
         result = write_folders(source, tmp_path / "out", val_fraction=0.5)
         assert f"{source}/val is left out, as --val-fraction makes val of train" in result.warnings
+
+    def test_a_val_beside_a_list_is_not_said(self, tree: Tree, tmp_path: Path) -> None:
+        source = tree("val/a/3.jpg")
+        (tmp_path / "train.txt").write_text("a/1.jpg 0\na/2.jpg 0\n")
+        lists = (tmp_path / "train.txt",)
+        result = write_folders(source, tmp_path / "out", list=lists, val_fraction=0.5)
+        assert not any("left out" in text for text in result.warnings)
 
     def test_a_partition_named_twice_is_refused(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/a/1.jpg", "more/a/1.jpg")

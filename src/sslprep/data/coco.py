@@ -76,7 +76,7 @@ def _files(source: Path, year: str, annotations: Mapping[str, Path] | None) -> d
         return {n: beside[n] if beside[n].is_file() else path for n, path in annotations.items()}
     names = PARTITIONS if year == "2014" else PARTITIONS[:2]
     if source.is_file():
-        own = source.stem.removeprefix("instances_").removesuffix(year)
+        own = source.stem.removeprefix("instances_").rstrip("0123456789")
         return {own if own in names else "train": source}
     if not source.is_dir():
         raise DatasetError("no such folder or file", where=source, remedy="Check the path.")
@@ -147,6 +147,7 @@ def write_coco(
     """
     given = dict(locals())
     files = _files(source, year, annotations)
+    mine = source.stem if source.is_file() else source.absolute().name if annotations else None
     if unknown := [name for name in partitions or () if name not in files]:
         raise ParameterError(f"--partitions is {unknown[0]}", expected=" or ".join(files))
     wanted = [name for name in files if partitions is None or name in partitions]
@@ -197,7 +198,7 @@ def write_coco(
                     images=Images([(prefixes[name], part.file_names)]),
                     labels=align(part, classes, own.file),
                     sources=used[name],
-                    details={"dataset": f"COCO{year}"},
+                    details={"dataset": mine or f"COCO{year}"},
                     counts=counts if own.ids_from is None else {},
                     warnings=[f"{own.file}: {text}" for text in part.warnings],
                 )

@@ -175,8 +175,7 @@ def bad_line(path: Path, number: int, line: str, expected: str = "") -> Annotati
 
 def partition_of(path: Path) -> str | None:
     """Return which partition a list is of, from its name: `train_places205.csv` is train's."""
-    words = re.split(r"[_\-. ]", path.stem)
-    found = {name for name in ("train", "val", "test") if name in words}
+    found = {"train", "val", "test"} & {*re.split(r"[_\-. ]", path.stem)}
     return found.pop() if len(found) == 1 else None
 
 
