@@ -405,6 +405,20 @@ def test_an_unknown_wrapper_is_found_by_its_structure(net, tmp_path):
     convert_pytorch(tmp_path / "m.pth", tmp_path / "o", overwrite=True)
 
 
+@pytest.mark.parametrize("prefix", ["encoder", "net.encoder.", "gpu_0/", "."])
+def test_a_prefix_is_made_of_whole_parts(net, tmp_path, prefix):
+    """`encoder` was `my_encoder` too, and nothing chose the top level, which a dot does."""
+    state = net.state_dict()
+    places = ["net.encoder.", "net.my_encoder.", "gpu_0/", ""]
+    both = {f"{place}{n}": t + i for i, place in enumerate(places) for n, t in state.items()
+            if t.is_floating_point()}  # fmt: skip
+    torch.save(both, tmp_path / "m.pth")
+    convert_pytorch(tmp_path / "m.pth", tmp_path / "o", prefix=prefix)
+    number = {"gpu_0/": 2, ".": 3}.get(prefix, 0)
+    written = torch.load(tmp_path / "o")["state_dict"]["conv1.weight"]
+    assert torch.equal(written, state["conv1.weight"] + number)
+
+
 @pytest.mark.parametrize("layout", ["OpenSelfSup MoCo", "VICReg's evaluation", "SimSiam"])
 def test_a_part_inside_the_encoder_is_never_taken_for_a_head(net, tmp_path, layout):
     """`1`, which names a head beside these encoders, names a block inside them."""

@@ -205,11 +205,14 @@ def find_encoder(
     paths = list(paths)
     found = [replace(e, layout=_row(e, paths)) for e in find_encoders(paths)]
     asked = {"branch": branch, "prefix": prefix, "under": under}
+    # Parts are whole: `encoder` is not `my_encoder`; a dot alone is the top level.
+    last = (prefix or "").rstrip("./")
+    ending = rf"(?:.*[./])?{re.escape(last)}[./]" if last else ""
     encoders = [
         encoder
         for encoder in found
         if (branch is None or branch in re.split("[./]", encoder.prefix))
-        and (prefix is None or encoder.prefix.endswith(f"{prefix.rstrip('.')}.".lstrip(".")))
+        and (prefix is None or re.fullmatch(ending, encoder.prefix))
         and (under is None or encoder.prefix.startswith(f"{under}."))
     ]
     if not encoders:
