@@ -366,16 +366,17 @@ def test_a_branch_can_be_chosen(net, tmp_path, layout, branch):
         convert_pytorch(source, tmp_path / "p", branch="nobody")
 
 
-@pytest.mark.parametrize("under", ["resnet", "state_dict"])
+@pytest.mark.parametrize("under", ["resnet", "state_dict", "encoder"])
 @pytest.mark.parametrize("memory", ["TensorFlow", "PyTorch"])
 def test_simclr_of_tensorflow_is_known_by_its_memory(net, tmp_path, under, memory):
-    """Many a PyTorch trainer calls its encoder `resnet`, and gives it mean and std."""
+    """Many a PyTorch trainer calls its encoder `resnet`, and a trainer is known by other words."""
     state = hwio(net.state_dict()) if memory == "TensorFlow" else net.state_dict()
     torch.save({under: state, "head": mlp("layers.")}, tmp_path / "m.pth")
     result = convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
-    assert ("(SimCLR of TensorFlow)" in result.model) == (memory == "TensorFlow")
+    simclr = memory == "TensorFlow" and under != "encoder"
+    assert ("(SimCLR of TensorFlow)" in result.model) == simclr
     mean = manifest.read(tmp_path / "o.manifest.json").details["preprocessing"]["mean"]
-    assert mean == ([0, 0, 0] if memory == "TensorFlow" else [123.675, 116.28, 103.53])
+    assert mean == ([0, 0, 0] if simclr else [123.675, 116.28, 103.53])
 
 
 def test_two_networks_and_no_rule(net, tmp_path):
@@ -481,13 +482,23 @@ def test_of_a_distillation_neither_network_is_the_copy(models, net, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "head", [{"input.weight": torch.ones(3)}, {"mixer.weight": torch.ones(3, 128, 1, 1)}]
+    ("name", "shape"),
+    [("input.weight", (3,)), ("mixer.weight", (3, 128, 1, 1)), ("bn1.mixing", (4, 4))],
 )
-def test_what_may_take_pictures_is_no_head(net, tmp_path, head):
-    """A vector may be a norm before conv1, and four axes are a convolution's."""
-    torch.save({"state_dict": {**net.state_dict(), **head}}, tmp_path / "m.pth")
-    with pytest.raises(CheckpointError, match=f"{next(iter(head))} is unknown"):
+def test_what_may_take_pictures_is_no_head(net, tmp_path, name, shape):
+    """A norm before conv1, a convolution, a part of a layer that the network has."""
+    torch.save({"state_dict": {**net.state_dict(), name: torch.ones(shape)}}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=f"{name} is unknown"):
         convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
+def test_a_matrix_among_caffe2s_blobs_is_no_head(models, tmp_path):
+    """Their names have no modules, so every blob stands for itself."""
+    source = models.write(
+        tmp_path / "m.pkl", {**models.small("shallow"), "strange_w": np.ones((2, 2), "f4")}
+    )
+    with pytest.raises(CheckpointError, match="strange_w is unknown"):
+        convert_pytorch(source, tmp_path / "o", allow_missing=True)
 
 
 def test_an_encoder_may_lie_deep_in_a_file(net, tmp_path):

@@ -281,18 +281,20 @@ def _beside(
     for path in paths:
         inside, place = path.startswith(encoder.prefix), others.get(path, path)
         parts = _SEPARATOR.split(place.removeprefix(encoder.prefix) if inside else place, _DEEPEST)
-        told = parts[:1] if inside else parts
-        reason = next((reasons[part] for part in told if part in reasons), None)
-        if path in encoder.names and (reason is None or parts[0] != "fc"):
+        # Further in, a name that tells a head elsewhere may be that of a part of a block.
+        telling = parts[:1] if inside else parts
+        row = next((reasons[part] for part in telling if part in reasons), None)
+        if path in encoder.names and not (row and parts[0] == "fc"):  # MoCo v1's `fc` is a head
             continue
         if path.endswith("num_batches_tracked"):
-            reason = COUNTER
-        elif reason is None and path in others:
-            reason = COPY
-        if reason is None and not (inside and encoder.naming == "caffe2"):
-            found = [int(match.lastindex or 0) for t in told if (match := _TOLD.fullmatch(t))]
-            reason = _BESIDE[min(found) - 1][1] if found else None
-        if reason is None and not inside and encoder.naming != "caffe2":
-            reason = OUTSIDE
+            reason: str | None = COUNTER
+        elif row or path in others:
+            reason = row or COPY
+        elif inside and encoder.naming == "caffe2":
+            reason = None
+        else:
+            found = [int(match.lastindex or 0) for t in telling if (match := _TOLD.fullmatch(t))]
+            outside = None if inside or encoder.naming == "caffe2" else OUTSIDE
+            reason = _BESIDE[min(found) - 1][1] if found else outside
         fates[path] = unknown(path) if reason is None else dropped(path, reason)
     return fates
