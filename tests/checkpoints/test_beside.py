@@ -67,6 +67,8 @@ CLASSES = [
     ("yacs.config", "CfgNode", dict),
     ("easydict", "EasyDict", dict),
     ("utils", "AttrDict", dict),
+    ("munch", "Munch", dict),
+    ("addict.addict", "Dict", dict),
     ("pytorch_lightning.utilities.parsing", "AttributeDict", dict),
     ("omegaconf.dictconfig", "DictConfig", object),
     ("vissl.optimizers.lars", "LARS", object),

@@ -214,10 +214,10 @@ _INERT = frozenset({
     "date", "datetime", "time", "timedelta", "timezone", "TorchVersion",
     # settings, logs and callbacks of trainers
     "AttrDict", "AttributeDict", "CfgNode", "ConfigDict", "EasyDict", "HistoryBuffer",
-    "EarlyStopping", "ModelCheckpoint", "AverageMeter",
+    "EarlyStopping", "ModelCheckpoint", "AverageMeter", "Munch", "Bunch", "Box", "DotMap", "Dict",
     # OmegaConf pickles a DictConfig with its nodes and what it knows of them
     "DictConfig", "ListConfig", "ContainerMetadata", "Metadata", "AnyNode", "StringNode",
-    "IntegerNode", "FloatNode", "BooleanNode", "BytesNode", "PathNode",
+    "IntegerNode", "FloatNode", "BooleanNode", "BytesNode", "PathNode", "EnumNode",
     # optimizers and schedules (before torch 2.4 the state of a OneCycleLR held a method)
     "LambdaLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR",
     "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR", "SequentialLR",
