@@ -640,6 +640,7 @@ def test_other_resnets_convert(models, tmp_path, options):
     assert settings["MODEL.RESNETS.NUM_GROUPS"] == options.get("groups", 1)
     if "base" in options:
         assert settings["MODEL.RESNETS.WIDTH_PER_GROUP"] == options["base"]
+    assert ("MODEL.RESNETS.WIDTH_PER_GROUP" in settings) != options.get("basic", False)
 
 
 def test_strides_in_the_1x1_are_known_from_the_manifest(models, tmp_path):
