@@ -613,6 +613,8 @@ class TestGroundTruth:
         )
         assert f"{source}/val: 1 images of other classes were left out" in result.warnings
         assert by_name(tmp_path / "out", "val") == {"v1.JPEG": 0, "v3.JPEG": 1}
+        inputs = manifest.read(tmp_path / "out" / "val.manifest.json").inputs
+        assert [entry.files_used for entry in inputs if entry.files_used] == [2]
         (tmp_path / "val.txt").write_text("v1.JPEG n3\nv2.JPEG n4\nv3.JPEG n2\n")
         with pytest.raises(DatasetError, match="1 classes that train lacks: n4"):
             write_folders(source, tmp_path / "no", classes=tmp_path / "classes.txt", **options)
@@ -653,6 +655,9 @@ class TestGroundTruth:
         options: dict[str, Any] = {"val_labels": tmp_path / "val.txt", "partitions": ("val",)}
         warnings = write_folders(source, tmp_path / "out", **options).warnings
         assert any("each image has a class of its own" in text for text in warnings)
+        tree(*(f"train/n{n}/x.JPEG" for n in range(4)))  # with train they are its classes
+        warnings = write_folders(source, tmp_path / "o", val_labels=tmp_path / "val.txt").warnings
+        assert not any("each image has a class of its own" in text for text in warnings)
 
     def test_images_of_tiny_imagenet(self, tree: Tree, tmp_path: Path) -> None:
         source = tree("train/n1/a.jpg", "val/images/v1.jpg")
