@@ -174,10 +174,14 @@ class TestCoco:
             ([[60, 30, 90, 40], [50, 20, 95, 49], [1, 1, 9, 9]], True),
             ([[60, 30, 90, 40], [50, 20, 40, 49], [1, 1, 9, 9]], False),
             ([[10, 10, 80, 38], [5, 5, 60, 40], [2, 2, 90, 45]], False),
+            ([[0, 0, 100, 50], [1, 1, 99, 49]], False),
             ([[60, 30, 90, 40], *[[1, 1, 9, 9]] * 3], False),
             ([[60, 30, 90, 40], *[[1, 1, 9, 9]] * 2], True),
         ],
-        ids=["corners", "one is none", "large, inside", "a quarter outside", "a third outside"],
+        ids=[
+            *("corners", "one is none", "large, inside", "to the edge"),
+            *("a quarter outside", "a third outside"),
+        ],
     )
     def test_boxes_by_their_corners_are_said(
         self, tmp_path: Path, boxes: list[Any], said: bool
@@ -1161,6 +1165,9 @@ class TestLists:
         images, _, classes = read_partition(out, "train")
         assert images.tolist() == [f"{place}/photo/dog/1.jpg", f"{place}/photo/cat/2.jpg"]
         assert [c.name for c in classes] == ["dog", "cat"]
+        out = self.write(tmp_path, f"{place}/photo/dog/1.jpg 5\n{place}/photo/dog/9.jpg 5\n")
+        assert names_of(out) == [("dog", 5)]
+        assert read_partition(out, "train").images[1] == f"{place}/photo/dog/9.jpg"
         out = self.write(
             tmp_path,
             f"{place}/photo/dog/1.jpg 0\nphoto/cat/2.jpg 1\n",
