@@ -356,7 +356,7 @@ class TestVoc:
 
     def test_suffix_that_is_there_is_taken(self, voc: Voc, tmp_path: Path) -> None:
         source = voc({"a_train": "1 1\n2 1\n3.jpg 1\n4 1\n5 1\n"})
-        for name in ("1.png", "2.JPG", "3.jpg", "5.webp", "5.png"):
+        for name in ("1.png", "2.JPG", "3.jpg", "3.jpg.png", "5.webp", "5.png"):
             (source / "JPEGImages" / name).touch()
         write_voc(source, tmp_path / "out", partitions=("train",))
         assert [*by_name(tmp_path / "out")] == [*("1.png", "2.JPG", "3.jpg", "4.jpg", "5.png")]
