@@ -370,9 +370,11 @@ def test_a_histogram_of_one_colour_is_drawn_large_enough_to_read(
     table[128 + 3, 128 + 4] = 7
     table[128, 128 + 10] = 3
     table[128 + 10, 128 + 1] = 10
-    write("h", "color-histogram", {"ab_histogram_train_x.npy": table})
+    files = {"ab_histogram_train_x.npy": table, "ab_histogram_train_x_groups.npy": table[None]}
+    write("h", "color-histogram", files)  # the groups are what --sample adds
     found = colors.section(collect(tmp_path))
     assert found is not None
+    assert found.cards[0].notes == []
     plane, grey = found.cards[0].blocks
     assert plane.drawings[0].height > 120
     # a from 0 to 10 to the right, b from 1 to 10 upwards; nothing else has a pixel.

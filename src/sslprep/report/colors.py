@@ -69,7 +69,7 @@ def _card(artefact: Artefact, collection: Collection) -> Card:
             card.fact(short(name.replace("_", " "), 24), count_text(number))
     for name in artefact.ending(".npy"):
         try:
-            if name.startswith("ab_histogram"):
+            if name.startswith("ab_histogram") and not name.endswith("_groups.npy"):
                 _histogram(card, artefact.array(name, ndim=2, kinds="iu"))
             elif name.startswith("pts_in_hull"):
                 _bins(card, artefact, collection, name)
