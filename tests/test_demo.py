@@ -153,3 +153,16 @@ def test_a_file_in_the_place_of_the_folder_is_an_error_of_ours(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot write: Not a directory\. Choose another"):
         walk.run_demo(tmp_path / "file")
+
+
+def test_of_a_commands_output_the_first_or_the_last_lines_are_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    np.save(folder / "p.npy", np.array([np.arange(4), np.arange(4)[::-1]]))
+    shown = {
+        lines: walk._run(walk.Step("t", "sslprep jigsaw stats p.npy", "w", lines=lines), folder)
+        for lines in (2, -1)
+    }
+    assert shown[2][0].startswith("p.npy: 2 permutations of 4 tiles")
+    assert [len(lines) for lines in shown.values()] == [2, 1]
+    assert shown[-1] == ["each tile at each position: 0 to 1 times"]
