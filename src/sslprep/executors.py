@@ -320,10 +320,10 @@ class Dask:
             self.close()
             raise
 
-    def _ask(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        """Ask the scheduler, but wait for no answer of one that is stopped."""
+    def _ask(self, method: Callable[..., Any], *given: Any, times: int = 6, **named: Any) -> Any:
+        """Ask the scheduler, which may be busy, but wait for no answer of one that is stopped."""
         try:
-            return self._client.sync(method, *given, callback_timeout=_DASK, **named)
+            return self._client.sync(method, *given, callback_timeout=times * _DASK, **named)
         except (OSError, TimeoutError) as error:
             raise WorkersLostError("the Dask scheduler does not answer") from error
 
@@ -339,7 +339,8 @@ class Dask:
         """Refuse workers of another sslprep; one that hangs does not answer, and delays little."""
         with warnings.catch_warnings(), suppress(WorkersLostError):
             warnings.simplefilter("ignore")  # of other packages `Client` has warned already
-            answer = self._ask(self._client.get_versions, check=True, packages=["sslprep"])
+            asked = {"check": True, "packages": ["sslprep"]}
+            answer = self._ask(self._client.get_versions, times=1, **asked)
             here = answer["client"]["packages"]["sslprep"]
             for name, worker in answer["workers"].items():
                 if (there := worker["packages"]["sslprep"]) != here:

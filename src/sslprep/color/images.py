@@ -141,12 +141,11 @@ def open_images(
         with _asking(images):
             system, place = _file_system(images)
             system.get_file(place, path)
-    start: Any = root or ""
+    start: Any = root
     if partition:
         path = path.with_name(name + IMAGES)  # which all its formats list
-        said = partition.details.get("root") or partition.parameters.get("relative_to")
-        start = start or said or ""
-        if not isinstance(start, str):
+        start = root or partition.details.get("root") or partition.parameters.get("relative_to")
+        if start and not isinstance(start, str):
             own = path.with_name(name + MANIFEST_SUFFIX)
             raise ManifestError(
                 f"says that images lie in {start}", where=own, remedy="Pass --root."
