@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from sslprep.checkpoints.forward_numpy import forward
-from sslprep.checkpoints.networks import resnet
+from sslprep.checkpoints.networks import alexnet, resnet
 from sslprep.checkpoints.preprocessing import CAFFENET, IMAGENET_BGR, IMAGENET_RGB, LIGHTNESS
 from sslprep.errors import SslprepError
 from sslprep.evaluate import features
-from sslprep.evaluate.extractor import EPS, Extractor, choose_layers
+from sslprep.evaluate.extractor import Extractor, choose_layers, network_for_features
 from sslprep.evaluate.features import write_features
 from sslprep.evaluate.picture_input import make_input
 from sslprep.manifest import verify
@@ -66,7 +66,7 @@ def test_every_layer_equals_the_slow_oracle(network, drawn_blobs):
     table = POOLED["ResNet colorization" if kind == "ResNet" and network.colorization else kind]
     shape = (1 if network.colorization else 3, network.size, network.size)
     picture = np.random.default_rng(1).normal(size=shape)
-    stages = forward(network, blobs, picture, eps=EPS)
+    stages = forward(network, blobs, picture, eps=1.0000001e-5)
     assert choose_layers(network, tuple(table)) == list(table)
     found = Extractor(network, blobs, list(table), "goyal")(picture[None].astype(np.float32))
     means = Extractor(network, blobs, list(table), "global")(picture[None].astype(np.float32))
@@ -76,6 +76,14 @@ def test_every_layer_equals_the_slow_oracle(network, drawn_blobs):
         assert np.abs(found[layer][0] - expected).max() <= 1e-5 * np.abs(expected).max(), layer
         mean = stages[layer].mean(axis=(1, 2))
         assert np.abs(means[layer][0] - mean).max() <= 1e-5 * np.abs(mean).max(), layer
+
+
+def test_jigsaws_alexnet_is_the_linear_protocols_for_goyals_pooling_alone():
+    trunk = alexnet("AlexNet Jigsaw", fc=0).without_heads()
+    assert network_for_features(trunk, "global") is trunk
+    linear = network_for_features(trunk, "goyal")
+    strides = [next(x.stride for x in n.layers if x.name == "conv1") for n in (trunk, linear)]
+    assert strides == [4, 2]
 
 
 def plain_resize(image, height, width):
