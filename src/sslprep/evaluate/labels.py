@@ -141,6 +141,7 @@ def read_test_targets(path: Path, features: Features, columns: Columns) -> Targe
                 f"class {n} is {name}, and in training {trained[n]}",
                 where=path,
                 expected="one numbering of the classes, as folders have that are listed together",
+                remedy="If they are the same classes, put training's classes.json beside both.",
             )
     if found.ids:
         ids = np.array(found.ids)[truth.labels.argmax(axis=1)]
