@@ -38,6 +38,7 @@ def test_sizes_ascend_whatever_the_order_given() -> None:
         (0.01, 3, 1),  # at least one
         (0.1, 25, 3),  # 2.5 goes up, although 0.1 as a double times 25 could be either side
         (0.29, 100, 29),  # 0.29 * 100 is 28.999999999999996 in doubles
+        (0.3, 5, 2),  # 1.5 goes up, although the double called 0.3 is a little less
         (1.0, 7, 7),
     ],
 )
