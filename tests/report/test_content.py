@@ -284,6 +284,19 @@ def test_an_uneven_set_shows_where_its_tiles_stand(write: Any, tmp_path: Path, e
     assert ("Which tile stands where" in titles) is not even
 
 
+@pytest.mark.parametrize("second", [["cat", "dog"], ["dog", "cat"]])
+def test_unlike_classes_of_one_folder_are_said(
+    write: Any, tmp_path: Path, second: list[str]
+) -> None:
+    for name, classes in (("a", ["cat", "dog"]), ("b", second)):
+        labels = {f"{name}_labels.npy": np.array([0, 1])}
+        write(name, "partition", labels, details={"classes": classes})
+    found = partitions.section(collect(tmp_path))
+    assert found is not None
+    said = any("unlike classes" in note for note in found.cards[0].notes)
+    assert said is (second == ["dog", "cat"])
+
+
 def test_sampled_blocks_are_whole_and_end_with_the_list() -> None:
     labels = np.zeros((1000, 4), np.int32)
     labels[-1] = 1

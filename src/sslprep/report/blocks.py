@@ -177,7 +177,7 @@ class Section(Entry):
         sum: What all its cards come to, such as `2,990 images`; stands in the summary.
         points: Lines for the summary.
         cards: One for each artefact or group.
-        css: `two` for cards side by side on wide screens.
+        css: `three` for cards side by side on wide screens.
     """
 
     lead: str

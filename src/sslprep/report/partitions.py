@@ -216,6 +216,8 @@ def _card(group: Sequence[Artefact], folder: Path) -> tuple[Card, list[_Part]]:
     )
     parts = [_part(artefact, card, folder) for artefact in group]
     classes = max((part.details.classes for part in parts), key=len)
+    if any(names and names != classes for names in (part.details.classes for part in parts)):
+        card.note("The partitions have unlike classes; one list names those of all.")
     known = {part.name: part.tally for part in parts if part.tally is not None}
     if known:
         width = max(len(found.present) for found in known.values())
@@ -228,7 +230,7 @@ def _card(group: Sequence[Artefact], folder: Path) -> tuple[Card, list[_Part]]:
         card.blocks += _labels_per_image(shown)
         card.folded += [_class_table(shown, classes)]
     for part in parts:
-        gallery = _photos(part, classes, card, folder)
+        gallery = _photos(part, part.details.classes or classes, card, folder)
         if gallery is not None:
             second = any(isinstance(block, Gallery) for block in card.blocks)
             (card.folded if second else card.blocks).append(gallery)
