@@ -134,13 +134,12 @@ def section(collection: Collection) -> Section | None:
 
 
 def _row(artefact: Artefact, card: Card) -> list[Cell]:
-    counts = [Cell(text=count_text(artefact.count(a)) or "–") for a in _ACTIONS[:4]]
     tensors = artefact.count("tensors")
     return [
         Cell(text=artefact.title, link=artefact.anchor),
-        Cell(text=short(artefact.details(_Details).model)),
-        *counts,
         *cells(
+            short(artefact.details(_Details).model),
+            *(count_text(artefact.count(action)) for action in _ACTIONS[:4]),
             count_text(tensors) if tensors else "–",
             *(card.facts.get(fact, "–") for fact in ("size before", "size after", "checked")),
         ),
