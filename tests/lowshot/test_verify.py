@@ -515,7 +515,7 @@ def test_a_name_that_the_full_list_has_twice_may_be_drawn_twice(tmp_path: Path) 
 
 
 def test_one_file_of_a_sample_is_no_list(voc: Path) -> None:
-    with pytest.raises(DatasetError, match="npy: is one file; expected a folder of samples"):
+    with pytest.raises(DatasetError, match="npy: is one file; expected a folder, or a list"):
         verify_samples(voc / "out" / "t_sample1_k1.npy")
 
 

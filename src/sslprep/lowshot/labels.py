@@ -145,12 +145,12 @@ class Classes:
     names: tuple[str, ...] = ()  #: names of the classes, where known, else empty
 
     @property
-    def counts(self) -> list[dict[str, int]]:
-        """How many rows each class has, as a manifest has it."""
-        if self.negatives is None:
-            return [{"positives": len(rows)} for rows in self.positives]
-        pairs = zip(self.positives, self.negatives, strict=True)
-        return [{"positives": len(ones), "negatives": len(zeros)} for ones, zeros in pairs]
+    def records(self) -> list[dict[str, Any]]:
+        """Each class and how many rows it has, as a manifest has it; what is not known is not."""
+        pools = {"positives": self.positives, "negatives": self.negatives or ()}
+        known = {"name": self.names} | {kind: [*map(len, rows)] for kind, rows in pools.items()}
+        columns = {"id": self.ids, **{what: column for what, column in known.items() if column}}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def classes_of(labels: NDArray[Any]) -> Classes:

@@ -200,18 +200,10 @@ class SampleSet(OutputSet):
         for size in skipped:  # an older set of that size stays whole
             self.manifests.remove(self._manifest_of(size))
         draw: dict[str, Any] = {"seed": self.draws.seed, "nested": self.draws.nested}
-        names = classes.names or [None] * len(classes.ids)
-        of_classes = [
-            {"id": id_, **({"name": name} if name else {}), **counts}
-            for id_, name, counts in zip(classes.ids, names, classes.counts, strict=True)
-        ]
-        sets: dict[Size, list[dict[str, Any]]] = {size: [] for size in possible}
         with console.progress(len(possible) * len(self.samples), "samples") as advance:
             for size in possible:
                 for sample, (*files, index_file) in self._files_of(size).items():
                     drawn = draw_sample(classes, self.draws, size, sample)
-                    ones, zeros = ([rows.tolist() for rows in pool or ()] for pool in drawn)
-                    columns = (classes.ids, names, ones, zeros or [None] * len(names))
                     index = Index(
                         **size.fields,  # type: ignore[arg-type]
                         **draw,
@@ -220,20 +212,18 @@ class SampleSet(OutputSet):
                         rows=classes.rows,
                         files=files,
                         images=save(files, drawn),
-                        classes=[
-                            ClassRows(id=id_, name=name, positives=of_it, negatives=others)
-                            for id_, name, of_it, others in zip(*columns, strict=True)
-                        ],
+                        classes=_class_rows(classes, drawn),
                     )
                     self.save_bytes(index_file, encode_index(index))
-                    place = {"sample": sample, "files": files, "index": index_file}
-                    sets[size].append({**size.fields, **place})
                     advance(1)
         records = inputs.records()  # of lists that are read as they are needed
         for size in possible:
-            asked: dict[str, Any] = {"k_values": [size.k]}
-            if not size.k:
-                asked = {"fraction": [size.fraction], "balanced": size.balanced}
+            sets = [
+                {**size.fields, "sample": sample, "files": files, "index": index_file}
+                for sample, (*files, index_file) in self._files_of(size).items()
+            ]
+            shares = {"fraction": [size.fraction], "balanced": size.balanced}
+            asked: dict[str, Any] = {"k_values": [size.k]} if size.k else shares
             manifest.write(
                 self,
                 self._manifest_of(size),
@@ -243,15 +233,19 @@ class SampleSet(OutputSet):
                 outputs=[name for files in self._files_of(size).values() for name in files],
                 seed=self.draws.seed,
                 generator=GENERATOR,
-                counts={"rows": classes.rows, "classes": len(names), "samples": len(self.samples)},
+                counts={
+                    "rows": classes.rows,
+                    "classes": len(classes.ids),
+                    "samples": len(self.samples),
+                },
                 warnings=warnings,
                 details={
                     "multi_label": classes.negatives is not None,
                     "stem": self.stem,
                     **size.fields,
                     "largest_k": largest_k(classes),
-                    "classes": of_classes,
-                    "sets": sets[size],
+                    "classes": classes.records,
+                    "sets": sets,
                 },
                 **about,
             )
@@ -262,13 +256,20 @@ class SampleSet(OutputSet):
             written=tuple(self.folder / record.file for record in self.written),
             manifests=tuple(self.folder / name for name in self.manifests),
             rows=classes.rows,
-            classes=len(names),
+            classes=len(classes.ids),
             samples=len(self.samples),
             sizes=tuple(size.k or size.fraction for size in possible),
             skipped=tuple(size.k or size.fraction for size in skipped),
             seed=self.draws.seed,
             warnings=(*warnings, *skipping),
         )
+
+
+def _class_rows(classes: Classes, drawn: Drawn) -> list[ClassRows]:
+    ones, zeros = ([rows.tolist() for rows in pool or ()] for pool in drawn)
+    unknown = [None] * len(ones)
+    columns = zip(classes.ids, classes.names or unknown, ones, zeros or unknown, strict=True)
+    return [ClassRows(id=i, name=n, positives=p, negatives=q) for i, n, p, q in columns]
 
 
 @dataclass(frozen=True)
@@ -306,8 +307,7 @@ def find_samples(place: Path) -> list[SampleFiles]:
         raise DatasetError(f"cannot read: {error.strerror}", where=error.filename) from error
 
     if place.suffix.lower() in (".npy", ".json") and place.is_file():
-        expected = "a folder of samples, or a list of images as text"
-        raise DatasetError("is one file", where=place, expected=expected)
+        raise DatasetError("is one file", where=place, expected="a folder, or a list as text")
     if place.is_file():
         size = Size(k=promised_k(place.name))
         return [SampleFiles(place.parent, place.stem, size, 1, {"list": place.name})]
