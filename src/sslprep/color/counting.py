@@ -106,20 +106,20 @@ def count_chunk(
 def _count(settings: Settings, chunk: Chunk, tell_every: float, deadly: _Deadly) -> Counts:
     cv2, side = opencv(), settings.global_resize_img
     tables = np.zeros((settings.groups, 256, 256), np.int64)
-    counted = np.zeros(tables.shape, np.float32)  # where `calcHist` counts: exact up to 2^24 pixels
-    most = (1 << 24) // side**2
+    counted = np.zeros(tables.shape, np.float32)  # where `calcHist` counts,
+    batch = (1 << 24) // side**2  # exactly up to 2^24 pixels
     small, lab = np.empty((2, side, side, 3), np.uint8)
     listed: list[Listed] = []
     draws = _draws(settings, chunk, tell_every, deadly)
     together = 32 if tell_every and any(map(is_url, chunk.names)) else 1
     read = _members(chunk, draws) if chunk.span else _files(chunk, draws, together)
     strict, shrink_to = settings.strict_decode, side if settings.fast_decode else None
-    number = 0
+    place = -1
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the cores are taken by processes already
     try:
-        for number, (group, name, content) in enumerate(read, 1):
-            if number % most == 0:
+        for place, (group, name, content) in enumerate(read):
+            if place % batch == 0:
                 tables += counted.astype(np.int64)
                 counted[:] = 0
             try:
@@ -127,10 +127,10 @@ def _count(settings: Settings, chunk: Chunk, tell_every: float, deadly: _Deadly)
                     raise UnreadableError(content)
                 picture, whole = decode_image(content, strict=strict, shrink_to=shrink_to)
             except UnreadableError as error:
-                listed.append(Listed(chunk.number, number - 1, name, str(error)))
+                listed.append(Listed(chunk.number, place, name, str(error)))
                 continue
             if not whole:
-                listed.append(Listed(chunk.number, number - 1, name, TRUNCATED, counted=True))
+                listed.append(Listed(chunk.number, place, name, TRUNCATED, counted=True))
             cv2.resize(picture, (side, side), dst=small)
             cv2.cvtColor(small, cv2.COLOR_BGR2LAB, dst=lab)
             cv2.calcHist([lab], [1, 2], None, *_BINS, hist=counted[group], accumulate=True)
@@ -141,7 +141,7 @@ def _count(settings: Settings, chunk: Chunk, tell_every: float, deadly: _Deadly)
     tables += counted.astype(np.int64)
     cells = np.flatnonzero(tables)
     pixels, worker = tables.reshape(-1)[cells], f"{socket.gethostname()}, process {os.getpid()}"
-    return Counts(cells.astype(np.uint32), pixels, number, listed, versions(), worker)
+    return Counts(cells.astype(np.uint32), pixels, place + 1, listed, versions(), worker)
 
 
 def count_watched(settings: Settings, timeout: float, process: Processes, loss: Loss) -> Counts:
