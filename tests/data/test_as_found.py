@@ -454,6 +454,15 @@ class TestVoc:
         assert images.tolist() == [f"{place}/b{end}", f"{place}/sub/a{end}"]
         assert labels.tolist() == [[0, 1], [1, 0]]
 
+    def test_annotations_named_after_whole_files(self, voc: Voc, tmp_path: Path) -> None:
+        source = voc({"train": "1.jpg\n"})
+        (source / "Annotations").mkdir()
+        for name in ("1", "1.jpg"):
+            text = f"<annotation><object><name>of {name}</name></object></annotation>"
+            (source / "Annotations" / f"{name}.xml").write_text(text)
+        write_voc(source, tmp_path / "out", partitions=("train",))
+        assert names_of(tmp_path / "out") == [("of 1.jpg", 0)]
+
     @pytest.mark.parametrize("line", ["/etc/a", "../a", "sub/../../a"])
     def test_ids_that_lead_out_are_refused(self, voc: Voc, tmp_path: Path, line: str) -> None:
         source = voc({"train": f"{line}\n"})

@@ -142,6 +142,7 @@ class TestHuggingFace:
         with pytest.raises(ParameterError, match=f"no split called {name}"):
             write_folders(source, tmp_path / "out", **options)
         assert not (tmp_path / "out").exists()
+        write_folders(source, tmp_path / "out", format=("hf",), partitions=("all_of.it=val",))
 
     def test_the_users_readme_is_kept(self, source: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()

@@ -407,7 +407,7 @@ def look(name: str) -> str:
     """Return how a class name looks: without what the eye passes over.
 
     Example:
-        >>> look("Traffic_Light ") == look("traffic light"), look("a1") == look("a2")
+        >>> look("Traffic_Light ") == look("traffic-light"), look("a1") == look("a2")
         (True, False)
     """
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name).casefold()).strip()
