@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,9 @@ class TestWebDataset:
         assert [row["json"]["file_name"] for row in rows] == images.tolist()
         assert [row["__key__"] for row in rows] == ["000000000", "000000001"]
         assert rows[0]["png"].getpixel((0, 0)) == (10, 0, 0)
+        for number in (0, 1):
+            with tarfile.open(tmp_path / "out" / f"train-{number:06d}.tar") as tar:
+                assert {name.partition(".")[0] for name in tar.getnames()} == {f"{number:09d}"}
         assert manifest.verify(tmp_path / "out").ok
         # fewer shards later: those of the earlier run go
         monkeypatch.setattr("sslprep.partition.webdataset.SHARD", 100)
@@ -285,7 +289,10 @@ class TestMerge:
         write_voc(voc({"cat_train": "1 1\n"}), tmp_path / "a", partitions=("train",))
         write_voc(voc({"cow_train": "1 1\n"}, "b"), tmp_path / "b", partitions=("train",))
         write_folders(source, tmp_path / "c")
+        picture(tmp_path / "one" / "cat" / "7.jpg", 1)  # the same class, but one label an image
+        write_folders(tmp_path / "one", tmp_path / "d", partitions=("train=.",))
         for other, message in (
+            ("d/train", "has 1 classes; expected the 1 classes and the labels of"),
             ("a/train", "more than one part"),
             ("b/train", "cat"),
             ("c/val", "labels of"),
