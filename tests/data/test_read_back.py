@@ -292,7 +292,10 @@ class TestMerge:
         picture(tmp_path / "one" / "cat" / "7.jpg", 1)  # the same class, but one label an image
         write_folders(tmp_path / "one", tmp_path / "d", partitions=("train=.",))
         for other, message in (
-            ("d/train", "has 1 classes; expected the 1 classes and the labels of"),
+            (
+                "d/train",
+                "has 1 classes and one label an image; expected the 1 classes and the labels of",
+            ),
             ("a/train", "more than one part"),
             ("b/train", "cat"),
             ("c/val", "labels of"),

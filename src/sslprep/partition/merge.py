@@ -57,7 +57,8 @@ def merge_partitions(
             sources += files
             odd = sorted({c.name for c in own.classes} ^ {c.name for c in first.classes})
             if odd or own.labels.ndim != first.labels.ndim:
-                which = f", {odd[0]!r} in only one" if odd else ""
+                kind = "one label" if own.labels.ndim == 1 else "several labels"
+                which = f", {odd[0]!r} in only one" if odd else f" and {kind} an image"
                 raise DatasetError(
                     f"has {len(own.classes)} classes{which}",
                     where=part,
