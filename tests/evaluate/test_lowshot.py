@@ -118,7 +118,11 @@ def test_writes_the_curve_as_json_csv_and_array(voc_like, samples, tmp_path):
     with open(tmp_path / "a" / "lowshot_curve.csv") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["k"]) for row in rows] == K
-    assert [float(row["mean"]) for row in rows] == [point.mean for point in result.published]
+    for prefix, points in (("", result.published), ("honest_", result.honest)):
+        for row, point in zip(rows, points, strict=True):
+            figures = (point.mean, point.std, point.min, point.max, *point.interval)
+            names = ("mean", "std", "min", "max", "interval_low", "interval_high")
+            assert tuple(float(row[prefix + name]) for name in names) == figures
     assert np.load(tmp_path / "a" / "lowshot_scores.npy").shape == (2, 3, 80, 4)
     made = curve.read(tmp_path / "a" / curve.FILE, curve.Curve)
     assert made.classes == ["cat", "dog", "emu", "owl"]
