@@ -231,11 +231,8 @@ def _leaves(tree: Any) -> dict[Key, Leaf]:
             again = id(value) in seen
             seen.add(id(value))
             values -= len(value) * again
-            if (
-                not isinstance(value, dict)
-                and values >= 0
-                and all(isinstance(item, _PLAIN) for item in value)
-            ):
+            listed = not isinstance(value, dict) and values >= 0
+            if listed and all(isinstance(item, _PLAIN) for item in value):
                 found[key] = list(value)
             elif again or len(key) > _MAX_DEPTH:
                 found[key] = NotRead("values that stand elsewhere too, or too deep")

@@ -258,8 +258,8 @@ def find_model(
     # Caffe2 notes its iteration as a bare number among the blobs.
     numbers = {".".join(k): v for k, v in contents.values.items() if isinstance(v, int | float)}
     last = {p: p.removeprefix(root).rpartition("/")[2] for p in (*stored, *numbers)}
-    notes = {path for path, name in last.items() if caffe2 and name in BOOKKEEPING}
-    stored |= {path: numbers[path] for path in numbers if path in notes}
+    notes = {path: name for path, name in last.items() if caffe2 and name in BOOKKEEPING}
+    stored |= {path: number for path, number in numbers.items() if path in notes}
     # What each array is called: as in that dict, or by its whole path where the top has one
     # of that name.
     texts = {p: p if (text := p.removeprefix(root)) in stored else text for p in stored}
@@ -274,29 +274,25 @@ def find_model(
             f"has no towers, so no tower {tower} to take",
             remedy="Take it from the original Jigsaw model, or leave --tower out.",
         )
-    fates: dict[str, Fate] = {}
+    fates = {texts[path]: replace(f, blob=texts[path]) for path, f in encoder.beside.items()}
+    fates |= {texts[path]: kept(texts[path], name) for path, name in notes.items()}
+    fates |= {text: chosen.get(text) or kept(text, str(name)) for text, name in names.items()}
     taken: dict[str, str] = {}
-    for path, text in texts.items():
-        if path in notes:
-            fates[text] = kept(text, last[path])
-        elif text not in names:
-            fates[text] = replace(encoder.beside[path], blob=text)
-        else:
-            fates[text] = fate = chosen.get(text) or kept(text, str(names[text]))
-            if fate.became in taken:
-                raise CheckpointError(
-                    f"{taken[fate.became]} and {text} would both become {fate.became}",
-                    remedy="The file mixes two models; choose with --prefix or --under.",
-                )
-            if fate.became is not None:
-                taken[fate.became] = text
+    for text in names:
+        if (became := fates[text].became) in taken:
+            raise CheckpointError(
+                f"{taken[became]} and {text} would both become {became}",
+                remedy="The file mixes two models; choose with --prefix or --under.",
+            )
+        if became is not None:
+            taken[became] = text
     singles = {became: names[text].without_tower() for became, text in taken.items()}
     shapes = {became: values[text].shape for became, text in taken.items()}
     model = Model(
         path=contents.path,
         encoder=encoder,
         names=singles,
-        fates=fates,
+        fates={text: fates[text] for text in values},  # in the file's order
         stored=values,
         shapes=shapes,
         mark=mark,
