@@ -168,7 +168,9 @@ def parse(prog: str, function: Function, tokens: Sequence[str]) -> dict[str, Any
         flag, equals, value = word.partition("=")
         p, on = flags.get(flag.lower().replace("_", "-"), (None, True))
         if p is None:
-            remedy = _meant(word, [p.flag for p in parameters.values()]) or f"See {prog} --help."
+            bare = flag.lower().strip("-").replace("_", "-")
+            close = _close(bare, [flag.removeprefix("--") for flag in flags], 0.6)
+            remedy = _meant([f"--{name}" for name in close]) or f"See {prog} --help."
             raise ArgumentError(f"unknown option {word}", remedy=remedy)
         if p.form == "switch":
             if not equals:
@@ -226,11 +228,14 @@ def _value(word: Any, parameter: Parameter) -> Any:
     return tuple(from_text(part, parameter.annotation) for part in parts)
 
 
-def _meant(word: str, known: Sequence[str]) -> str | None:
+def _close(word: str, known: Sequence[str], cutoff: float) -> list[str]:
     import difflib
 
-    close = difflib.get_close_matches(word.partition("=")[0].lower(), known, 1)
-    return f"Did you mean {close[0]}?" if close else None
+    return difflib.get_close_matches(word.lower(), known, 1, cutoff)
+
+
+def _meant(names: Sequence[str]) -> str | None:
+    return f"Did you mean {' or '.join(names)}?" if names else None
 
 
 def overview(group: str = "") -> str:
@@ -270,10 +275,13 @@ def _dispatch(rest: list[str], options: set[str]) -> int:
     if not rest or (rest[0] in GROUPS and not rest[1:]):
         print(overview(*rest))
         return 0
-    known = [name for name in COMMANDS if rest[0] not in GROUPS or name.startswith(rest[0])]
-    word = " ".join(rest[:2]) if rest[0] in GROUPS else rest[0]
+    grouped = rest[0] in GROUPS
+    word = " ".join(rest[: 1 + grouped])
+    meant = [name for name in COMMANDS if name.endswith(f" {word.lower()}")]
+    meant = meant or _close(word, [*COMMANDS, *([] if grouped else GROUPS)], 0.7)
     raise ArgumentError(
-        f"unknown command {word}", remedy=_meant(word, [*known, *GROUPS]) or "See sslprep --help."
+        f"unknown {'option' if word.startswith('-') else 'command'} {word}",
+        remedy=_meant(meant) or f"See sslprep {f'{rest[0]} ' * grouped}--help.",
     )
 
 

@@ -21,7 +21,10 @@ _BOM = b"\xef\xbb\xbf"
 _UNPACK = "Unpack it first."
 _SIGNS: dict[bytes, tuple[str, str | None]] = {
     b"\x1f\x8b": ("a gzip file", _UNPACK),
-    b"PK\x03\x04": ("a zip file, as numpy.savez and torch.save write", _UNPACK),
+    b"PK\x03\x04": (
+        "a zip file, as numpy.savez and torch.save write",
+        "Unpack it, or load it and save what you need of it in a file of its own.",
+    ),
     b"BZh": ("a bzip2 file", _UNPACK),
     b"\xfd7zXZ\0": ("an xz file", _UNPACK),
     b"\x28\xb5\x2f\xfd": ("a zstd file", _UNPACK),
@@ -48,6 +51,8 @@ def reading(path: Path, kind: type[SslprepError] = ArrayError) -> Iterator[None]
         yield
     except FileNotFoundError as error:
         raise kind("no such file", where=path, remedy="Check the path.") from error
+    except IsADirectoryError as error:
+        raise kind("is a folder", where=path, expected="a file in it") from error
     except OSError as error:
         raise kind(f"cannot read: {error.strerror or error}", where=path) from error
 

@@ -114,6 +114,14 @@ def test_text_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
         read_json(tmp_path / "x", dict[str, str], AnnotationError)
 
 
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
+    for read in (lambda p: read_json(p, File, ArrayError), lambda p: read_text(p, ArrayError)):
+        with pytest.raises(ArrayError, match="is a folder; expected a file in it"):
+            read(tmp_path)
+    with pytest.raises(ArrayError, match="is a folder; expected a file in it"):
+        read_array(tmp_path)
+
+
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="no such file"), reading(tmp_path, AnnotationError):
         (tmp_path / "none").read_bytes()
