@@ -6,7 +6,7 @@ import pytest
 from sslprep import manifest
 from sslprep.checkpoints.names import parse_torch
 from sslprep.checkpoints.pytorch import convert_pytorch
-from sslprep.checkpoints.recognise import recognise
+from sslprep.checkpoints.recognise import recognise, refuse_others
 from sslprep.errors import CheckpointError
 from sslprep.inspection.command import inspect
 
@@ -153,6 +153,28 @@ def test_a_resnet_with_parts_of_another_kind_is_only_like_one(models, tmp_path, 
     assert f"layer1.0.{part}" in str(facts["unknown arrays"])
     with pytest.raises(CheckpointError, match="is unknown"):
         convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1, 1)])
+def test_weights_of_any_number_of_axes_are_no_traceback(models, tmp_path, shape):
+    for name in ("conv1.weight", "layer1.0.conv2.weight", "layer1.0.conv3.weight", "bn1.weight"):
+        torch.save({**models.resnet().state_dict(), name: torch.zeros(shape)}, tmp_path / "m.pth")
+        assert inspect(tmp_path / "m.pth").facts["network"] == "unknown"
+        with pytest.raises(CheckpointError, match="has shape"):
+            convert_pytorch(tmp_path / "m.pth", tmp_path / "o")
+
+
+def test_an_alexnets_weights_of_no_axes_are_no_traceback_either(models, tmp_path):
+    for name, blob in (whole := models.small("alexnet")).items():
+        if name.endswith("_w"):
+            blobs = {**whole, name: np.zeros((), blob.dtype)}
+            with pytest.raises(CheckpointError):
+                convert_pytorch(models.write(tmp_path / "m.pkl", blobs), tmp_path / "o")
+
+
+def test_long_names_are_searched_once():
+    """A pattern that begins at each `layer1.0` and runs to the end would take hours."""
+    refuse_others({"layer1.0" * 200_000: (1,), "layer1.0." * 200_000: (1, 1)})
 
 
 def test_an_error_of_many_blobs_is_short(models, tmp_path):

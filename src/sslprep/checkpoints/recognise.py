@@ -93,7 +93,7 @@ def _resnet(
 
 def _style(shapes: Shapes) -> str:
     """Name a ResNet by its widths: groups are ResNeXt's, wide inside is wide, everywhere is w2."""
-    times, rest = divmod(shapes.get("conv1_w", (0,))[0], 64)
+    times, rest = divmod((*shapes.get("conv1_w", ()), 0)[0], 64)
     plain = f"R-{{}}w{times}" if times > 1 and not rest else "R-{}"
     sizes = shapes.get("res2_0_branch2c_w", ())[:1] + shapes.get("res2_0_branch2b_w", ())[:2]
     if len(sizes) < 3 or 0 in sizes:
@@ -132,7 +132,7 @@ def _alexnet(shapes: Shapes, names: Mapping[str, BlobName]) -> Network:
         kind = "AlexNet Jigsaw"
     probes = any(n.probe for n in names.values()) or bool(layers & {"fc_c1", "fc_pool5"})
     last = "_1" if kind == "AlexNet colorization" else ""
-    given = shapes.get("conv5_w", (0,))[0] or 1
+    given = (*shapes.get("conv5_w", ()), 0)[0] or 1
     takes = shapes.get("fc6_w", (0, 36 * given))[1:2]
     if takes and takes[0] != 36 * given and takes[0] % given == 0:
         # fc6 of a pretext model takes the features of several towers side by side.
@@ -185,7 +185,10 @@ _OTHERS = (
         "a ResNet with a deep stem (ResNet-C or -D)",
         rf"(?:conv1|stem)\.0\.weight \({_N}, {_N}, 3, 3\)$", 1,
     ),
-    ("an R(2+1)D or other 3D ResNet (convolutions over time)", rf"layer1\.0.*\((?:{_N}, ){{4}}", 1),
+    (
+        "an R(2+1)D or other 3D ResNet (convolutions over time)",
+        rf"layer1\.0\.[a-z0-9_.]{{1,60}} \((?:{_N}, ){{4}}", 1,
+    ),
     ("a ConvNeXt", rf"(?:dwconv|conv_dw|depthwise_conv|block\.0)\.weight \({_N}, 1, 7, 7\)$", 1),
     ("torchvision's AlexNet", r"features\.0\.weight \(64, 3, 11, 11\)$", 1),
     ("a VGG", rf"features\.{_N}\.weight \({_N}, {_N}, 3, 3\)$", 8),

@@ -317,11 +317,11 @@ def _encoder(arrays: Mapping[str, StoredArray], choice: Mapping[str, str | None]
     start = encoder.prefix
     refuse_others({p[len(start) :]: shape for p, shape in shapes.items() if p.startswith(start)})
     conv1 = next((arrays[p] for p, name in encoder.names.items() if str(name) == "conv1_w"), None)
-    of_tensorflow = conv1 is not None and (conv1.strides or ())[:2] == (1, conv1.shape[0])
+    of_tensorflow = conv1 is not None and (conv1.strides or ())[:2] == (1, *conv1.shape[:1])
     if of_tensorflow and not (encoder.layout and encoder.layout.encoder):
         encoder = replace(encoder, layout=TENSORFLOW)
     # What takes pictures has four axes; matrices and vectors alone take the pooled features.
-    modules = {path: path.removeprefix(start).split(".")[0] for path in shapes}
+    modules = {path: path.removeprefix(start).partition(".")[0] for path in shapes}
     layers = {modules[path] for path in encoder.names}
     axes: dict[str, int] = {}
     for path, module in modules.items():
