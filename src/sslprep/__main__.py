@@ -8,10 +8,10 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line; Ctrl-C while it is being loaded is no traceback either."""
-    from sslprep import interrupts
-
     atexit.register(gc.freeze)  # else Python looks for cycles among all its objects: 15 ms
     try:
+        from sslprep import interrupts
+
         with interrupts.held():  # C code that Ctrl-C stops half-way in its import crashes later
             from sslprep import cli
     except KeyboardInterrupt:

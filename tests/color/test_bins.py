@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sslprep import manifest
-from sslprep.color.bins import color_bins, read_priors
+from sslprep.color.bins import color_bins, read_points, read_priors
 from sslprep.color.gamut import grid_points
 from sslprep.color.histogram import color_histogram
 from sslprep.color.plot import plot_color_bins
@@ -294,14 +294,24 @@ class TestCommand:
             np.array([[0, 0], [0, 0]]),
             np.array([[0, np.nan]]),
             np.array([[0, 1000]]),
+            np.array([[0, 0], [128, 255]], np.uint8),
             np.array([["a", "b"]]),
         ],
-        ids=["shape", "none", "twice", "nan", "outside", "strings"],
+        ids=["shape", "none", "twice", "nan", "outside", "unsigned", "strings"],
     )
     def test_points_that_are_none(self, table: Path, tmp_path: Path, points: np.ndarray) -> None:
         np.save(tmp_path / "p.npy", points)
         with pytest.raises(ArrayError, match=r"p.npy"):
             color_bins(histogram=(table,), points=tmp_path / "p.npy")
+
+    @pytest.mark.parametrize("size", [65, 100, 200, 255])
+    def test_large_bins_that_reach_beyond_all_colours_are_read(
+        self, table: Path, tmp_path: Path, size: int
+    ) -> None:
+        color_bins(histogram=(table,), bin_size=size, output=tmp_path)
+        path = tmp_path / f"pts_in_hull_train_toy_bin{size}.npy"
+        assert np.abs(np.load(path)).max() > 128
+        assert np.array_equal(read_points(path), np.load(path))
 
 
 class TestSwappedFiles:

@@ -183,13 +183,13 @@ class Made(msgspec.Struct):
 
 def made_of(path: Path, kind: str) -> Made:
     """Return how a file was made; a manifest that is not of the file as it is now is refused."""
+    with reading(path):
+        digest = sha256_of(path)
     own = path.with_suffix(MANIFEST_SUFFIX)
     record = manifest.read(own) if os.path.lexists(own) else None
     if record is None or record.kind != kind:
         named = re.fullmatch(rf"ab_histogram_([^_{NO_NAME}]+)_([^{NO_NAME}]+)", path.stem)
         return Made(type=named[1], dataset=named[2]) if named else Made()
-    with reading(path):
-        digest = sha256_of(path)
     if digest not in {output.sha256 for output in record.outputs}:
         raise ManifestError(
             "is not what its manifest says",
@@ -247,12 +247,14 @@ def read_table(path: Path, groups: int = 0) -> NDArray[np.int64]:
 
 
 def read_points(path: Path) -> priors.Points:
-    """Read a set of bins: [Q, 2], within -128…128, no bin twice."""
+    """Read a set of bins: [Q, 2], a and b, signed, no bin twice; large ones reach beyond ±128."""
     found = _read(path)
     if found.ndim != 2 or found.shape[1] != 2 or not len(found):
         raise ArrayError(f"got shape {found.shape}", where=path, expected="(Q, 2): a and b")
-    if not (np.isfinite(found) & (np.abs(found.astype(np.float64)) <= 128)).all():
-        raise ArrayError("holds values outside -128…128", where=path, expected="a and b")
+    low, high = float(found.min()), float(found.max())
+    if not -256 <= low <= high <= (128 if low >= 0 else 256):
+        problem = f"holds values from {low:g} to {high:g}"
+        raise ArrayError(problem, where=path, expected="a and b, signed: within -128…128")
     if len(np.unique(found, axis=0)) != len(found):
         raise ArrayError("holds a bin twice", where=path, expected="each bin once")
     return found.astype(np.int64 if found.dtype.kind in "iu" else np.float64)
