@@ -384,6 +384,17 @@ def test_a_bias_without_its_norm_has_no_place_in_detectron2(models, tmp_path):
         convert(models, tmp_path, blobs, target="detectron2", allow_missing=True)
 
 
+@pytest.mark.parametrize("part", ["s", "b"])
+def test_half_of_the_first_affine_layer_is_an_error_too(models, tmp_path, part):
+    whole = convert(models, tmp_path, models.small("supervised"), decompose_bn=True)["blobs"]
+    lacking = f"res2_0_branch2a_bn_norm_{part}"
+    source = models.write(tmp_path / "m.pkl", {n: a for n, a in whole.items() if n != lacking})
+    with pytest.raises(CheckpointError, match=f"{lacking} is missing; expected a whole network"):
+        convert_pytorch(source, tmp_path / "o")
+    with pytest.raises(CheckpointError, match=f"{lacking} is missing, without which its norm"):
+        convert_pytorch(source, tmp_path / "o", allow_missing=True)
+
+
 @pytest.mark.parametrize(
     ("command", "parts"),
     [

@@ -155,7 +155,9 @@ def in_order(blobs: Arrays, takes: Preprocessing, order: str | None) -> Preproce
 def _refuse_broken_norms(model: Model) -> None:
     """Check that no norm lacks a part: it cannot be computed, whatever the user allows."""
     present = {name.module for name in model.names.values() if name.is_norm}
-    broken = [text for text in model.missing if text.rpartition("_")[0] in present]
+    broken = [
+        text for text in model.missing if text.rpartition("_")[0].removesuffix("_norm") in present
+    ]
     raise_together(
         [f"{name} is missing, without which its norm cannot be computed" for name in broken],
         remedy="Take a complete checkpoint.",

@@ -264,7 +264,9 @@ def missing_blobs(network: Network, names: Iterable[str]) -> list[str]:
     present = {name: parse_caffe2(name) for name in names}
     norms = {n.module for n in present.values() if n is not None and n.is_norm and not n.momentum}
     folded = norms and not any(name.endswith(_STATISTICS) for name in present)
-    parts = (f"{module}_{param}" for module in sorted(norms) for param in NORM_PARAMS)
+    parts = [f"{module}_{param}" for module in sorted(norms) for param in NORM_PARAMS]
+    affine = sorted({n.module for n in present.values() if n is not None and n.affine})
+    parts += [f"{module}_norm_{param}" for module in affine for param in ("s", "b")]
     return [
         name
         for name in dict.fromkeys((*network.blobs, *parts))
