@@ -217,11 +217,8 @@ class OutputSet:
             raise ValueError(f"{name} was not announced to the OutputSet")
         part = self.part(name)
         with _os_errors(self.folder / name):
-            part.unlink(missing_ok=True)  # maybe a link to elsewhere
-            with io.BufferedWriter(_InPieces(part, "xb")) as file:
+            with _durable(part) as file:
                 yield file
-                file.flush()
-                _sync(file.fileno(), part)
             size, digest = part.stat().st_size, sha256_of(part)
         self.written.append(OutputRecord(file=name, bytes=size, sha256=digest))
 
@@ -276,13 +273,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     part = path.with_name(f"{path.name}.part")
     try:
         with _os_errors(path):
-            with open(part, "wb") as file:
+            with _durable(part) as file:
                 yield file
-                file.flush()
-                _sync(file.fileno(), part)
             os.replace(part, path)
     finally:
         _discard(part)
+
+
+@contextlib.contextmanager
+def _durable(part: Path) -> Iterator[BinaryIO]:
+    """Open a new file for writing; at the end it is on the disk."""
+    part.unlink(missing_ok=True)  # maybe a link to elsewhere
+    with io.BufferedWriter(_InPieces(part, "xb")) as file:
+        yield file
+        file.flush()
+        _sync(file.fileno(), part)
 
 
 def _discard(path: Path) -> None:
