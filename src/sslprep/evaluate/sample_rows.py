@@ -60,8 +60,7 @@ def read_samples(
         full: The full targets, which `pooled` needs.
         full_path: Their file.
     """
-    by_place = _find_set(folder)
-    k_values, numbers = (sorted(set(part)) for part in zip(*by_place, strict=True))
+    by_place, k_values, numbers = _find_set(folder)
     for sample in by_place.values():
         for name in sample.files.values():
             inputs.add_file(sample.folder / name)
@@ -91,8 +90,8 @@ def read_samples(
     return SampleSet(k_values=k_values, numbers=numbers, rows=rows, columns=columns)
 
 
-def _find_set(folder: Path) -> dict[tuple[int, int], SampleFiles]:
-    """Find the samples of a folder by (k, number): those of one set, each number of every k."""
+def _find_set(folder: Path) -> tuple[dict[tuple[int, int], SampleFiles], list[int], list[int]]:
+    """Find the samples of a folder: those of one set by (k, number), all k, and all numbers."""
     if folder.is_file():
         raise DatasetError("is a file", where=folder, expected="the folder of the samples")
     found = find_samples(folder)
@@ -120,7 +119,7 @@ def _find_set(folder: Path) -> dict[tuple[int, int], SampleFiles]:
             where=folder,
             expected=f"samples {', '.join(map(str, numbers))} of every k",
         )
-    return by_place
+    return by_place, k_values, numbers
 
 
 def _columns(sample: SampleFiles) -> Columns:
