@@ -111,7 +111,7 @@ def relocate(
     names = find_partitions(folder, partitions)
     form, root = _form(folder, names[0]), image_root(folder, names[0])
     labels_mean, formats, targets = form
-    for name in names:
+    for name in names[1:]:
         elsewhere = image_root(folder, name) != root and not new.startswith("/")
         if elsewhere or _form(folder, name) != form:
             raise DatasetError(
